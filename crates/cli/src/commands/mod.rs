@@ -1,0 +1,5 @@
+//! One file a command.
+
+pub(crate) mod plugins;
+pub(crate) mod run;
+pub(crate) mod schema;

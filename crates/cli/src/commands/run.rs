@@ -1,0 +1,96 @@
+//! `strait run`: an experiment file from start to table.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the table is the command's output")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context;
+use indicatif::MultiProgress;
+use strait_report::{Report, TableStyle};
+use strait_runner::{Options, Outcome};
+use strait_schema::Experiment;
+
+use crate::live::Live;
+
+/// Interrupted by the user, as shells count it (128 + SIGINT).
+const INTERRUPTED: u8 = 130;
+
+/// Which experiment, and what to change of it.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The experiment file (TOML).
+    experiment: PathBuf,
+    /// Run on this device instead of the file's: auto, cpu or cuda:N.
+    #[arg(long)]
+    device: Option<String>,
+    /// Look for plugins here instead of in the file's folder.
+    #[arg(long, value_name = "DIR")]
+    plugins: Option<PathBuf>,
+    /// Write results here instead of to the file's folder.
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Folder of the named data sets; `assets` beside or above the experiment file by default.
+    #[arg(long, value_name = "DIR")]
+    assets: Option<PathBuf>,
+}
+
+/// Runs the experiment and prints its table.
+pub(crate) fn run(arguments: Arguments, screen: MultiProgress) -> anyhow::Result<ExitCode> {
+    let mut experiment = Experiment::load(&arguments.experiment)?;
+    if let Some(device) = arguments.device {
+        experiment.model.device = device;
+    }
+    if let Some(plugins) = arguments.plugins {
+        experiment.plugins.dir = plugins;
+    }
+    if let Some(output) = arguments.output {
+        experiment.output.dir = Some(output);
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    install_interrupt(Arc::clone(&stop), screen.clone())?;
+    let assets = arguments.assets.unwrap_or_else(|| experiment.resolve("assets"));
+    let options = Options { assets, stop: &stop };
+    let outcome = strait_runner::run(&experiment, &options, &mut Live::new(screen))?;
+    finish(&experiment, &outcome)
+}
+
+/// The first Ctrl-C ends the run after the cells at work, the second at once.
+fn install_interrupt(stop: Arc<AtomicBool>, screen: MultiProgress) -> anyhow::Result<()> {
+    ctrlc::set_handler(move || {
+        if stop.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(INTERRUPTED));
+        }
+        let message = "stopping after the cells at work; press Ctrl-C again to stop at once";
+        screen.suspend(|| eprintln!("{message}"));
+    })
+    .context("cannot listen for Ctrl-C")
+}
+
+fn finish(experiment: &Experiment, outcome: &Outcome) -> anyhow::Result<ExitCode> {
+    if !outcome.records.is_empty() {
+        let report = Report::from_records(&outcome.records)?;
+        println!("{}", report.terminal(&TableStyle::default()));
+        let files = [
+            ("summary.csv", report.csv()),
+            ("table.md", report.markdown()),
+            ("pareto.svg", report.pareto_svg()),
+        ];
+        for (name, text) in &files {
+            let path = outcome.folder.join(name);
+            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        let names = files.map(|(name, _)| name).join(", ");
+        println!("\n{}: {names}, and a record for each cell", outcome.folder.display());
+    }
+    if outcome.interrupted {
+        let file = experiment.file().display();
+        eprintln!("interrupted: `strait run {file}` goes on from here");
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    let failed = outcome.records.iter().any(|record| !record.is_finished());
+    Ok(if failed { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}

@@ -1,0 +1,145 @@
+//! Progress of a run: one live line a cell on a terminal, plain lines elsewhere.
+
+#![allow(clippy::print_stderr, reason = "progress goes to standard error")]
+
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use strait_runner::{CellIntro, CellProgress, Observer};
+
+/// Draws live lines on the screen, or prints lines where there is no terminal.
+pub(crate) struct Live {
+    screen: MultiProgress,
+    terminal: bool,
+    step: Option<ProgressBar>,
+    cells: Vec<Line>,
+    footer: Option<ProgressBar>,
+    windows: usize,
+}
+
+struct Line {
+    label: String,
+    bar: ProgressBar,
+}
+
+impl Live {
+    /// On a terminal if standard error is one.
+    pub(crate) fn new(screen: MultiProgress) -> Self {
+        let terminal = console::user_attended_stderr();
+        Self { screen, terminal, step: None, cells: Vec::new(), footer: None, windows: 0 }
+    }
+
+    fn clear_step(&mut self) {
+        if let Some(step) = self.step.take() {
+            step.finish_and_clear();
+        }
+    }
+}
+
+impl Observer for Live {
+    fn step(&mut self, what: &str) {
+        self.clear_step();
+        if self.terminal {
+            let spinner = self.screen.add(ProgressBar::new_spinner());
+            spinner.set_message(what.to_owned());
+            spinner.enable_steady_tick(Duration::from_millis(120));
+            self.step = Some(spinner);
+        } else {
+            eprintln!("{what}");
+        }
+    }
+
+    fn begin(&mut self, cells: &[CellIntro], windows: usize) {
+        self.clear_step();
+        self.windows = windows;
+        let width = cells.iter().map(|c| console::measure_text_width(&c.label)).max().unwrap_or(0);
+        let width = width.min(32);
+        let style = format!("{{prefix:{width}}} {{bar:12.cyan/dim}} {{msg}}");
+        for cell in cells {
+            let bar = match self.terminal {
+                true => self.screen.add(ProgressBar::new(windows as u64)),
+                false => ProgressBar::hidden(),
+            };
+            if let Ok(style) = ProgressStyle::with_template(&style) {
+                bar.set_style(style.progress_chars("━╸─"));
+            }
+            bar.set_prefix(console::truncate_str(&cell.label, width, "…").into_owned());
+            bar.set_position(cell.windows_done as u64);
+            match (cell.finished, cell.windows_done) {
+                (true, _) => bar.abandon_with_message("finished by an earlier run"),
+                (false, 0) => bar.set_message("waiting"),
+                (false, done) => bar.set_message(format!("resumes after {done} windows")),
+            }
+            if !self.terminal {
+                let state = match (cell.finished, cell.windows_done) {
+                    (true, _) => "finished by an earlier run".to_owned(),
+                    (false, done) => format!("{done}/{windows} windows done"),
+                };
+                eprintln!("  {:width$}  {state}", cell.label);
+            }
+            self.cells.push(Line { label: cell.label.clone(), bar });
+        }
+        if self.terminal {
+            let footer = self.screen.add(ProgressBar::new_spinner());
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {msg}") {
+                footer.set_style(style);
+            }
+            footer.enable_steady_tick(Duration::from_millis(200));
+            self.footer = Some(footer);
+        }
+    }
+
+    fn window(&mut self, cell: usize, progress: &CellProgress, eta: Option<Duration>) {
+        let Some(line) = self.cells.get(cell) else { return };
+        let message = figures(cell, progress);
+        if self.terminal {
+            line.bar.set_position(progress.windows_done as u64);
+            line.bar.set_message(message);
+            if let (Some(footer), Some(eta)) = (&self.footer, eta) {
+                let left = indicatif::HumanDuration(eta);
+                footer.set_message(format!("window {}/{}, {left:#} left", progress.windows_done, self.windows));
+            }
+            return;
+        }
+        // Without a terminal a line for every tenth of the run is enough to follow it.
+        let tenth = self.windows.div_ceil(10).max(1);
+        if progress.windows_done % tenth == 0 || progress.windows_done == self.windows {
+            let left = eta.map(|eta| format!("  {:.0} s left", eta.as_secs_f64()));
+            let (done, all) = (progress.windows_done, self.windows);
+            eprintln!("window {done}/{all}  {}  {message}{}", line.label, left.unwrap_or_default());
+        }
+    }
+
+    fn failed(&mut self, cell: usize, reason: &str) {
+        let Some(line) = self.cells.get(cell) else { return };
+        if self.terminal {
+            line.bar.abandon_with_message(format!("failed: {reason}"));
+        } else {
+            eprintln!("failed  {}  {reason}", line.label);
+        }
+    }
+
+    fn end(&mut self) {
+        self.clear_step();
+        for line in &self.cells {
+            line.bar.finish_and_clear();
+        }
+        if let Some(footer) = &self.footer {
+            footer.finish_and_clear();
+        }
+    }
+}
+
+fn figures(cell: usize, p: &CellProgress) -> String {
+    let bytes = match p.bytes_per_token.is_nan() {
+        true => String::new(),
+        false => format!("  {:>8.1} B/token {:>6.3} b/value", p.bytes_per_token, p.bits_per_value),
+    };
+    match cell {
+        0 => format!("PPL {:>10.4}{:33}{bytes}", p.ppl, ""),
+        _ => format!(
+            "PPL {:>10.4}  Δ {:>+9.4} ± {:.4}  KLD {:.4}{bytes}",
+            p.ppl, p.ppl_delta, p.ppl_delta_error, p.kld_mean
+        ),
+    }
+}

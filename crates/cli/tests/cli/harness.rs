@@ -1,0 +1,126 @@
+//! A folder for one test with plugins, an experiment file, and the binary under test.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The repository.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// Builds plugins once and returns the folder that holds their libraries.
+fn libraries() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let plugins = ["raw", "cast", "affine", "blockfloat", "hostile"];
+        let output = Command::new(env!("CARGO"))
+            .current_dir(root())
+            .args(["build", "--release", "--locked", "--quiet", "--message-format=json"])
+            .args(plugins.iter().flat_map(|id| ["-p".to_owned(), format!("strait-{id}")]))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let file = text
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .flat_map(|message| message["filenames"].as_array().cloned().unwrap_or_default())
+            .filter_map(|file| file.as_str().map(PathBuf::from))
+            .find(|file| file.ends_with("libstrait_raw.so"))
+            .expect("cargo names the library it built");
+        file.parent().unwrap().to_owned()
+    })
+}
+
+/// A folder of its own for one test.
+pub(crate) struct Bench {
+    dir: TempDir,
+}
+
+impl Bench {
+    /// With the libraries of these plugins in `plugins/`.
+    pub(crate) fn new(plugins: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("plugins")).unwrap();
+        for id in plugins {
+            let name = format!("libstrait_{id}.so");
+            std::fs::copy(libraries().join(&name), dir.path().join("plugins").join(&name)).unwrap();
+        }
+        Self { dir }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Writes `test.toml`: the small model on a short text, followed by `more`.
+    pub(crate) fn experiment(&self, more: &str) {
+        let model = root().join("assets/models/wiki-4m");
+        let text = format!(
+            "name = \"test\"\n\
+             [model]\nsource = {model:?}\ndevice = \"cpu\"\n\
+             [data]\nsource = \"wikitext-2-raw\"\nfirst_k_tokens = 1500\n\
+             [protocol]\nwindow = 256\nstride = 128\n{more}"
+        );
+        self.write("test.toml", &text);
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path().join(name), text).unwrap();
+    }
+
+    /// `strait …` in this folder.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_strait"));
+        command.current_dir(self.path()).args(arguments).env("NO_COLOR", "1");
+        command
+    }
+
+    /// `strait run test.toml …`.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        let assets = root().join("assets");
+        let assets = assets.to_str().unwrap();
+        let all = [&["run", "test.toml", "--assets", assets], arguments].concat();
+        self.command(&all).output().unwrap()
+    }
+
+    /// Runs and expects success; returns what went to standard error.
+    pub(crate) fn run_ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{:?}\n{stderr}", output.status);
+        stderr
+    }
+
+    /// The records of an experiment's folder by label.
+    pub(crate) fn records(&self, folder: &str) -> Vec<(String, Value)> {
+        let mut records: Vec<(String, Value)> = std::fs::read_dir(self.path().join(folder))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+            .map(|path| {
+                let record: Value =
+                    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+                (record["label"].as_str().unwrap().to_owned(), record)
+            })
+            .collect();
+        records.sort_by(|a, b| a.0.cmp(&b.0));
+        records
+    }
+
+    pub(crate) fn record(&self, folder: &str, label: &str) -> Value {
+        let records = self.records(folder);
+        let found = records.iter().find(|(name, _)| name == label);
+        found.unwrap_or_else(|| panic!("no record {label:?} in {records:?}")).1.clone()
+    }
+}
+
+/// The sum of negative log-likelihoods of every window, exactly as stored.
+pub(crate) fn nll(record: &Value) -> Vec<String> {
+    let windows = record["windows"].as_array().unwrap();
+    windows.iter().map(|window| window["sums"]["a"].to_string()).collect()
+}

@@ -1,0 +1,119 @@
+//! A run that is killed, or run again, ends in the same records.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::harness::{Bench, root};
+
+const CELLS: &str = "
+[partition]
+plan = \"ring-4\"
+[[compressor]]
+codec = \"affine\"
+params = { granularity = \"group\", group = 64 }
+sweep = { bits = [8, 4, 3] }
+[[compressor]]
+codec = \"raw\"
+";
+
+/// The record without what may differ between two runs: how long they took.
+fn timeless(mut record: Value) -> Value {
+    let record_map = record.as_object_mut().unwrap();
+    record_map.remove("timing");
+    for link in record["links"].as_array_mut().unwrap() {
+        let link = link.as_object_mut().unwrap();
+        link.remove("encode_s");
+        link.remove("decode_s");
+    }
+    record
+}
+
+#[test]
+fn killing_a_run_five_times_changes_nothing() {
+    let bench = Bench::new(&["affine", "raw"]);
+    bench.experiment(CELLS);
+    bench.run_ok(&["-o", "undisturbed"]);
+    let assets = root().join("assets");
+    let arguments =
+        ["run", "test.toml", "--assets", assets.to_str().unwrap(), "-o", "disturbed"];
+    // Which moment a kill hits differs from machine to machine; the seed only spreads them.
+    let mut seed = u64::from(std::process::id());
+    let mut partial = 0;
+    for _ in 0..5 {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let mut child = bench
+            .command(&arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(300 + (seed >> 33) % 700));
+        // A run that has ended by itself needs no kill, and there is then nothing to resume.
+        let _ = child.kill();
+        child.wait().unwrap();
+        let journals = bench.path().join("disturbed/journal");
+        partial += usize::from(journals.exists());
+    }
+    assert!(partial > 0, "every kill came before the run had begun");
+    bench.run_ok(&["-o", "disturbed"]);
+    let (whole, pieces) = (bench.records("undisturbed"), bench.records("disturbed"));
+    assert_eq!(whole.len(), 5);
+    assert_eq!(pieces.len(), 5);
+    for ((label, whole), (_, pieces)) in whole.into_iter().zip(pieces) {
+        assert_eq!(timeless(whole), timeless(pieces), "{label}");
+    }
+}
+
+#[test]
+fn a_journal_cut_at_any_window_is_gone_on_with() {
+    let bench = Bench::new(&["affine", "raw"]);
+    bench.experiment(CELLS);
+    bench.run_ok(&["-o", "results"]);
+    let before = bench.records("results");
+    // The records go and every journal loses another part of its end.
+    let mut journals: Vec<_> = std::fs::read_dir(bench.path().join("results/journal"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "bin"))
+        .collect();
+    journals.sort();
+    for (i, path) in journals.iter().enumerate() {
+        let bytes = std::fs::read(path).unwrap();
+        std::fs::write(path, &bytes[..bytes.len() * i / journals.len()]).unwrap();
+    }
+    for entry in std::fs::read_dir(bench.path().join("results")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    bench.run_ok(&["-o", "results"]);
+    let after = bench.records("results");
+    assert_eq!(before.len(), after.len());
+    for ((label, before), (_, after)) in before.into_iter().zip(after) {
+        assert_eq!(timeless(before), timeless(after), "{label}");
+    }
+}
+
+#[test]
+fn finished_cells_are_not_run_again_and_a_new_one_is() {
+    let bench = Bench::new(&["affine", "raw"]);
+    bench.experiment(CELLS);
+    bench.run_ok(&["-o", "results"]);
+    let before = bench.records("results");
+    let again = bench.run_ok(&["-o", "results"]);
+    assert!(!again.contains("load the model"), "{again}");
+    assert_eq!(bench.records("results"), before);
+
+    bench.experiment(&format!("{CELLS}[[compressor]]\ncodec = \"affine\"\nparams = {{ bits = 2 }}\n"));
+    let more = bench.run_ok(&["-o", "results"]);
+    assert_eq!(more.matches("finished by an earlier run").count(), 5, "{more}");
+    assert_eq!(bench.records("results").len(), 6);
+    let of = |records: &[(String, Value)], label: &str| {
+        records.iter().find(|(name, _)| name == label).unwrap().1.clone()
+    };
+    let after = bench.records("results");
+    assert_eq!(of(&after, "raw"), of(&before, "raw"));
+}

@@ -1,0 +1,12 @@
+//! The `strait` binary as a user runs it: one test binary, one file a subject.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod cli {
+    mod bad_input;
+    mod exactness;
+    mod failures;
+    mod harness;
+    mod quickstart;
+    mod resume;
+}

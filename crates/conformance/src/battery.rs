@@ -1,0 +1,101 @@
+//! The checks, written once over [`Subject`].
+
+mod altered;
+mod params;
+mod round_trip;
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use strait_sdk::Dtype;
+
+use crate::guard::guarded;
+use crate::report::Outcome;
+use crate::sample::ordinary;
+use crate::subject::{Call, End, Facts, Instance, Subject};
+use crate::{Case, Report};
+
+/// One check of the battery.
+#[derive(Clone, Copy)]
+pub struct Check {
+    /// Its name, the name of the test that [`check!`](crate::check) makes of it.
+    pub name: &'static str,
+    run: fn(&Trial) -> Result<(), String>,
+}
+
+/// Every check, in the order in which they run.
+pub const CHECKS: &[Check] = &[
+    Check { name: "describes_itself", run: params::describes_itself },
+    Check { name: "documents_its_parameters", run: params::documents_its_parameters },
+    Check { name: "refuses_values_out_of_range", run: params::refuses_values_out_of_range },
+    Check { name: "refuses_unknown_keys", run: params::refuses_unknown_keys },
+    Check { name: "decodes_in_a_second_instance", run: round_trip::decodes_in_a_second_instance },
+    Check { name: "keeps_its_error_bound", run: round_trip::keeps_its_error_bound },
+    Check { name: "keeps_its_payload_size", run: round_trip::keeps_its_payload_size },
+    Check {
+        name: "gives_the_same_bytes_for_the_same_input",
+        run: round_trip::gives_the_same_bytes_for_the_same_input,
+    },
+    Check { name: "forgets_at_reset", run: round_trip::forgets_at_reset },
+    Check { name: "survives_truncated_payloads", run: altered::survives_truncated_payloads },
+    Check { name: "survives_extended_payloads", run: altered::survives_extended_payloads },
+    Check { name: "survives_altered_payloads", run: altered::survives_altered_payloads },
+];
+
+impl std::fmt::Debug for Check {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// Runs the checks with every case.
+pub(crate) fn run(subject: Arc<dyn Subject>, cases: &[Case], checks: &[Check]) -> Report {
+    let facts = subject.facts();
+    let mut report = Report::default();
+    for case in cases {
+        for check in checks {
+            let trial = Trial {
+                subject: Arc::clone(&subject),
+                facts: facts.clone(),
+                params: case.params(&facts.params),
+                case: case.clone(),
+            };
+            let run = check.run;
+            report.outcomes.push(Outcome {
+                codec: facts.id.clone(),
+                case: case.to_string(),
+                check: check.name,
+                failure: guarded(move || run(&trial)).err(),
+            });
+        }
+    }
+    report
+}
+
+/// One codec with one case.
+struct Trial {
+    subject: Arc<dyn Subject>,
+    facts: Facts,
+    case: Case,
+    params: Map<String, Value>,
+}
+
+impl Trial {
+    /// Opens an instance, with a fitted artifact where the codec has a fit step.
+    fn open(&self, end: End) -> Call<Box<dyn Instance>> {
+        let artifact = if self.facts.fits {
+            let shape = |channels| strait_sdk::Shape { rows: 64, channels, dtype: Dtype::F32 };
+            let samples = [1, 7, 64, 129, 320].map(|channels| ordinary(shape(channels), 9));
+            Some(
+                self.subject
+                    .fit(&self.params, &samples)
+                    .map_err(|error| format!("fit: {error}"))?,
+            )
+        } else {
+            None
+        };
+        self.subject
+            .open(end, &self.params, artifact.as_deref())
+            .map_err(|error| format!("open: {error}"))
+    }
+}

@@ -1,0 +1,95 @@
+//! Payloads that no encoder wrote: an error or a full decode, never a panic.
+
+use strait_sdk::{Dtype, PayloadBytes, Shape};
+
+use super::Trial;
+use super::round_trip::{decode, place};
+use crate::Sample;
+use crate::sample::{Bits, ordinary};
+use crate::subject::{Call, End};
+
+/// At most this many single bits are flipped in one payload.
+const FLIPS: usize = 200;
+
+/// Payloads of random bytes.
+const NOISE: usize = 40;
+
+pub(super) fn survives_truncated_payloads(trial: &Trial) -> Result<(), String> {
+    each_payload(trial, |payload| {
+        let length = payload.len();
+        let kept = [0, 1, length / 3, length / 2, length.saturating_sub(1)];
+        kept.into_iter()
+            .filter(|kept| *kept < length)
+            .map(|kept| payload[..kept].to_vec())
+            .collect()
+    })
+}
+
+pub(super) fn survives_extended_payloads(trial: &Trial) -> Result<(), String> {
+    each_payload(trial, |payload| {
+        [1, 3, 4096]
+            .into_iter()
+            .flat_map(|more| [0, 0xff].map(|byte| [payload, &vec![byte; more]].concat()))
+            .collect()
+    })
+}
+
+pub(super) fn survives_altered_payloads(trial: &Trial) -> Result<(), String> {
+    each_payload(trial, |payload| {
+        if payload.is_empty() {
+            return Vec::new();
+        }
+        let mut bits = Bits::new(payload.len() as u64);
+        let mut altered = vec![vec![0; payload.len()], vec![0xff; payload.len()]];
+        // The first bytes hold whatever header there is: flip all of their bits.
+        let head = (payload.len() * 8).min(FLIPS / 2);
+        let spread = (0..FLIPS / 2).map(|_| bits.next() as usize % (payload.len() * 8));
+        for bit in (0..head).chain(spread) {
+            let mut flipped = payload.to_vec();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            altered.push(flipped);
+        }
+        for _ in 0..NOISE {
+            altered.push(payload.iter().map(|_| bits.next() as u8).collect());
+        }
+        altered
+    })
+}
+
+/// Decodes altered payloads of small messages. A payload of a wrong length must be an error where
+/// the codec states its length exactly.
+fn each_payload(trial: &Trial, alter: fn(&[u8]) -> Vec<Vec<u8>>) -> Result<(), String> {
+    for dtype in Dtype::ALL {
+        for (rows, channels) in [(0, 64), (1, 1), (3, 7), (5, 129)] {
+            let sample = ordinary(Shape { rows, channels, dtype }, 5);
+            let mut encoder = trial.open(End::Encoder)?;
+            encoder.reset()?;
+            let stated = encoder.payload_bytes(sample.shape())?;
+            let payload = encoder.encode(&sample).map_err(|error| place(&sample, &error))?;
+            for altered in alter(&payload) {
+                let result = decode_anew(trial, &sample, &altered)?;
+                let exact = matches!(stated, PayloadBytes::Exact(_));
+                if result.is_ok() && exact && altered.len() != payload.len() {
+                    return Err(place(
+                        &sample,
+                        &format!(
+                            "a payload of {} bytes was accepted, expected {}",
+                            altered.len(),
+                            payload.len()
+                        ),
+                    ));
+                }
+            }
+            let after = decode_anew(trial, &sample, &payload)?;
+            after.map_err(|error| place(&sample, &error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Decodes in a new instance, since an error may end the old one's sequence.
+fn decode_anew(trial: &Trial, sample: &Sample, payload: &[u8]) -> Call<Call<()>> {
+    let mut decoder = trial.open(End::Decoder)?;
+    decoder.reset()?;
+    Ok(decode(&mut *decoder, payload, sample.shape()).map(drop))
+}

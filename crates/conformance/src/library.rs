@@ -1,0 +1,124 @@
+//! A codec in a built file, through the loader: what the host will do with it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use strait_loader::{
+    CallError, CodecEntry, CodecInstance, HostServices, LoaderError, MatrixMut, MatrixRef, Plugin,
+    Side,
+};
+use strait_sdk::{PayloadBytes, Shape};
+
+use crate::battery::{self, CHECKS};
+use crate::subject::{Call, End, Facts, Instance, Subject};
+use crate::{Case, Report, Sample};
+
+/// Runs every check on each codec of a built plugin, with its default parameters.
+///
+/// # Errors
+/// A file that cannot be loaded as a plugin.
+pub fn check_library(path: &Path) -> Result<Report, Box<LoaderError>> {
+    let plugin = Arc::new(Plugin::open(path, None, HostServices::default())?);
+    let mut report = Report::default();
+    for codec in plugin.codecs() {
+        if let Some(entry) = plugin.codec(&codec.id) {
+            let subject = Arc::new(InLibrary(entry));
+            let checked = battery::run(subject, &[Case::default()], CHECKS);
+            report.outcomes.extend(checked.outcomes);
+        }
+    }
+    Ok(report)
+}
+
+struct InLibrary(CodecEntry);
+
+impl Subject for InLibrary {
+    fn facts(&self) -> Facts {
+        let descriptor = self.0.descriptor().clone();
+        Facts {
+            id: descriptor.id,
+            summary: descriptor.summary,
+            paper: descriptor.paper,
+            sites: descriptor.sites,
+            lossless: descriptor.lossless,
+            fits: descriptor.fits,
+            params: descriptor.params,
+        }
+    }
+
+    fn check_params(&self, params: &Map<String, Value>) -> Call<()> {
+        self.0.resolve(params).map(drop).map_err(|error| error.to_string())
+    }
+
+    fn fit(&self, params: &Map<String, Value>, samples: &[Sample]) -> Call<Vec<u8>> {
+        let sides: Vec<_> = samples.iter().map(|sample| sides(&self.0, sample)).collect();
+        let matrices: Vec<MatrixRef<'_>> =
+            samples.iter().zip(&sides).map(|(sample, side)| matrix(sample, side)).collect();
+        self.0.fit(params, &matrices).map_err(|error| error.to_string())
+    }
+
+    fn open(
+        &self,
+        end: End,
+        params: &Map<String, Value>,
+        artifact: Option<&[u8]>,
+    ) -> Call<Box<dyn Instance>> {
+        let side = match end {
+            End::Encoder => Side::Encoder,
+            End::Decoder => Side::Decoder,
+        };
+        let instance = self.0.open(side, params, artifact).map_err(|error| error.to_string())?;
+        Ok(Box::new(Opened { entry: self.0.clone(), instance }))
+    }
+}
+
+struct Opened {
+    entry: CodecEntry,
+    instance: CodecInstance,
+}
+
+impl Instance for Opened {
+    fn encode(&mut self, sample: &Sample) -> Call<Vec<u8>> {
+        let mut payload = Vec::new();
+        let side = sides(&self.entry, sample);
+        let result = self.instance.encode(matrix(sample, &side), &mut payload);
+        result.map(|()| payload).map_err(text)
+    }
+
+    fn decode(&mut self, payload: &[u8], shape: Shape, bytes: &mut [u8]) -> Call<()> {
+        let Shape { rows, channels, dtype } = shape;
+        let message = MatrixMut { rows, channels, dtype, bytes };
+        self.instance.decode(payload, message).map_err(text)
+    }
+
+    fn payload_bytes(&mut self, shape: Shape) -> Call<PayloadBytes> {
+        self.instance.payload_bytes(shape).map_err(text)
+    }
+
+    fn reset(&mut self) -> Call<()> {
+        self.instance.reset().map_err(text)
+    }
+}
+
+/// The text of an error of the codec.
+///
+/// # Panics
+/// When the codec panicked, so that no check takes that for an ordinary refusal.
+fn text(error: CallError) -> String {
+    match error {
+        #[allow(clippy::panic)]
+        CallError::Panicked { call, message, .. } => panic!("{call}: {message}"),
+        error => error.to_string(),
+    }
+}
+
+fn matrix<'a>(sample: &'a Sample, side: &'a [(&'a str, &'a [f32])]) -> MatrixRef<'a> {
+    let Shape { rows, channels, dtype } = sample.shape();
+    MatrixRef { rows, channels, dtype, bytes: sample.bytes(), side }
+}
+
+fn sides<'a>(entry: &'a CodecEntry, sample: &'a Sample) -> Vec<(&'a str, &'a [f32])> {
+    let names = &entry.descriptor().side_information;
+    names.iter().map(|name| (name.as_str(), sample.side())).collect()
+}

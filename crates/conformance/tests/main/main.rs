@@ -1,0 +1,7 @@
+//! The kit on codecs that break one rule each, and on the built files of the plugins.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod broken;
+mod built;
+mod guide;

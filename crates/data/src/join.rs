@@ -1,0 +1,80 @@
+//! How the rows of a data set become one text.
+
+use serde::{Deserialize, Serialize};
+
+use crate::named::named;
+
+/// The rule that makes one text of rows. It changes the token stream, so results under different
+/// rules do not compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Join {
+    /// A blank line (`"\n\n"`) between all rows, empty rows kept.
+    #[default]
+    BlankLine,
+    /// A line break (`"\n"`) between all rows, empty rows kept.
+    Line,
+    /// A blank line between the rows that hold anything but white space.
+    NonEmptyBlankLine,
+}
+
+named!(
+    Join,
+    "join",
+    BlankLine = "blank-line",
+    Line = "line",
+    NonEmptyBlankLine = "non-empty-blank-line",
+);
+
+impl Join {
+    /// One text of all rows.
+    #[must_use]
+    pub fn apply(self, rows: &[String]) -> String {
+        match self {
+            Self::BlankLine => rows.join("\n\n"),
+            Self::Line => rows.join("\n"),
+            Self::NonEmptyBlankLine => {
+                let kept: Vec<&str> =
+                    rows.iter().map(String::as_str).filter(|row| !is_blank(row)).collect();
+                kept.join("\n\n")
+            }
+        }
+    }
+
+    /// Whether rows of nothing but white space stay in the text.
+    #[must_use]
+    pub fn keeps_empty_rows(self) -> bool {
+        self != Self::NonEmptyBlankLine
+    }
+}
+
+/// Python's `row.strip() == ""`, which the published token streams come from: it also strips the
+/// four information separators, which Rust's `trim` does not.
+fn is_blank(row: &str) -> bool {
+    row.chars().all(|c| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules() {
+        let rows = ["", " = A = \n", "\u{1c} \n", "b"].map(str::to_owned);
+        assert_eq!(Join::BlankLine.apply(&rows), "\n\n = A = \n\n\n\u{1c} \n\n\nb");
+        assert_eq!(Join::Line.apply(&rows), "\n = A = \n\n\u{1c} \n\nb");
+        assert_eq!(Join::NonEmptyBlankLine.apply(&rows), " = A = \n\n\nb");
+        assert_eq!(Join::Line.apply(&[]), "");
+    }
+
+    #[test]
+    fn names_are_those_of_the_experiment_file() {
+        for &join in Join::ALL {
+            let toml_name = serde_json::to_value(join).unwrap();
+            assert_eq!(toml_name, join.name());
+            assert_eq!(join.name().parse::<Join>().unwrap(), join);
+        }
+        let error = "lines".parse::<Join>().unwrap_err().to_string();
+        assert!(error.contains("blank-line, line, non-empty-blank-line"), "{error}");
+    }
+}

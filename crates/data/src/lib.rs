@@ -1,0 +1,26 @@
+//! Data sets, tokenization and protocols: from a text source to the windows whose tokens are scored.
+//!
+//! [`load`] reads a text and joins its rows, [`Protocol::tokenize`] makes one token stream of it,
+//! [`Protocol::windows`] says which positions are scored in which context, and
+//! [`Protocol::fingerprint`] names all of it, so that two results can be told apart when they were
+//! not measured in the same way.
+
+mod error;
+mod fingerprint;
+mod hash;
+mod join;
+mod named;
+mod protocol;
+mod read;
+mod text;
+mod tokenizer;
+mod window;
+
+pub use error::DataError;
+pub use fingerprint::Fingerprint;
+pub use hash::{sha256_hex, token_stream_sha256};
+pub use join::Join;
+pub use protocol::{BosRule, Preset, Protocol, Scored, Tail};
+pub use text::{Text, TextSource, load};
+pub use tokenizer::{TokenStream, Tokenizer};
+pub use window::Window;

@@ -1,0 +1,264 @@
+//! Evaluation protocols: how a token stream is cut into windows and which tokens are scored.
+//!
+//! Perplexities from different protocols differ by more than most codecs do, so each published one
+//! is a named preset, reproduced to the last position.
+
+use serde::{Deserialize, Serialize};
+
+use crate::named::named;
+use crate::{DataError, Fingerprint, Join, Text, TokenStream, Tokenizer, Window};
+
+/// A published evaluation protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preset {
+    /// Sliding windows of 2048 with stride 512, the last one ragged, only new tokens scored (the
+    /// Hugging Face documentation, split-bench).
+    #[default]
+    HfStride,
+    /// Windows of 2048 that do not overlap, tail dropped, every position scored (the GPTQ, AWQ,
+    /// QuaRot and SpinQuant papers).
+    Gptq,
+    /// Twenty windows of 2048 with stride 512, every position of each scored (exllamav3's
+    /// `compare_q`).
+    Exl3,
+    /// Windows of 512 that do not overlap, begun with BOS, the second half scored (llama.cpp's
+    /// `perplexity`).
+    Llamacpp,
+}
+
+named!(
+    Preset,
+    "protocol preset",
+    HfStride = "hf-stride",
+    Gptq = "gptq",
+    Exl3 = "exl3",
+    Llamacpp = "llamacpp",
+);
+
+/// What to do with the end of the stream, where no whole window fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tail {
+    /// A shorter last window takes it.
+    Ragged,
+    /// It is dropped.
+    Drop,
+    /// It is dropped, and so is a window that would end with the stream: exllamav3 counts
+    /// `range(0, n − window, stride)`.
+    DropLast,
+}
+
+named!(Tail, "tail rule", Ragged = "ragged", Drop = "drop", DropLast = "drop-last");
+
+/// Which tokens of a window are scored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scored {
+    /// Those that no earlier window held. Every token but the first is scored exactly once.
+    New,
+    /// All but its first. Where windows overlap, a token is scored several times.
+    All,
+    /// Those predicted from position ⌊window / 2⌋ on.
+    SecondHalf,
+}
+
+named!(Scored, "scoring rule", New = "new", All = "all", SecondHalf = "second-half");
+
+/// Where the tokenizer's beginning-of-sequence token stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BosRule {
+    /// Where the tokenizer puts it by default: once, before the text, if at all.
+    Tokenizer,
+    /// Besides that it replaces the first token of every window, if the tokenizer has one.
+    EachWindow,
+    /// Nowhere: the text is encoded without special tokens.
+    Never,
+}
+
+named!(BosRule, "BOS rule", Tokenizer = "tokenizer", EachWindow = "each-window", Never = "never");
+
+/// A protocol with every field settled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Protocol {
+    /// The preset it started from.
+    pub preset: Preset,
+    /// Tokens in a window.
+    pub window: usize,
+    /// Tokens from the start of one window to the start of the next.
+    pub stride: usize,
+    /// Windows after which to stop; all if `None`.
+    pub max_windows: Option<usize>,
+    /// Tokens from the start of the text that are used; all if `None`.
+    pub first_k_tokens: Option<usize>,
+    /// Where BOS stands.
+    pub bos: BosRule,
+    /// Which tokens are scored.
+    pub scored: Scored,
+    /// What becomes of the end of the stream.
+    pub tail: Tail,
+}
+
+impl Preset {
+    /// The protocol as it was published.
+    #[must_use]
+    pub fn defaults(self) -> Protocol {
+        let (window, stride, max_windows) = match self {
+            Self::HfStride => (2048, 512, None),
+            Self::Gptq => (2048, 2048, None),
+            Self::Exl3 => (2048, 512, Some(20)),
+            Self::Llamacpp => (512, 512, None),
+        };
+        let (bos, scored, tail) = match self {
+            Self::HfStride => (BosRule::Tokenizer, Scored::New, Tail::Ragged),
+            Self::Gptq => (BosRule::Tokenizer, Scored::All, Tail::Drop),
+            Self::Exl3 => (BosRule::Tokenizer, Scored::All, Tail::DropLast),
+            Self::Llamacpp => (BosRule::EachWindow, Scored::SecondHalf, Tail::Drop),
+        };
+        let first_k_tokens = None;
+        Protocol { preset: self, window, stride, max_windows, first_k_tokens, bos, scored, tail }
+    }
+
+    /// How the preset joins the rows of a data set.
+    #[must_use]
+    pub fn join(self) -> Join {
+        match self {
+            Self::Exl3 => Join::NonEmptyBlankLine,
+            Self::HfStride | Self::Gptq | Self::Llamacpp => Join::BlankLine,
+        }
+    }
+}
+
+impl Protocol {
+    /// A preset with another window or stride. Where the preset's windows do not overlap, the
+    /// stride follows the window.
+    #[must_use]
+    pub fn new(preset: Preset, window: Option<usize>, stride: Option<usize>) -> Self {
+        let mut protocol = preset.defaults();
+        let adjoining = protocol.stride == protocol.window;
+        protocol.window = window.unwrap_or(protocol.window);
+        let default = if adjoining { protocol.window } else { protocol.stride };
+        protocol.stride = stride.unwrap_or(default);
+        protocol
+    }
+
+    /// Checks the fields against each other.
+    ///
+    /// # Errors
+    /// The field that is out of range.
+    pub fn check(&self) -> Result<(), DataError> {
+        let out_of_range = |key, section, found, expected| {
+            Err(DataError::OutOfRange { key, section, found, expected })
+        };
+        let smallest = if self.scored == Scored::SecondHalf { 3 } else { 2 };
+        if self.window < smallest {
+            let expected = format!("at least {smallest}, or there is nothing to predict");
+            return out_of_range("window", "[protocol]", self.window, expected);
+        }
+        if self.stride == 0 || self.stride > self.window {
+            let expected = format!("1 to {}, the window", self.window);
+            return out_of_range("stride", "[protocol]", self.stride, expected);
+        }
+        if self.max_windows == Some(0) {
+            let expected = "at least 1, or no such key for all windows".to_owned();
+            return out_of_range("max_windows", "[protocol]", 0, expected);
+        }
+        if let Some(k @ 0..2) = self.first_k_tokens {
+            let expected = "at least 2, or no such key for all tokens".to_owned();
+            return out_of_range("first_k_tokens", "[data]", k, expected);
+        }
+        Ok(())
+    }
+
+    /// Encodes a text as the BOS rule says and keeps the first `first_k_tokens`.
+    ///
+    /// # Errors
+    /// A field out of range, or a text that the tokenizer cannot encode.
+    pub fn tokenize(&self, text: &str, tokenizer: &Tokenizer) -> Result<TokenStream, DataError> {
+        self.check()?;
+        let tokens = match self.bos {
+            BosRule::Never => tokenizer.encode_plain(text)?,
+            BosRule::Tokenizer | BosRule::EachWindow => tokenizer.encode(text)?,
+        };
+        let stream = TokenStream::new(tokens, self.first_k_tokens, tokenizer.bos_id());
+        if let Some(k) = self.first_k_tokens.filter(|&k| k > stream.total) {
+            log::warn!(
+                "first_k_tokens = {k}, but the text has {} tokens: all are used",
+                stream.total
+            );
+        }
+        Ok(stream)
+    }
+
+    /// The windows over a stream of `n_tokens`, of which the first `first_k_tokens` count. `bos_id`
+    /// is the tokenizer's, for [`BosRule::EachWindow`].
+    ///
+    /// # Errors
+    /// A field out of range, or a stream too short for the preset.
+    pub fn windows(&self, n_tokens: usize, bos_id: Option<u32>) -> Result<Vec<Window>, DataError> {
+        self.check()?;
+        let n = self.first_k_tokens.map_or(n_tokens, |k| k.min(n_tokens));
+        let needed = self.needed_tokens();
+        if n < needed {
+            return Err(self.too_short(n, n < n_tokens, needed));
+        }
+        let starts = (0..n).step_by(self.stride).take_while(|&begin| match self.tail {
+            // The window before this one has not reached the end of the stream.
+            Tail::Ragged => begin == 0 || begin - self.stride + self.window < n,
+            Tail::Drop => begin + self.window <= n,
+            Tail::DropLast => begin + self.window < n,
+        });
+        let window = |(index, begin): (usize, usize)| {
+            let end = begin.saturating_add(self.window).min(n);
+            let score_from = match self.scored {
+                Scored::New if begin > 0 => (begin - self.stride + self.window).max(begin + 1),
+                Scored::New | Scored::All => begin + 1,
+                Scored::SecondHalf => begin + self.window / 2 + 1,
+            };
+            let bos = bos_id.filter(|_| self.bos == BosRule::EachWindow);
+            Window { index, begin, end, score_from, bos }
+        };
+        let all = starts.enumerate().map(window).take(self.max_windows.unwrap_or(usize::MAX));
+        // A ragged last window may be too short to hold a target.
+        Ok(all.filter(|window| window.score_from < window.end).collect())
+    }
+
+    /// Names text, tokens, windows and scored positions, all that a score depends on besides the model.
+    #[must_use]
+    pub fn fingerprint(
+        &self,
+        text: &Text,
+        stream: &TokenStream,
+        windows: &[Window],
+    ) -> Fingerprint {
+        Fingerprint::new(self, text, stream, windows)
+    }
+
+    fn needed_tokens(&self) -> usize {
+        match (self.preset, self.tail) {
+            // llama.cpp refuses less.
+            (Preset::Llamacpp, _) => self.window.saturating_mul(2),
+            (_, Tail::Ragged) if self.scored == Scored::SecondHalf => self.window / 2 + 2,
+            (_, Tail::Ragged) => 2,
+            (_, Tail::Drop) => self.window,
+            (_, Tail::DropLast) => self.window.saturating_add(1),
+        }
+    }
+
+    fn too_short(&self, found: usize, cut: bool, needed: usize) -> DataError {
+        let largest = match (self.preset, self.tail) {
+            (Preset::Llamacpp, _) => found / 2,
+            (_, Tail::DropLast) => found.saturating_sub(1),
+            (_, Tail::Ragged | Tail::Drop) => found,
+        };
+        let text = if cut { "raise `first_k_tokens` in [data]" } else { "use a longer text" };
+        let hint = if self.tail == Tail::Ragged || largest < 3 {
+            text.to_owned()
+        } else {
+            format!("{text}, or set `window` in [protocol] to at most {largest}")
+        };
+        let (preset, window) = (self.preset.name(), self.window);
+        DataError::TooShort { found, cut, preset, window, needed, hint }
+    }
+}

@@ -1,0 +1,55 @@
+//! JSON Lines: one object a line, its text under `text`. Empty lines are no rows.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::DataError;
+
+pub(super) fn rows(path: &Path, rows: &mut Vec<String>) -> Result<(), DataError> {
+    for (index, line) in super::bytes(path)?.split(|&byte| byte == b'\n').enumerate() {
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        rows.push(text(line).map_err(|found| DataError::JsonLine {
+            path: path.to_owned(),
+            line: index + 1,
+            found,
+        })?);
+    }
+    Ok(())
+}
+
+/// The text of one line, or what was found instead.
+fn text(line: &[u8]) -> Result<String, String> {
+    let value: Value = serde_json::from_slice(line).map_err(|error| {
+        let message = error.to_string();
+        // The library counts lines within this one.
+        let what = message.split(" at line ").next().unwrap_or_default();
+        format!("no JSON ({what} in column {})", error.column())
+    })?;
+    let Value::Object(mut object) = value else {
+        return Err(kind(&value).to_owned());
+    };
+    match object.remove("text") {
+        Some(Value::String(text)) => Ok(text),
+        Some(other) => Err(format!("{} under \"text\"", kind(&other))),
+        None => Err(format!("an object with {}", keys(&object))),
+    }
+}
+
+fn keys(object: &Map<String, Value>) -> String {
+    let keys: Vec<String> = object.keys().map(|key| format!("{key:?}")).collect();
+    if keys.is_empty() { "no keys".to_owned() } else { format!("the keys {}", keys.join(", ")) }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}

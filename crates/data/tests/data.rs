@@ -1,0 +1,12 @@
+//! The embedded text and tokenizer, damaged and odd input files, and every preset against a literal
+//! transcription of the program it reproduces.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "data/files.rs"]
+mod files;
+#[path = "data/real.rs"]
+mod real;
+#[path = "data/tokenizers.rs"]
+mod tokenizers;
+#[path = "data/windows.rs"]
+mod windows;

@@ -1,0 +1,116 @@
+//! One codec of a plugin, ready to be opened.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use strait_abi::abi_stable::std_types::{ROption, RSlice};
+use strait_abi::descriptor::CodecDescriptor;
+use strait_abi::params::{ParamError, resolve};
+use strait_abi::{MatrixView, OpenRequest, SideView};
+
+use crate::instance::{self, CodecInstance};
+use crate::{CallError, LoaderError, MatrixRef, Plugin};
+
+/// Which side of a link an instance is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Encodes; runs from the plugin file itself.
+    Encoder,
+    /// Decodes; runs from a private copy of the file, with its own static variables.
+    Decoder,
+}
+
+/// One codec of a loaded plugin.
+#[derive(Clone, Debug)]
+pub struct CodecEntry {
+    plugin: Arc<Plugin>,
+    index: usize,
+}
+
+impl CodecEntry {
+    pub(crate) fn new(plugin: Arc<Plugin>, index: usize) -> Self {
+        CodecEntry { plugin, index }
+    }
+
+    /// What the codec says about itself.
+    pub fn descriptor(&self) -> &CodecDescriptor {
+        &self.plugin.codecs()[self.index]
+    }
+
+    /// The plugin that offers it.
+    pub fn plugin(&self) -> &Arc<Plugin> {
+        &self.plugin
+    }
+
+    /// Checks parameters and fills in the defaults, in the order of the codec's table.
+    ///
+    /// # Errors
+    /// The first unknown key, wrong type, value out of range or missing key.
+    pub fn resolve(&self, params: &Map<String, Value>) -> Result<Map<String, Value>, ParamError> {
+        resolve(&self.descriptor().params, params)
+    }
+
+    /// Opens an instance for one side.
+    ///
+    /// # Errors
+    /// A refused parameter, a failing private copy, or the codec's own error or panic.
+    pub fn open(
+        &self,
+        side: Side,
+        params: &Map<String, Value>,
+        artifact: Option<&[u8]>,
+    ) -> Result<CodecInstance, LoaderError> {
+        let params = self.checked(params)?;
+        let module = self.plugin.module(side)?.codec();
+        let opened = (module.open())(OpenRequest {
+            codec: self.index,
+            params: params.as_str().into(),
+            artifact: artifact.map_or(ROption::RNone, |bytes| ROption::RSome(bytes.into())),
+        });
+        CallError::from_end(self.id(), "open", opened.outcome.end())?;
+        Ok(CodecInstance::new(self.clone(), side, module, opened.handle))
+    }
+
+    /// Makes an artifact from sample messages.
+    ///
+    /// # Errors
+    /// A refused parameter, or the codec's own error or panic.
+    pub fn fit(
+        &self,
+        params: &Map<String, Value>,
+        samples: &[MatrixRef<'_>],
+    ) -> Result<Vec<u8>, LoaderError> {
+        let params = self.checked(params)?;
+        for sample in samples {
+            instance::check_buffer(self.id(), "fit", sample.shape(), sample.bytes.len())?;
+        }
+        let sides: Vec<Vec<SideView<'_>>> =
+            samples.iter().map(|sample| instance::side_views(sample.side)).collect();
+        let views: Vec<MatrixView<'_>> = samples
+            .iter()
+            .zip(&sides)
+            .map(|(m, side)| MatrixView::host(m.rows, m.channels, m.dtype, m.bytes, side))
+            .collect();
+        let module = self.plugin.module(Side::Encoder)?.codec();
+        let fit = module.fit();
+        let fitted = fit(self.index, params.as_str().into(), RSlice::from(views.as_slice()));
+        CallError::from_end(self.id(), "fit", fitted.outcome.end())?;
+        // Copied into the host's allocator; the plugin's frees its own.
+        Ok(fitted.bytes.as_slice().to_vec())
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.descriptor().id
+    }
+
+    /// Resolved parameters as JSON, for a codec of a kind that can be opened.
+    fn checked(&self, params: &Map<String, Value>) -> Result<String, LoaderError> {
+        let CodecDescriptor { id, kind, .. } = self.descriptor();
+        if kind != "codec" {
+            return Err(LoaderError::Kind { id: id.clone(), found: kind.clone() });
+        }
+        let resolved =
+            self.resolve(params).map_err(|error| LoaderError::Param { id: id.clone(), error })?;
+        Ok(Value::Object(resolved).to_string())
+    }
+}

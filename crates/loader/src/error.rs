@@ -1,0 +1,259 @@
+//! Why a plugin could not be loaded or a call failed; each message is one line.
+
+use std::path::PathBuf;
+
+use strait_abi::params::ParamError;
+use strait_abi::{ABI_MAJOR, CallEnd};
+
+use crate::file::FileError;
+
+/// Why a plugin or one of its codecs could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoaderError {
+    /// The file or folder cannot be read.
+    #[error("plugin {}: expected a readable file or folder, found {source}; check the path and its permissions", .path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The file is not a plugin that this host can load; found without running its code.
+    #[error("plugin {}: {error}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: FileError,
+    },
+    /// The file's hash is not the pinned one.
+    #[error("plugin {}: expected sha256:{expected} (the pin), found sha256:{found}; restore that file or update the pin", .path.display())]
+    Pin {
+        /// The file.
+        path: PathBuf,
+        /// The pinned hash.
+        expected: String,
+        /// The hash of the file.
+        found: String,
+    },
+    /// A pin is not a SHA-256 hash.
+    #[error("plugin {}: expected a pin of the form sha256:<64 hex digits>, found `{found}`; run sha256sum on the file", .path.display())]
+    PinForm {
+        /// The pinned file.
+        path: PathBuf,
+        /// The text of the pin.
+        found: String,
+    },
+    /// The system's loader refused the file.
+    #[error("plugin {}: expected a library that the system can load, found: {reason}; rebuild it on this machine", .path.display())]
+    Load {
+        /// The file.
+        path: PathBuf,
+        /// The loader's reason.
+        reason: String,
+    },
+    /// The version header fits, but the types behind it do not.
+    #[error("plugin {}: expected the layout of ABI {ABI_MAJOR}, found another one ({reason}); rebuild it with strait-sdk {ABI_MAJOR} (details in the debug log)", .path.display())]
+    Layout {
+        /// The file.
+        path: PathBuf,
+        /// Which check failed.
+        reason: String,
+    },
+    /// The plugin failed while it was set up.
+    #[error("plugin {}: expected it to start and describe itself, found {reason}; tell its author", .path.display())]
+    Start {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        reason: String,
+    },
+    /// The plugin's description is not valid.
+    #[error("plugin {}: expected {expected}, found {found}; tell its author", .path.display())]
+    Descriptor {
+        /// The file.
+        path: PathBuf,
+        /// What a valid description has.
+        expected: String,
+        /// What this one has.
+        found: String,
+    },
+    /// The private copy for the decoding side could not be made.
+    #[error("plugin {}: expected to load a private copy for decoding from {}, found: {source}; set TMPDIR to a folder with space that allows running code", .path.display(), .folder.display())]
+    PrivateCopy {
+        /// The plugin file.
+        path: PathBuf,
+        /// The folder for temporary files.
+        folder: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The file was replaced while it was in use.
+    #[error("plugin {}: expected the file as it was when it was opened, found another content; run again", .path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No plugin offers this codec.
+    #[error("codec `{id}`: expected {}, found no such codec{}{}", offered(.known, .folder), did_you_mean(.nearest), not_loaded(.failed))]
+    UnknownCodec {
+        /// The id that was asked for.
+        id: String,
+        /// Ids that the folder offers.
+        known: Vec<String>,
+        /// The most similar ids.
+        nearest: Vec<String>,
+        /// The folder that was searched.
+        folder: PathBuf,
+        /// Messages of the files that did not load.
+        failed: Vec<String>,
+    },
+    /// Two files offer the same codec.
+    #[error("codec `{id}`: expected one plugin to offer it, found {}; remove all but one", list(.files))]
+    DuplicateCodec {
+        /// The id.
+        id: String,
+        /// The files that offer it.
+        files: Vec<PathBuf>,
+    },
+    /// The plugin is of a kind that this host cannot use.
+    #[error("codec `{id}`: expected plugin kind `codec`, found `{found}`; use a newer strait")]
+    Kind {
+        /// The id.
+        id: String,
+        /// The kind in the descriptor.
+        found: String,
+    },
+    /// A parameter was refused.
+    #[error("codec `{id}`: {error}")]
+    Param {
+        /// The id.
+        id: String,
+        /// Which parameter, and why.
+        error: ParamError,
+    },
+    /// The codec itself failed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// Why a call of an open codec failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The codec returned an error.
+    #[error("codec `{codec}`: {call} failed: {message}")]
+    Failed {
+        /// Id of the codec.
+        codec: String,
+        /// The call.
+        call: &'static str,
+        /// The codec's own words.
+        message: String,
+    },
+    /// The codec panicked; the instance is closed to further calls.
+    #[error("codec `{codec}`: {call} panicked: {message}")]
+    Panicked {
+        /// Id of the codec.
+        codec: String,
+        /// The call.
+        call: &'static str,
+        /// The panic's message.
+        message: String,
+    },
+    /// The payload is longer than the host allows.
+    #[error(
+        "codec `{codec}`: encode wrote too much: expected at most {limit} bytes, found {found}"
+    )]
+    TooMuch {
+        /// Id of the codec.
+        codec: String,
+        /// The host's limit.
+        limit: usize,
+        /// Bytes that the codec wanted to write.
+        found: usize,
+    },
+    /// An earlier call panicked.
+    #[error("codec `{codec}`: {call} refused: this instance panicked before; open another one")]
+    Poisoned {
+        /// Id of the codec.
+        codec: String,
+        /// The call.
+        call: &'static str,
+    },
+    /// A decoder was asked to encode, or an encoder to decode.
+    #[error("codec `{codec}`: {call} refused: this instance was opened for the other side")]
+    WrongSide {
+        /// Id of the codec.
+        codec: String,
+        /// The call.
+        call: &'static str,
+    },
+    /// The host passed a buffer that does not fit its shape.
+    #[error(
+        "codec `{codec}`: {call} refused: expected {expected} for {rows} rows of {channels} {dtype} values, found {found} bytes"
+    )]
+    Buffer {
+        /// Id of the codec.
+        codec: String,
+        /// The call.
+        call: &'static str,
+        /// Rows of the shape.
+        rows: usize,
+        /// Channels of the shape.
+        channels: usize,
+        /// Dtype of the shape.
+        dtype: strait_abi::Dtype,
+        /// Bytes of the shape, as a phrase.
+        expected: String,
+        /// Bytes in the buffer.
+        found: usize,
+    },
+}
+
+impl CallError {
+    /// The error of a call that did not end well.
+    pub(crate) fn from_end(codec: &str, call: &'static str, end: CallEnd) -> Result<(), Self> {
+        let codec = codec.to_owned();
+        match end {
+            CallEnd::Ok => Ok(()),
+            CallEnd::Error(message) => {
+                Err(CallError::Failed { codec, call, message: one_line(&message) })
+            }
+            CallEnd::Panic(message) => {
+                Err(CallError::Panicked { codec, call, message: one_line(&message) })
+            }
+        }
+    }
+}
+
+/// The text without line breaks and runs of blanks, so that a message stays one line.
+pub(crate) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn offered(known: &[String], folder: &std::path::Path) -> String {
+    if known.is_empty() {
+        format!("a plugin in {}, which offers no codecs", folder.display())
+    } else {
+        format!("one of {} (from {})", known.join(", "), folder.display())
+    }
+}
+
+fn did_you_mean(nearest: &[String]) -> String {
+    if nearest.is_empty() {
+        return "; put the plugin's .so file there".to_owned();
+    }
+    let names: Vec<_> = nearest.iter().map(|name| format!("`{name}`")).collect();
+    format!("; did you mean {}?", names.join(" or "))
+}
+
+fn not_loaded(failed: &[String]) -> String {
+    if failed.is_empty() { String::new() } else { format!(" (not loaded: {})", failed.join("; ")) }
+}
+
+fn list(files: &[PathBuf]) -> String {
+    let files: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+    files.join(" and ")
+}

@@ -1,0 +1,191 @@
+//! An open codec.
+
+// The instance owns a handle into the plugin, which may move between threads.
+#![allow(unsafe_code)]
+
+use strait_abi::{
+    BoundedBuffer, CodecModuleRef, InstanceHandle, MatrixTarget, MatrixView, Outcome, PayloadBytes,
+    Shape, SideView,
+};
+
+use crate::{CallError, CodecEntry, MatrixMut, MatrixRef, Side};
+
+/// Bytes that a payload may always have beyond its bound.
+const LIMIT_SLACK: usize = 64 * 1024;
+
+/// Byte that a message is filled with before it is decoded: NaN in every dtype, so that what a
+/// decoder leaves out cannot pass for a value.
+const UNWRITTEN: u8 = 0xff;
+
+/// One open codec for one side of a link.
+pub struct CodecInstance {
+    entry: CodecEntry,
+    side: Side,
+    module: CodecModuleRef,
+    handle: InstanceHandle,
+    poisoned: bool,
+}
+
+// SAFETY: the SDK only opens codecs that are Send, and every call takes `&mut self`, so the handle
+// is used by one thread at a time.
+unsafe impl Send for CodecInstance {}
+
+impl CodecInstance {
+    pub(crate) fn new(
+        entry: CodecEntry,
+        side: Side,
+        module: CodecModuleRef,
+        handle: InstanceHandle,
+    ) -> Self {
+        CodecInstance { entry, side, module, handle, poisoned: false }
+    }
+
+    /// Which side this instance is for.
+    pub fn side(&self) -> Side {
+        self.side
+    }
+
+    /// Replaces `payload` by the payload of `message`; empty after an error.
+    ///
+    /// # Errors
+    /// The codec's error or panic; more bytes than `max(payload_bytes, 4 × message) + 64 KiB`.
+    pub fn encode(
+        &mut self,
+        message: MatrixRef<'_>,
+        payload: &mut Vec<u8>,
+    ) -> Result<(), CallError> {
+        payload.clear();
+        self.check(Side::Encoder, "encode")?;
+        check_buffer(self.entry.id(), "encode", message.shape(), message.bytes.len())?;
+        let bound = self.payload_bytes(message.shape())?.limit();
+        let limit = bound.max(message.bytes.len().saturating_mul(4)).saturating_add(LIMIT_SLACK);
+        let side = side_views(message.side);
+        let MatrixRef { rows, channels, dtype, bytes, .. } = message;
+        let view = MatrixView::host(rows, channels, dtype, bytes, &side);
+        let mut buffer = BoundedBuffer::new(payload, limit);
+        let outcome = (self.module.encode())(self.handle, view, buffer.sink());
+        let result = match buffer.refused() {
+            Some(found) => {
+                Err(CallError::TooMuch { codec: self.entry.id().to_owned(), limit, found })
+            }
+            None => self.finished("encode", outcome),
+        };
+        result.inspect_err(|_| payload.clear())
+    }
+
+    /// Fills `message` from a payload; every element that the codec leaves out is NaN.
+    ///
+    /// # Errors
+    /// The codec's error or panic; `message` is not usable then.
+    pub fn decode(&mut self, payload: &[u8], message: MatrixMut<'_>) -> Result<(), CallError> {
+        self.check(Side::Decoder, "decode")?;
+        check_buffer(self.entry.id(), "decode", message.shape(), message.bytes.len())?;
+        let MatrixMut { rows, channels, dtype, bytes } = message;
+        bytes.fill(UNWRITTEN);
+        let target = MatrixTarget::host(rows, channels, dtype, bytes);
+        let outcome = (self.module.decode())(self.handle, payload.into(), target);
+        self.finished("decode", outcome)
+    }
+
+    /// Makes the codec forget earlier messages; called at the start of every sequence.
+    ///
+    /// # Errors
+    /// The codec's panic.
+    pub fn reset(&mut self) -> Result<(), CallError> {
+        self.check(self.side, "reset")?;
+        let outcome = (self.module.reset())(self.handle);
+        self.finished("reset", outcome)
+    }
+
+    /// Payload bytes of a message of this shape, as the codec announces them.
+    ///
+    /// # Errors
+    /// The codec's panic.
+    pub fn payload_bytes(&mut self, shape: Shape) -> Result<PayloadBytes, CallError> {
+        self.check(self.side, "payload_bytes")?;
+        let Shape { rows, channels, dtype } = shape;
+        let bound = (self.module.payload_bytes())(self.handle, rows, channels, dtype.tag());
+        self.finished("payload_bytes", bound.outcome)?;
+        let exact = bound.exact;
+        Ok(if exact { PayloadBytes::Exact(bound.bytes) } else { PayloadBytes::AtMost(bound.bytes) })
+    }
+
+    /// Drops the codec and says whether that went well; dropping the instance only logs it.
+    ///
+    /// # Errors
+    /// The codec's panic.
+    pub fn close(mut self) -> Result<(), CallError> {
+        self.release()
+    }
+
+    fn release(&mut self) -> Result<(), CallError> {
+        let handle = std::mem::replace(&mut self.handle, InstanceHandle(std::ptr::null_mut()));
+        if handle.0.is_null() {
+            return Ok(());
+        }
+        let outcome = (self.module.close())(handle);
+        self.finished("drop", outcome)
+    }
+
+    fn check(&self, side: Side, call: &'static str) -> Result<(), CallError> {
+        let codec = || self.entry.id().to_owned();
+        if self.side != side {
+            return Err(CallError::WrongSide { codec: codec(), call });
+        }
+        if self.poisoned {
+            return Err(CallError::Poisoned { codec: codec(), call });
+        }
+        Ok(())
+    }
+
+    fn finished(&mut self, call: &'static str, outcome: Outcome) -> Result<(), CallError> {
+        let result = CallError::from_end(self.entry.id(), call, outcome.end());
+        self.poisoned |= matches!(result, Err(CallError::Panicked { .. }));
+        result
+    }
+}
+
+impl std::fmt::Debug for CodecInstance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CodecInstance")
+            .field("codec", &self.entry.id())
+            .field("side", &self.side)
+            .field("poisoned", &self.poisoned)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for CodecInstance {
+    fn drop(&mut self) {
+        if let Err(error) = self.release() {
+            log::warn!("{error}");
+        }
+    }
+}
+
+pub(crate) fn side_views<'a>(side: &'a [(&'a str, &'a [f32])]) -> Vec<SideView<'a>> {
+    side.iter().map(|(name, values)| SideView::new(name, values)).collect()
+}
+
+/// Checks that a buffer of the host holds exactly its shape.
+pub(crate) fn check_buffer(
+    codec: &str,
+    call: &'static str,
+    shape: Shape,
+    found: usize,
+) -> Result<(), CallError> {
+    let expected = shape.checked_bytes();
+    if expected == Some(found) {
+        return Ok(());
+    }
+    Err(CallError::Buffer {
+        codec: codec.to_owned(),
+        call,
+        rows: shape.rows,
+        channels: shape.channels,
+        dtype: shape.dtype,
+        expected: expected
+            .map_or_else(|| "more than memory can hold".to_owned(), |n| format!("{n} bytes")),
+        found,
+    })
+}

@@ -1,0 +1,30 @@
+//! Finds, verifies and opens plugin files, and hands out safe values.
+//!
+//! The order is fixed: the file is hashed and its header read before any of its code runs, the pin
+//! is checked, then it is loaded, its layout checked, and its descriptor read. Parameters are
+//! resolved against the descriptor before a codec is opened. Encoders run from the file itself,
+//! decoders from a private copy, so that the two share no static variable.
+
+mod entry;
+mod error;
+mod file;
+mod host;
+mod instance;
+mod library;
+mod matrix;
+mod plugin;
+mod set;
+
+pub use entry::{CodecEntry, Side};
+pub use error::{CallError, LoaderError};
+pub use file::{FileError, FileHeader};
+pub use host::HostServices;
+pub use instance::CodecInstance;
+pub use matrix::{MatrixMut, MatrixRef};
+pub use plugin::Plugin;
+pub use set::PluginSet;
+pub use strait_abi::descriptor::CodecDescriptor;
+pub use strait_abi::params::{
+    ChoiceSpec, ParamError, ParamKind, ParamSpec, json_schema, nearest, resolve,
+};
+pub use strait_abi::{ABI_MAJOR, ABI_MINOR, Dtype, PayloadBytes, Shape};

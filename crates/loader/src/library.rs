@@ -1,0 +1,109 @@
+//! Loads a plugin file whose header was accepted, checks its layout and starts it.
+
+// Loading a library runs its code; this file is where the host decides to do so.
+#![allow(unsafe_code)]
+
+use std::path::Path;
+
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use strait_abi::abi_stable::StableAbi;
+use strait_abi::abi_stable::abi_stability::abi_checking::check_layout_compatibility;
+use strait_abi::abi_stable::library::{AbiHeaderRef, LibHeader, LibraryError};
+use strait_abi::descriptor::PluginDescriptor;
+use strait_abi::{ABI_MAJOR, ABI_MINOR, CallEnd, Outcome, PluginModuleRef};
+
+use crate::error::one_line;
+use crate::host::HostServices;
+use crate::{FileHeader, LoaderError};
+
+/// Loads `file`, which may be a private copy of the plugin at `path`; it stays loaded until the
+/// process ends, because its code may have left threads, hooks and statics behind.
+pub(crate) fn load(
+    path: &Path,
+    file: &Path,
+    header: &FileHeader,
+    host: HostServices,
+) -> Result<PluginModuleRef, LoaderError> {
+    let failed = |error: libloading::Error| LoaderError::Load {
+        path: path.to_owned(),
+        reason: one_line(&reason(&error)),
+    };
+    // SAFETY: the user asked for this plugin; its header says that it was built with the SDK.
+    let library = unsafe { Library::open(Some(file), RTLD_NOW | RTLD_LOCAL) }.map_err(failed)?;
+    // SAFETY: the symbol is in the file (the header reader looked) and is the LibHeader static that
+    // `export!` made, to which an AbiHeaderRef is a reference; the library is leaked below.
+    let abi = unsafe { library.get::<AbiHeaderRef>(header.module_symbol.as_bytes()) };
+    let abi = abi.map(|symbol| *symbol).map_err(failed);
+    std::mem::forget(library);
+    let plugin = abi?.upgrade().map_err(|error| layout_error(path, &error))?;
+    check_layout(path, plugin, header)?;
+    // SAFETY: the layouts were compared above.
+    let module = unsafe { plugin.init_root_module_with_unchecked_layout::<PluginModuleRef>() }
+        .map_err(|error| layout_error(path, &error))?;
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    finished(path, "start", (module.start())(host.publish(&stem)))?;
+    Ok(module)
+}
+
+/// Asks a loaded plugin what it offers.
+pub(crate) fn describe(
+    path: &Path,
+    module: PluginModuleRef,
+) -> Result<PluginDescriptor, LoaderError> {
+    let described = (module.describe())();
+    finished(path, "describe", described.outcome)?;
+    serde_json::from_str(described.text.as_str()).map_err(|error| LoaderError::Descriptor {
+        path: path.to_owned(),
+        expected: "a description of codecs as JSON".to_owned(),
+        found: error.to_string(),
+    })
+}
+
+fn finished(path: &Path, call: &str, outcome: Outcome) -> Result<(), LoaderError> {
+    let reason = match outcome.end() {
+        CallEnd::Ok => return Ok(()),
+        CallEnd::Error(message) => format!("an error in {call}: {}", one_line(&message)),
+        CallEnd::Panic(message) => format!("a panic in {call}: {}", one_line(&message)),
+    };
+    Err(LoaderError::Start { path: path.to_owned(), reason })
+}
+
+/// Compares the types of both sides. The older side's fields must be the first fields of the newer
+/// side's: abi_stable wants the smaller layout as its first argument, and `init_root_module` would
+/// always put the host's there, which refuses every plugin of an older minor.
+fn check_layout(
+    path: &Path,
+    plugin: &'static LibHeader,
+    header: &FileHeader,
+) -> Result<(), LoaderError> {
+    let ours = PluginModuleRef::LAYOUT;
+    let older = header.abi_version() < (ABI_MAJOR, ABI_MINOR);
+    let result = match plugin.layout() {
+        Some(theirs) if older => check_layout_compatibility(theirs, ours),
+        Some(theirs) => check_layout_compatibility(ours, theirs),
+        None => {
+            let reason = "it does not describe its types".to_owned();
+            return Err(LoaderError::Layout { path: path.to_owned(), reason });
+        }
+    };
+    result.map_err(|report| {
+        log::debug!("plugin {}: {report}", path.display());
+        LoaderError::Layout { path: path.to_owned(), reason: "its types differ".to_owned() }
+    })
+}
+
+fn layout_error(path: &Path, error: &LibraryError) -> LoaderError {
+    log::debug!("plugin {}: {error}", path.display());
+    let reason = match error {
+        LibraryError::InvalidAbiHeader(_) => "its abi_stable version differs",
+        LibraryError::InvalidCAbi { .. } => "its C calling convention differs",
+        LibraryError::IncompatibleVersionNumber { .. } => "its version number differs",
+        _ => "its module does not open",
+    };
+    LoaderError::Layout { path: path.to_owned(), reason: reason.to_owned() }
+}
+
+/// The system loader's own words, which libloading keeps in the source.
+fn reason(error: &libloading::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+}

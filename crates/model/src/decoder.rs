@@ -1,0 +1,287 @@
+//! One stage of the decoder over any set of operations.
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::config::ModelConfig;
+use crate::device::panic_text;
+use crate::dtype::Dtype;
+use crate::error::ModelError;
+use crate::hidden::Hidden;
+use crate::ops::{AttentionTensors, LinearTensors, MlpTensors, Ops};
+use crate::source::{TensorSource, read};
+use crate::stage::{Reference, ScoreRange, SequenceScores, Stage};
+
+/// A stage on the device of `O`.
+pub(crate) struct Decoder<O: Ops> {
+    ops: O,
+    config: ModelConfig,
+    dtype: Dtype,
+    range: Range<usize>,
+    embedding: Option<Arc<O::Table>>,
+    layers: Vec<(O::Attention, O::Mlp)>,
+    head: Option<(O::Norm, Arc<O::Table>)>,
+}
+
+/// Which part of the model a stage is.
+pub(crate) struct Part {
+    pub(crate) layers: Range<usize>,
+    pub(crate) first: bool,
+    pub(crate) last: bool,
+}
+
+impl<O: Ops> Decoder<O> {
+    /// Reads the stage's tensors. `tied` keeps the table that embedding and head share, so that
+    /// stages on one device hold it once.
+    pub(crate) fn load(
+        ops: O,
+        source: &dyn TensorSource,
+        config: &ModelConfig,
+        dtype: Dtype,
+        part: Part,
+        tied: &mut Option<Arc<O::Table>>,
+    ) -> Result<Decoder<O>, ModelError> {
+        let table_shape = [config.vocab, config.hidden];
+        let mut table = |name: &str, shared: bool| {
+            if let (true, Some(table)) = (shared, &*tied) {
+                return Ok(Arc::clone(table));
+            }
+            let table = Arc::new(ops.prepare_table(read(source, name, &table_shape)?));
+            if shared {
+                *tied = Some(Arc::clone(&table));
+            }
+            Ok::<_, ModelError>(table)
+        };
+        let embedding = match part.first {
+            true => Some(table("model.embed_tokens.weight", config.tied_head)?),
+            false => None,
+        };
+        let layers = part.layers.clone().map(|layer| {
+            let attention = attention_tensors(source, config, layer)?;
+            let attention = ops.prepare_attention(attention);
+            Ok((attention, ops.prepare_mlp(mlp_tensors(source, config, layer)?)))
+        });
+        let layers = layers.collect::<Result<_, ModelError>>()?;
+        let head = match (part.last, config.tied_head) {
+            (false, _) => None,
+            (true, true) => Some(table("model.embed_tokens.weight", true)?),
+            (true, false) => Some(table("lm_head.weight", false)?),
+        };
+        let head = match head {
+            None => None,
+            Some(table) => {
+                let norm = read(source, "model.norm.weight", &[config.hidden])?;
+                Some((ops.prepare_norm(norm), table))
+            }
+        };
+        let config = config.clone();
+        Ok(Decoder { ops, config, dtype, range: part.layers, embedding, layers, head })
+    }
+
+    fn run(&mut self, mut x: O::Stream) -> Result<Hidden, ModelError> {
+        for (attention, mlp) in &self.layers {
+            x = self.ops.attention(x, attention);
+            x = self.ops.mlp(x, mlp);
+        }
+        self.ops.download(x)
+    }
+
+    fn no(&self, part: &'static str, stage: &'static str) -> ModelError {
+        ModelError::StagePart { layers: format!("{:?}", self.range), part, stage }
+    }
+
+    fn check_tokens(&self, tokens: &[u32]) -> Result<(), ModelError> {
+        let vocab = self.config.vocab;
+        match tokens.iter().position(|&token| token as usize >= vocab) {
+            None => Ok(()),
+            Some(at) => {
+                Err(ModelError::TokenRange { token: tokens[at], position: at, vocab })
+            }
+        }
+    }
+
+    fn check_ranges(&self, hidden: &Hidden, score: &[ScoreRange]) -> Result<(), ModelError> {
+        hidden.check(self.config.hidden, self.dtype)?;
+        if score.len() != hidden.batch {
+            return Err(ModelError::size("score ranges", hidden.batch, score.len()));
+        }
+        for range in score {
+            self.check_tokens(&range.targets)?;
+            let end = range.first_position + range.targets.len();
+            if end > hidden.tokens {
+                let expected = format!("at most {}", hidden.tokens);
+                return Err(ModelError::size("score range, end", expected, end));
+            }
+        }
+        Ok(())
+    }
+
+    fn score_all(
+        &mut self,
+        hidden: &Hidden,
+        score: &[ScoreRange],
+        of: impl Fn(usize) -> Option<usize>,
+        kept: &[O::Logits],
+    ) -> Result<Vec<(SequenceScores, Option<O::Logits>)>, ModelError> {
+        let Some((norm, head)) = &self.head else {
+            return Err(self.no("head", "last"));
+        };
+        let x = self.ops.upload(hidden);
+        let ranges = score.iter().enumerate();
+        ranges
+            .map(|(index, range)| {
+                let reference = of(index).and_then(|of| kept.get(of));
+                self.ops.score(&x, index, (norm, head), range, reference)
+            })
+            .collect()
+    }
+
+    /// Runs `work`; a panic of the backend becomes an error.
+    fn guarded<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, ModelError>,
+    ) -> Result<T, ModelError> {
+        catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|panic| {
+            Err(ModelError::Device { device: self.ops.device(), reason: panic_text(&*panic) })
+        })
+    }
+}
+
+impl<O: Ops> Stage for Decoder<O> {
+    fn layers(&self) -> Range<usize> {
+        self.range.clone()
+    }
+
+    fn device(&self) -> String {
+        self.ops.device()
+    }
+
+    fn embed(&mut self, tokens: &[u32], batch: usize) -> Result<Hidden, ModelError> {
+        let Some(embedding) = self.embedding.clone() else {
+            return Err(self.no("embedding", "first"));
+        };
+        self.check_tokens(tokens)?;
+        if batch == 0 || tokens.is_empty() || !tokens.len().is_multiple_of(batch) {
+            let expected = format!("a multiple of the batch {batch}, above 0");
+            return Err(ModelError::size("tokens", expected, tokens.len()));
+        }
+        let length = tokens.len() / batch;
+        if length > self.config.max_positions {
+            let longest = self.config.max_positions;
+            log::warn!(
+                "sequence of {length} tokens: the model was made for at most {longest} \
+                 (max_position_embeddings); expect a worse perplexity, or use a shorter window"
+            );
+        }
+        self.guarded(|stage| {
+            let x = stage.ops.embed(&embedding, tokens, batch);
+            stage.run(x)
+        })
+    }
+
+    fn forward(&mut self, hidden: Hidden) -> Result<Hidden, ModelError> {
+        hidden.check(self.config.hidden, self.dtype)?;
+        if self.layers.is_empty() {
+            return Ok(hidden);
+        }
+        self.guarded(|stage| {
+            let x = stage.ops.upload(&hidden);
+            stage.run(x)
+        })
+    }
+
+    fn reference(
+        &mut self,
+        hidden: &Hidden,
+        score: &[ScoreRange],
+    ) -> Result<(Vec<SequenceScores>, Reference), ModelError> {
+        self.check_ranges(hidden, score)?;
+        let scored = self.guarded(|stage| stage.score_all(hidden, score, |_| None, &[]))?;
+        let (scores, kept): (Vec<_>, Vec<_>) = scored.into_iter().unzip();
+        let kept: Vec<O::Logits> = kept.into_iter().flatten().collect();
+        let reference = Reference {
+            rows: score.iter().map(|range| range.targets.len()).collect(),
+            bytes: kept.iter().map(O::logits_bytes).sum(),
+            inner: Box::new(kept),
+        };
+        Ok((scores, reference))
+    }
+
+    fn score(
+        &mut self,
+        hidden: &Hidden,
+        score: &[ScoreRange],
+        reference: &Reference,
+        sequence_of: &[usize],
+    ) -> Result<Vec<SequenceScores>, ModelError> {
+        self.check_ranges(hidden, score)?;
+        if sequence_of.len() != score.len() {
+            return Err(ModelError::size("sequence_of", score.len(), sequence_of.len()));
+        }
+        let kept = reference.inner.downcast_ref::<Vec<O::Logits>>();
+        let kept = kept.ok_or(ModelError::ForeignReference)?;
+        for (range, &of) in score.iter().zip(sequence_of) {
+            if reference.rows.get(of) != Some(&range.targets.len()) {
+                return Err(ModelError::ForeignReference);
+            }
+        }
+        let of = |index: usize| sequence_of.get(index).copied();
+        let scored = self.guarded(|stage| stage.score_all(hidden, score, of, kept))?;
+        Ok(scored.into_iter().map(|(scores, _)| scores).collect())
+    }
+}
+
+fn attention_tensors(
+    source: &dyn TensorSource,
+    config: &ModelConfig,
+    layer: usize,
+) -> Result<AttentionTensors, ModelError> {
+    let (hidden, dim) = (config.hidden, config.head_dim);
+    let (queries, keys) = (config.heads * dim, config.kv_heads * dim);
+    let prefix = format!("model.layers.{layer}");
+    let linear = |name: &str, outputs: usize, inputs: usize| {
+        let name = format!("{prefix}.self_attn.{name}");
+        linear(source, &name, outputs, inputs, config.attention_bias)
+    };
+    Ok(AttentionTensors {
+        norm: read(source, &format!("{prefix}.input_layernorm.weight"), &[hidden])?,
+        query: linear("q_proj", queries, hidden)?,
+        key: linear("k_proj", keys, hidden)?,
+        value: linear("v_proj", keys, hidden)?,
+        output: linear("o_proj", hidden, queries)?,
+    })
+}
+
+fn mlp_tensors(
+    source: &dyn TensorSource,
+    config: &ModelConfig,
+    layer: usize,
+) -> Result<MlpTensors, ModelError> {
+    let (hidden, inner) = (config.hidden, config.intermediate);
+    let prefix = format!("model.layers.{layer}");
+    let linear = |name: &str, outputs: usize, inputs: usize| {
+        linear(source, &format!("{prefix}.mlp.{name}"), outputs, inputs, config.mlp_bias)
+    };
+    Ok(MlpTensors {
+        norm: read(source, &format!("{prefix}.post_attention_layernorm.weight"), &[hidden])?,
+        gate: linear("gate_proj", inner, hidden)?,
+        up: linear("up_proj", inner, hidden)?,
+        down: linear("down_proj", hidden, inner)?,
+    })
+}
+
+fn linear(
+    source: &dyn TensorSource,
+    name: &str,
+    outputs: usize,
+    inputs: usize,
+    bias: bool,
+) -> Result<LinearTensors, ModelError> {
+    let weight = read(source, &format!("{name}.weight"), &[outputs, inputs])?;
+    let bias = match bias {
+        true => Some(read(source, &format!("{name}.bias"), &[outputs])?),
+        false => None,
+    };
+    Ok(LinearTensors { weight, bias, outputs, inputs })
+}

@@ -1,0 +1,165 @@
+//! What can go wrong when a model is built, moved or run.
+
+use std::error::Error;
+
+use crate::dtype::Dtype;
+
+/// An error of this crate. Messages say what was expected, what was found and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// The configuration names a family that this crate does not have.
+    #[error(
+        "unknown architecture: expected \"model_type\" to be one of {supported}, found {found}; \
+         use a checkpoint of a supported family"
+    )]
+    UnknownArchitecture {
+        /// The value in the configuration.
+        found: String,
+        /// Every supported `model_type`.
+        supported: String,
+    },
+    /// A key of the configuration is missing or has a value that cannot be used.
+    #[error(
+        "model configuration, key \"{key}\": expected {expected}, found {found}; check config.json"
+    )]
+    Config {
+        /// Key in `config.json`.
+        key: String,
+        /// What the value should be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// The checkpoint could not give a tensor.
+    #[error("tensor \"{name}\" cannot be read from the checkpoint: {source}")]
+    Tensor {
+        /// Hugging Face name of the tensor.
+        name: String,
+        /// The checkpoint's own error.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A tensor has another shape than the configuration implies.
+    #[error(
+        "tensor \"{name}\": expected shape {expected:?} from the configuration, found {found:?}; \
+         the weights and config.json do not belong together"
+    )]
+    TensorShape {
+        /// Hugging Face name of the tensor.
+        name: String,
+        /// Shape that the configuration implies.
+        expected: Vec<usize>,
+        /// Shape in the file.
+        found: Vec<usize>,
+    },
+    /// A cut lies past the last layer.
+    #[error(
+        "cut after layer {cut}: expected a layer from 0 to {last}, for the model has {layers} \
+         layers; lower the cut"
+    )]
+    CutPastEnd {
+        /// The cut.
+        cut: usize,
+        /// Number of the last layer.
+        last: usize,
+        /// How many layers the model has.
+        layers: usize,
+    },
+    /// Cuts are not in rising order.
+    #[error(
+        "cuts {cuts:?}: expected rising layer numbers without repeats; sort them and drop repeats"
+    )]
+    CutOrder {
+        /// The cuts as given.
+        cuts: Vec<usize>,
+    },
+    /// The number of devices fits neither one for all stages nor one for each.
+    #[error("devices: expected 1 (for all stages) or {stages} (one for each stage), found {found}")]
+    DeviceCount {
+        /// Number of stages.
+        stages: usize,
+        /// Number of devices given.
+        found: usize,
+    },
+    /// A device name cannot be read.
+    #[error(
+        "device \"{found}\": expected \"auto\", \"cpu\", \"cpu:plain\", \"cuda\" or \"cuda:N\""
+    )]
+    UnknownDevice {
+        /// The name as given.
+        found: String,
+    },
+    /// The device is not there.
+    #[error("device \"{device}\" cannot be used: {reason}; use device = \"cpu\" or \"auto\"")]
+    DeviceMissing {
+        /// The device as given.
+        device: String,
+        /// Why it cannot be used.
+        reason: String,
+    },
+    /// The device failed in the middle of its work.
+    #[error("device {device} failed: {reason}")]
+    Device {
+        /// The device.
+        device: String,
+        /// What it reported.
+        reason: String,
+    },
+    /// A token is not in the vocabulary.
+    #[error(
+        "token {token} at position {position}: expected an id below {vocab}, the size of the \
+         vocabulary; the tokenizer does not belong to this model"
+    )]
+    TokenRange {
+        /// The token.
+        token: u32,
+        /// Its position in the given tokens.
+        position: usize,
+        /// Size of the vocabulary.
+        vocab: usize,
+    },
+    /// Arguments disagree in their sizes.
+    #[error("{what}: expected {expected}, found {found}")]
+    Size {
+        /// Which argument.
+        what: &'static str,
+        /// The size that would fit.
+        expected: String,
+        /// The size it has.
+        found: String,
+    },
+    /// Hidden states of another dtype than the model's.
+    #[error("hidden states: expected dtype {expected}, the model's, found {found}")]
+    HiddenDtype {
+        /// The model's dtype.
+        expected: Dtype,
+        /// The dtype found.
+        found: Dtype,
+    },
+    /// A method was called on a stage that does not have that part of the model.
+    #[error("stage of layers {layers}: it has no {part}; call this on the {stage} stage")]
+    StagePart {
+        /// Layers of the stage, as `a..b`.
+        layers: String,
+        /// The missing part.
+        part: &'static str,
+        /// The stage that has it.
+        stage: &'static str,
+    },
+    /// A reference that another kind of stage has made.
+    #[error(
+        "reference: expected one that this stage made from the same score ranges, found another; \
+         call `reference` on the stage that scores"
+    )]
+    ForeignReference,
+}
+
+impl ModelError {
+    pub(crate) fn size(
+        what: &'static str,
+        expected: impl ToString,
+        found: impl ToString,
+    ) -> ModelError {
+        ModelError::Size { what, expected: expected.to_string(), found: found.to_string() }
+    }
+}

@@ -1,0 +1,138 @@
+//! A model as a chain of stages.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use burn::DispatchDevice;
+use burn::backend::flex::FlexDevice;
+
+use crate::config::ModelConfig;
+use crate::decoder::{Decoder, Part};
+use crate::device::Device;
+use crate::dtype::Dtype;
+use crate::error::ModelError;
+use crate::ops::cpu::CpuOps;
+use crate::ops::cuda;
+use crate::ops::plain::PlainOps;
+use crate::source::TensorSource;
+use crate::stage::Stage;
+
+/// A model, cut into stages.
+pub struct Model {
+    config: ModelConfig,
+    dtype: Dtype,
+    stages: Vec<Box<dyn Stage>>,
+}
+
+impl Model {
+    /// Loads a model with a cut after each of the layers `cuts` (counted from 0, rising): one
+    /// stage more than cuts. `devices` has one device for all stages, or one for each.
+    ///
+    /// # Errors
+    /// When the configuration, a tensor, a cut or the number of devices does not fit.
+    pub fn load(
+        source: &dyn TensorSource,
+        cuts: &[usize],
+        devices: &[Device],
+        dtype: Dtype,
+    ) -> Result<Model, ModelError> {
+        let config = ModelConfig::from_json(source.config())?;
+        let ranges = ranges(cuts, config.layers)?;
+        if devices.len() != 1 && devices.len() != ranges.len() {
+            let found = devices.len();
+            return Err(ModelError::DeviceCount { stages: ranges.len(), found });
+        }
+        let (mut cpu, mut plain) = (None, None);
+        let mut tables = HashMap::new();
+        let mut stages: Vec<Box<dyn Stage>> = Vec::new();
+        let count = ranges.len();
+        for (index, layers) in ranges.into_iter().enumerate() {
+            let part = Part { layers, first: index == 0, last: index + 1 == count };
+            let device = devices[if devices.len() == 1 { 0 } else { index }];
+            let name = device.to_string();
+            let stage: Box<dyn Stage> = match device {
+                Device::Cpu => {
+                    let ops = CpuOps::new(&config, dtype);
+                    Box::new(Decoder::load(ops, source, &config, dtype, part, &mut cpu)?)
+                }
+                Device::CpuPlain => {
+                    let device = DispatchDevice::Flex(FlexDevice);
+                    let ops = PlainOps::new(&config, dtype, device, name);
+                    Box::new(Decoder::load(ops, source, &config, dtype, part, &mut plain)?)
+                }
+                Device::Cuda(index) => {
+                    let ops =
+                        PlainOps::new(&config, dtype, cuda::device(index), name);
+                    let table = tables.entry(index).or_default();
+                    Box::new(Decoder::load(ops, source, &config, dtype, part, table)?)
+                }
+            };
+            stages.push(stage);
+        }
+        Ok(Model { config, dtype, stages })
+    }
+
+    /// The model's shape.
+    #[must_use]
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// The type in which hidden states cross.
+    #[must_use]
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    /// Number of parameters, a tied head counted once.
+    #[must_use]
+    pub fn parameters(&self) -> u64 {
+        self.config.parameters()
+    }
+
+    /// The stages, first to last.
+    pub fn stages(&mut self) -> &mut [Box<dyn Stage>] {
+        &mut self.stages
+    }
+
+    /// Gives the stages away, first to last.
+    #[must_use]
+    pub fn into_stages(self) -> Vec<Box<dyn Stage>> {
+        self.stages
+    }
+}
+
+fn ranges(cuts: &[usize], layers: usize) -> Result<Vec<Range<usize>>, ModelError> {
+    if let Some(&cut) = cuts.iter().find(|&&cut| cut >= layers) {
+        return Err(ModelError::CutPastEnd { cut, last: layers - 1, layers });
+    }
+    if !cuts.is_sorted_by(|a, b| a < b) {
+        return Err(ModelError::CutOrder { cuts: cuts.to_vec() });
+    }
+    let starts = std::iter::once(0).chain(cuts.iter().map(|cut| cut + 1));
+    let ends = cuts.iter().map(|cut| cut + 1).chain([layers]);
+    Ok(starts.zip(ends).map(|(start, end)| start..end).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_lie_after_their_layers() {
+        assert_eq!(ranges(&[], 4).unwrap(), [0..4]);
+        assert_eq!(ranges(&[0, 2, 3], 4).unwrap(), [0..1, 1..3, 3..4, 4..4]);
+    }
+
+    #[test]
+    fn bad_cuts_are_refused() {
+        let message = ranges(&[1, 4], 4).unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "cut after layer 4: expected a layer from 0 to 3, for the model has 4 layers; \
+             lower the cut"
+        );
+        assert!(matches!(ranges(&[1, 1], 4), Err(ModelError::CutOrder { .. })));
+        assert!(matches!(ranges(&[2, 1], 4), Err(ModelError::CutOrder { .. })));
+    }
+}

@@ -1,0 +1,234 @@
+//! Memory layouts: panels of tokens for activations, blocks of outputs for weights.
+
+use aligned_vec::{AVec, ConstAlign};
+use rayon::prelude::*;
+
+use super::kernel::{MR, panel_tokens};
+use crate::dtype::Dtype;
+use crate::hidden::Hidden;
+use crate::ops::LinearTensors;
+
+/// f32 values on a 64-byte boundary, so that no vector load crosses a cache line.
+pub(crate) type Floats = AVec<f32, ConstAlign<64>>;
+
+pub(crate) fn zeros(length: usize) -> Floats {
+    AVec::from_iter(64, std::iter::repeat_n(0.0, length))
+}
+
+/// Makes `buffer` at least `length` long and gives its first `length` values.
+pub(crate) fn grow(buffer: &mut Floats, length: usize) -> &mut [f32] {
+    if buffer.len() < length {
+        buffer.resize(length, 0.0);
+    }
+    &mut buffer[..length]
+}
+
+/// Activations `[batch * panels, channels, panel_tokens]`; the last panel of every sequence is
+/// filled up with zero tokens.
+#[derive(Clone)]
+pub(crate) struct Panels {
+    pub(crate) batch: usize,
+    pub(crate) tokens: usize,
+    pub(crate) channels: usize,
+    pub(crate) data: Floats,
+}
+
+impl Panels {
+    pub(crate) fn zeros(batch: usize, tokens: usize, channels: usize) -> Panels {
+        let length = batch * per_sequence(tokens) * channels * panel_tokens();
+        Panels { batch, tokens, channels, data: zeros(length) }
+    }
+
+    pub(crate) fn from_hidden(hidden: &Hidden) -> Panels {
+        let mut panels = Panels::zeros(hidden.batch, hidden.tokens, hidden.channels);
+        let (tokens, channels, dtype) = (hidden.tokens, hidden.channels, hidden.dtype);
+        let row_bytes = channels * dtype.size();
+        let of = |row: usize, values: &mut [f32]| {
+            dtype.decode(&hidden.data[row * row_bytes..(row + 1) * row_bytes], values);
+        };
+        panels.fill(tokens, of);
+        panels
+    }
+
+    /// Fills the panels with rows: `row(sequence * tokens + token, values)`.
+    pub(crate) fn fill(&mut self, tokens: usize, row: impl Fn(usize, &mut [f32]) + Sync) {
+        let (nr, channels) = (panel_tokens(), self.channels);
+        let panels = per_sequence(tokens);
+        self.data.par_chunks_mut((channels * nr).max(1)).enumerate().for_each(|(panel, chunk)| {
+            let mut values = vec![0.0; channels];
+            let (sequence, first) = (panel / panels, panel % panels * nr);
+            for lane in 0..nr.min(tokens - first) {
+                row(sequence * tokens + first + lane, &mut values);
+                for (column, value) in chunk.chunks_exact_mut(nr).zip(&values) {
+                    column[lane] = *value;
+                }
+            }
+        });
+    }
+
+    pub(crate) fn to_hidden(&self, dtype: Dtype) -> Hidden {
+        let (nr, channels, tokens) = (panel_tokens(), self.channels, self.tokens);
+        let mut hidden = Hidden::zeros(self.batch, tokens, channels, dtype);
+        let panels = per_sequence(tokens);
+        let row_bytes = channels * dtype.size();
+        let sequence_bytes = (tokens * row_bytes).max(1);
+        hidden.data.par_chunks_mut(sequence_bytes).enumerate().for_each(|(sequence, bytes)| {
+            bytes.par_chunks_mut(nr * row_bytes).enumerate().for_each(|(panel, bytes)| {
+                let start = (sequence * panels + panel) * channels * nr;
+                let chunk = &self.data[start..start + channels * nr];
+                let mut values = vec![0.0; channels];
+                for (lane, bytes) in bytes.chunks_exact_mut(row_bytes).enumerate() {
+                    for (value, column) in values.iter_mut().zip(chunk.chunks_exact(nr)) {
+                        *value = column[lane];
+                    }
+                    dtype.encode(&values, bytes);
+                }
+            });
+        });
+        hidden
+    }
+
+    /// Number of panels of all sequences.
+    pub(crate) fn count(&self) -> usize {
+        self.batch * per_sequence(self.tokens)
+    }
+}
+
+/// Panels that `tokens` take.
+pub(crate) fn per_sequence(tokens: usize) -> usize {
+    tokens.div_ceil(panel_tokens())
+}
+
+/// A weight matrix in blocks `[outputs / MR, inputs, MR]`, filled up with zero outputs.
+pub(crate) struct Blocks {
+    pub(crate) outputs: usize,
+    pub(crate) inputs: usize,
+    data: Floats,
+    pub(crate) bias: Option<Vec<f32>>,
+}
+
+impl Blocks {
+    /// Packs a matrix `[outputs, inputs]`, its values rounded to `dtype`.
+    pub(crate) fn new(tensors: LinearTensors, dtype: Dtype) -> Blocks {
+        let LinearTensors { mut weight, mut bias, outputs, inputs } = tensors;
+        weight.par_chunks_mut(1 << 16).for_each(|values| dtype.round(values));
+        if let Some(bias) = &mut bias {
+            dtype.round(bias);
+        }
+        let mut data = zeros(outputs.div_ceil(MR) * inputs * MR);
+        data.par_chunks_mut((inputs * MR).max(1)).enumerate().for_each(|(block, chunk)| {
+            let rows = &weight[block * MR * inputs..];
+            for (lane, row) in rows.chunks_exact(inputs).take(MR).enumerate() {
+                for (target, value) in chunk.chunks_exact_mut(MR).zip(row) {
+                    target[lane] = *value;
+                }
+            }
+        });
+        Blocks { outputs, inputs, data, bias }
+    }
+
+    /// Puts matrices with the same inputs one below the other.
+    pub(crate) fn stacked(parts: Vec<LinearTensors>, dtype: Dtype) -> Blocks {
+        let inputs = parts.first().map_or(0, |part| part.inputs);
+        let outputs = parts.iter().map(|part| part.outputs).sum();
+        let bias = parts.iter().all(|part| part.bias.is_some());
+        let bias =
+            bias.then(|| parts.iter().flat_map(|part| part.bias.iter().flatten().copied()).collect());
+        let weight = parts.into_iter().flat_map(|part| part.weight).collect();
+        Blocks::new(LinearTensors { weight, bias, outputs, inputs }, dtype)
+    }
+
+    pub(crate) fn blocks(&self) -> usize {
+        self.outputs.div_ceil(MR)
+    }
+
+    /// Block `index` as `inputs` groups of `MR` weights.
+    #[inline(always)]
+    pub(crate) fn block(&self, index: usize) -> &[[f32; MR]] {
+        let size = self.inputs * MR;
+        self.data[index * size..(index + 1) * size].as_chunks().0
+    }
+
+    /// Number of outputs in block `index` that are not filling.
+    #[inline(always)]
+    pub(crate) fn valid(&self, index: usize) -> usize {
+        MR.min(self.outputs - index * MR)
+    }
+
+    /// The bias of output `index`, or 0.
+    #[inline(always)]
+    pub(crate) fn bias(&self, index: usize) -> f32 {
+        self.bias.as_ref().map_or(0.0, |bias| bias[index])
+    }
+
+    /// Row `index` of the matrix.
+    pub(crate) fn row(&self, index: usize, values: &mut [f32]) {
+        for (value, group) in values.iter_mut().zip(self.block(index / MR)) {
+            *value = group[index % MR];
+        }
+    }
+}
+
+/// Splits `data`, `units` units of equal size, into runs of at most `longest` units, of lengths as
+/// equal as can be, and in a number that the threads share evenly. Gives each run's first unit.
+pub(crate) fn balanced<'a>(
+    data: &'a mut [f32],
+    units: usize,
+    longest: usize,
+) -> Vec<(usize, &'a mut [f32])> {
+    if units == 0 {
+        return Vec::new();
+    }
+    let size = data.len() / units;
+    let threads = rayon::current_num_threads();
+    let runs = units.div_ceil(longest.max(1)).next_multiple_of(threads).min(units);
+    let mut rest = data;
+    let mut result = Vec::with_capacity(runs);
+    for run in 0..runs {
+        let (first, end) = (run * units / runs, (run + 1) * units / runs);
+        let (head, tail) = rest.split_at_mut((end - first) * size);
+        result.push((first, head));
+        rest = tail;
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hidden_states_survive_the_layout() {
+        let values: Vec<f32> = (0..2 * 131 * 5).map(|i| i as f32).collect();
+        let hidden = Hidden::from_f32(&values, [2, 131, 5], Dtype::F32).unwrap();
+        let panels = Panels::from_hidden(&hidden);
+        assert_eq!(panels.count(), 2 * per_sequence(131));
+        assert_eq!(panels.to_hidden(Dtype::F32), hidden);
+    }
+
+    #[test]
+    fn rows_of_blocks() {
+        let weight: Vec<f32> = (0..11 * 3).map(|i| i as f32).collect();
+        let tensors = LinearTensors { weight, bias: None, outputs: 11, inputs: 3 };
+        let blocks = Blocks::new(tensors, Dtype::F32);
+        let mut row = [0.0; 3];
+        blocks.row(9, &mut row);
+        assert_eq!(row, [27.0, 28.0, 29.0]);
+        assert_eq!((blocks.blocks(), blocks.valid(0), blocks.valid(1)), (2, 8, 3));
+    }
+
+    #[test]
+    fn runs_cover_everything_once() {
+        for units in [0, 1, 2, 7, 43] {
+            let mut data = vec![0.0; units * 3];
+            let runs = balanced(&mut data, units, 4);
+            let mut next = 0;
+            for (first, run) in runs {
+                assert_eq!(first, next);
+                assert!(run.len() <= 12 && !run.is_empty());
+                next += run.len() / 3;
+            }
+            assert_eq!(next, units);
+        }
+    }
+}

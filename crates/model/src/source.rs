@@ -1,0 +1,58 @@
+//! Where weights come from: a checkpoint, or numbers made for a test.
+
+use std::error::Error;
+
+use strait_weights::Checkpoint;
+
+use crate::error::ModelError;
+
+/// A tensor as dense f32 values, row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceTensor {
+    /// Shape; a weight matrix is `[out, in]`.
+    pub shape: Vec<usize>,
+    /// Values.
+    pub data: Vec<f32>,
+}
+
+/// Anything that gives a configuration and named tensors.
+pub trait TensorSource {
+    /// The keys of Hugging Face's `config.json`.
+    fn config(&self) -> &serde_json::Value;
+
+    /// The tensor of a Hugging Face name, such as `model.layers.0.self_attn.q_proj.weight`.
+    ///
+    /// # Errors
+    /// When there is no such tensor or it cannot be read.
+    fn tensor(&self, name: &str) -> Result<SourceTensor, Box<dyn Error + Send + Sync>>;
+}
+
+impl TensorSource for Checkpoint {
+    fn config(&self) -> &serde_json::Value {
+        Checkpoint::config(self)
+    }
+
+    fn tensor(&self, name: &str) -> Result<SourceTensor, Box<dyn Error + Send + Sync>> {
+        let tensor = Checkpoint::tensor(self, name)?;
+        Ok(SourceTensor { shape: tensor.shape, data: tensor.data })
+    }
+}
+
+/// Reads `name` and checks its shape.
+pub(crate) fn read(
+    source: &dyn TensorSource,
+    name: &str,
+    expected: &[usize],
+) -> Result<Vec<f32>, ModelError> {
+    let tensor = source
+        .tensor(name)
+        .map_err(|source| ModelError::Tensor { name: name.to_owned(), source })?;
+    if tensor.shape != expected || tensor.data.len() != expected.iter().product::<usize>() {
+        return Err(ModelError::TensorShape {
+            name: name.to_owned(),
+            expected: expected.to_vec(),
+            found: tensor.shape,
+        });
+    }
+    Ok(tensor.data)
+}

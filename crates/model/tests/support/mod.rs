@@ -1,0 +1,102 @@
+//! Checkpoints, what Transformers makes of them, and reference formulas in f64.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use strait_model::{Device, Dtype, Model, SourceTensor, TensorSource};
+use strait_weights::Checkpoint;
+
+fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+/// A checkpoint by its path in the repository.
+pub fn checkpoint(path: &str) -> Checkpoint {
+    Checkpoint::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)).unwrap()
+}
+
+/// A golden checkpoint.
+pub fn model(name: &str) -> Checkpoint {
+    Checkpoint::open(&data(name)).unwrap()
+}
+
+/// Tokens, and what Transformers computed from them.
+pub struct Golden {
+    pub tokens: Vec<u32>,
+    header: Value,
+    values: Vec<u8>,
+}
+
+impl Golden {
+    pub fn read(name: &str) -> Golden {
+        let bytes = std::fs::read(data(name).join("golden.safetensors")).unwrap();
+        let (length, rest) = bytes.split_first_chunk().unwrap();
+        let (header, values) = rest.split_at(u64::from_le_bytes(*length) as usize);
+        let header = serde_json::from_slice(header).unwrap();
+        let mut golden = Golden { tokens: Vec::new(), header, values: values.to_vec() };
+        golden.tokens = golden.words("tokens").map(u32::from_le_bytes).collect();
+        golden
+    }
+
+    pub fn tensor(&self, name: &str) -> Vec<f32> {
+        self.words(name).map(f32::from_le_bytes).collect()
+    }
+
+    fn words(&self, name: &str) -> impl Iterator<Item = [u8; 4]> {
+        let offsets = self.header[name]["data_offsets"].as_array().unwrap();
+        let at = |i: usize| offsets[i].as_u64().unwrap() as usize;
+        self.values[at(0)..at(1)].as_chunks().0.iter().copied()
+    }
+}
+
+/// A golden checkpoint with something wrong.
+pub struct Patched {
+    pub config: Value,
+    pub missing: Option<&'static str>,
+    checkpoint: Checkpoint,
+}
+
+impl Patched {
+    pub fn new(name: &str) -> Patched {
+        let checkpoint = model(name);
+        Patched { config: checkpoint.config().clone(), missing: None, checkpoint }
+    }
+
+    pub fn load_error(&self) -> String {
+        Model::load(self, &[], &[Device::Cpu], Dtype::F32).err().unwrap().to_string()
+    }
+}
+
+impl TensorSource for Patched {
+    fn config(&self) -> &Value {
+        &self.config
+    }
+
+    fn tensor(&self, name: &str) -> Result<SourceTensor, Box<dyn Error + Send + Sync>> {
+        match self.missing == Some(name) {
+            true => Err("it is not in the file".into()),
+            false => TensorSource::tensor(&self.checkpoint, name),
+        }
+    }
+}
+
+/// Largest difference relative to the largest value of its row.
+pub fn relative_error(found: &[f32], expected: &[f32], row: usize) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let rows = found.chunks(row).zip(expected.chunks(row));
+    rows.map(|(found, expected)| {
+        let largest = expected.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+        let pairs = found.iter().zip(expected);
+        let worst = pairs.fold(0.0f64, |worst, (a, b)| worst.max(f64::from((a - b).abs())));
+        worst / f64::from(largest)
+    })
+    .fold(0.0, f64::max)
+}
+
+/// Logarithms of the softmax of `logits`.
+pub fn log_softmax(logits: &[f32]) -> Vec<f64> {
+    let largest = logits.iter().fold(f32::NEG_INFINITY, |largest, value| largest.max(*value));
+    let total: f64 = logits.iter().map(|logit| f64::from(logit - largest).exp()).sum();
+    logits.iter().map(|logit| f64::from(logit - largest) - total.ln()).collect()
+}

@@ -1,0 +1,91 @@
+//! `summary.csv`: every figure in full precision, one line a cell.
+
+use strait_schema::Status;
+
+use crate::{Report, Row};
+
+/// The columns. New ones are added at the end: other programs read this file.
+const COLUMNS: [&str; 22] = [
+    "label",
+    "codec",
+    "status",
+    "ppl",
+    "ppl_delta",
+    "ppl_delta_error",
+    "kld_mean",
+    "top1_agreement",
+    "bytes_per_token",
+    "bits_per_value",
+    "encode_s",
+    "decode_s",
+    "scored_tokens",
+    "ppl_error",
+    "kld_error",
+    "kld_p99",
+    "top1_error",
+    "sqnr_db",
+    "static_bytes",
+    "on_front",
+    "reason",
+    "fingerprint",
+];
+
+impl Report {
+    /// The table as CSV (RFC 4180 with line feeds): a header, then a line a cell; what was not
+    /// measured is empty.
+    #[must_use]
+    pub fn csv(&self) -> String {
+        let mut out = COLUMNS.join(",");
+        out.push('\n');
+        for row in &self.rows {
+            out.push_str(&line(row, &self.fingerprint));
+            out.push('\n');
+        }
+        out
+    }
+}
+
+fn line(row: &Row, fingerprint: &str) -> String {
+    let status = match row.status {
+        Status::Finished => "finished",
+        Status::Failed => "failed",
+    };
+    let scored = if row.ppl.is_some() { row.scored_tokens.to_string() } else { String::new() };
+    let fields: [String; COLUMNS.len()] = [
+        text(&row.label),
+        text(&row.codec),
+        status.to_owned(),
+        number(row.ppl),
+        number(row.ppl_delta),
+        number(row.ppl_delta_error),
+        number(row.kld_mean),
+        number(row.top1_agreement),
+        number(row.bytes_per_token),
+        number(row.bits_per_value),
+        number(row.encode_s),
+        number(row.decode_s),
+        scored,
+        number(row.ppl_error),
+        number(row.kld_error),
+        number(row.kld_p99),
+        number(row.top1_error),
+        number(row.sqnr_db),
+        row.static_bytes.to_string(),
+        row.on_front.to_string(),
+        text(row.reason.as_deref().unwrap_or_default()),
+        fingerprint.to_owned(),
+    ];
+    fields.join(",")
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
+}
+
+fn text(value: &str) -> String {
+    if value.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", value.replace('"', "\"\""))
+    } else {
+        value.to_owned()
+    }
+}

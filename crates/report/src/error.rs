@@ -1,0 +1,36 @@
+//! Why records cannot be shown together.
+
+/// Records that do not make one table.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// Perplexities of different protocols cannot be compared.
+    #[error(
+        "expected records of one protocol, found {first_label:?} with fingerprint {first} and \
+         {other_label:?} with fingerprint {other}{}\n  hint: tabulate them one protocol at a time",
+        differences(differing)
+    )]
+    Fingerprints {
+        /// Label of the first record.
+        first_label: String,
+        /// Its fingerprint.
+        first: String,
+        /// Label of the first record that differs.
+        other_label: String,
+        /// Its fingerprint.
+        other: String,
+        /// The fields that differ, `window 512 and 2048`; empty if the difference is elsewhere.
+        differing: Vec<String>,
+    },
+    /// There is nothing to show.
+    #[error("expected at least one record, found none\n  hint: run the experiment first")]
+    Empty,
+}
+
+fn differences(differing: &[String]) -> String {
+    if differing.is_empty() {
+        String::new()
+    } else {
+        format!(" (different: {})", differing.join("; "))
+    }
+}

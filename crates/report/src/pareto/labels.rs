@@ -1,0 +1,180 @@
+//! Where the labels go: each as near to its point as it can be without covering a point, a line or
+//! another label. Greedy and deterministic.
+
+/// A rectangle in pixels, `y` downwards.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Rect {
+    pub(crate) x: f64,
+    pub(crate) y: f64,
+    pub(crate) width: f64,
+    pub(crate) height: f64,
+}
+
+/// A point in pixels, `y` downwards.
+pub(crate) type Pixel = (f64, f64);
+
+/// A straight line between two points.
+pub(crate) type Line = (Pixel, Pixel);
+
+/// A label and where its text begins.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Placed {
+    /// The text's box.
+    pub(crate) rect: Rect,
+    /// Whether it is far enough from its point to need a line to it.
+    pub(crate) leader: bool,
+}
+
+impl Rect {
+    /// How much of this lies in the other, in square pixels.
+    fn overlap(&self, other: &Self) -> f64 {
+        let width = (self.x + self.width).min(other.x + other.width) - self.x.max(other.x);
+        let height = (self.y + self.height).min(other.y + other.height) - self.y.max(other.y);
+        width.max(0.0) * height.max(0.0)
+    }
+
+    fn grown(&self, by: f64) -> Self {
+        Self {
+            x: self.x - by,
+            y: self.y - by,
+            width: self.width + 2.0 * by,
+            height: self.height + 2.0 * by,
+        }
+    }
+
+    /// The point of the rectangle that is nearest to another point.
+    pub(crate) fn nearest(&self, (x, y): Pixel) -> Pixel {
+        (x.clamp(self.x, self.x + self.width), y.clamp(self.y, self.y + self.height))
+    }
+
+    fn center(&self) -> Pixel {
+        (self.x + self.width / 2.0, self.y + self.height / 2.0)
+    }
+
+    fn contains(&self, (x, y): Pixel) -> bool {
+        x >= self.x && x <= self.x + self.width && y >= self.y && y <= self.y + self.height
+    }
+}
+
+/// Places a label of each width beside its point, in order of the points.
+///
+/// `obstacles` may not be covered at all, `lines` better not; `bounds` holds every label.
+pub(crate) fn place(
+    points: &[Pixel],
+    widths: &[f64],
+    height: f64,
+    obstacles: &[Rect],
+    lines: &[Line],
+    bounds: Rect,
+) -> Vec<Placed> {
+    let mut placed: Vec<Placed> = Vec::new();
+    for (&point, &width) in points.iter().zip(widths) {
+        let cost = |(rect, distance): &(Rect, f64)| {
+            let inside = rect.overlap(&bounds) / (width * height);
+            let padded = rect.grown(1.5);
+            let covered: f64 = obstacles.iter().map(|other| padded.overlap(other)).sum();
+            let labels: f64 = placed.iter().map(|other| padded.overlap(&other.rect)).sum();
+            let crossed = lines.iter().map(|line| length_inside(line, rect)).sum::<f64>();
+            // A label behind another point, or nearer to it, would be read as that point's.
+            let nearest = rect.nearest(point);
+            let own = distance_between(point, nearest);
+            let foreign = obstacles.iter().filter(|other| !other.contains(point));
+            let mistaken: f64 = foreign
+                .map(|other| {
+                    let apart = distance_between(other.center(), rect.nearest(other.center()));
+                    length_inside(&(point, nearest), other) + (own + 4.0 - apart).max(0.0)
+                })
+                .sum();
+            1e5 * (1.0 - inside) + 20.0 * (covered + labels) + 4.0 * (crossed + mistaken) + distance
+        };
+        let best =
+            candidates(point, width, height).into_iter().min_by(|a, b| cost(a).total_cmp(&cost(b)));
+        if let Some((rect, distance)) = best {
+            placed.push(Placed { rect, leader: distance > 14.0 });
+        }
+    }
+    placed
+}
+
+/// Boxes around a point with their distance from it; the nearest and most usual come first.
+fn candidates((x, y): Pixel, width: f64, height: f64) -> Vec<(Rect, f64)> {
+    let mut all = Vec::new();
+    for gap in [8.0, 13.0, 20.0, 28.0, 38.0, 50.0, 64.0, 80.0] {
+        let middle = y - height / 2.0;
+        let shift = gap * 0.7;
+        let (above, below) = (y - gap - height, y + gap);
+        for (preference, left, top) in [
+            (0.0, x + gap, middle),
+            (1.0, x + shift, y - shift - height),
+            (1.5, x + shift, y + shift),
+            (2.0, x - gap - width, middle),
+            (2.5, x - width / 2.0, above),
+            (3.0, x - width / 2.0, below),
+            (3.5, x - shift - width, y - shift - height),
+            (3.5, x - shift - width, y + shift),
+        ] {
+            all.push((Rect { x: left, y: top, width, height }, gap + preference));
+        }
+    }
+    all
+}
+
+fn distance_between(a: Pixel, b: Pixel) -> f64 {
+    (a.0 - b.0).hypot(a.1 - b.1)
+}
+
+/// How many pixels of a line lie in a rectangle, to the pixel.
+fn length_inside((from, to): &Line, rect: &Rect) -> f64 {
+    let length = distance_between(*from, *to);
+    let steps = length.ceil().clamp(1.0, 4000.0);
+    let inside = (0..=steps as usize)
+        .map(|step| step as f64 / steps)
+        .filter(|t| rect.contains((from.0 + t * (to.0 - from.0), from.1 + t * (to.1 - from.1))));
+    inside.count() as f64 * length / (steps + 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Rect = Rect { x: 0.0, y: 0.0, width: 800.0, height: 400.0 };
+
+    fn obstacles(points: &[Pixel]) -> Vec<Rect> {
+        let square =
+            |&(x, y): &(f64, f64)| Rect { x: x - 5.0, y: y - 5.0, width: 10.0, height: 10.0 };
+        points.iter().map(square).collect()
+    }
+
+    #[test]
+    fn a_label_alone_stands_to_the_right() {
+        let points = [(100.0, 100.0)];
+        let placed = place(&points, &[60.0], 14.0, &obstacles(&points), &[], BOUNDS);
+        assert_eq!(placed[0].rect, Rect { x: 108.0, y: 93.0, width: 60.0, height: 14.0 });
+        assert!(!placed[0].leader);
+    }
+
+    #[test]
+    fn a_crowd_does_not_overlap_and_stays_inside() {
+        let points: Vec<(f64, f64)> = (0..12)
+            .map(|i| (760.0 - f64::from(i % 4) * 9.0, 200.0 + f64::from(i / 4) * 8.0))
+            .collect();
+        let blocked = obstacles(&points);
+        let placed = place(&points, &[70.0; 12], 14.0, &blocked, &[], BOUNDS);
+        for (i, a) in placed.iter().enumerate() {
+            assert!((a.rect.overlap(&BOUNDS) - 70.0 * 14.0).abs() < 1e-6, "{i} leaves the picture");
+            assert!(
+                placed[..i].iter().all(|b| a.rect.overlap(&b.rect) == 0.0),
+                "{i} covers another"
+            );
+            assert!(blocked.iter().all(|b| a.rect.overlap(b) == 0.0), "{i} covers a point");
+        }
+    }
+
+    #[test]
+    fn a_line_is_avoided() {
+        let points = [(100.0, 100.0)];
+        let line = ((100.0, 100.0), (400.0, 100.0));
+        let placed = place(&points, &[60.0], 14.0, &obstacles(&points), &[line], BOUNDS);
+        assert_eq!(length_inside(&line, &placed[0].rect), 0.0);
+    }
+}

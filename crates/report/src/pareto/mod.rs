@@ -1,0 +1,211 @@
+//! `pareto.svg`: what a bit on the links costs in perplexity. Bits per value to the right, lost
+//! perplexity upwards, a point with an error bar for every cell, and the front of those that no
+//! other cell beats. The file is written by hand: a plotting crate has neither this axis nor labels
+//! that keep out of each other's way.
+
+mod labels;
+mod scale;
+mod svg;
+
+use crate::{Report, Row};
+use labels::{Line, Pixel, Placed, Rect};
+use scale::Scale;
+use svg::{BASELINE, HEIGHT, Look, SHAPES, Svg};
+
+/// The plotting area.
+const AREA: Rect = Rect { x: 100.0, y: 96.0, width: 836.0, height: 428.0 };
+const LABEL_SIZE: f64 = 12.0;
+/// Width of a character in shares of the font size: the widest of the fonts that may be used.
+const CHAR: f64 = 0.6;
+const BOLD_CHAR: f64 = 0.68;
+
+/// The colour-blind-safe palette of Okabe and Ito, <https://jfly.uni-koeln.de/color/>, without its
+/// yellow, which is too pale on white. Black is the baseline's.
+const COLORS: [&str; 6] = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
+
+/// A row that has a place in the picture.
+struct Point<'a> {
+    row: &'a Row,
+    bits: f64,
+    loss: f64,
+    error: f64,
+}
+
+impl Report {
+    /// The picture as a standalone SVG with its own white background.
+    #[must_use]
+    pub fn pareto_svg(&self) -> String {
+        let points: Vec<Point<'_>> = self.rows.iter().filter_map(Point::of).collect();
+        let families = families(&points);
+        let mut svg = Svg::new();
+        svg.text(AREA.x, 34.0, 18.0, "start", "#111", "600", &self.title);
+        svg.text(AREA.x, 54.0, 12.5, "start", "#555", "400", &self.subtitle);
+        legend(&mut svg, &families);
+        if points.is_empty() {
+            let (x, y) = (AREA.x + AREA.width / 2.0, AREA.y + AREA.height / 2.0);
+            svg.text(
+                x,
+                y,
+                14.0,
+                "middle",
+                "#555",
+                "400",
+                "no cell with bytes on its links finished",
+            );
+            return svg.finish();
+        }
+        let x = Scale::bits(points.iter().map(|p| p.bits), (AREA.x, AREA.x + AREA.width));
+        let y = Scale::loss(
+            points.iter().map(|p| p.loss.abs().max(p.error)),
+            points.iter().flat_map(|p| [p.loss - p.error, p.loss + p.error]),
+            (AREA.y + AREA.height, AREA.y),
+        );
+        axes(&mut svg, &x, &y);
+
+        let places: Vec<Pixel> = points.iter().map(|p| (x.at(p.bits), y.at(p.loss))).collect();
+        let mut lines = front(&points, &places);
+        for (from, to) in &lines {
+            svg.line(*from, *to, "#9a9a9a", 1.6, None);
+        }
+        for (point, &(at, _)) in points.iter().zip(&places) {
+            let bar = error_bar(&mut svg, point, at, &y, look(&families, point.row).color);
+            lines.extend(bar);
+        }
+        lines.push(((AREA.x, y.at(0.0)), (AREA.x + AREA.width, y.at(0.0))));
+        let obstacles: Vec<Rect> = places.iter().map(|&place| square(place, 6.5)).collect();
+        let widths: Vec<f64> =
+            points.iter().map(|p| text_width(&p.row.label, p.row.on_front)).collect();
+        let height = LABEL_SIZE * 1.2;
+        let placed = labels::place(&places, &widths, height, &obstacles, &lines, AREA);
+        for (&place, label) in places.iter().zip(&placed) {
+            leader(&mut svg, place, label);
+        }
+        for (point, &place) in points.iter().zip(&places).rev() {
+            svg.marker(place, look(&families, point.row));
+        }
+        for (point, label) in points.iter().zip(&placed) {
+            let weight = if point.row.on_front { "600" } else { "400" };
+            let (at, base) = (label.rect.x, label.rect.y + 0.82 * height);
+            svg.text(at, base, LABEL_SIZE, "start", "#222", weight, &point.row.label);
+        }
+        let failed: Vec<&str> = self
+            .rows
+            .iter()
+            .filter(|row| row.ppl.is_none())
+            .map(|row| row.label.as_str())
+            .collect();
+        if !failed.is_empty() {
+            let text = format!("failed, not shown: {}", failed.join(", "));
+            svg.text(AREA.x, HEIGHT - 10.0, 11.0, "start", "#a33", "400", &text);
+        }
+        svg.finish()
+    }
+}
+
+impl<'a> Point<'a> {
+    fn of(row: &'a Row) -> Option<Self> {
+        let (bits, loss) = (row.bits_per_value?, row.ppl_delta?);
+        let error = row.ppl_delta_error.unwrap_or(0.0);
+        let drawable = bits > 0.0 && [bits, loss, error].into_iter().all(f64::is_finite);
+        drawable.then_some(Self { row, bits, loss, error })
+    }
+}
+
+/// The codecs in alphabetical order, so that a codec keeps its colour when cells come and go.
+fn families<'a>(points: &[Point<'a>]) -> Vec<(&'a str, Look)> {
+    let mut names: Vec<&str> =
+        points.iter().filter(|p| !p.row.is_baseline()).map(|p| p.row.codec.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let look = |at: usize| Look { color: COLORS[at % COLORS.len()], shape: at % SHAPES };
+    let mut families: Vec<(&str, Look)> =
+        names.into_iter().enumerate().map(|(at, name)| (name, look(at))).collect();
+    if let Some(baseline) = points.iter().find(|p| p.row.is_baseline()) {
+        families.insert(0, (&baseline.row.codec, BASELINE));
+    }
+    families
+}
+
+fn look(families: &[(&str, Look)], row: &Row) -> Look {
+    families.iter().find(|(name, _)| *name == row.codec).map_or(BASELINE, |(_, look)| *look)
+}
+
+fn legend(svg: &mut Svg, families: &[(&str, Look)]) {
+    let front = "Pareto front";
+    let right = AREA.x + AREA.width - text_width(front, false) - 28.0;
+    let mut x = AREA.x + 6.0;
+    for (name, look) in families {
+        let width = 11.0 + text_width(name, false) + 22.0;
+        if x + width > right {
+            svg.text(x, 80.0, LABEL_SIZE, "start", "#222", "400", "…");
+            x += 22.0;
+            break;
+        }
+        svg.marker((x, 76.0), *look);
+        svg.text(x + 11.0, 80.0, LABEL_SIZE, "start", "#222", "400", name);
+        x += width;
+    }
+    if !families.is_empty() {
+        svg.line((x - 6.0, 76.0), (x + 16.0, 76.0), "#9a9a9a", 1.6, None);
+        svg.text(x + 22.0, 80.0, LABEL_SIZE, "start", "#222", "400", front);
+    }
+}
+
+fn axes(svg: &mut Svg, x: &Scale, y: &Scale) {
+    let (left, right) = (AREA.x, AREA.x + AREA.width);
+    let (top, bottom) = (AREA.y, AREA.y + AREA.height);
+    for (value, name) in &x.ticks {
+        let at = x.at(*value);
+        svg.line((at, top), (at, bottom), "#ececec", 1.0, None);
+        svg.text(at, bottom + 18.0, 12.0, "middle", "#444", "400", name);
+    }
+    for (value, name) in &y.ticks {
+        let at = y.at(*value);
+        let (color, dash) = if *value == 0.0 { ("#777", Some("5 4")) } else { ("#ececec", None) };
+        svg.line((left, at), (right, at), color, 1.0, dash);
+        svg.text(left - 8.0, at + 4.0, 12.0, "end", "#444", "400", name);
+    }
+    svg.line((left, bottom), (right, bottom), "#444", 1.2, None);
+    svg.line((left, top), (left, bottom), "#444", 1.2, None);
+    let title = "bits per value on the links (logarithmic)";
+    svg.text((left + right) / 2.0, bottom + 42.0, 13.0, "middle", "#222", "400", title);
+    let linear = y.linear.unwrap_or(0.0);
+    let title = format!("ΔPPL, perplexity above the baseline (linear within ±{linear})");
+    svg.vertical_text(26.0, (top + bottom) / 2.0, 13.0, "#222", &title);
+}
+
+/// The segments of the front, from the fewest bits to the most.
+fn front(points: &[Point<'_>], places: &[Pixel]) -> Vec<Line> {
+    let mut on: Vec<Pixel> =
+        points.iter().zip(places).filter(|(p, _)| p.row.on_front).map(|(_, at)| *at).collect();
+    on.sort_by(|a, b| a.0.total_cmp(&b.0));
+    on.windows(2).map(|pair| (pair[0], pair[1])).collect()
+}
+
+/// One standard error to each side; nothing where it would hide behind the marker.
+fn error_bar(svg: &mut Svg, point: &Point<'_>, x: f64, y: &Scale, color: &str) -> Option<Line> {
+    let (low, high) = (y.at(point.loss - point.error), y.at(point.loss + point.error));
+    if low - high < 9.0 {
+        return None;
+    }
+    svg.line((x, low), (x, high), color, 1.4, None);
+    for end in [low, high] {
+        svg.line((x - 4.0, end), (x + 4.0, end), color, 1.4, None);
+    }
+    Some(((x, low), (x, high)))
+}
+
+/// A thin line from a label that had to move away to its point.
+fn leader(svg: &mut Svg, point: Pixel, label: &Placed) {
+    if label.leader {
+        svg.line(point, label.rect.nearest(point), "#999", 0.9, None);
+    }
+}
+
+fn square((x, y): Pixel, half: f64) -> Rect {
+    Rect { x: x - half, y: y - half, width: 2.0 * half, height: 2.0 * half }
+}
+
+fn text_width(text: &str, bold: bool) -> f64 {
+    text.chars().count() as f64 * if bold { BOLD_CHAR } else { CHAR } * LABEL_SIZE
+}

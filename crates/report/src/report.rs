@@ -1,0 +1,148 @@
+//! The records of one protocol, sorted and checked to belong together.
+
+use std::cmp::Ordering;
+
+use strait_metrics::pareto_front;
+use strait_schema::Record;
+
+use crate::format::count;
+use crate::{ReportError, Row};
+
+/// Rows that may stand in one table, and what they have in common.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Name of the experiment, or of all of them.
+    pub title: String,
+    /// Model, text, protocol and links in one line.
+    pub subtitle: String,
+    /// The protocol's fingerprint, the same for all rows.
+    pub fingerprint: String,
+    /// Perplexity of the baseline and its standard error, if any cell finished.
+    pub baseline_ppl: Option<(f64, f64)>,
+    /// One row a record: most bytes first, failed cells last.
+    pub rows: Vec<Row>,
+}
+
+impl Report {
+    /// Computes and sorts the rows.
+    ///
+    /// # Errors
+    /// If there is no record, or if the records have different protocol fingerprints.
+    pub fn from_records(records: &[Record]) -> Result<Self, ReportError> {
+        let first = records.first().ok_or(ReportError::Empty)?;
+        let fingerprint = |record: &Record| record.cell.protocol.fingerprint.clone();
+        if let Some(other) = records.iter().find(|other| fingerprint(other) != fingerprint(first)) {
+            return Err(ReportError::Fingerprints {
+                first_label: first.label.clone(),
+                first: fingerprint(first),
+                other_label: other.label.clone(),
+                other: fingerprint(other),
+                differing: differing(first, other),
+            });
+        }
+        let experiments = distinct(records, |record| record.experiment.clone());
+        let mut rows: Vec<Row> = records.iter().map(Row::from_record).collect();
+        if experiments.len() > 1 {
+            for (row, record) in rows.iter_mut().zip(records) {
+                row.label = format!("{}/{}", record.experiment, row.label);
+            }
+        }
+        mark_front(&mut rows);
+        rows.sort_by(order);
+        let summary = records.iter().find_map(|record| record.scores.as_ref());
+        Ok(Self {
+            title: experiments.join(", "),
+            subtitle: subtitle(records, first),
+            fingerprint: fingerprint(first),
+            baseline_ppl: summary
+                .map(|scores| scores.sums.summary())
+                .map(|paired| (paired.base_ppl, paired.base_ppl_error)),
+            rows,
+        })
+    }
+}
+
+/// Most bytes first; the baseline before its equals; failed cells last.
+fn order(a: &Row, b: &Row) -> Ordering {
+    let bits = |row: &Row| row.bits_per_value.unwrap_or(0.0);
+    let loss = |row: &Row| row.ppl_delta.unwrap_or(0.0);
+    a.ppl
+        .is_none()
+        .cmp(&b.ppl.is_none())
+        .then(bits(b).total_cmp(&bits(a)))
+        .then(b.is_baseline().cmp(&a.is_baseline()))
+        .then(loss(a).total_cmp(&loss(b)))
+        .then(a.label.cmp(&b.label))
+}
+
+fn mark_front(rows: &mut [Row]) {
+    let (places, points): (Vec<usize>, Vec<(f64, f64)>) = rows
+        .iter()
+        .enumerate()
+        .filter_map(|(at, row)| Some((at, (row.bits_per_value?, row.ppl_delta?))))
+        .unzip();
+    for at in pareto_front(&points) {
+        rows[places[at]].on_front = true;
+    }
+}
+
+fn subtitle(records: &[Record], first: &Record) -> String {
+    let models = distinct(records, |record| {
+        let name = record.cell.model.source.trim_end_matches('/');
+        let name = name.rsplit('/').next().unwrap_or(name);
+        format!("{name} {}", record.cell.model.dtype.name())
+    });
+    let protocol = &first.cell.protocol;
+    let scored = records.iter().find_map(|record| record.scores.as_ref()).map(|s| s.sums.n);
+    let mut parts = vec![
+        models.join(", "),
+        format!("{} {}", first.cell.data.source, first.cell.data.split),
+        format!("{} {}/{}", protocol.preset.name(), protocol.window, protocol.stride),
+    ];
+    if let Some(scored) = scored {
+        parts.push(format!("{} tokens scored", count(scored)));
+    }
+    let links = distinct(records, |record| record.cell.partition.links.len().to_string());
+    parts.push(match links.join(" or ").as_str() {
+        "0" => "no links".to_owned(),
+        "1" => "1 link".to_owned(),
+        links => format!("{links} links"),
+    });
+    parts.join(" · ")
+}
+
+/// The different values of a field, in order of appearance.
+fn distinct(records: &[Record], field: impl Fn(&Record) -> String) -> Vec<String> {
+    let mut values: Vec<String> = Vec::new();
+    for value in records.iter().map(field) {
+        if !values.contains(&value) {
+            values.push(value);
+        }
+    }
+    values
+}
+
+/// What differs between two records' text and protocol, as far as the records say.
+fn differing(a: &Record, b: &Record) -> Vec<String> {
+    let fields = |record: &Record| {
+        let (data, protocol) = (&record.cell.data, &record.cell.protocol);
+        let limit = |limit: Option<usize>| limit.map_or("all".to_owned(), |n| n.to_string());
+        let hash = |hash: &str| hash.chars().take(12).collect::<String>();
+        [
+            ("preset", protocol.preset.name().to_owned()),
+            ("window", protocol.window.to_string()),
+            ("stride", protocol.stride.to_string()),
+            ("max_windows", limit(protocol.max_windows)),
+            ("first_k_tokens", limit(protocol.first_k_tokens)),
+            ("text", hash(&data.text_sha256)),
+            ("token stream", hash(&data.tokens_sha256)),
+            ("tokens", data.tokens.to_string()),
+        ]
+    };
+    fields(a)
+        .into_iter()
+        .zip(fields(b))
+        .filter(|(a, b)| a != b)
+        .map(|((name, a), (_, b))| format!("{name} {a} and {b}"))
+        .collect()
+}

@@ -1,0 +1,127 @@
+//! One line of a table: the ratios that a record's raw counts stand for.
+
+use strait_metrics::Agreement;
+use strait_schema::{LinkCounts, Record, Status};
+
+/// The figures of one cell. All but the names are `None` if the cell failed, and a rate is also
+/// `None` if nothing was counted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Name of the cell.
+    pub label: String,
+    /// Id of the codec; `baseline` for the baseline.
+    pub codec: String,
+    /// Whether the cell went through all windows.
+    pub status: Status,
+    /// Why it failed.
+    pub reason: Option<String>,
+    /// Perplexity.
+    pub ppl: Option<f64>,
+    /// Standard error of the perplexity.
+    pub ppl_error: Option<f64>,
+    /// Perplexity minus that of the baseline.
+    pub ppl_delta: Option<f64>,
+    /// Standard error of the difference, tokens paired.
+    pub ppl_delta_error: Option<f64>,
+    /// Mean KL(baseline ‖ cell) in nats per token.
+    pub kld_mean: Option<f64>,
+    /// Standard error of the mean.
+    pub kld_error: Option<f64>,
+    /// 99 % quantile of the divergence in nats.
+    pub kld_p99: Option<f64>,
+    /// Share of tokens, from 0 to 1, where cell and baseline prefer the same next token.
+    pub top1_agreement: Option<f64>,
+    /// Standard error of the share.
+    pub top1_error: Option<f64>,
+    /// Payload bytes of one token on one link, mean over the links.
+    pub bytes_per_token: Option<f64>,
+    /// Payload bits of one value, over all links together.
+    pub bits_per_value: Option<f64>,
+    /// Seconds in encode, all links together.
+    pub encode_s: Option<f64>,
+    /// Seconds in decode, all links together.
+    pub decode_s: Option<f64>,
+    /// Million input bytes (in the model's dtype) encoded in a second.
+    pub encode_mb_per_s: Option<f64>,
+    /// Million output bytes (in the model's dtype) decoded in a second.
+    pub decode_mb_per_s: Option<f64>,
+    /// Signal to noise of the decoded values in decibels, on the worst link; infinite if exact.
+    pub sqnr_db: Option<f64>,
+    /// Bytes that both sides hold before the first message.
+    pub static_bytes: u64,
+    /// Tokens that are scored.
+    pub scored_tokens: u64,
+    /// Whether no other row has both fewer bits per value and a lower perplexity.
+    pub on_front: bool,
+    /// What a reader should know before believing the numbers.
+    pub warnings: Vec<String>,
+}
+
+impl Row {
+    /// Computes the ratios. `on_front` needs the other rows and is false.
+    #[must_use]
+    pub fn from_record(record: &Record) -> Self {
+        let scores = record.scores.as_ref().filter(|_| record.is_finished());
+        let paired = scores.map(|scores| scores.sums.summary());
+        let agreement =
+            scores.map(|scores| Agreement::from_counts(scores.agreement.same, scores.agreement.n));
+        let links = if scores.is_some() { record.links.as_slice() } else { &[] };
+        let sum = |count: fn(&LinkCounts) -> u64| links.iter().map(count).sum::<u64>();
+        let seconds = |time: fn(&LinkCounts) -> f64| {
+            (!links.is_empty()).then(|| links.iter().map(time).sum::<f64>())
+        };
+        let raw_bytes = sum(|link| link.raw_bytes);
+        let encode_s = seconds(|link| link.encode_s);
+        let decode_s = seconds(|link| link.decode_s);
+        let rate = |time: Option<f64>| {
+            time.filter(|&time| time > 0.0).map(|time| raw_bytes as f64 / time / 1e6)
+        };
+        Self {
+            label: record.label.clone(),
+            codec: codec_of(record).to_owned(),
+            status: record.status,
+            reason: record.reason.clone(),
+            ppl: paired.map(|p| p.ppl),
+            ppl_error: paired.map(|p| p.ppl_error),
+            ppl_delta: paired.map(|p| p.delta),
+            ppl_delta_error: paired.map(|p| p.delta_error),
+            kld_mean: scores.map(|s| s.kld.mean),
+            kld_error: scores.map(|s| s.kld.error),
+            kld_p99: scores.map(|s| s.kld.p99),
+            top1_agreement: agreement.map(|a| a.share),
+            top1_error: agreement.map(|a| a.error),
+            bytes_per_token: bytes_per_token(links),
+            bits_per_value: ratio(8 * sum(|link| link.payload_bytes), sum(|link| link.values)),
+            encode_s,
+            decode_s,
+            encode_mb_per_s: rate(encode_s),
+            decode_mb_per_s: rate(decode_s),
+            sqnr_db: links.iter().map(|link| link.distortion.sqnr_db()).reduce(f64::min),
+            static_bytes: record.cell.compressor.as_ref().map_or(0, |codec| codec.static_bytes),
+            scored_tokens: scores.map_or(0, |scores| scores.sums.n),
+            on_front: false,
+            warnings: record.warnings.clone(),
+        }
+    }
+
+    /// Whether this is the baseline.
+    #[must_use]
+    pub fn is_baseline(&self) -> bool {
+        self.codec == strait_schema::BASELINE_LABEL
+    }
+}
+
+/// The codec's id; `baseline` for the baseline.
+fn codec_of(record: &Record) -> &str {
+    record.cell.compressor.as_ref().map_or(strait_schema::BASELINE_LABEL, |codec| &codec.codec)
+}
+
+fn bytes_per_token(links: &[LinkCounts]) -> Option<f64> {
+    let each: Option<Vec<f64>> =
+        links.iter().map(|link| ratio(link.payload_bytes, link.tokens)).collect();
+    each.filter(|each| !each.is_empty()).map(|each| each.iter().sum::<f64>() / each.len() as f64)
+}
+
+fn ratio(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}

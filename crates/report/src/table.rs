@@ -1,0 +1,169 @@
+//! The table at the end of a run, for a terminal.
+
+use crate::format::{NONE, bits, difference, percent, perplexity, three_digits};
+use crate::{Report, Row};
+
+/// How a table is drawn.
+#[derive(Debug, Clone, Copy)]
+pub struct TableStyle {
+    /// Columns of the terminal. Labels are cut so that the table fits, down to a few characters.
+    pub width: usize,
+    /// Whether to use ANSI colours. Whoever calls looks at `NO_COLOR` and at where the text goes.
+    pub color: bool,
+}
+
+impl Default for TableStyle {
+    fn default() -> Self {
+        Self { width: 100, color: false }
+    }
+}
+
+/// Label, the difference's two halves, and the other figures.
+const COLUMNS: usize = 10;
+
+/// Two lines of headings. The 5th column follows the 4th after `±`.
+const HEADINGS: [[&str; COLUMNS]; 2] = [
+    ["", "bits/", "bytes/", "", "", "", "KLD", "", "enc", "dec"],
+    ["cell", "value", "token", "PPL", "ΔPPL", "error", "nats", "top-1", "MB/s", "MB/s"],
+];
+
+/// The fewest characters that still tell labels apart.
+const LEAST_LABEL: usize = 12;
+
+impl Report {
+    /// The table as aligned text: most bytes first, failed cells last with their reasons below.
+    #[must_use]
+    pub fn terminal(&self, style: &TableStyle) -> String {
+        let cells: Vec<[String; COLUMNS]> = self.rows.iter().map(cells).collect();
+        let mut widths = [0; COLUMNS];
+        for (column, width) in widths.iter_mut().enumerate() {
+            let headings = HEADINGS.iter().map(|line| line[column].chars().count());
+            let values = cells.iter().map(|line| line[column].chars().count());
+            *width = headings.chain(values).max().unwrap_or(0);
+        }
+        // Two spaces before each column; "±" joins two of them; "* " comes before labels.
+        let others: usize = widths[1..].iter().map(|width| width + 2).sum::<usize>() + 2 - 1;
+        widths[0] = widths[0].min(style.width.saturating_sub(others).max(LEAST_LABEL));
+
+        let paint = Paint(style.color);
+        let mut out = format!("{}  {}\n", paint.bold(&self.title), self.subtitle);
+        if let Some((ppl, error)) = self.baseline_ppl {
+            let (_, error) = difference(ppl, error);
+            out.push_str(&format!("baseline PPL {} ± {error}\n", perplexity(ppl)));
+        }
+        out.push('\n');
+        for (line, joined) in HEADINGS.into_iter().zip([false, true]) {
+            let text = draw("  ", &line.map(str::to_owned), &widths, joined);
+            out.push_str(&format!("{}\n", paint.bold(text.trim_end())));
+        }
+        for (row, line) in self.rows.iter().zip(&cells) {
+            let mark = if row.on_front { "* " } else { "  " };
+            let text = draw(mark, line, &widths, row.ppl.is_some());
+            let text = text.trim_end();
+            let text = if row.ppl.is_none() { paint.red(text) } else { text.to_owned() };
+            out.push_str(&format!("{text}\n"));
+        }
+        out.push_str(&self.notes(&paint));
+        out
+    }
+
+    fn notes(&self, paint: &Paint) -> String {
+        let mut out = String::new();
+        if self.rows.iter().any(|row| row.on_front) {
+            out.push_str(
+                &paint.dim("\n* no other cell has both fewer bits and a lower perplexity"),
+            );
+            out.push('\n');
+        }
+        for row in self.rows.iter().filter(|row| row.ppl.is_none()) {
+            let reason = row.reason.as_deref().unwrap_or("no reason was recorded");
+            out.push_str(&format!(
+                "\n{}: {reason}\n",
+                paint.red(&format!("failed: {}", row.label))
+            ));
+        }
+        let warnings = self.rows.iter().flat_map(|row| row.warnings.iter().map(move |w| (row, w)));
+        for (at, (row, warning)) in warnings.enumerate() {
+            let gap = if at == 0 { "\n" } else { "" };
+            out.push_str(&format!("{gap}warning: {}: {warning}\n", row.label));
+        }
+        out
+    }
+}
+
+fn cells(row: &Row) -> [String; COLUMNS] {
+    let show = |value: Option<f64>, format: fn(f64) -> String| {
+        value.map_or_else(|| NONE.to_owned(), format)
+    };
+    let ppl = match row.ppl {
+        Some(ppl) => perplexity(ppl),
+        None => "failed".to_owned(),
+    };
+    let (delta, error) = match (row.ppl_delta, row.ppl_delta_error) {
+        (Some(_), Some(_)) if row.is_baseline() => (NONE.to_owned(), String::new()),
+        (Some(delta), Some(error)) => difference(delta, error),
+        _ => (NONE.to_owned(), String::new()),
+    };
+    let baseline = row.is_baseline();
+    let relative = |text: String| if baseline { NONE.to_owned() } else { text };
+    [
+        row.label.clone(),
+        show(row.bits_per_value, bits),
+        show(row.bytes_per_token, |bytes| format!("{bytes:.1}")),
+        ppl,
+        delta,
+        error,
+        relative(show(row.kld_mean, three_digits)),
+        relative(show(row.top1_agreement, percent)),
+        show(row.encode_mb_per_s, |rate| format!("{rate:.0}")),
+        show(row.decode_mb_per_s, |rate| format!("{rate:.0}")),
+    ]
+}
+
+/// Labels to the left, figures to the right, errors to the left of their `±`.
+fn draw(mark: &str, line: &[String], widths: &[usize; COLUMNS], values: bool) -> String {
+    let mut out = mark.to_owned();
+    for (column, (text, &width)) in line.iter().zip(widths).enumerate() {
+        match column {
+            0 => out.push_str(&format!("{:<width$}", shorten(text, width))),
+            5 if values && !text.is_empty() => out.push_str(&format!(" ± {text:<width$}")),
+            5 => out.push_str(&format!("   {text:<width$}")),
+            _ => out.push_str(&format!("  {text:>width$}")),
+        }
+    }
+    out
+}
+
+/// Cuts a text that is too long in its middle: sweeps differ at the end.
+fn shorten(text: &str, width: usize) -> String {
+    let length = text.chars().count();
+    if length <= width {
+        return text.to_owned();
+    }
+    let end = width.saturating_sub(1) / 2;
+    let start = width.saturating_sub(1) - end;
+    let head: String = text.chars().take(start).collect();
+    let tail: String = text.chars().skip(length - end).collect();
+    format!("{head}…{tail}")
+}
+
+/// ANSI colours, or none.
+struct Paint(bool);
+
+impl Paint {
+    fn wrap(&self, code: &str, text: &str) -> String {
+        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    fn bold(&self, text: &str) -> String {
+        self.wrap("1", text)
+    }
+
+    fn dim(&self, text: &str) -> String {
+        self.wrap("2", text)
+    }
+
+    fn red(&self, text: &str) -> String {
+        self.wrap("31", text)
+    }
+}

@@ -1,0 +1,179 @@
+//! A cell at work: its codec on every link, its journal, and its running sums.
+
+use std::path::Path;
+
+use rayon::prelude::*;
+use serde_json::{Map, Value};
+use strait_loader::{CodecEntry, Side};
+use strait_metrics::PairedSums;
+use strait_schema::RecordCell;
+
+use crate::error::RunnerError;
+use crate::journal::{Journal, WindowEntry};
+use crate::link::{CellLink, Crossing, Ends, Sequence};
+use crate::progress::CellProgress;
+
+/// A cell before it runs: everything about it is known, nothing of it is open.
+pub(crate) struct PlannedCell {
+    pub(crate) label: String,
+    /// `None` is the baseline, which passes every message on as it is.
+    pub(crate) codec: Option<CellCodec>,
+    pub(crate) identity: RecordCell,
+    pub(crate) id: String,
+}
+
+/// The codec of a cell with its resolved parameters.
+pub(crate) struct CellCodec {
+    pub(crate) entry: CodecEntry,
+    pub(crate) params: Map<String, Value>,
+    pub(crate) artifact: Option<Vec<u8>>,
+    /// For every link whether the codec works there.
+    pub(crate) active: Vec<bool>,
+}
+
+/// A cell that runs.
+pub(crate) struct Cell {
+    /// Position in the experiment: 0 is the baseline.
+    pub(crate) index: usize,
+    pub(crate) links: Vec<CellLink>,
+    pub(crate) journal: Journal,
+    pub(crate) running: Running,
+    pub(crate) failed: Option<String>,
+}
+
+/// Sums over the windows so far, for the live line.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Running {
+    sums: PairedSums,
+    kld_sum: f64,
+    tokens: u64,
+    values: u64,
+    payload_bytes: u64,
+}
+
+impl Cell {
+    /// Opens the cell's journal and, unless that already holds every window, its codecs.
+    ///
+    /// # Errors
+    /// When the journal cannot be opened. A codec that cannot be opened fails the cell alone.
+    pub(crate) fn open(
+        index: usize,
+        planned: &PlannedCell,
+        journal: &Path,
+        links: usize,
+    ) -> Result<Self, RunnerError> {
+        let mut running = Running::default();
+        let journal = Journal::open(journal, |entry| running.add(entry))?;
+        let (links, failed) = match open_links(planned, links) {
+            Ok(links) => (links, None),
+            Err(reason) => (Vec::new(), Some(reason)),
+        };
+        Ok(Self { index, links, journal, running, failed })
+    }
+
+    /// Sends `sequences` hidden states over one link, one after the other, each as its own
+    /// sequence. A failure marks the cell; `output` then holds the input, so that a stacked pass
+    /// can go on for the others.
+    pub(crate) fn cross(
+        &mut self,
+        link: usize,
+        sequence: Sequence,
+        input: &[u8],
+        output: &mut [u8],
+        crossings: &mut [Vec<Crossing>],
+    ) {
+        let length = sequence.bytes();
+        let pairs = input.chunks(length).zip(output.chunks_mut(length)).zip(crossings);
+        for (position, ((input, output), crossings)) in pairs.enumerate() {
+            if self.failed.is_none() {
+                match self.links[link].send(sequence, input, output) {
+                    Ok(crossing) => {
+                        crossings.push(crossing);
+                        continue;
+                    }
+                    Err(reason) => {
+                        let window = self.journal.windows() + position;
+                        self.failed = Some(format!("window {window}, link {link}: {reason}"));
+                    }
+                }
+            }
+            output.copy_from_slice(input);
+        }
+    }
+
+    /// Appends one window to the journal and to the running sums.
+    pub(crate) fn finish_window(&mut self, entry: &WindowEntry) -> Result<(), RunnerError> {
+        self.journal.append(entry)?;
+        self.running.add(entry);
+        Ok(())
+    }
+}
+
+fn open_links(planned: &PlannedCell, links: usize) -> Result<Vec<CellLink>, String> {
+    let Some(codec) = &planned.codec else {
+        return Ok((0..links).map(|_| CellLink::new(None)).collect());
+    };
+    let open = |side| {
+        codec
+            .entry
+            .open(side, &codec.params, codec.artifact.as_deref())
+            .map_err(|error| error.to_string())
+    };
+    (0..links)
+        .map(|link| {
+            let ends = match codec.active[link] {
+                true => Some(Ends { encoder: open(Side::Encoder)?, decoder: open(Side::Decoder)? }),
+                false => None,
+            };
+            Ok(CellLink::new(ends))
+        })
+        .collect()
+}
+
+/// Lets every cell send over one link at the same time. `input(i)` and the i-th part of `output`
+/// belong to the i-th cell.
+pub(crate) fn cross_all<'a>(
+    cells: &mut [&mut Cell],
+    link: usize,
+    sequence: Sequence,
+    input: impl Fn(usize) -> &'a [u8] + Sync,
+    output: &mut [u8],
+    crossings: &mut [Vec<Vec<Crossing>>],
+) {
+    let part = output.len() / cells.len().max(1);
+    cells
+        .par_iter_mut()
+        .zip(output.par_chunks_mut(part.max(1)))
+        .zip(crossings.par_iter_mut())
+        .enumerate()
+        .for_each(|(i, ((cell, output), crossings))| {
+            cell.cross(link, sequence, input(i), output, crossings);
+        });
+}
+
+impl Running {
+    pub(crate) fn add(&mut self, entry: &WindowEntry) {
+        for (&a, &b) in entry.nll.iter().zip(&entry.base_nll) {
+            self.sums.push(a, b);
+        }
+        self.kld_sum += entry.kld.iter().map(|&x| f64::from(x)).sum::<f64>();
+        for link in &entry.links {
+            self.tokens += link.tokens;
+            self.values += link.values;
+            self.payload_bytes += link.payload_bytes;
+        }
+    }
+
+    pub(crate) fn progress(&self, windows_done: usize) -> CellProgress {
+        let paired = self.sums.summary();
+        CellProgress {
+            windows_done,
+            ppl: paired.ppl,
+            ppl_delta: paired.delta,
+            ppl_delta_error: paired.delta_error,
+            kld_mean: self.kld_sum / self.sums.n as f64,
+            bytes_per_token: self.payload_bytes as f64 / self.tokens as f64,
+            bits_per_value: 8.0 * self.payload_bytes as f64 / self.values as f64,
+        }
+    }
+}

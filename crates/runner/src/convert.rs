@@ -1,0 +1,42 @@
+//! The same few names in the vocabulary of each crate. The crates do not know one another, so the
+//! one that knows them all translates.
+
+use strait_data::{Join, Preset};
+use strait_loader::Dtype;
+
+/// The dtype of a message.
+pub(crate) fn loader_dtype(dtype: strait_model::Dtype) -> Dtype {
+    match dtype {
+        strait_model::Dtype::F32 => Dtype::F32,
+        strait_model::Dtype::F16 => Dtype::F16,
+        strait_model::Dtype::Bf16 => Dtype::BF16,
+    }
+}
+
+/// The dtype of a model.
+pub(crate) fn model_dtype(dtype: strait_schema::Dtype) -> strait_model::Dtype {
+    match dtype {
+        strait_schema::Dtype::F32 => strait_model::Dtype::F32,
+        strait_schema::Dtype::F16 => strait_model::Dtype::F16,
+        strait_schema::Dtype::Bf16 => strait_model::Dtype::Bf16,
+    }
+}
+
+/// The preset of a protocol.
+pub(crate) fn preset(preset: strait_schema::Preset) -> Preset {
+    match preset {
+        strait_schema::Preset::HfStride => Preset::HfStride,
+        strait_schema::Preset::Gptq => Preset::Gptq,
+        strait_schema::Preset::Exl3 => Preset::Exl3,
+        strait_schema::Preset::Llamacpp => Preset::Llamacpp,
+    }
+}
+
+/// The join rule of a text.
+pub(crate) fn join(join: strait_schema::Join) -> Join {
+    match join {
+        strait_schema::Join::BlankLine => Join::BlankLine,
+        strait_schema::Join::Line => Join::Line,
+        strait_schema::Join::NonEmptyBlankLine => Join::NonEmptyBlankLine,
+    }
+}

@@ -1,0 +1,36 @@
+//! What a run is measured with.
+
+use strait_schema::Environment;
+
+/// The version of burn that the workspace pins.
+const BURN: &str = "0.21.0";
+
+/// Everything but the device, which is known once the model is loaded.
+pub(crate) fn environment(threads: usize) -> Environment {
+    Environment {
+        strait: env!("CARGO_PKG_VERSION").to_owned(),
+        burn: BURN.to_owned(),
+        os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        cpu: cpu_name(),
+        device: String::new(),
+        threads,
+    }
+}
+
+fn cpu_name() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map_or_else(|| "unknown".to_owned(), |(_, name)| name.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::BURN;
+
+    #[test]
+    fn the_version_of_burn_is_the_one_in_the_lock_file() {
+        let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock");
+        let lock = std::fs::read_to_string(lock).unwrap();
+        assert!(lock.contains(&format!("name = \"burn\"\nversion = \"{BURN}\"\n")));
+    }
+}

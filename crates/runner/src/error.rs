@@ -1,0 +1,63 @@
+//! Everything that can stop a run before or between windows.
+
+use std::path::PathBuf;
+
+/// Why a run could not start or go on. A cell that fails is not an error: it becomes a record with
+/// status `failed`, and the other cells go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunnerError {
+    /// The experiment file is wrong.
+    #[error(transparent)]
+    Schema(#[from] strait_schema::SchemaError),
+    /// The text, the tokenizer or the protocol is wrong.
+    #[error(transparent)]
+    Data(#[from] strait_data::DataError),
+    /// The checkpoint cannot be read.
+    #[error(transparent)]
+    Weights(#[from] strait_weights::WeightsError),
+    /// The model cannot be built or run.
+    #[error(transparent)]
+    Model(#[from] strait_model::ModelError),
+    /// A plugin folder or a codec that the experiment names is not there.
+    #[error(transparent)]
+    Loader(#[from] strait_loader::LoaderError),
+    /// A file could not be read or written.
+    #[error("cannot {what} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The results folder's disk is too small for what the run will write.
+    #[error(
+        "the disk of {} has {available} bytes free, but this run writes about {needed}: free some space or set [output] dir to another disk",
+        path.display()
+    )]
+    DiskFull {
+        /// The results folder.
+        path: PathBuf,
+        /// Free bytes.
+        available: u64,
+        /// Bytes that journals and records will take.
+        needed: u64,
+    },
+    /// Another process runs the same experiment.
+    #[error("{} is in use by another run: wait for it, or set [output] dir to another folder", path.display())]
+    Busy {
+        /// The results folder.
+        path: PathBuf,
+    },
+    /// A value that is always representable was not: a defect of strait.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+impl RunnerError {
+    pub(crate) fn internal(error: impl std::fmt::Display) -> Self {
+        Self::Internal(error.to_string())
+    }
+}

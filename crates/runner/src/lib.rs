@@ -1,0 +1,25 @@
+//! Experiment to records: the only owner of clock, seeds, threads and files.
+//!
+//! [`run`] resolves an experiment, walks the windows of its protocol on the outside and its cells
+//! on the inside, and leaves one [`Record`](strait_schema::Record) for every cell in the results
+//! folder. Each finished window of a cell is in that cell's [`journal`] before the next begins, so
+//! a run can be killed at any point and goes on from there.
+
+mod cell;
+mod clock;
+mod convert;
+mod environment;
+mod error;
+mod folder;
+pub mod journal;
+mod link;
+mod pass;
+mod plan;
+mod progress;
+mod record;
+mod run;
+
+pub use clock::Stopwatch;
+pub use error::RunnerError;
+pub use progress::{CellIntro, CellProgress, Observer, Silent};
+pub use run::{Options, Outcome, run};

@@ -1,0 +1,154 @@
+//! One link of one cell: encoder, payload, decoder, and what they cost.
+
+use half::{bf16, f16};
+use strait_loader::{CodecInstance, Dtype, MatrixMut, MatrixRef};
+use strait_metrics::Distortion;
+use strait_schema::LinkCounts;
+
+use crate::clock::timed;
+
+/// The two ends of a link. They share nothing but the payload: the decoder was opened from a
+/// private copy of the library.
+pub(crate) struct Ends {
+    pub(crate) encoder: CodecInstance,
+    pub(crate) decoder: CodecInstance,
+}
+
+/// What one sequence cost on one link.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Crossing {
+    pub(crate) messages: u64,
+    pub(crate) tokens: u64,
+    pub(crate) values: u64,
+    pub(crate) payload_bytes: u64,
+    pub(crate) raw_bytes: u64,
+    pub(crate) encode_s: f64,
+    pub(crate) decode_s: f64,
+    pub(crate) distortion: Distortion,
+}
+
+impl Crossing {
+    pub(crate) fn counts(&self, name: &str) -> LinkCounts {
+        LinkCounts {
+            name: name.to_owned(),
+            messages: self.messages,
+            tokens: self.tokens,
+            values: self.values,
+            payload_bytes: self.payload_bytes,
+            raw_bytes: self.raw_bytes,
+            encode_s: self.encode_s,
+            decode_s: self.decode_s,
+            distortion: self.distortion.clone(),
+        }
+    }
+}
+
+/// Shape of a sequence of hidden states and how it is split into messages.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sequence {
+    pub(crate) tokens: usize,
+    pub(crate) channels: usize,
+    pub(crate) dtype: Dtype,
+    pub(crate) chunk_tokens: Option<usize>,
+}
+
+impl Sequence {
+    pub(crate) fn bytes(&self) -> usize {
+        self.tokens * self.channels * self.dtype.size()
+    }
+}
+
+/// A link of a cell: compressed, or passed on as it is.
+pub(crate) struct CellLink {
+    ends: Option<Ends>,
+    payload: Vec<u8>,
+}
+
+impl CellLink {
+    pub(crate) fn new(ends: Option<Ends>) -> Self {
+        Self { ends, payload: Vec::new() }
+    }
+
+    /// Sends one sequence from `input` to `output`, both `[tokens, channels]` in the model's dtype.
+    ///
+    /// # Errors
+    /// What the codec said, with the end and the message it said it at. `output` is then undefined.
+    pub(crate) fn send(
+        &mut self,
+        sequence: Sequence,
+        input: &[u8],
+        output: &mut [u8],
+    ) -> Result<Crossing, String> {
+        let mut crossing = Crossing { raw_bytes: input.len() as u64, ..Crossing::default() };
+        let row = sequence.channels * sequence.dtype.size();
+        let chunk = sequence.chunk_tokens.unwrap_or(sequence.tokens).clamp(1, sequence.tokens);
+        match &mut self.ends {
+            None => {
+                output.copy_from_slice(input);
+                crossing.messages = sequence.tokens.div_ceil(chunk) as u64;
+                crossing.payload_bytes = input.len() as u64;
+            }
+            Some(ends) => {
+                ends.encoder.reset().map_err(|e| format!("encoder reset: {e}"))?;
+                ends.decoder.reset().map_err(|e| format!("decoder reset: {e}"))?;
+                for (input, output) in input.chunks(chunk * row).zip(output.chunks_mut(chunk * row))
+                {
+                    let rows = input.len() / row;
+                    cross(ends, &mut self.payload, rows, sequence, input, output, &mut crossing)?;
+                }
+            }
+        }
+        crossing.tokens = sequence.tokens as u64;
+        crossing.values = (sequence.tokens * sequence.channels) as u64;
+        measure(sequence.dtype, input, output, &mut crossing.distortion);
+        Ok(crossing)
+    }
+}
+
+fn cross(
+    ends: &mut Ends,
+    payload: &mut Vec<u8>,
+    rows: usize,
+    sequence: Sequence,
+    input: &[u8],
+    output: &mut [u8],
+    crossing: &mut Crossing,
+) -> Result<(), String> {
+    let Sequence { channels, dtype, .. } = sequence;
+    payload.clear();
+    let message = MatrixRef { rows, channels, dtype, bytes: input, side: &[] };
+    timed(&mut crossing.encode_s, || ends.encoder.encode(message, payload))
+        .map_err(|e| format!("encode of {rows}x{channels}: {e}"))?;
+    crossing.messages += 1;
+    crossing.payload_bytes += payload.len() as u64;
+    // All ones is NaN in every dtype: what a decoder leaves unwritten cannot pass for a value.
+    output.fill(0xff);
+    let message = MatrixMut { rows, channels, dtype, bytes: output };
+    timed(&mut crossing.decode_s, || ends.decoder.decode(payload, message))
+        .map_err(|e| format!("decode of {} bytes to {rows}x{channels}: {e}", payload.len()))
+}
+
+/// Adds the difference between what was sent and what arrived.
+fn measure(dtype: Dtype, input: &[u8], output: &[u8], distortion: &mut Distortion) {
+    const BLOCK: usize = 4096;
+    let size = dtype.size();
+    let (mut sent, mut arrived) = (Vec::new(), Vec::new());
+    for (input, output) in input.chunks(BLOCK * size).zip(output.chunks(BLOCK * size)) {
+        widen(dtype, input, &mut sent);
+        widen(dtype, output, &mut arrived);
+        distortion.push(&sent, &arrived);
+    }
+}
+
+fn widen(dtype: Dtype, bytes: &[u8], values: &mut Vec<f32>) {
+    values.clear();
+    match dtype {
+        Dtype::F32 => values.extend(bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b))),
+        Dtype::F16 => {
+            values.extend(bytes.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()));
+        }
+        Dtype::BF16 => {
+            values.extend(bytes.as_chunks().0.iter().map(|b| bf16::from_le_bytes(*b).to_f32()));
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! From a cell's journal to its record.
+
+use std::path::Path;
+
+use strait_metrics::{Divergence, PairedSums};
+use strait_schema::{
+    AgreementCounts, Environment, LinkCounts, RECORD_SCHEMA, Record, Scores, Status, Timing,
+    WindowSums,
+};
+
+use crate::cell::PlannedCell;
+use crate::error::RunnerError;
+use crate::journal::{Journal, WindowEntry};
+
+/// Computes the record from the journal alone, so that it does not matter in how many sittings the
+/// windows were run. With a `reason` the cell has failed and its totals are left out.
+pub(crate) fn from_journal(
+    experiment: &str,
+    planned: &PlannedCell,
+    journal: &Path,
+    environment: &Environment,
+    reason: Option<&str>,
+) -> Result<Record, RunnerError> {
+    let mut totals = Totals::default();
+    Journal::open(journal, |entry| totals.add(entry))?;
+    let codec_s = totals.links.iter().map(|link| link.encode_s + link.decode_s).sum();
+    let mut record = Record {
+        schema: RECORD_SCHEMA,
+        id: planned.id.clone(),
+        experiment: experiment.to_owned(),
+        label: planned.label.clone(),
+        status: Status::Finished,
+        reason: None,
+        cell: planned.identity.clone(),
+        environment: environment.clone(),
+        scores: Some(Scores {
+            sums: totals.sums,
+            kld: Divergence::from_values(&totals.kld),
+            agreement: AgreementCounts { same: totals.same, n: totals.kld.len() as u64 },
+        }),
+        windows: totals.windows,
+        links: totals.links,
+        timing: Timing { codec_s, ..totals.timing },
+        warnings: Vec::new(),
+    };
+    if let Some(reason) = reason {
+        record.fail(reason);
+    }
+    Ok(record)
+}
+
+#[derive(Default)]
+struct Totals {
+    sums: PairedSums,
+    kld: Vec<f32>,
+    same: u64,
+    windows: Vec<WindowSums>,
+    links: Vec<LinkCounts>,
+    timing: Timing,
+}
+
+impl Totals {
+    fn add(&mut self, entry: &WindowEntry) {
+        let mut sums = PairedSums::default();
+        for (&a, &b) in entry.nll.iter().zip(&entry.base_nll) {
+            sums.push(a, b);
+        }
+        let same_top = entry.same_top.iter().filter(|&&same| same).count() as u64;
+        self.sums.merge(&sums);
+        self.kld.extend_from_slice(&entry.kld);
+        self.same += same_top;
+        self.timing.wall_s += entry.time.wall_s;
+        self.timing.model_s += entry.time.model_s;
+        self.windows.push(WindowSums {
+            index: entry.index,
+            scored: entry.nll.len() as u64,
+            sums,
+            kld_sum: entry.kld.iter().map(|&x| f64::from(x)).sum(),
+            same_top,
+        });
+        if self.links.is_empty() {
+            self.links = entry.links.clone();
+            return;
+        }
+        for (total, link) in self.links.iter_mut().zip(&entry.links) {
+            total.messages += link.messages;
+            total.tokens += link.tokens;
+            total.values += link.values;
+            total.payload_bytes += link.payload_bytes;
+            total.raw_bytes += link.raw_bytes;
+            total.encode_s += link.encode_s;
+            total.decode_s += link.decode_s;
+            total.distortion.merge(&link.distortion);
+        }
+    }
+}
+
+/// The effect check: what was meant to be lossy and changed nothing, and different codecs whose
+/// every window has the same likelihood to the last bit, are more likely a mistake than a result.
+/// Sets the warnings of all `records`; the first is the baseline.
+pub(crate) fn check_effects(records: &mut [Record], lossless: &[bool]) {
+    for i in 0..records.len() {
+        let mut warnings = Vec::new();
+        let changed = |record: &Record| {
+            record.links.iter().any(|link| link.distortion.max_abs != 0.0)
+        };
+        if records[i].is_finished() && i > 0 && !lossless[i] {
+            if !changed(&records[i]) {
+                warnings.push(
+                    "the codec changed no value on any link: expected of a lossless setting only"
+                        .to_owned(),
+                );
+            }
+            for (j, other) in records.iter().enumerate() {
+                let pair = i != j && other.is_finished() && !lossless[j] && changed(other);
+                if pair && changed(&records[i]) && same_likelihood(&records[i], other) {
+                    warnings.push(format!(
+                        "every window has the same likelihood to the last bit as {:?}, another codec or setting",
+                        other.label
+                    ));
+                }
+            }
+            if changed(&records[i]) && same_likelihood(&records[i], &records[0]) {
+                warnings.push(
+                    "values were changed, yet every window has the baseline's likelihood to the last bit: does the model see the decoded values?"
+                        .to_owned(),
+                );
+            }
+        }
+        records[i].warnings = warnings;
+    }
+}
+
+fn same_likelihood(a: &Record, b: &Record) -> bool {
+    let bits = |record: &Record| -> Vec<u64> {
+        record.windows.iter().map(|window| window.sums.a.to_bits()).collect()
+    };
+    !a.windows.is_empty() && bits(a) == bits(b)
+}

@@ -1,0 +1,304 @@
+//! The run: opens what the plan names, walks the windows, and leaves a record for every cell.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use strait_data::Window;
+use strait_model::{Model, Stage};
+use strait_schema::{Environment, Experiment, Record};
+
+use crate::cell::Cell;
+use crate::clock::Stopwatch;
+use crate::convert;
+use crate::environment::environment;
+use crate::error::RunnerError;
+use crate::folder::Folder;
+use crate::journal::WindowEntry;
+use crate::pass::{Lap, Pass};
+use crate::plan::Plan;
+use crate::progress::{CellIntro, Observer};
+use crate::record::{check_effects, from_journal};
+
+/// How to run, besides what the experiment says.
+#[derive(Debug)]
+pub struct Options<'a> {
+    /// The folder of the named data sets.
+    pub assets: PathBuf,
+    /// Set to end the run after the cells at work; what is finished stays.
+    pub stop: &'a AtomicBool,
+}
+
+/// What a run left behind.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The records of the cells that ended, in the order of the experiment, the baseline first.
+    pub records: Vec<Record>,
+    /// The results folder.
+    pub folder: PathBuf,
+    /// Whether the run was stopped before all cells ended: start it again to go on.
+    pub interrupted: bool,
+}
+
+/// Runs every cell of an experiment that has no finished record yet.
+///
+/// # Errors
+/// When the input is wrong or the machine cannot do it. Nothing that was finished is lost: the next
+/// run goes on behind it. A codec that fails is no error but a record with status `failed`.
+pub fn run(
+    experiment: &Experiment,
+    options: &Options<'_>,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, RunnerError> {
+    let mut pool = rayon::ThreadPoolBuilder::new();
+    if let Some(threads) = experiment.run.threads {
+        pool = pool.num_threads(threads);
+    }
+    let pool = pool.build().map_err(RunnerError::internal)?;
+    pool.install(|| {
+        let folder = Folder::open(&experiment.output_dir())?;
+        let threads = rayon::current_num_threads();
+        let plan = Plan::new(experiment, &options.assets, threads, observer)?;
+        Run { experiment, options, plan: &plan, folder, threads }.all(observer)
+    })
+}
+
+struct Run<'a> {
+    experiment: &'a Experiment,
+    options: &'a Options<'a>,
+    plan: &'a Plan,
+    folder: Folder,
+    threads: usize,
+}
+
+impl Run<'_> {
+    fn all(&self, observer: &mut dyn Observer) -> Result<Outcome, RunnerError> {
+        let mut finished = self.finished()?;
+        let planned = &self.plan.cells;
+        let pending: Vec<usize> =
+            (0..planned.len()).filter(|&i| !finished.contains_key(&planned[i].id)).collect();
+        let mut environment = environment(self.threads);
+        let mut cells = Vec::new();
+        if !pending.is_empty() {
+            let scored = self.plan.windows.iter().map(Window::scored).sum();
+            self.folder.check_space(pending.len(), scored)?;
+            observer.step("load the model");
+            let mut model = Model::load(
+                &self.plan.checkpoint,
+                &self.plan.partition.cuts,
+                &self.plan.devices,
+                convert::model_dtype(self.experiment.model.dtype),
+            )?;
+            environment.device = devices(model.stages());
+            // The baseline runs with whatever else runs, since the others are compared with it.
+            let mut open = pending.clone();
+            if open[0] != 0 {
+                open.insert(0, 0);
+            }
+            cells = self.open(&open)?;
+            self.windows(model.stages(), &mut cells, &finished, &environment, observer)?;
+        }
+        let mut records = Vec::new();
+        let mut interrupted = false;
+        for (index, planned) in planned.iter().enumerate() {
+            if let Some(mut record) = finished.remove(&planned.id) {
+                record.label.clone_from(&planned.label);
+                records.push((index, record));
+                continue;
+            }
+            match cells.iter().find(|cell| cell.index == index) {
+                Some(cell) if self.ended(cell) => {
+                    records.push((index, self.record(cell, &environment)?));
+                }
+                _ => interrupted = true,
+            }
+        }
+        let (lossless, mut records): (Vec<bool>, Vec<Record>) = records
+            .into_iter()
+            .map(|(index, record)| {
+                let codec = planned[index].codec.as_ref();
+                (codec.is_none_or(|codec| codec.entry.descriptor().lossless), record)
+            })
+            .unzip();
+        if records.first().is_some_and(|record| record.cell.compressor.is_none()) {
+            check_effects(&mut records, &lossless);
+        }
+        for record in &records {
+            record.save(self.folder.path().join(record.file_name()))?;
+        }
+        observer.end();
+        Ok(Outcome { records, folder: self.folder.path().into(), interrupted })
+    }
+
+    /// Finished records of this folder by identity. A record whose label has changed since gets a
+    /// new file name, so its old file goes.
+    fn finished(&self) -> Result<HashMap<String, Record>, RunnerError> {
+        let mut finished = HashMap::new();
+        for (path, record) in self.folder.records()? {
+            let Some(planned) = self.plan.cells.iter().find(|cell| cell.id == record.id) else {
+                continue;
+            };
+            let renamed = Record { label: planned.label.clone(), ..record.clone() }.file_name();
+            if path.file_name().is_some_and(|name| *name != *renamed) {
+                // Left in place it would only be read again at the next start.
+                let _ = fs::remove_file(&path);
+            }
+            if record.is_finished() {
+                finished.insert(record.id.clone(), record);
+            }
+        }
+        Ok(finished)
+    }
+
+    fn open(&self, indices: &[usize]) -> Result<Vec<Cell>, RunnerError> {
+        let links = self.plan.partition.links.len();
+        indices
+            .iter()
+            .map(|&index| {
+                let planned = &self.plan.cells[index];
+                Cell::open(index, planned, &self.folder.journal(&planned.id), links)
+            })
+            .collect()
+    }
+
+    fn ended(&self, cell: &Cell) -> bool {
+        cell.failed.is_some() || cell.journal.windows() >= self.plan.windows.len()
+    }
+
+    fn record(&self, cell: &Cell, environment: &Environment) -> Result<Record, RunnerError> {
+        let planned = &self.plan.cells[cell.index];
+        let journal = self.folder.journal(&planned.id);
+        let name = &self.experiment.name;
+        from_journal(name, planned, &journal, environment, cell.failed.as_deref())
+    }
+
+    fn windows(
+        &self,
+        stages: &mut [Box<dyn Stage>],
+        cells: &mut [Cell],
+        finished: &HashMap<String, Record>,
+        environment: &Environment,
+        observer: &mut dyn Observer,
+    ) -> Result<(), RunnerError> {
+        let windows = &self.plan.windows;
+        let intros: Vec<CellIntro> = self
+            .plan
+            .cells
+            .iter()
+            .enumerate()
+            .map(|(index, planned)| CellIntro {
+                label: planned.label.clone(),
+                windows_done: match cells.iter().find(|cell| cell.index == index) {
+                    Some(cell) => cell.journal.windows().min(windows.len()),
+                    None => windows.len(),
+                },
+                finished: finished.contains_key(&planned.id),
+            })
+            .collect();
+        observer.begin(&intros, windows.len());
+        for cell in cells.iter() {
+            if let Some(reason) = &cell.failed {
+                self.fail(cell, reason, environment, observer)?;
+            }
+        }
+        let work = |cell: &Cell| windows.len().saturating_sub(cell.journal.windows());
+        let mut eta = Eta::new(cells.iter().map(work).sum());
+        let Some((baseline, cells)) = cells.split_first_mut() else { return Ok(()) };
+        let mut pass = Pass {
+            stages,
+            links: &self.plan.partition.links,
+            stream: &self.plan.stream,
+            chunk_tokens: self.experiment.run.chunk_tokens,
+            cell_batch: self.cell_batch(),
+            stop: self.options.stop,
+            lap: Lap::start(),
+        };
+        for group in groups(windows, self.experiment.run.batch_windows) {
+            if self.options.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let last = group[group.len() - 1].index;
+            let mut active: Vec<&mut Cell> = cells
+                .iter_mut()
+                .filter(|cell| cell.failed.is_none() && cell.journal.windows() <= last)
+                .collect();
+            if active.is_empty() && baseline.journal.windows() > last {
+                continue;
+            }
+            let mut deliver = |cell: &mut Cell, entries: Vec<WindowEntry>| {
+                if let Some(reason) = cell.failed.clone() {
+                    return self.fail(cell, &reason, environment, observer);
+                }
+                for entry in entries {
+                    // A window of the group may be in the journal already, and the baseline's is
+                    // when only other cells were left to run.
+                    if entry.index == cell.journal.windows() {
+                        cell.finish_window(&entry)?;
+                        eta.finished += 1;
+                    }
+                }
+                let progress = cell.running.progress(cell.journal.windows());
+                observer.window(cell.index, &progress, eta.left());
+                Ok(())
+            };
+            pass.run(group, baseline, &mut active, &mut deliver)?;
+        }
+        Ok(())
+    }
+
+    /// Tells and records a failure at once: a run that is killed later has it on disk.
+    fn fail(
+        &self,
+        cell: &Cell,
+        reason: &str,
+        environment: &Environment,
+        observer: &mut dyn Observer,
+    ) -> Result<(), RunnerError> {
+        observer.failed(cell.index, reason);
+        let record = self.record(cell, environment)?;
+        Ok(record.save(self.folder.path().join(record.file_name()))?)
+    }
+
+    /// Cells that share a pass. Without a wish as many as keep a pass at about 2,048 tokens: more
+    /// gains nothing on a CPU, where weights are read from cache or memory at that size anyway.
+    fn cell_batch(&self) -> usize {
+        const TOKENS: usize = 2048;
+        let group = self.plan.windows.first().map_or(1, Window::length)
+            * self.experiment.run.batch_windows;
+        self.experiment.run.cell_batch.unwrap_or((TOKENS / group.max(1)).max(1))
+    }
+}
+
+/// Neighbouring windows of one length, at most `most` at a time.
+fn groups(windows: &[Window], most: usize) -> impl Iterator<Item = &[Window]> {
+    windows
+        .chunk_by(|a, b| a.length() == b.length())
+        .flat_map(move |same| same.chunks(most.max(1)))
+}
+
+fn devices(stages: &[Box<dyn Stage>]) -> String {
+    let mut names: Vec<String> = stages.iter().map(|stage| stage.device()).collect();
+    names.dedup();
+    names.join(", ")
+}
+
+/// Remaining time from the windows of cells that this run has finished.
+struct Eta {
+    watch: Stopwatch,
+    finished: usize,
+    all: usize,
+}
+
+impl Eta {
+    fn new(all: usize) -> Self {
+        Self { watch: Stopwatch::start(), finished: 0, all }
+    }
+
+    fn left(&self) -> Option<Duration> {
+        let left = self.all.saturating_sub(self.finished) as f64;
+        (self.finished > 0)
+            .then(|| Duration::from_secs_f64(self.watch.seconds() / self.finished as f64 * left))
+    }
+}

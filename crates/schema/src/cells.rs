@@ -1,0 +1,155 @@
+//! The cells of an experiment: every compressor, and of a sweep every combination.
+
+use std::path::PathBuf;
+
+use serde_json::{Map, Value};
+
+use crate::lines::Lines;
+use crate::{CompressorSection, Experiment, SchemaError};
+
+/// The label of the baseline, which every experiment has and no compressor may take.
+pub const BASELINE_LABEL: &str = "baseline";
+
+/// More cells than anyone waits for; a sweep that asks for more is a slip.
+const MOST_CELLS: usize = 10_000;
+
+/// One cell to run besides the baseline.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CellSpec {
+    /// Unique in the experiment.
+    pub label: String,
+    /// The codec's id.
+    pub codec: String,
+    /// Its parameters as written, one value of each swept one among them. The plugin's schema has
+    /// neither checked nor completed them.
+    pub params: Map<String, Value>,
+    /// The links where the codec works; all if `None`.
+    pub links: Option<Vec<usize>>,
+    /// The artifact of the codec's fit step, as written.
+    pub artifact: Option<PathBuf>,
+    /// Index of the `[[compressor]]` table that the cell comes from.
+    pub compressor: usize,
+    /// The line of that table.
+    pub line: usize,
+}
+
+impl Experiment {
+    /// Expands the sweeps. The first swept key (in alphabetical order) varies slowest.
+    ///
+    /// # Errors
+    /// If two cells get the same label, a label names a parameter that is not there, or the sweeps
+    /// make more than 10,000 cells.
+    pub fn cells(&self) -> Result<Vec<CellSpec>, SchemaError> {
+        let mut cells: Vec<CellSpec> = Vec::new();
+        for (compressor, section) in self.compressor.iter().enumerate() {
+            let path = format!("compressor[{compressor}]");
+            let line = self.place(&path).line;
+            for params in self.combinations(compressor, section)? {
+                let label = self.label(&path, section, &params)?;
+                let first = cells.iter().find(|cell| cell.label == label);
+                if let Some(first) = first {
+                    return Err(SchemaError::DuplicateLabel {
+                        at: Box::new(self.place(&format!("{path}.label"))),
+                        label,
+                        first_line: first.line,
+                    });
+                }
+                if label == BASELINE_LABEL {
+                    return Err(self.value_error(
+                        &format!("{path}.label"),
+                        "a label other than that of the baseline, which is always measured",
+                        format!("{label:?}"),
+                        None,
+                    ));
+                }
+                cells.push(CellSpec {
+                    label,
+                    codec: section.codec.clone(),
+                    params,
+                    links: section.links.clone(),
+                    artifact: section.artifact.clone(),
+                    compressor,
+                    line,
+                });
+            }
+        }
+        Ok(cells)
+    }
+
+    /// The parameters of every combination of the swept values.
+    fn combinations(
+        &self,
+        compressor: usize,
+        section: &CompressorSection,
+    ) -> Result<Vec<Map<String, Value>>, SchemaError> {
+        let count =
+            section.sweep.values().try_fold(1_usize, |n, values| n.checked_mul(values.len()));
+        if count.is_none_or(|count| count > MOST_CELLS) {
+            return Err(self.value_error(
+                &format!("compressor[{compressor}].sweep"),
+                format!("at most {MOST_CELLS} combinations"),
+                count.map_or_else(|| "more than can be counted".to_owned(), |n| n.to_string()),
+                None,
+            ));
+        }
+        let mut all = vec![section.params.clone()];
+        for (key, values) in &section.sweep {
+            let extended = all.iter().flat_map(|params| {
+                values.iter().map(move |value| {
+                    let mut params = params.clone();
+                    params.insert(key.clone(), value.clone());
+                    params
+                })
+            });
+            all = extended.collect();
+        }
+        Ok(all)
+    }
+
+    /// The label with its `{key}` filled in, and the swept parameters it does not mention behind.
+    fn label(
+        &self,
+        path: &str,
+        section: &CompressorSection,
+        params: &Map<String, Value>,
+    ) -> Result<String, SchemaError> {
+        let mut rest = section.label.as_deref().unwrap_or(&section.codec);
+        let mut label = String::new();
+        let mut mentioned: Vec<&str> = Vec::new();
+        while let Some((before, after)) = rest.split_once('{') {
+            let (key, after) = after.split_once('}').unwrap_or((after, ""));
+            let Some(value) = params.get(key) else {
+                let known: Vec<&str> = params.keys().map(String::as_str).collect();
+                return Err(self.value_error(
+                    &format!("{path}.label"),
+                    format!("the name of a parameter in braces ({})", list(&known)),
+                    format!("{{{key}}}"),
+                    crate::error::nearest(key, known),
+                ));
+            };
+            label.push_str(before);
+            label.push_str(&plain(value));
+            mentioned.push(key);
+            rest = after;
+        }
+        label.push_str(rest);
+        for key in section.sweep.keys().filter(|key| !mentioned.contains(&key.as_str())) {
+            label.push_str(&format!(" {key}={}", plain(&params[key])));
+        }
+        Ok(label)
+    }
+
+    /// The path of a swept key, for errors.
+    pub(crate) fn sweep_path(compressor: usize, key: &str) -> String {
+        Lines::join(&format!("compressor[{compressor}].sweep"), key)
+    }
+}
+
+/// A value as it looks in a label: strings without quotation marks.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn list(names: &[&str]) -> String {
+    if names.is_empty() { "this compressor writes none".to_owned() } else { names.join(", ") }
+}

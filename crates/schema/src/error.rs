@@ -1,0 +1,189 @@
+//! What can be wrong with an experiment file or a record.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// A key of an experiment file and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file, as the caller named it.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The path of the key: `protocol.window`, `compressor[0].params.bits`.
+    pub key: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: `{}`", self.file, self.line, self.key)
+    }
+}
+
+/// An experiment file or a record that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SchemaError {
+    /// A file that cannot be read.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file that cannot be written.
+    #[error("{}: cannot be written: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Text that is not TOML.
+    #[error("{file}:{line}:{column}: not valid TOML: {message}")]
+    Syntax {
+        /// The file.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// The column in characters, from 1.
+        column: usize,
+        /// What the parser says.
+        message: String,
+    },
+    /// A key that no table of this name has.
+    #[error("{at}: unknown key{}\n  hint: known keys here are {}", did_you_mean(nearest.as_deref()), known.join(", "))]
+    UnknownKey {
+        /// The key.
+        at: Box<Place>,
+        /// The keys that the table has.
+        known: Vec<String>,
+        /// The one that is spelt most alike.
+        nearest: Option<String>,
+    },
+    /// A key that must be there and is not.
+    #[error("{at}: expected {expected}, found nothing")]
+    Missing {
+        /// The key, and the line of the table it is missing from.
+        at: Box<Place>,
+        /// What should stand there.
+        expected: String,
+    },
+    /// A value of the wrong type, out of range, or not one of the choices.
+    #[error("{at}: expected {expected}, found {found}{}", did_you_mean(nearest.as_deref()))]
+    Value {
+        /// The key.
+        at: Box<Place>,
+        /// What should stand there.
+        expected: String,
+        /// What stands there.
+        found: String,
+        /// The known name that is spelt most alike.
+        nearest: Option<String>,
+    },
+    /// Two keys of which only one may be written.
+    #[error("{at}: cannot stand together with `{other}` (line {other_line})\n  hint: {hint}")]
+    Conflict {
+        /// The second of the two.
+        at: Box<Place>,
+        /// The first.
+        other: String,
+        /// The line of the first.
+        other_line: usize,
+        /// How to choose.
+        hint: &'static str,
+    },
+    /// Two cells with one label.
+    #[error(
+        "{at}: expected a label of its own for every cell, found {label:?} again (first on line {first_line})\n  hint: give one of the two another `label`"
+    )]
+    DuplicateLabel {
+        /// The compressor of the second cell.
+        at: Box<Place>,
+        /// The label.
+        label: String,
+        /// The line of the compressor of the first cell.
+        first_line: usize,
+    },
+    /// A record of another version of the format.
+    #[error("{}: expected a record of schema {expected}, found schema {found}\n  hint: read it with the release of strait that wrote it, or delete it and run the experiment again", path.display())]
+    RecordVersion {
+        /// The file.
+        path: PathBuf,
+        /// The version that this release reads and writes.
+        expected: u32,
+        /// The version that the file names.
+        found: String,
+    },
+    /// A file that is not a record.
+    #[error("{}: expected a record of one cell, found {message}", path.display())]
+    NotARecord {
+        /// The file.
+        path: PathBuf,
+        /// What the parser says.
+        message: String,
+    },
+    /// A record whose identity hash does not fit its contents.
+    #[error("{}: expected the identity {expected}, found {found}\n  hint: the file was changed by hand; delete it and run the experiment again", path.display())]
+    RecordIdentity {
+        /// The file.
+        path: PathBuf,
+        /// The hash of the cell in the file.
+        expected: String,
+        /// The hash that the file states.
+        found: String,
+    },
+    /// A record with a number that JSON cannot write.
+    #[error(
+        "record of {label:?}: expected finite numbers, found an infinity or a NaN in {field}\n  hint: such a cell has failed; record it with `Record::fail`"
+    )]
+    NotFinite {
+        /// The cell's label.
+        label: String,
+        /// The field.
+        field: String,
+    },
+}
+
+impl SchemaError {
+    /// A value that is not what it should be.
+    #[must_use]
+    pub fn value(
+        at: Place,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+        nearest: Option<String>,
+    ) -> Self {
+        Self::Value { at: Box::new(at), expected: expected.into(), found: found.into(), nearest }
+    }
+
+    /// The line of the experiment file that the error is about, where there is one.
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
+        match self {
+            Self::Syntax { line, .. } => Some(*line),
+            Self::UnknownKey { at, .. }
+            | Self::Missing { at, .. }
+            | Self::Value { at, .. }
+            | Self::Conflict { at, .. }
+            | Self::DuplicateLabel { at, .. } => Some(at.line),
+            _ => None,
+        }
+    }
+}
+
+/// Of the `known` names the one spelt most like `name`, if any is near enough to be meant.
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + name.len().max(candidate.len()) / 4)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate.to_owned())
+}
+
+fn did_you_mean(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |name| format!("\n  hint: did you mean `{name}`?"))
+}

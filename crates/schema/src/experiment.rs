@@ -1,0 +1,106 @@
+//! The experiment: the whole TOML file, with the lines its keys stand on.
+
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::lines::Lines;
+use crate::sections::{
+    CompressorSection, DataSection, ModelSection, OutputSection, PartitionSection, PluginsSection,
+    ProtocolSection, RunSection,
+};
+use crate::{Place, SchemaError};
+
+/// A strait experiment: one model, one text, one partition, and the codecs to compare on them.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Experiment {
+    /// Name of the experiment and of its folder under `results/`: lower-case letters, digits, `.`,
+    /// `_` and `-`, beginning with a letter or digit.
+    #[schemars(regex(pattern = "^[a-z0-9][a-z0-9._-]*$"))]
+    pub name: String,
+    /// The model and where it runs.
+    pub model: ModelSection,
+    /// The text that is scored.
+    pub data: DataSection,
+    /// How the text is cut into windows and which of their tokens are scored.
+    #[serde(default)]
+    pub protocol: ProtocolSection,
+    /// Where the model is cut.
+    #[serde(default)]
+    pub partition: PartitionSection,
+    /// Where the plugins are.
+    #[serde(default)]
+    pub plugins: PluginsSection,
+    /// How the run is executed.
+    #[serde(default)]
+    pub run: RunSection,
+    /// Where the results go.
+    #[serde(default)]
+    pub output: OutputSection,
+    /// The codecs to compare with the baseline; none at all measures the baseline alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub compressor: Vec<CompressorSection>,
+    /// Where each key stands in the file.
+    #[serde(skip)]
+    pub(crate) lines: Lines,
+}
+
+impl Experiment {
+    /// The file this experiment was read from, as the caller named it.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        Path::new(self.lines.file())
+    }
+
+    /// Where a key stands, by its path in the file: `model.source`, `compressor[0].params.bits`.
+    /// For a key that is not written, the line of the nearest table around it.
+    #[must_use]
+    pub fn place(&self, key: &str) -> Place {
+        self.lines.place(key)
+    }
+
+    /// The line of a parameter of a compressor, in `params` or `sweep`; the compressor's own line
+    /// if the parameter is not written.
+    #[must_use]
+    pub fn param_line(&self, compressor: usize, key: &str) -> usize {
+        self.param_place(compressor, key).line
+    }
+
+    /// An error about a value of this file, for checks that need more than the file: the model's
+    /// layers, the plugins, the devices.
+    #[must_use]
+    pub fn value_error(
+        &self,
+        key: &str,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+        nearest: Option<String>,
+    ) -> SchemaError {
+        SchemaError::value(self.place(key), expected, found, nearest)
+    }
+
+    /// An error about a parameter of a compressor, as the plugin's parameter schema reports it.
+    #[must_use]
+    pub fn param_error(
+        &self,
+        compressor: usize,
+        key: &str,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+        nearest: Option<String>,
+    ) -> SchemaError {
+        SchemaError::value(self.param_place(compressor, key), expected, found, nearest)
+    }
+
+    fn param_place(&self, compressor: usize, key: &str) -> Place {
+        let table = |name: &str| format!("compressor[{compressor}].{name}");
+        let within = |name: &str| Lines::join(&table(name), key);
+        if self.lines.has(&within("sweep")) {
+            self.place(&within("sweep"))
+        } else {
+            self.place(&within("params"))
+        }
+    }
+}

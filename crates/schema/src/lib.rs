@@ -1,0 +1,44 @@
+//! Experiment files and result records: what a user writes, what the program leaves behind, and
+//! the JSON Schema of both.
+//!
+//! * [`Experiment`] is a TOML file. [`Experiment::load`] checks everything that can be checked
+//!   without the model and the plugins; [`Experiment::partition`] checks the rest once the number
+//!   of layers is known.
+//! * [`Record`] is the JSON of one cell. It holds raw counts and sums; ratios such as perplexity
+//!   and bits per value are computed when it is read.
+//!
+//! Every complaint about an experiment file names the file, the line, the key, what was expected
+//! and what stands there.
+
+mod cell;
+mod cells;
+mod check;
+mod error;
+mod experiment;
+mod json_schema;
+mod lines;
+mod parse;
+mod partition;
+mod paths;
+mod plan;
+mod record;
+mod sections;
+mod store;
+mod validate;
+
+pub use cell::{CellCompressor, CellData, CellModel, CellPartition, CellProtocol, RecordCell};
+pub use cells::{BASELINE_LABEL, CellSpec};
+pub use error::{Place, SchemaError};
+pub use experiment::Experiment;
+pub use json_schema::{json_schema_experiment, json_schema_record, render};
+pub use partition::{Link, Partition};
+pub use record::{
+    AgreementCounts, Environment, LinkCounts, RECORD_SCHEMA, Record, Scores, Status, Timing,
+    WindowSums,
+};
+pub use sections::{
+    CompressorSection, DataSection, Dtype, Join, ModelSection, OutputSection, PartitionSection,
+    PluginsSection, Preset, ProtocolSection, RunSection,
+};
+// Part of a record, so part of this interface.
+pub use strait_metrics::{Distortion, Divergence, PairedSums};

@@ -1,0 +1,163 @@
+//! The record of one cell: raw counts and sums, everything needed to run it again, no ratios.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use strait_metrics::{Distortion, Divergence, PairedSums};
+
+use crate::RecordCell;
+
+/// The version of the record format that this release writes and reads.
+pub const RECORD_SCHEMA: u32 = 1;
+
+/// What is known about one cell after its run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// Version of this format: 1.
+    pub schema: u32,
+    /// Identity of the cell: SHA-256 (hexadecimal) of everything that decides its numbers.
+    pub id: String,
+    /// Name of the experiment.
+    pub experiment: String,
+    /// Name of the cell in tables, unique in the experiment; `baseline` is the identity codec.
+    pub label: String,
+    /// Whether the cell went through all windows.
+    pub status: Status,
+    /// Why it failed; null when it finished.
+    pub reason: Option<String>,
+    /// What was measured.
+    pub cell: RecordCell,
+    /// What it was measured with.
+    pub environment: Environment,
+    /// Totals over all windows; null when the cell failed.
+    pub scores: Option<Scores>,
+    /// Sums of each window, in order.
+    pub windows: Vec<WindowSums>,
+    /// Traffic of each link, in order.
+    pub links: Vec<LinkCounts>,
+    /// Where the time went.
+    pub timing: Timing,
+    /// What a reader should know before believing the numbers.
+    pub warnings: Vec<String>,
+}
+
+/// How a cell ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// All windows are in the scores.
+    Finished,
+    /// It stopped; the reason says why.
+    Failed,
+}
+
+/// What a cell was measured with. None of it is part of the identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Environment {
+    /// Version of strait.
+    pub strait: String,
+    /// Version of burn, which runs the model.
+    pub burn: String,
+    /// Operating system and architecture, `linux x86_64`.
+    pub os: String,
+    /// Name of the processor.
+    pub cpu: String,
+    /// Device of the stages: `cpu`, `cuda:0 NVIDIA L4`; several are separated by commas.
+    pub device: String,
+    /// Threads of the model and the codecs.
+    pub threads: usize,
+}
+
+/// Totals over all scored tokens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Scores {
+    /// Sums of negative log-likelihood (nats) of the cell and of the baseline, paired by token.
+    pub sums: PairedSums,
+    /// Distribution over tokens of KL(baseline ‖ cell) in nats.
+    pub kld: Divergence,
+    /// On how many tokens cell and baseline prefer the same next token.
+    pub agreement: AgreementCounts,
+}
+
+/// How often cell and baseline agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AgreementCounts {
+    /// Scored tokens with the same most likely next token.
+    pub same: u64,
+    /// Scored tokens.
+    pub n: u64,
+}
+
+/// Sums over the scored tokens of one window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WindowSums {
+    /// Position of the window, from 0.
+    pub index: usize,
+    /// Scored tokens.
+    pub scored: u64,
+    /// Sums of negative log-likelihood (nats).
+    pub sums: PairedSums,
+    /// Sum of KL(baseline ‖ cell) in nats.
+    pub kld_sum: f64,
+    /// Scored tokens with the same most likely next token.
+    pub same_top: u64,
+}
+
+/// What crossed one link in the whole run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LinkCounts {
+    /// The link, `after:7 node0->node1`.
+    pub name: String,
+    /// Messages, or chunks of messages.
+    pub messages: u64,
+    /// Tokens in them, once for every window that a token is part of.
+    pub tokens: u64,
+    /// Values in them: tokens × channels.
+    pub values: u64,
+    /// Bytes that the codec wrote, as the host counted them.
+    pub payload_bytes: u64,
+    /// Bytes of the same messages in the model's dtype.
+    pub raw_bytes: u64,
+    /// Seconds in encode.
+    pub encode_s: f64,
+    /// Seconds in decode.
+    pub decode_s: f64,
+    /// How far the decoded values are from the originals.
+    pub distortion: Distortion,
+}
+
+/// Where the time of a cell went. Passes that cells share are divided evenly among them.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Timing {
+    /// Seconds in all, over interruptions.
+    pub wall_s: f64,
+    /// Seconds in the model's stages and the scoring.
+    pub model_s: f64,
+    /// Seconds in encode and decode.
+    pub codec_s: f64,
+    /// Seconds in each stage, in order; empty if they were not measured apart.
+    pub stage_s: Vec<f64>,
+}
+
+impl Record {
+    /// Turns this into the record of a failed cell: the scores go, since they do not cover all
+    /// windows, and so do window sums that are not finite.
+    pub fn fail(&mut self, reason: impl Into<String>) {
+        self.status = Status::Failed;
+        self.reason = Some(reason.into());
+        self.scores = None;
+        self.windows.retain(|window| window.sums.is_finite() && window.kld_sum.is_finite());
+    }
+
+    /// Whether the cell went through all windows.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.status == Status::Finished
+    }
+}

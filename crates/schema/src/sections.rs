@@ -1,0 +1,279 @@
+//! The tables of an experiment file, one struct each. The JSON Schema made from these types is also
+//! what the parser enforces, so ranges and choices are stated here once.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// `[model]`: the model and where it runs.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSection {
+    /// A model directory, a `.gguf` file, or `hf:owner/name@revision`.
+    #[schemars(length(min = 1))]
+    pub source: String,
+    /// Element type of the weights and of the messages that cross the links.
+    #[serde(default)]
+    pub dtype: Dtype,
+    /// `auto` (a GPU if there is one), `cpu`, or `cuda:N`.
+    #[serde(default = "auto")]
+    pub device: String,
+}
+
+/// Element type of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    /// IEEE single precision, 4 bytes.
+    #[default]
+    F32,
+    /// IEEE half precision, 2 bytes.
+    F16,
+    /// bfloat16, 2 bytes.
+    Bf16,
+}
+
+/// `[data]`: the text that is scored.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DataSection {
+    /// A named set (`wikitext-2-raw`) or the path of a `.txt`, `.jsonl` or `.parquet` file.
+    #[schemars(length(min = 1))]
+    pub source: String,
+    /// Which split of a named set.
+    #[serde(default = "test_split")]
+    #[schemars(length(min = 1))]
+    pub split: String,
+    /// How rows become one text; the protocol preset decides when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join: Option<Join>,
+    /// Use only this many tokens from the start of the text; all when left out. Part of the
+    /// protocol fingerprint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2))]
+    pub first_k_tokens: Option<usize>,
+}
+
+/// How the rows of a data set become one text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Join {
+    /// A blank line (`"\n\n"`) between all rows, empty rows kept.
+    BlankLine,
+    /// A line break (`"\n"`) between all rows.
+    Line,
+    /// A blank line between the rows that are not empty.
+    NonEmptyBlankLine,
+}
+
+/// `[protocol]`: windows and scored positions. A preset fills what is left out.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProtocolSection {
+    /// The published protocol to follow.
+    #[serde(default)]
+    pub preset: Preset,
+    /// Tokens a window holds; the preset's when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2, max = 1_048_576))]
+    pub window: Option<usize>,
+    /// Tokens from the start of one window to the start of the next, at most `window`; the preset's
+    /// when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub stride: Option<usize>,
+    /// Stop after this many windows; all when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_windows: Option<usize>,
+}
+
+/// A published evaluation protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preset {
+    /// Sliding windows of 2048 with stride 512, only new tokens scored (the Hugging Face
+    /// documentation, split-bench).
+    #[default]
+    HfStride,
+    /// Windows of 2048 that do not overlap, tail dropped (the GPTQ, AWQ, QuaRot and SpinQuant
+    /// papers).
+    Gptq,
+    /// Rows of 2048 with stride 512, every position of each row scored (exllamav3's `compare_q`).
+    Exl3,
+    /// Windows of 512 that do not overlap, the second half scored (llama.cpp's `perplexity`).
+    Llamacpp,
+}
+
+/// `[partition]`: where the model is cut. Either `plan` or `cuts`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PartitionSection {
+    /// `ring-N` (N nodes, the head back on node 0: N links), `pipeline-N` (N nodes in a row: N-1
+    /// links), or `none`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^(none|ring-[0-9]+|pipeline-[0-9]+)$"))]
+    pub plan: Option<String>,
+    /// Cut after each of these layers, counted from 0, strictly increasing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cuts: Option<Vec<usize>>,
+    /// With `plan`: the names of its N nodes. With `cuts`: the node of every stage (one more than
+    /// there are cuts; names may repeat). `node0`, `node1`, … when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<Vec<String>>,
+    /// The device of each distinct node, in order of first appearance; `model.device` for all when
+    /// left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub devices: Option<Vec<String>>,
+}
+
+/// `[plugins]`: where the plugins are.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PluginsSection {
+    /// Folder that is searched for `.so` files.
+    #[serde(default = "plugins_dir")]
+    pub dir: PathBuf,
+    /// File name to `sha256:` and 64 hexadecimal digits: a file with another hash is refused.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pin: BTreeMap<String, String>,
+}
+
+/// `[run]`: how the run is executed. Nothing here but `chunk_tokens` and `seed` changes what is
+/// measured.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RunSection {
+    /// Windows that go through the model in one pass. Codecs still see one sequence at a time.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 4096))]
+    pub batch_windows: usize,
+    /// Split every message into chunks of this many tokens (1 is decode traffic); whole messages
+    /// when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub chunk_tokens: Option<usize>,
+    /// Cells that share a pass through a later stage; chosen by memory when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4096))]
+    pub cell_batch: Option<usize>,
+    /// Threads for the model and the codecs; all cores when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4096))]
+    pub threads: Option<usize>,
+    /// Seed of everything random.
+    #[serde(default)]
+    pub seed: u64,
+}
+
+/// `[output]`: where the results go.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OutputSection {
+    /// Folder of the records, tables and plots; `results/<name>` when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dir: Option<PathBuf>,
+}
+
+/// `[[compressor]]`: a codec with its parameters; with `sweep`, one cell for every combination.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CompressorSection {
+    /// Name in tables and plots; `{key}` stands for a parameter's value. The codec's id when left
+    /// out. Swept parameters that the label does not mention are appended (`affine bits=4`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Id of the codec, as `strait plugins list` prints it.
+    #[schemars(length(min = 1))]
+    pub codec: String,
+    /// Parameters of the codec; `strait plugins show CODEC` prints them.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub params: Map<String, Value>,
+    /// Parameters with several values each: every combination is a cell.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sweep: BTreeMap<String, Vec<Value>>,
+    /// Links (by index, from 0) where the codec works; the others stay uncompressed. All when left
+    /// out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub links: Option<Vec<usize>>,
+    /// Artifact file that the codec's fit step made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<PathBuf>,
+}
+
+impl Dtype {
+    /// The name in TOML and in records.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    /// Bytes of one element.
+    #[must_use]
+    pub fn size(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+}
+
+impl Join {
+    /// The name in TOML and in records.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BlankLine => "blank-line",
+            Self::Line => "line",
+            Self::NonEmptyBlankLine => "non-empty-blank-line",
+        }
+    }
+}
+
+impl Preset {
+    /// The name in TOML and in records.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::HfStride => "hf-stride",
+            Self::Gptq => "gptq",
+            Self::Exl3 => "exl3",
+            Self::Llamacpp => "llamacpp",
+        }
+    }
+}
+
+impl Default for PluginsSection {
+    fn default() -> Self {
+        Self { dir: plugins_dir(), pin: BTreeMap::new() }
+    }
+}
+
+impl Default for RunSection {
+    fn default() -> Self {
+        Self { batch_windows: one(), chunk_tokens: None, cell_batch: None, threads: None, seed: 0 }
+    }
+}
+
+fn auto() -> String {
+    "auto".to_owned()
+}
+
+fn test_split() -> String {
+    "test".to_owned()
+}
+
+fn plugins_dir() -> PathBuf {
+    PathBuf::from("plugins")
+}
+
+fn one() -> usize {
+    1
+}

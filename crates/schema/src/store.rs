@@ -1,0 +1,124 @@
+//! Records on disk: written whole or not at all, refused when they are of another version.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::{RECORD_SCHEMA, Record, SchemaError};
+
+impl Record {
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is not a record, is of another schema version, or states an
+    /// identity that its contents do not have.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, SchemaError> {
+        let path = path.as_ref();
+        let text = fs::read_to_string(path)
+            .map_err(|source| SchemaError::Read { path: path.to_owned(), source })?;
+        let not_a_record =
+            |message: String| SchemaError::NotARecord { path: path.to_owned(), message };
+        let value: Value =
+            serde_json::from_str(&text).map_err(|error| not_a_record(error.to_string()))?;
+        let version =
+            value.get("schema").ok_or_else(|| not_a_record("no key `schema`".to_owned()))?;
+        if version.as_u64() != Some(u64::from(RECORD_SCHEMA)) {
+            return Err(SchemaError::RecordVersion {
+                path: path.to_owned(),
+                expected: RECORD_SCHEMA,
+                found: version.to_string(),
+            });
+        }
+        // From the text again, not from the value: only then does an error know its line.
+        let record: Self =
+            serde_json::from_str(&text).map_err(|error| not_a_record(error.to_string()))?;
+        let expected = record.cell.identity();
+        if record.id != expected {
+            let (path, found) = (path.to_owned(), record.id);
+            return Err(SchemaError::RecordIdentity { path, expected, found });
+        }
+        Ok(record)
+    }
+
+    /// Writes the record. A reader sees the old file or the new one, never a part; after a return
+    /// the new one survives a power cut.
+    ///
+    /// # Errors
+    /// If the folder cannot be written, or if a number is infinite or NaN, which JSON cannot hold.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), SchemaError> {
+        let path = path.as_ref();
+        if let Some(field) = self.not_finite() {
+            return Err(SchemaError::NotFinite { label: self.label.clone(), field });
+        }
+        let write_error = |source| SchemaError::Write { path: path.to_owned(), source };
+        let mut text = serde_json::to_string_pretty(self)
+            .map_err(|error| write_error(io::Error::other(error)))?;
+        text.push('\n');
+        write_whole(path, text.as_bytes()).map_err(write_error)
+    }
+
+    /// The file name of the record: its label in plain letters and the start of its identity.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        let mut name = String::new();
+        for c in self.label.chars().flat_map(char::to_lowercase) {
+            if c.is_ascii_alphanumeric() || c == '.' || c == '_' {
+                name.push(c);
+            } else if !name.ends_with('-') {
+                name.push('-');
+            }
+        }
+        let id: String = self.id.chars().take(12).collect();
+        format!("{}-{id}.json", name.trim_matches(['-', '.']))
+    }
+
+    /// The first field with a number that JSON cannot hold.
+    fn not_finite(&self) -> Option<String> {
+        if let Some(scores) = &self.scores {
+            if !scores.sums.is_finite() {
+                return Some("scores.sums".to_owned());
+            }
+            let kld = &scores.kld;
+            let low = [kld.mean, kld.error, kld.min, kld.p01, kld.p05, kld.p10];
+            let high = [kld.median, kld.p90, kld.p95, kld.p99, kld.p999, kld.max];
+            if !low.into_iter().chain(high).all(f64::is_finite) {
+                return Some("scores.kld".to_owned());
+            }
+        }
+        let window = |sums: &crate::WindowSums| sums.sums.is_finite() && sums.kld_sum.is_finite();
+        if let Some(at) = self.windows.iter().position(|sums| !window(sums)) {
+            return Some(format!("windows[{at}]"));
+        }
+        let link = |counts: &crate::LinkCounts| {
+            let sums = &counts.distortion;
+            [sums.squared_error, sums.squared_signal, sums.dot, sums.squared_output, sums.max_abs]
+                .into_iter()
+                .chain([counts.encode_s, counts.decode_s])
+                .all(f64::is_finite)
+        };
+        self.links.iter().position(|counts| !link(counts)).map(|at| format!("links[{at}]"))
+    }
+}
+
+/// Writes to a temporary file of the same folder, syncs it, and renames it over `path`.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary: PathBuf = folder.join(name);
+    let written = File::create(&temporary)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // The first error is the one worth reporting.
+        let _ = fs::remove_file(&temporary);
+        return written;
+    }
+    // Makes the rename itself durable.
+    File::open(folder)?.sync_all()
+}

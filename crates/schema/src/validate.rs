@@ -1,0 +1,244 @@
+//! What a JSON Schema cannot say about an experiment: keys that exclude each other, counts that
+//! must agree, names that must have a form.
+
+use crate::error::nearest;
+use crate::lines::Lines;
+use crate::plan::{PLANS, Plan};
+use crate::{Experiment, SchemaError};
+
+/// The longest label that fits a table.
+const MOST_LABEL_CHARS: usize = 60;
+
+/// All mistakes, in no particular order.
+pub(crate) fn validate(experiment: &Experiment) -> Vec<SchemaError> {
+    let mut check = Validate { experiment, mistakes: Vec::new() };
+    check.name();
+    check.device("model.device", &experiment.model.device);
+    check.protocol();
+    check.partition();
+    check.pins();
+    for compressor in 0..experiment.compressor.len() {
+        check.compressor(compressor);
+    }
+    check.mistakes
+}
+
+struct Validate<'a> {
+    experiment: &'a Experiment,
+    mistakes: Vec<SchemaError>,
+}
+
+impl Validate<'_> {
+    fn expect(&mut self, holds: bool, key: &str, expected: &str, found: impl Into<String>) {
+        if !holds {
+            self.mistakes.push(self.experiment.value_error(key, expected, found, None));
+        }
+    }
+
+    fn conflict(&mut self, key: &str, other: &str, hint: &'static str) {
+        let (a, b) = (self.experiment.place(key), self.experiment.place(other));
+        let (at, other) = if a.line >= b.line { (a, b) } else { (b, a) };
+        self.mistakes.push(SchemaError::Conflict {
+            at: Box::new(at),
+            other: other.key,
+            other_line: other.line,
+            hint,
+        });
+    }
+
+    fn name(&mut self) {
+        let name = &self.experiment.name;
+        self.expect(
+            is_id(name),
+            "name",
+            "lower-case letters, digits, `.`, `_` and `-`, beginning with a letter or digit",
+            format!("{name:?}"),
+        );
+    }
+
+    fn device(&mut self, key: &str, device: &str) {
+        let cuda = device.strip_prefix("cuda:").is_some_and(|n| n.parse::<u16>().is_ok());
+        if device != "auto" && device != "cpu" && !cuda {
+            self.mistakes.push(self.experiment.value_error(
+                key,
+                "\"auto\", \"cpu\" or \"cuda:N\"",
+                format!("{device:?}"),
+                nearest(device, ["auto", "cpu", "cuda:0"]),
+            ));
+        }
+    }
+
+    fn protocol(&mut self) {
+        let protocol = &self.experiment.protocol;
+        if let (Some(window), Some(stride)) = (protocol.window, protocol.stride) {
+            let expected = format!("an integer from 1 to the window of {window}");
+            self.expect(stride <= window, "protocol.stride", &expected, stride.to_string());
+        }
+    }
+
+    fn partition(&mut self) {
+        let section = &self.experiment.partition;
+        match (&section.plan, &section.cuts) {
+            (Some(_), Some(_)) => self.conflict(
+                "partition.plan",
+                "partition.cuts",
+                "keep `plan` for an even split, or `cuts` to choose the layers yourself",
+            ),
+            (Some(plan), None) => match Plan::parse(plan) {
+                Some(parsed) => self.plan_nodes(plan, parsed),
+                None => self.expect(false, "partition.plan", PLANS, format!("{plan:?}")),
+            },
+            (None, Some(cuts)) => self.cuts(cuts),
+            (None, None) if !self.experiment.compressor.is_empty() => {
+                let at = Box::new(self.experiment.place("partition.plan"));
+                let expected = "plan = \"ring-4\" or cuts = [...], because a codec works on links";
+                self.mistakes.push(SchemaError::Missing { at, expected: expected.to_owned() });
+            }
+            (None, None) => {}
+        }
+    }
+
+    fn plan_nodes(&mut self, name: &str, plan: Plan) {
+        let Some(nodes) = &self.experiment.partition.nodes else {
+            return self.devices(plan.nodes());
+        };
+        let expected = format!("{} different names, one for each node of {name:?}", plan.nodes());
+        let mut distinct = nodes.clone();
+        distinct.sort();
+        distinct.dedup();
+        let holds = nodes.len() == plan.nodes() && distinct.len() == nodes.len();
+        self.expect(holds, "partition.nodes", &expected, format!("{nodes:?}"));
+        self.node_names(nodes);
+        self.devices(plan.nodes());
+    }
+
+    fn cuts(&mut self, cuts: &[usize]) {
+        for (at, pair) in cuts.windows(2).enumerate() {
+            if pair[0] >= pair[1] {
+                self.expect(
+                    false,
+                    &format!("partition.cuts[{}]", at + 1),
+                    &format!("a layer after {}, the cut before it", pair[0]),
+                    pair[1].to_string(),
+                );
+                break;
+            }
+        }
+        let Some(nodes) = &self.experiment.partition.nodes else {
+            return self.devices(cuts.len() + 1);
+        };
+        let expected = format!("{} names, one for each stage", cuts.len() + 1);
+        let found = format!("{} names", nodes.len());
+        self.expect(nodes.len() == cuts.len() + 1, "partition.nodes", &expected, found);
+        if let Some(at) = nodes.windows(2).position(|pair| pair[0] == pair[1]) {
+            self.expect(
+                false,
+                &format!("partition.nodes[{}]", at + 1),
+                "another node than that of the stage before it, because a link joins two nodes",
+                format!("{:?}", nodes[at]),
+            );
+        }
+        self.node_names(nodes);
+        let mut distinct = nodes.clone();
+        distinct.sort();
+        distinct.dedup();
+        self.devices(distinct.len());
+    }
+
+    fn node_names(&mut self, nodes: &[String]) {
+        for (at, node) in nodes.iter().enumerate() {
+            let holds =
+                !node.is_empty() && node.chars().all(|c| c.is_alphanumeric() || "._-".contains(c));
+            self.expect(
+                holds,
+                &format!("partition.nodes[{at}]"),
+                "letters, digits, `.`, `_` and `-`",
+                format!("{node:?}"),
+            );
+        }
+    }
+
+    fn devices(&mut self, nodes: usize) {
+        let Some(devices) = &self.experiment.partition.devices else {
+            return;
+        };
+        let expected = format!("{nodes} devices, one for each node");
+        let found = format!("{} devices", devices.len());
+        self.expect(devices.len() == nodes, "partition.devices", &expected, found);
+        for (at, device) in devices.iter().enumerate() {
+            self.device(&format!("partition.devices[{at}]"), device);
+        }
+    }
+
+    fn pins(&mut self) {
+        for (file, pin) in &self.experiment.plugins.pin {
+            let key = Lines::join("plugins.pin", file);
+            self.expect(
+                file.ends_with(".so") && !file.contains('/'),
+                &key,
+                "the name of a `.so` file without its folder as the key",
+                format!("{file:?}"),
+            );
+            let digits = pin.strip_prefix("sha256:").unwrap_or_default();
+            self.expect(
+                digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_hexdigit()),
+                &key,
+                "`sha256:` and 64 hexadecimal digits",
+                format!("{pin:?}"),
+            );
+        }
+    }
+
+    fn compressor(&mut self, index: usize) {
+        let section = &self.experiment.compressor[index];
+        let path = format!("compressor[{index}]");
+        self.expect(
+            is_id(&section.codec),
+            &format!("{path}.codec"),
+            "the id of a codec: lower-case letters, digits, `.`, `_` and `-`",
+            format!("{:?}", section.codec),
+        );
+        if let Some(label) = &section.label {
+            let holds = !label.trim().is_empty()
+                && label.chars().count() <= MOST_LABEL_CHARS
+                && !label.chars().any(char::is_control);
+            let expected = format!("1 to {MOST_LABEL_CHARS} printable characters");
+            self.expect(holds, &format!("{path}.label"), &expected, format!("{label:?}"));
+        }
+        for (key, values) in &section.sweep {
+            let swept = Experiment::sweep_path(index, key);
+            let expected = "an array of at least one value";
+            self.expect(!values.is_empty(), &swept, expected, "an empty array");
+            let repeated = values.iter().enumerate().find(|(at, v)| values[..*at].contains(v));
+            if let Some((at, value)) = repeated {
+                let key = format!("{swept}[{at}]");
+                self.expect(false, &key, "each value once", format!("{value} again"));
+            }
+            if section.params.contains_key(key) {
+                self.conflict(
+                    &swept,
+                    &Lines::join(&format!("{path}.params"), key),
+                    "keep the parameter in `params` for one value, or in `sweep` for several",
+                );
+            }
+        }
+        if let Some(links) = &section.links {
+            let key = format!("{path}.links");
+            self.expect(!links.is_empty(), &key, "at least one link", "an empty array");
+            let repeated = links.iter().enumerate().find(|(at, link)| links[..*at].contains(link));
+            if let Some((at, link)) = repeated {
+                self.expect(
+                    false,
+                    &format!("{key}[{at}]"),
+                    "each link once",
+                    format!("{link} again"),
+                );
+            }
+        }
+    }
+}
+
+fn is_id(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
+    name.bytes().all(allowed) && name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
+}

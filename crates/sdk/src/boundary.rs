@@ -1,0 +1,11 @@
+//! The plugin's side of the boundary: everything between the functions that the host calls and the
+//! author's [`Codec`](crate::Codec). Panics stop here.
+
+mod codec;
+mod export;
+mod guard;
+mod host;
+mod table;
+
+pub use export::{Exported, header, module};
+pub use table::CodecTable;

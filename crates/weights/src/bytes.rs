@@ -1,0 +1,58 @@
+//! The bytes of one checkpoint file, memory-mapped or owned.
+//!
+//! Mapping a file is `unsafe` because another process may shorten or rewrite it meanwhile. It is done here alone: reading
+//! gigabytes into memory first would double the memory a model needs.
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+use crate::WeightsError;
+
+/// A file's path with its whole content.
+pub(crate) struct FileBytes {
+    pub(crate) path: PathBuf,
+    content: Content,
+}
+
+enum Content {
+    Mapped(memmap2::Mmap),
+    Owned(Vec<u8>),
+}
+
+impl FileBytes {
+    /// Maps the file at `path` into memory, read-only.
+    pub(crate) fn map(path: &Path) -> Result<Self, WeightsError> {
+        let io =
+            |action| move |source| WeightsError::Io { action, path: path.to_path_buf(), source };
+        let file = File::open(path).map_err(io("open"))?;
+        let length = file.metadata().map_err(io("read"))?.len();
+        let content = if length == 0 {
+            Content::Owned(Vec::new())
+        } else {
+            // SAFETY: the mapping is private to this value, read-only, and never handed out as anything but bytes, for
+            // which every bit pattern is valid. A file changed by another process meanwhile gives other bytes, or a bus
+            // error if it is shortened; checkpoints are written once, and the crate's documentation of `Checkpoint::open`
+            // states the condition.
+            Content::Mapped(unsafe { memmap2::Mmap::map(&file) }.map_err(io("map"))?)
+        };
+        Ok(Self { path: path.to_path_buf(), content })
+    }
+
+    /// Takes bytes that are in memory already; `path` only names them in messages.
+    pub(crate) fn owned(path: &Path, content: Vec<u8>) -> Self {
+        Self { path: path.to_path_buf(), content: Content::Owned(content) }
+    }
+}
+
+impl Deref for FileBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.content {
+            Content::Mapped(map) => map,
+            Content::Owned(bytes) => bytes,
+        }
+    }
+}

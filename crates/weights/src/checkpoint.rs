@@ -1,0 +1,183 @@
+//! A checkpoint of either kind behind one type.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::accounting::Summary;
+use crate::bytes::FileBytes;
+use crate::directory::{self, Directory};
+use crate::error::WeightsError;
+use crate::gguf::{self, Gguf, Metadata};
+use crate::safetensors;
+use crate::tensor::{DenseTensor, StoredTensor, TensorInfo};
+use crate::tokenizer::{self, TokenizerSource};
+
+/// An open checkpoint: configuration, tokenizer and tensors. Files stay mapped while it lives.
+pub struct Checkpoint {
+    path: PathBuf,
+    config: Value,
+    files: Vec<FileBytes>,
+    tensors: Vec<StoredTensor>,
+    by_name: HashMap<String, usize>,
+    tokenizer: TokenizerPlace,
+}
+
+enum TokenizerPlace {
+    Directory,
+    Metadata(Metadata),
+}
+
+impl Checkpoint {
+    /// Opens a model directory (`config.json` with `model.safetensors` or `model.safetensors.index.json`) or a `.gguf` file.
+    ///
+    /// All headers are read and checked here; values are read when asked for. The files are mapped into memory and must not
+    /// be changed while the checkpoint is open.
+    ///
+    /// # Errors
+    /// The path is no model, a file is missing, cut short or contradicts itself, or a tensor's type is unknown.
+    pub fn open(path: &Path) -> Result<Self, WeightsError> {
+        if path.is_dir() {
+            let Directory { config, files, tensors } = directory::read(path)?;
+            return Ok(Self::new(path, config, files, tensors, TokenizerPlace::Directory));
+        }
+        if !path.exists() {
+            return Err(WeightsError::SourceNotFound { path: path.to_path_buf() });
+        }
+        let file = FileBytes::map(path)?;
+        let named_gguf =
+            path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+        if !named_gguf && !file.starts_with(gguf::MAGIC) {
+            return Err(WeightsError::NotAModel {
+                path: path.to_path_buf(),
+                expected: "a model directory or a .gguf file",
+                found: match path.extension() {
+                    Some(extension) if extension == "safetensors" => {
+                        "a single safetensors file: give its directory, with config.json in it"
+                    }
+                    _ => "a file that does not start with \"GGUF\"",
+                }
+                .to_owned(),
+            });
+        }
+        Self::from_gguf(path, file)
+    }
+
+    /// Opens a GGUF file that is in memory; `name` stands for its path in messages.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`].
+    pub fn from_gguf_bytes(name: &Path, bytes: Vec<u8>) -> Result<Self, WeightsError> {
+        Self::from_gguf(name, FileBytes::owned(name, bytes))
+    }
+
+    /// Opens one safetensors file that is in memory, with its configuration; `name` stands for its path in messages. There
+    /// is no tokenizer.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`].
+    pub fn from_safetensors_bytes(
+        name: &Path,
+        config: Value,
+        bytes: Vec<u8>,
+    ) -> Result<Self, WeightsError> {
+        let files = vec![FileBytes::owned(name, bytes)];
+        let tensors = safetensors::read(&files)?;
+        Ok(Self::new(name, config, files, tensors, TokenizerPlace::Directory))
+    }
+
+    /// The configuration in the keys of Hugging Face's `config.json`; for GGUF it is built from the metadata.
+    pub fn config(&self) -> &Value {
+        &self.config
+    }
+
+    /// The tokenizer: the directory's `tokenizer.json`, or the equivalent text built from GGUF metadata.
+    ///
+    /// # Errors
+    /// There is none, it contradicts itself, or it is of a kind that cannot be rebuilt exactly.
+    pub fn tokenizer(&self) -> Result<TokenizerSource, WeightsError> {
+        match &self.tokenizer {
+            TokenizerPlace::Directory => {
+                let path = self.path.join("tokenizer.json");
+                if path.is_file() {
+                    Ok(TokenizerSource::File(path))
+                } else {
+                    Err(WeightsError::NoTokenizer {
+                        path: self.path.clone(),
+                        expected: "tokenizer.json beside the weights",
+                    })
+                }
+            }
+            TokenizerPlace::Metadata(metadata) => {
+                let file: &[u8] = self.files.first().map_or(&[], |file| file);
+                tokenizer::from_metadata(metadata, file).map(TokenizerSource::Json)
+            }
+        }
+    }
+
+    /// All tensors, in file order.
+    pub fn tensor_infos(&self) -> impl Iterator<Item = &TensorInfo> {
+        self.tensors.iter().map(|tensor| &tensor.info)
+    }
+
+    /// One tensor's description, by its Hugging Face name.
+    pub fn info(&self, name: &str) -> Option<&TensorInfo> {
+        self.by_name.get(name).map(|&index| &self.tensors[index].info)
+    }
+
+    /// One tensor's values, by its Hugging Face name; dequantized on all threads of the current rayon pool.
+    ///
+    /// # Errors
+    /// No tensor has the name (the message gives the nearest one), or its stored format is not supported.
+    pub fn tensor(&self, name: &str) -> Result<DenseTensor, WeightsError> {
+        let Some(&index) = self.by_name.get(name) else {
+            return Err(WeightsError::UnknownTensor {
+                path: self.path.clone(),
+                name: name.to_owned(),
+                nearest: self.nearest(name),
+            });
+        };
+        let tensor = &self.tensors[index];
+        tensor.dense(&self.files[tensor.file], &self.path)
+    }
+
+    /// The sizes added up: parameters, stored bytes and bits per weight.
+    pub fn summary(&self) -> Summary {
+        Summary::from_infos(self.tensor_infos())
+    }
+
+    /// The files that hold tensors.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.files.iter().map(|file| file.path.clone()).collect()
+    }
+
+    fn from_gguf(path: &Path, file: FileBytes) -> Result<Self, WeightsError> {
+        let Gguf { metadata, config, tensors } = gguf::read(&file)?;
+        Ok(Self::new(path, config, vec![file], tensors, TokenizerPlace::Metadata(metadata)))
+    }
+
+    fn new(
+        path: &Path,
+        config: Value,
+        files: Vec<FileBytes>,
+        tensors: Vec<StoredTensor>,
+        tokenizer: TokenizerPlace,
+    ) -> Self {
+        let by_name = tensors
+            .iter()
+            .enumerate()
+            .map(|(index, tensor)| (tensor.info.name.clone(), index))
+            .collect();
+        Self { path: path.to_path_buf(), config, files, tensors, by_name, tokenizer }
+    }
+
+    /// The existing name with the fewest edits from `name`, if a third of the letters or fewer differ.
+    fn nearest(&self, name: &str) -> Option<String> {
+        self.tensor_infos()
+            .map(|info| (strsim::levenshtein(name, &info.name), &info.name))
+            .min()
+            .filter(|&(edits, _)| edits <= name.len() / 3)
+            .map(|(_, nearest)| nearest.clone())
+    }
+}

@@ -1,0 +1,137 @@
+//! Stored bytes to f32, one file per family of formats, in parallel over rows.
+//!
+//! Every formula keeps the operation order of the `gguf` package's reference, so results agree with it to the last bit
+//! (`golden/`).
+
+mod k_quants;
+mod plain;
+mod simple_blocks;
+
+use rayon::prelude::*;
+
+use crate::format::Format;
+
+/// Values a task converts at least, so that small rows do not drown in scheduling.
+const VALUES_PER_TASK: usize = 1 << 16;
+
+/// Makes a whole tensor dense. `bytes` must be exactly the stored bytes of `shape` in `format`, rows being the last axis.
+///
+/// With `interleaved_heads`, the rows of each head are stored as first half and second half in turn (row `2 j + i` holds
+/// row `i * half + j`); they come back in order.
+pub(crate) fn dense(
+    format: Format,
+    bytes: &[u8],
+    shape: &[usize],
+    interleaved_heads: Option<usize>,
+) -> Vec<f32> {
+    let values: usize = shape.iter().product();
+    let mut data = vec![0.0; values];
+    let columns = shape.last().copied().unwrap_or(1);
+    if values == 0 {
+        return data;
+    }
+    let Some(heads) = interleaved_heads else {
+        let rows_per_task = VALUES_PER_TASK.div_ceil(columns);
+        let bytes_per_task = rows_per_task * row_bytes(format, columns);
+        data.par_chunks_mut(rows_per_task * columns)
+            .zip(bytes.par_chunks(bytes_per_task))
+            .for_each(|(out, bytes)| convert(format, bytes, out));
+        return data;
+    };
+    if let [length] = *shape {
+        let mut stored = vec![0.0; length];
+        convert(format, bytes, &mut stored);
+        for (row, value) in data.iter_mut().enumerate() {
+            *value = stored[stored_row(row, length, heads)];
+        }
+        return data;
+    }
+    let rows = values / columns;
+    let row_bytes = row_bytes(format, columns);
+    let min_rows = VALUES_PER_TASK.div_ceil(columns);
+    data.par_chunks_mut(columns).with_min_len(min_rows).enumerate().for_each(|(row, out)| {
+        let start = stored_row(row, rows, heads) * row_bytes;
+        convert(format, &bytes[start..start + row_bytes], out);
+    });
+    data
+}
+
+/// Where row `row` of `rows` is stored when the halves of each of `heads` heads were interleaved.
+fn stored_row(row: usize, rows: usize, heads: usize) -> usize {
+    let head = rows / heads;
+    let half = head / 2;
+    let (first, within) = (row / head * head, row % head);
+    first + 2 * (within % half) + within / half
+}
+
+fn row_bytes(format: Format, columns: usize) -> usize {
+    columns / format.block_values() * format.block_bytes()
+}
+
+/// Converts whole blocks: `bytes` and `out` hold the same number of them.
+fn convert(format: Format, bytes: &[u8], out: &mut [f32]) {
+    match format {
+        Format::F32 => plain::f32(bytes, out),
+        Format::F16 => plain::f16(bytes, out),
+        Format::BF16 => plain::bf16(bytes, out),
+        Format::Q4_0 => blocks(bytes, out, simple_blocks::q4_0),
+        Format::Q4_1 => blocks(bytes, out, simple_blocks::q4_1),
+        Format::Q5_0 => blocks(bytes, out, simple_blocks::q5_0),
+        Format::Q5_1 => blocks(bytes, out, simple_blocks::q5_1),
+        Format::Q8_0 => blocks(bytes, out, simple_blocks::q8_0),
+        Format::Q2K => blocks(bytes, out, k_quants::q2_k),
+        Format::Q3K => blocks(bytes, out, k_quants::q3_k),
+        Format::Q4K => blocks(bytes, out, k_quants::q4_k),
+        Format::Q5K => blocks(bytes, out, k_quants::q5_k),
+        Format::Q6K => blocks(bytes, out, k_quants::q6_k),
+    }
+}
+
+fn blocks<const BYTES: usize, const VALUES: usize>(
+    bytes: &[u8],
+    out: &mut [f32],
+    block: impl Fn(&[u8; BYTES], &mut [f32; VALUES]),
+) {
+    let (stored, _) = bytes.as_chunks::<BYTES>();
+    let (dense, _) = out.as_chunks_mut::<VALUES>();
+    for (stored, dense) in stored.iter().zip(dense) {
+        block(stored, dense);
+    }
+}
+
+/// The f16 at byte `at` of a block.
+fn half_at(block: &[u8], at: usize) -> f32 {
+    half::f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interleaved_rows_come_back_in_order() {
+        // Two heads of four rows: Transformers' row i*2+j is stored at 2*j+i.
+        let stored: Vec<usize> = (0..8).map(|row| stored_row(row, 8, 2)).collect();
+        assert_eq!(stored, [0, 2, 1, 3, 4, 6, 5, 7]);
+    }
+
+    #[test]
+    fn permutes_matrices_and_vectors_alike() {
+        let values: Vec<f32> = (0..8).map(|value| value as f32).collect();
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let vector = dense(Format::F32, &bytes, &[8], Some(2));
+        assert_eq!(vector, [0.0, 2.0, 1.0, 3.0, 4.0, 6.0, 5.0, 7.0]);
+        assert_eq!(dense(Format::F32, &bytes, &[8, 1], Some(2)), vector);
+        assert_eq!(dense(Format::F32, &bytes, &[4, 2], None), values);
+    }
+
+    #[test]
+    fn tasks_meet_without_gaps() {
+        let (rows, columns) = (4099, 48);
+        let bytes: Vec<u8> = (0..rows * columns)
+            .flat_map(|value| half::f16::from_f32((value % 2048) as f32).to_le_bytes())
+            .collect();
+        let dense = dense(Format::F16, &bytes, &[rows, columns], None);
+        assert!(dense.iter().enumerate().all(|(index, &value)| value == (index % 2048) as f32));
+    }
+}

@@ -1,0 +1,109 @@
+//! A model directory as Transformers writes it: config.json, safetensors, tokenizer.json.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::WeightsError;
+use crate::bytes::FileBytes;
+use crate::safetensors::{self, INDEX_NAME, Index, SINGLE_NAME};
+use crate::tensor::StoredTensor;
+
+/// A JSON file larger than this is refused. Indices of the largest models have a few megabytes.
+const JSON_LIMIT_BYTES: u64 = 1 << 26;
+
+/// What a model directory holds.
+pub(crate) struct Directory {
+    pub(crate) config: Value,
+    pub(crate) files: Vec<FileBytes>,
+    pub(crate) tensors: Vec<StoredTensor>,
+}
+
+/// Opens the directory; one file is preferred to shards, as in Transformers.
+pub(crate) fn read(directory: &Path) -> Result<Directory, WeightsError> {
+    let config = directory.join("config.json");
+    if !config.is_file() {
+        return Err(missing(directory, "config.json"));
+    }
+    let config = read_config(&config)?;
+    let single = directory.join(SINGLE_NAME);
+    if single.is_file() {
+        let files = vec![FileBytes::map(&single)?];
+        let tensors = safetensors::read(&files)?;
+        return Ok(Directory { config, files, tensors });
+    }
+    let index = directory.join(INDEX_NAME);
+    if !index.is_file() {
+        return Err(missing(directory, &format!("{SINGLE_NAME} or {INDEX_NAME}")));
+    }
+    let index = Index::read(&index)?;
+    let mut files = Vec::new();
+    for shard in index.shards() {
+        let path = directory.join(shard);
+        if !path.is_file() {
+            return Err(missing(directory, &format!("the shard {shard} that {INDEX_NAME} names")));
+        }
+        files.push(FileBytes::map(&path)?);
+    }
+    let tensors = safetensors::read(&files)?;
+    index.check(&files, &tensors)?;
+    Ok(Directory { config, files, tensors })
+}
+
+/// Reads `config.json`, which must be an object.
+fn read_config(path: &Path) -> Result<Value, WeightsError> {
+    let object: serde_json::Map<String, Value> = read_json(path, "the model configuration")?;
+    Ok(Value::Object(object))
+}
+
+/// Reads a JSON file of bounded size.
+pub(crate) fn read_json<T: DeserializeOwned>(
+    path: &Path,
+    what: &'static str,
+) -> Result<T, WeightsError> {
+    let io = |action| move |source| WeightsError::Io { action, path: path.to_path_buf(), source };
+    let file = File::open(path).map_err(io("open"))?;
+    let mut text = Vec::new();
+    file.take(JSON_LIMIT_BYTES + 1).read_to_end(&mut text).map_err(io("read"))?;
+    if text.len() as u64 > JSON_LIMIT_BYTES {
+        return Err(WeightsError::TooLarge {
+            path: path.to_path_buf(),
+            what: format!("length of {what} in bytes"),
+            limit: JSON_LIMIT_BYTES,
+            found: text.len() as u64,
+        });
+    }
+    serde_json::from_slice(&text).map_err(|source| WeightsError::Json {
+        path: path.to_path_buf(),
+        what,
+        source,
+    })
+}
+
+/// The error for an absent file, with what is there instead.
+fn missing(directory: &Path, expected: &str) -> WeightsError {
+    let mut names: Vec<String> = fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort_unstable();
+    let gguf = names.iter().find(|name| name.to_lowercase().ends_with(".gguf"));
+    let found = match (gguf, names.as_slice()) {
+        (Some(name), _) => format!("{name}: give that file itself as the model source"),
+        (None, []) => "nothing".to_owned(),
+        (None, names) if names.len() > 8 => {
+            format!("{} and {} more", names[..8].join(", "), names.len() - 8)
+        }
+        (None, names) => names.join(", "),
+    };
+    WeightsError::MissingFile {
+        directory: directory.to_path_buf(),
+        expected: expected.to_owned(),
+        found,
+    }
+}

@@ -1,0 +1,186 @@
+//! Everything that can be wrong with a checkpoint, as one enum; each message says what was expected and what was found.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::format::SUPPORTED_FORMATS;
+
+/// Why a checkpoint, or a part of it, could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WeightsError {
+    /// The operating system refused a file.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was being done: "open", "read", "map".
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+
+    /// The model source names nothing that exists.
+    #[error(
+        "{}: no such model; expected a directory with config.json and model.safetensors (or \
+         model.safetensors.index.json), a .gguf file, or \"hf:owner/name@revision\"",
+        path.display()
+    )]
+    SourceNotFound {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+
+    /// The model source cannot be understood.
+    #[error(
+        "model source \"{text}\": {reason}; expected \"hf:owner/name@revision\" or \"hf:owner/name/file.gguf@revision\""
+    )]
+    SourceSyntax {
+        /// The source as given.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// A file exists but is of no kind that can be opened.
+    #[error("{}: not a model; expected {expected}, found {found}", path.display())]
+    NotAModel {
+        /// The file.
+        path: PathBuf,
+        /// What can be opened.
+        expected: &'static str,
+        /// What is there.
+        found: String,
+    },
+
+    /// A model directory lacks a file.
+    #[error("{}: expected {expected} in this directory, found {found}", directory.display())]
+    MissingFile {
+        /// The model directory.
+        directory: PathBuf,
+        /// The file that is needed.
+        expected: String,
+        /// What is there instead.
+        found: String,
+    },
+
+    /// A JSON part does not parse.
+    #[error("{}: {what} is not valid JSON of the expected form: {source}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Which part of the file.
+        what: &'static str,
+        /// The parser's reason, with line and column.
+        source: serde_json::Error,
+    },
+
+    /// The file ends before something that it announces.
+    #[error(
+        "{}: file is cut short: {what} needs {needed} bytes up to here, the file has {found}; fetch or copy it again",
+        path.display()
+    )]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// What was being read.
+        what: String,
+        /// Length the file must have at least, in bytes.
+        needed: u64,
+        /// Length it has, in bytes.
+        found: u64,
+    },
+
+    /// A size in the file is beyond what this reader accepts.
+    #[error("{}: {what} is {found}, more than the limit of {limit}; the file is damaged or not a checkpoint", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// What is too large.
+        what: String,
+        /// The largest value accepted.
+        limit: u64,
+        /// The value in the file.
+        found: u64,
+    },
+
+    /// The file contradicts itself or its format.
+    #[error("{}: {what}: expected {expected}, found {found}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Which part is wrong.
+        what: String,
+        /// What the format asks for.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+
+    /// No tensor has this name.
+    #[error(
+        "{}: no tensor named \"{name}\"{}",
+        path.display(),
+        nearest.as_ref().map_or_else(String::new, |n| format!("; the nearest name is \"{n}\""))
+    )]
+    UnknownTensor {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The name asked for.
+        name: String,
+        /// The most similar name that exists, if one is similar.
+        nearest: Option<String>,
+    },
+
+    /// The tensor is stored in a format that cannot be made dense here.
+    #[error("{}: tensor \"{tensor}\" is stored as {format}, which is not supported; supported are {SUPPORTED_FORMATS}", path.display())]
+    UnsupportedFormat {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The tensor, by its Hugging Face name where it has one.
+        tensor: String,
+        /// The stored format.
+        format: String,
+    },
+
+    /// The checkpoint comes without a tokenizer.
+    #[error("{}: no tokenizer; expected {expected}", path.display())]
+    NoTokenizer {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// What was looked for.
+        expected: &'static str,
+    },
+
+    /// The tokenizer in the metadata is of a kind that cannot be rebuilt exactly.
+    #[error(
+        "{}: {key} is \"{found}\", which is not supported; supported are {supported}. \
+         A model directory with the original tokenizer.json works",
+        path.display()
+    )]
+    UnsupportedTokenizer {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The metadata key.
+        key: &'static str,
+        /// Its value.
+        found: String,
+        /// The values that are understood.
+        supported: &'static str,
+    },
+
+    /// A file could not be fetched from the hub.
+    #[error("{model}: cannot fetch {file} from {endpoint}: {reason}; {hint}")]
+    Hub {
+        /// The model, as `hf:owner/name@revision`.
+        model: String,
+        /// File in the repository.
+        file: String,
+        /// Base address that was asked.
+        endpoint: String,
+        /// What came back.
+        reason: String,
+        /// What to do.
+        hint: &'static str,
+    },
+}

@@ -1,0 +1,27 @@
+//! Checkpoint readers: files in, dense tensors and a count of their stored bits out.
+//!
+//! [`Checkpoint::open`] takes a model directory (safetensors, one file or sharded) or a GGUF file, checks every size and
+//! offset of it, and then gives each tensor by its Hugging Face name as f32. Configuration and tokenizer come from the
+//! files beside the weights, or, for GGUF, from the metadata inside. Nothing here knows about burn or about plugins.
+
+mod accounting;
+mod bytes;
+mod checkpoint;
+mod dequantize;
+mod directory;
+mod error;
+mod format;
+mod gguf;
+mod hub;
+mod safetensors;
+mod source;
+mod tensor;
+mod tokenizer;
+
+pub use accounting::Summary;
+pub use checkpoint::Checkpoint;
+pub use error::WeightsError;
+pub use format::Format;
+pub use source::resolve_source;
+pub use tensor::{DenseTensor, TensorInfo};
+pub use tokenizer::TokenizerSource;

@@ -1,0 +1,48 @@
+//! The model source of an experiment, turned into a path that exists.
+
+use std::path::{Path, PathBuf};
+
+use crate::WeightsError;
+use crate::hub::{HubFile, HubSettings};
+
+/// Turns `source` into the path of a model directory or GGUF file.
+///
+/// A plain path is taken relative to `base`. `hf:owner/name@revision` fetches configuration, tokenizer and safetensors into
+/// the Hugging Face cache, `hf:owner/name/file.gguf@revision` that one file; what is in the cache is not fetched again, and
+/// the revision is `main` where it is left out. `HF_HOME`, `HF_ENDPOINT` and `HF_TOKEN` are honoured.
+///
+/// # Errors
+/// Nothing exists there, the source is misspelt, or the hub cannot be reached or has no such file.
+pub fn resolve_source(source: &str, base: &Path) -> Result<PathBuf, WeightsError> {
+    if let Some(name) = source.strip_prefix("hf:") {
+        let file = HubFile::parse(name)
+            .map_err(|reason| WeightsError::SourceSyntax { text: source.to_owned(), reason })?;
+        return HubSettings::from_environment(|name| std::env::var(name).ok()).fetch(&file);
+    }
+    let path = base.join(source);
+    if path.exists() { Ok(path) } else { Err(WeightsError::SourceNotFound { path }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_relative_to_the_base() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("model")).unwrap();
+        let found = resolve_source("model", folder.path()).unwrap();
+        assert_eq!(found, folder.path().join("model"));
+        let error = resolve_source("modell", folder.path()).unwrap_err().to_string();
+        let expected = format!("{}: no such model", folder.path().join("modell").display());
+        assert!(error.starts_with(&expected), "{error}");
+    }
+
+    #[test]
+    fn misspelt_hub_names_are_refused() {
+        for source in ["hf:", "hf:name", "hf:a/b@", "hf:a/../b", "hf:a/b/c.bin", "hf:a /b"] {
+            let error = resolve_source(source, Path::new(".")).unwrap_err();
+            assert!(matches!(error, WeightsError::SourceSyntax { .. }), "{source}: {error}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Tokenizers from GGUF metadata, as `tokenizer.json` text for the `tokenizers` crate.
+
+mod byte_level;
+mod pre_tokenizer;
+mod sentence_piece;
+mod vocabulary;
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::WeightsError;
+use crate::gguf::Metadata;
+use vocabulary::Vocabulary;
+
+/// Where the tokenizer is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenizerSource {
+    /// A `tokenizer.json` file.
+    File(PathBuf),
+    /// The text that such a file would have.
+    Json(String),
+}
+
+const MODEL: &str = "tokenizer.ggml.model";
+
+/// Builds the text from `metadata`; `file` is the GGUF file's whole content.
+pub(crate) fn from_metadata(metadata: &Metadata, file: &[u8]) -> Result<String, WeightsError> {
+    let Some(kind) = metadata.text(MODEL)? else {
+        return Err(WeightsError::NoTokenizer {
+            path: metadata.path().to_path_buf(),
+            expected: "the metadata key \"tokenizer.ggml.model\"",
+        });
+    };
+    let vocabulary = Vocabulary::read(metadata, file)?;
+    let parts = match kind {
+        "gpt2" => byte_level::parts(metadata, file, &vocabulary)?,
+        "llama" => sentence_piece::parts(metadata, file, &vocabulary)?,
+        other => {
+            return Err(WeightsError::UnsupportedTokenizer {
+                path: metadata.path().to_path_buf(),
+                key: MODEL,
+                found: other.to_owned(),
+                supported: "gpt2 (byte-level BPE), llama (SentencePiece BPE)",
+            });
+        }
+    };
+    let document = json!({
+        "version": "1.0",
+        "truncation": null,
+        "padding": null,
+        "added_tokens": vocabulary.added_tokens(),
+        "normalizer": parts.normalizer,
+        "pre_tokenizer": parts.pre_tokenizer,
+        "post_processor": parts.post_processor,
+        "decoder": parts.decoder,
+        "model": parts.model,
+    });
+    Ok(document.to_string())
+}
+
+/// The parts of `tokenizer.json` in which the two kinds differ.
+struct Parts {
+    normalizer: Value,
+    pre_tokenizer: Value,
+    post_processor: Value,
+    decoder: Value,
+    model: Value,
+}
+
+/// The post-processor that puts the beginning token before and the end token after a text, as the metadata says.
+/// `None` if neither is wanted.
+fn specials_around(
+    metadata: &Metadata,
+    vocabulary: &Vocabulary<'_>,
+    default_beginning: bool,
+) -> Result<Option<Value>, WeightsError> {
+    let token = |wanted: &str, default: bool, id: &str| -> Result<Option<Value>, WeightsError> {
+        if !metadata.flag(wanted)?.unwrap_or(default) {
+            return Ok(None);
+        }
+        let number = metadata
+            .unsigned(id)?
+            .ok_or_else(|| metadata.absent(id, &format!("a token id, because {wanted} is true")))?;
+        vocabulary.text(metadata, id, number).map(|text| Some(json!([text, number])))
+    };
+    let beginning =
+        token("tokenizer.ggml.add_bos_token", default_beginning, "tokenizer.ggml.bos_token_id")?;
+    let end = token("tokenizer.ggml.add_eos_token", false, "tokenizer.ggml.eos_token_id")?;
+    if beginning.is_none() && end.is_none() {
+        return Ok(None);
+    }
+    let special = |token: &Option<Value>, sequence: u32| {
+        token.iter().map(|t| json!({"SpecialToken": {"id": t[0], "type_id": sequence}})).collect()
+    };
+    let around = |name: &str, sequence: u32| -> Vec<Value> {
+        let mut parts: Vec<Value> = special(&beginning, sequence);
+        parts.push(json!({"Sequence": {"id": name, "type_id": sequence}}));
+        parts.extend::<Vec<Value>>(special(&end, sequence));
+        parts
+    };
+    let specials: serde_json::Map<String, Value> = [&beginning, &end]
+        .into_iter()
+        .flatten()
+        .filter_map(|token| {
+            let text = token[0].as_str()?.to_owned();
+            let entry = json!({"id": text, "ids": [token[1]], "tokens": [text]});
+            Some((text, entry))
+        })
+        .collect();
+    let pair = [around("A", 0), around("B", 1)].concat();
+    Ok(Some(json!({
+        "type": "TemplateProcessing",
+        "single": around("A", 0),
+        "pair": pair,
+        "special_tokens": specials,
+    })))
+}

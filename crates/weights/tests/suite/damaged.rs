@@ -1,0 +1,53 @@
+//! Files damaged in every place: an error or a checkpoint, never a panic, and no memory beyond the file's size.
+
+use crate::gguf_file::{self, GgufFile};
+use crate::{read_everything, safetensors, tokenizer};
+
+/// Opens `bytes` cut at every length and with every byte changed in several ways.
+fn damage(bytes: &[u8], open: impl Fn(Vec<u8>) -> bool) {
+    for length in 0..bytes.len() {
+        assert!(!open(bytes[..length].to_vec()), "a file cut to {length} bytes was opened");
+    }
+    for at in 0..bytes.len() {
+        for change in [0x01, 0x80, 0xff, bytes[at], bytes[at] ^ 0x7f] {
+            let mut damaged = bytes.to_vec();
+            damaged[at] ^= change;
+            open(damaged);
+        }
+    }
+    assert!(open(bytes.to_vec()));
+}
+
+#[test]
+fn gguf() {
+    let file = tokenizer::with_byte_level(
+        GgufFile::new("llama")
+            .u32("llama.block_count", 1)
+            .u32("llama.embedding_length", 4)
+            .u32("llama.attention.head_count", 1)
+            .counting("blk.0.attn_q.weight", &[4, 4])
+            .counting("output_norm.weight", &[4]),
+        &["a", "b", "ab"],
+        &["a b"],
+    );
+    damage(&file.bytes(), |bytes| match gguf_file::open(bytes) {
+        Ok(checkpoint) => {
+            read_everything(&checkpoint);
+            true
+        }
+        Err(_) => false,
+    });
+}
+
+#[test]
+fn safetensors_file() {
+    let header = r#"{"a":{"dtype":"F16","shape":[2,3],"data_offsets":[0,12]},"b":{"dtype":"F32","shape":[1],"data_offsets":[12,16]}}"#;
+    let bytes = safetensors::file(header, &[1; 16]);
+    damage(&bytes, |bytes| match safetensors::open(bytes) {
+        Ok(checkpoint) => {
+            read_everything(&checkpoint);
+            true
+        }
+        Err(_) => false,
+    });
+}

@@ -1,0 +1,23 @@
+//! The deliberately bad plugin that the loader's tests use; never bundled.
+//!
+//! Each codec does one thing that a host must survive or a measurement must notice: panics and
+//! errors at every call ([`faults`]), payloads of a wrong length and half-filled messages
+//! ([`payloads`]), and decoders that know more than the payload ([`cheats`]). [`services`] uses what
+//! the host offers, to show that it arrives.
+
+#![allow(clippy::panic, reason = "panicking is what this plugin is for")]
+
+mod cheats;
+mod faults;
+mod payloads;
+mod services;
+
+strait_sdk::export!(
+    faults::Panics,
+    faults::Errors,
+    payloads::Lengths,
+    payloads::HalfFilled,
+    cheats::StaticCheat,
+    cheats::InstanceCheat,
+    services::Chatty,
+);

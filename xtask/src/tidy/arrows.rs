@@ -1,0 +1,195 @@
+//! The dependency arrows of ARCHITECTURE.md, one way only.
+
+use super::tree::Tree;
+use super::{Violation, violation};
+use crate::workspace::{Package, Workspace};
+
+/// What each crate may link from this workspace. Plugins have the rule of their own below.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("strait-abi", &[]),
+    ("strait-sdk-derive", &[]),
+    ("strait-sdk", &["strait-abi", "strait-sdk-derive"]),
+    ("strait-loader", &["strait-abi"]),
+    ("strait-conformance", &["strait-sdk", "strait-loader"]),
+    ("strait-metrics", &[]),
+    ("strait-schema", &["strait-metrics"]),
+    ("strait-weights", &[]),
+    ("strait-model", &["strait-weights"]),
+    ("strait-data", &[]),
+    (
+        "strait-runner",
+        &[
+            "strait-schema",
+            "strait-metrics",
+            "strait-weights",
+            "strait-data",
+            "strait-model",
+            "strait-loader",
+        ],
+    ),
+    ("strait-report", &["strait-schema", "strait-metrics"]),
+    (
+        "strait",
+        &["strait-runner", "strait-report", "strait-schema", "strait-loader", "strait-conformance"],
+    ),
+    ("xtask", &[]),
+];
+
+/// Third-party crates that only these packages may use, tests included.
+const RESERVED: &[(&str, &[&str])] = &[
+    ("abi_stable", &["strait-abi", "strait-sdk", "strait-loader"]),
+    ("anyhow", &["strait", "xtask"]),
+    ("libloading", &["strait-loader"]),
+];
+
+/// Only this package may use burn, whatever the name of burn's crate.
+const BURN_USER: &str = "strait-model";
+
+pub(super) fn check(workspace: &Workspace, tree: &Tree) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for package in &workspace.packages {
+        let folder = workspace.folder(package);
+        let manifest = format!("{folder}/Cargo.toml");
+        let mut report = |dependency: &str, what: String, mend: String| {
+            let line = tree.line_of(&manifest, dependency);
+            violations.push(violation(&manifest, line, what, mend));
+        };
+        let plugin = folder.strip_prefix("plugins/");
+        check_arrows(workspace, package, plugin, &mut report);
+        check_reserved(package, plugin, &mut report);
+    }
+    violations
+}
+
+type Report<'a> = &'a mut dyn FnMut(&str, String, String);
+
+fn check_arrows(workspace: &Workspace, package: &Package, plugin: Option<&str>, report: Report) {
+    let name = &package.name;
+    let row = ARROWS.iter().find(|(from, _)| from == name).map(|(_, to)| *to);
+    let allowed: &[&str] = match plugin {
+        // The bad examples speak the ABI directly.
+        Some("hostile") => &["strait-sdk", "strait-abi"],
+        Some(_) => &["strait-sdk"],
+        None => row.unwrap_or_default(),
+    };
+    if plugin.is_none() && row.is_none() {
+        report(
+            "name",
+            format!("{name} has no row in the table of arrows"),
+            "add it to ARROWS in xtask/src/tidy/arrows.rs and to ARCHITECTURE.md".to_owned(),
+        );
+        return;
+    }
+    for dependency in package.linked_dependencies() {
+        let ours = workspace.packages.iter().any(|member| member.name == dependency);
+        if ours && !allowed.contains(&dependency) {
+            let allowed = if allowed.is_empty() { "none" } else { &allowed.join(", ") };
+            report(
+                dependency,
+                format!("{name} must not depend on {dependency}"),
+                format!("of this workspace it may link: {allowed}"),
+            );
+        }
+    }
+}
+
+fn check_reserved(package: &Package, plugin: Option<&str>, report: Report) {
+    let name = &package.name;
+    for dependency in &package.dependencies {
+        let dependency = dependency.name.as_str();
+        let is_burn = dependency == "burn" || dependency.starts_with("burn-");
+        if is_burn && name != BURN_USER {
+            report(
+                dependency,
+                format!("{name} must not use {dependency}"),
+                format!("put what needs burn into {BURN_USER}"),
+            );
+        }
+        let reserved = RESERVED.iter().find(|(reserved, _)| *reserved == dependency);
+        if let Some((_, users)) = reserved
+            && !users.contains(&name.as_str())
+            && plugin != Some("hostile")
+        {
+            report(
+                dependency,
+                format!("{name} must not use {dependency}"),
+                format!("only these may: {}", users.join(", ")),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace::tests::{package, workspace};
+
+    fn lines(packages: Vec<Package>) -> Vec<String> {
+        let tree = Tree::of(&[(
+            "plugins/raw/Cargo.toml",
+            "[package]\nname = \"strait-raw\"\n[dependencies]\nburn = \"1\"\n",
+        )]);
+        check(&workspace(packages), &tree).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_designed_arrows_pass() {
+        let sdk = package("strait-sdk", "crates/sdk", &[("strait-abi", "normal")]);
+        let abi = package("strait-abi", "crates/abi", &[("abi_stable", "normal")]);
+        let model = package("strait-model", "crates/model", &[("burn", "normal")]);
+        let raw = package(
+            "strait-raw",
+            "plugins/raw",
+            &[("strait-sdk", "normal"), ("strait-conformance", "dev"), ("half", "normal")],
+        );
+        let conformance =
+            package("strait-conformance", "crates/conformance", &[("strait-sdk", "normal")]);
+        let hostile = package(
+            "strait-hostile",
+            "plugins/hostile",
+            &[("strait-abi", "normal"), ("abi_stable", "normal")],
+        );
+        assert_eq!(lines(vec![sdk, abi, model, raw, conformance, hostile]), [""; 0]);
+    }
+
+    #[test]
+    fn a_plugin_links_the_sdk_alone() {
+        let loader = package("strait-loader", "crates/loader", &[]);
+        let raw = package(
+            "strait-raw",
+            "plugins/raw",
+            &[("burn", "dev"), ("strait-loader", "normal"), ("abi_stable", "normal")],
+        );
+        let expected = [
+            "plugins/raw/Cargo.toml:1: strait-raw must not depend on strait-loader; \
+             of this workspace it may link: strait-sdk",
+            "plugins/raw/Cargo.toml:4: strait-raw must not use burn; \
+             put what needs burn into strait-model",
+            "plugins/raw/Cargo.toml:1: strait-raw must not use abi_stable; \
+             only these may: strait-abi, strait-sdk, strait-loader",
+        ];
+        assert_eq!(lines(vec![loader, raw]), expected);
+    }
+
+    #[test]
+    fn arrows_do_not_turn_around() {
+        let runner = package("strait-runner", "crates/runner", &[("strait-model", "normal")]);
+        let model = package("strait-model", "crates/model", &[("strait-runner", "build")]);
+        let found = lines(vec![runner, model]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("strait-model must not depend on strait-runner"), "{found:?}");
+    }
+
+    #[test]
+    fn a_new_crate_needs_a_row() {
+        let found = lines(vec![package("strait-new", "crates/new", &[])]);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].contains("no row in the table of arrows"), "{found:?}");
+    }
+
+    #[test]
+    fn burns_own_crates_count_as_burn() {
+        let data = package("strait-data", "crates/data", &[("burn-flex", "normal")]);
+        assert_eq!(lines(vec![data]).len(), 1);
+    }
+}
