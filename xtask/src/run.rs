@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 /// The ids of the codecs that an experiment's `[[compressor]]` tables name.
 ///
 /// Only what is needed here is read; `strait run` validates the file.
-fn codecs(experiment: &str) -> Result<BTreeSet<String>> {
+pub(crate) fn codecs(experiment: &str) -> Result<BTreeSet<String>> {
     let table: toml::Table = experiment.parse()?;
     let Some(compressors) = table.get("compressor") else { return Ok(BTreeSet::new()) };
     let Some(compressors) = compressors.as_array() else {

@@ -90,7 +90,7 @@ fn check_tidy(workspace: &Workspace) -> Result<Option<Tally>> {
     }
     match violations.len() {
         0 => Ok(None),
-        count => bail!("{count} violations of the rules in CONTRIBUTING.md, listed above"),
+        count => bail!("rules of CONTRIBUTING.md broken, listed above: {count}"),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod arrows;
 mod code_map;
+mod configs;
 mod features;
 mod links;
 mod manifests;
@@ -47,7 +48,7 @@ pub(crate) fn run(_: &Args) -> Result<ExitCode> {
     if violations.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("{} violations", violations.len());
+    eprintln!("rules broken: {}", violations.len());
     Ok(ExitCode::FAILURE)
 }
 
@@ -61,6 +62,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<Violation>> {
     violations.extend(patterns::check(&tree));
     violations.extend(links::check(&tree));
     violations.extend(code_map::check(workspace, &tree));
+    violations.extend(configs::check(workspace, &tree));
     violations.extend(features::check(workspace)?);
     violations.sort();
     Ok(violations)

@@ -38,6 +38,7 @@ pub(crate) struct Dependency {
 /// One library, binary, test or benchmark of a package.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Target {
+    pub(crate) kind: Vec<String>,
     pub(crate) crate_types: Vec<String>,
 }
 
@@ -93,7 +94,7 @@ pub(crate) mod tests {
             "name": name,
             "manifest_path": format!("/repo/{folder}/Cargo.toml"),
             "dependencies": dependencies,
-            "targets": [{"crate_types": ["cdylib", "rlib"]}],
+            "targets": [{"kind": ["cdylib", "rlib"], "crate_types": ["cdylib", "rlib"]}],
             "metadata": null,
         }))
         .unwrap()

@@ -27,7 +27,9 @@ fn write_workspace(root: &Path, repository: &Path) {
         fs::copy(repository.join(file), root.join(file)).unwrap();
     }
     fs::write(root.join("Cargo.toml"), manifest.to_string()).unwrap();
-    fs::copy(repository.join("rustfmt.toml"), root.join("rustfmt.toml")).unwrap();
+    for file in ["rustfmt.toml", "clippy.toml"] {
+        fs::copy(repository.join(file), root.join(file)).unwrap();
+    }
     // The same versions of everything; cargo drops what is not needed.
     fs::copy(repository.join("Cargo.lock"), root.join("Cargo.lock")).unwrap();
 }
@@ -73,6 +75,8 @@ fn a_generated_plugin_passes_conformance_and_builds() {
 
     let formatting = ["fmt", "-p", "strait-first-steps", "--", "--check"];
     output_of(Command::new(&cargo).args(formatting), root);
+    let lints = ["clippy", "--release", "-p", "strait-first-steps", "--all-targets"];
+    output_of(Command::new(&cargo).args(lints).args(["--", "-D", "warnings"]), root);
 
     let said = output_of(&mut xtask(&["build-plugin", ID]), root);
     let library = format!("libstrait_first_steps{}", std::env::consts::DLL_SUFFIX);

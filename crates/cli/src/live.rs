@@ -97,7 +97,10 @@ impl Observer for Live {
             line.bar.set_message(message);
             if let (Some(footer), Some(eta)) = (&self.footer, eta) {
                 let left = indicatif::HumanDuration(eta);
-                footer.set_message(format!("window {}/{}, {left:#} left", progress.windows_done, self.windows));
+                footer.set_message(format!(
+                    "window {}/{}, {left:#} left",
+                    progress.windows_done, self.windows
+                ));
             }
             return;
         }

@@ -36,7 +36,7 @@ mod report;
 mod sample;
 mod subject;
 
-pub use battery::CHECKS;
+pub use battery::{CHECKS, Check};
 pub use case::{Bound, Case};
 pub use example::check_example;
 pub use in_process::check_codec;

@@ -7,7 +7,9 @@ use std::path::Path;
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use strait_abi::abi_stable::StableAbi;
-use strait_abi::abi_stable::abi_stability::abi_checking::check_layout_compatibility;
+use strait_abi::abi_stable::abi_stability::abi_checking::{
+    CheckingGlobals, check_layout_compatibility_with_globals as check,
+};
 use strait_abi::abi_stable::library::{AbiHeaderRef, LibHeader, LibraryError};
 use strait_abi::descriptor::PluginDescriptor;
 use strait_abi::{ABI_MAJOR, ABI_MINOR, CallEnd, Outcome, PluginModuleRef};
@@ -69,8 +71,12 @@ fn finished(path: &Path, call: &str, outcome: Outcome) -> Result<(), LoaderError
 }
 
 /// Compares the types of both sides. The older side's fields must be the first fields of the newer
-/// side's: abi_stable wants the smaller layout as its first argument, and `init_root_module` would
-/// always put the host's there, which refuses every plugin of an older minor.
+/// side's.
+///
+/// abi_stable's own `init_root_module` does not do: it wants the smaller layout as its first argument
+/// and always puts the host's there, which refuses every plugin of an older minor; and it compares
+/// each plugin with all that were loaded before, which refuses mixed minors although plugins share
+/// no values with each other.
 fn check_layout(
     path: &Path,
     plugin: &'static LibHeader,
@@ -79,8 +85,8 @@ fn check_layout(
     let ours = PluginModuleRef::LAYOUT;
     let older = header.abi_version() < (ABI_MAJOR, ABI_MINOR);
     let result = match plugin.layout() {
-        Some(theirs) if older => check_layout_compatibility(theirs, ours),
-        Some(theirs) => check_layout_compatibility(ours, theirs),
+        Some(theirs) if older => check(theirs, ours, &CheckingGlobals::new()),
+        Some(theirs) => check(ours, theirs, &CheckingGlobals::new()),
         None => {
             let reason = "it does not describe its types".to_owned();
             return Err(LoaderError::Layout { path: path.to_owned(), reason });

@@ -182,3 +182,40 @@ fn check_descriptors(path: &Path, codecs: &[CodecDescriptor]) -> Result<(), Load
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(change: impl FnOnce(&mut Vec<CodecDescriptor>)) -> String {
+        let text = r#"[{
+            "id": "a", "kind": "codec", "version": "1.0.0", "summary": "",
+            "params": [{ "name": "bits", "kind": "integer", "default": 4, "max": 8 }]
+        }]"#;
+        let mut codecs: Vec<CodecDescriptor> = serde_json::from_str(text).unwrap();
+        check_descriptors(Path::new("x.so"), &codecs).unwrap();
+        change(&mut codecs);
+        check_descriptors(Path::new("x.so"), &codecs).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn bad_descriptions_are_refused() {
+        assert_eq!(
+            refusal(|codecs| codecs.clear()),
+            "plugin x.so: expected at least one codec, found none; tell its author"
+        );
+        assert_eq!(
+            refusal(|codecs| codecs[0].id = "A B".to_owned()),
+            "plugin x.so: expected codec ids of a-z, 0-9, `.` and `-`, found `A B`; tell its author"
+        );
+        assert_eq!(
+            refusal(|codecs| codecs.extend_from_within(..)),
+            "plugin x.so: expected every codec id once, found `a` twice; tell its author"
+        );
+        assert_eq!(
+            refusal(|codecs| codecs[0].params[0].default = Some(9.into())),
+            "plugin x.so: expected valid defaults, found codec `a`, parameter `bits`: \
+             expected an integer of at most 8, found 9; tell its author"
+        );
+    }
+}

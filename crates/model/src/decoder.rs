@@ -95,9 +95,7 @@ impl<O: Ops> Decoder<O> {
         let vocab = self.config.vocab;
         match tokens.iter().position(|&token| token as usize >= vocab) {
             None => Ok(()),
-            Some(at) => {
-                Err(ModelError::TokenRange { token: tokens[at], position: at, vocab })
-            }
+            Some(at) => Err(ModelError::TokenRange { token: tokens[at], position: at, vocab }),
         }
     }
 

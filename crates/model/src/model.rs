@@ -61,8 +61,7 @@ impl Model {
                     Box::new(Decoder::load(ops, source, &config, dtype, part, &mut plain)?)
                 }
                 Device::Cuda(index) => {
-                    let ops =
-                        PlainOps::new(&config, dtype, cuda::device(index), name);
+                    let ops = PlainOps::new(&config, dtype, cuda::device(index), name);
                     let table = tables.entry(index).or_default();
                     Box::new(Decoder::load(ops, source, &config, dtype, part, table)?)
                 }

@@ -172,9 +172,8 @@ fn stages_on_different_devices_mix() {
 #[test]
 fn half_types_stay_close_and_cross_in_their_own_bits() {
     let golden = Golden::read("plain");
-    let total = |scores: &[SequenceScores]| -> f64 {
-        scores.iter().flat_map(|scores| &scores.nll).sum()
-    };
+    let total =
+        |scores: &[SequenceScores]| -> f64 { scores.iter().flat_map(|scores| &scores.nll).sum() };
     let exact = total(&run(&mut load("plain", &[], Device::Cpu), &golden.tokens));
     for (dtype, tolerance) in [(Dtype::F16, 2e-3), (Dtype::Bf16, 2e-2)] {
         let mut whole = Model::load(&model("plain"), &[], &[Device::Cpu], dtype).unwrap();
@@ -203,10 +202,8 @@ fn the_embedded_model_gives_its_published_perplexity() {
     for begin in (0..tokens.len()).step_by(256) {
         let stop = (begin + 512).min(tokens.len());
         let state = hidden(&mut model, &tokens[begin..stop], 1);
-        let range = ScoreRange {
-            first_position: end - 1 - begin,
-            targets: tokens[end..stop].to_vec(),
-        };
+        let range =
+            ScoreRange { first_position: end - 1 - begin, targets: tokens[end..stop].to_vec() };
         let (scores, _) = reference(&mut model, &state, &[range]);
         sum += scores[0].nll.iter().sum::<f64>();
         scored += scores[0].nll.len();

@@ -34,7 +34,9 @@ impl Folder {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(RunnerError::Busy { path: path.into() }),
-            Err(TryLockError::Error(source)) => return Err(fail("lock the results folder")(source)),
+            Err(TryLockError::Error(source)) => {
+                return Err(fail("lock the results folder")(source));
+            }
         }
         let probe = path.join("journal/probe");
         File::create(&probe)

@@ -92,17 +92,20 @@ impl WindowEntry {
         let (nll, rest) = rest.split_at(scored * 8);
         let (base_nll, rest) = rest.split_at(scored * 8);
         let (kld, same_top) = rest.split_at(scored * 4);
-        let f64s = |bytes: &[u8]| bytes.as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b));
         Some(Self {
             index,
-            nll: f64s(nll).collect(),
-            base_nll: f64s(base_nll).collect(),
+            nll: f64s(nll),
+            base_nll: f64s(base_nll),
             kld: kld.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
             same_top: same_top.iter().map(|&byte| byte != 0).collect(),
             links,
             time,
         })
     }
+}
+
+fn f64s(bytes: &[u8]) -> Vec<f64> {
+    bytes.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect()
 }
 
 /// An open journal, positioned behind its last whole frame.
@@ -189,7 +192,7 @@ fn read_frame(file: &mut File) -> std::io::Result<Option<(WindowEntry, u64)>> {
         return Ok(None);
     }
     let mut body = Vec::new();
-    file.by_ref().take(length as u64).read_to_end(&mut body)?;
+    Read::take(&mut *file, length as u64).read_to_end(&mut body)?;
     if body.len() != length || Sha256::digest(&body)[..8] != prefix[8..] {
         return Ok(None);
     }

@@ -7,8 +7,8 @@ use strait_model::{Hidden, Reference, ScoreRange, SequenceScores, Stage};
 use strait_schema::Link;
 
 use crate::cell::{Cell, cross_all};
-use crate::convert;
 use crate::clock::{Stopwatch, timed};
+use crate::convert;
 use crate::error::RunnerError;
 use crate::journal::{WindowEntry, WindowTime};
 use crate::link::{Crossing, Sequence};
@@ -136,12 +136,8 @@ impl Pass<'_> {
         };
         let mut hidden: Option<Hidden> = None;
         for link in 0..self.links.len() {
-            let mut received = Hidden::zeros(
-                cells.len() * windows,
-                prefix.tokens,
-                prefix.channels,
-                prefix.dtype,
-            );
+            let mut received =
+                Hidden::zeros(cells.len() * windows, prefix.tokens, prefix.channels, prefix.dtype);
             let part = windows * sequence.bytes();
             let input = |cell: usize| match &hidden {
                 None => &prefix.data[..],
@@ -191,10 +187,7 @@ impl Pass<'_> {
 }
 
 fn score_range(window: &Window, stream: &[u32]) -> ScoreRange {
-    ScoreRange {
-        first_position: window.first_position(),
-        targets: window.targets(stream).to_vec(),
-    }
+    ScoreRange { first_position: window.first_position(), targets: window.targets(stream).to_vec() }
 }
 
 fn non_finite(entries: &[WindowEntry]) -> Option<String> {

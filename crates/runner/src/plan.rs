@@ -15,8 +15,8 @@ use strait_schema::{
 };
 use strait_weights::{Checkpoint, TokenizerSource, resolve_source};
 
-use crate::convert;
 use crate::cell::{CellCodec, PlannedCell};
+use crate::convert;
 use crate::error::RunnerError;
 use crate::folder::{bytes_sha256, file_sha256};
 use crate::progress::Observer;

@@ -101,9 +101,8 @@ impl Totals {
 pub(crate) fn check_effects(records: &mut [Record], lossless: &[bool]) {
     for i in 0..records.len() {
         let mut warnings = Vec::new();
-        let changed = |record: &Record| {
-            record.links.iter().any(|link| link.distortion.max_abs != 0.0)
-        };
+        let changed =
+            |record: &Record| record.links.iter().any(|link| link.distortion.max_abs != 0.0);
         if records[i].is_finished() && i > 0 && !lossless[i] {
             if !changed(&records[i]) {
                 warnings.push(

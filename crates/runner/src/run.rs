@@ -265,17 +265,15 @@ impl Run<'_> {
     /// gains nothing on a CPU, where weights are read from cache or memory at that size anyway.
     fn cell_batch(&self) -> usize {
         const TOKENS: usize = 2048;
-        let group = self.plan.windows.first().map_or(1, Window::length)
-            * self.experiment.run.batch_windows;
+        let group =
+            self.plan.windows.first().map_or(1, Window::length) * self.experiment.run.batch_windows;
         self.experiment.run.cell_batch.unwrap_or((TOKENS / group.max(1)).max(1))
     }
 }
 
 /// Neighbouring windows of one length, at most `most` at a time.
 fn groups(windows: &[Window], most: usize) -> impl Iterator<Item = &[Window]> {
-    windows
-        .chunk_by(|a, b| a.length() == b.length())
-        .flat_map(move |same| same.chunks(most.max(1)))
+    windows.chunk_by(|a, b| a.length() == b.length()).flat_map(move |same| same.chunks(most.max(1)))
 }
 
 fn devices(stages: &[Box<dyn Stage>]) -> String {

@@ -9,7 +9,10 @@ use strait_affine::{Affine, AffineParams};
 use strait_sdk::prelude::*;
 use strait_sdk::serde_json::{Value, json};
 
-const SETTINGS: &[(&str, fn() -> Value)] = &[
+/// A name, and the parameters.
+type Setting = (&'static str, fn() -> Value);
+
+const SETTINGS: &[Setting] = &[
     ("4 bit group 64", || json!({ "bits": 4, "granularity": "group", "group": 64 })),
     ("3 bit group 64", || json!({ "bits": 3, "granularity": "group", "group": 64 })),
     ("8 bit token", || json!({ "bits": 8, "granularity": "token" })),

@@ -9,7 +9,10 @@ use strait_blockfloat::{Blockfloat, BlockfloatParams};
 use strait_sdk::prelude::*;
 use strait_sdk::serde_json::{Value, json};
 
-const SETTINGS: &[(&str, fn() -> Value)] = &[
+/// A name, and the parameters.
+type Setting = (&'static str, fn() -> Value);
+
+const SETTINGS: &[Setting] = &[
     ("NF4 block 64", || json!({ "code": "nf4", "block": 64 })),
     ("NF4 block 64 nested8", || json!({ "code": "nf4", "block": 64, "absmax": "nested8" })),
     ("FP4 block 64 f16", || json!({ "code": "fp4", "block": 64, "absmax": "f16" })),

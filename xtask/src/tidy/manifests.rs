@@ -1,4 +1,4 @@
-//! Manifests: the shared lints, and a plugin's names, library kinds and codec table.
+//! Manifests: the shared lints, names, test binaries, and a plugin's library kinds and codec table.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +14,7 @@ pub(super) fn check(workspace: &Workspace, tree: &Tree) -> Vec<Violation> {
         let folder = workspace.folder(package);
         let manifest = format!("{folder}/Cargo.toml");
         check_lints(tree, &manifest, &mut violations);
+        check_test_binaries(package, &manifest, &mut violations);
         if let Some(id) = folder.strip_prefix("plugins/") {
             let mut report = |needle: &str, what: String, mend: &str| {
                 let line = tree.line_of(&manifest, needle);
@@ -40,6 +41,16 @@ fn check_lints(tree: &Tree, manifest: &str, violations: &mut Vec<Violation>) {
         let line = tree.line_of(manifest, "[lints]");
         let mend = "add: [lints] workspace = true";
         violations.push(violation(manifest, line, "the workspace's lints are not used", mend));
+    }
+}
+
+fn check_test_binaries(package: &Package, manifest: &str, violations: &mut Vec<Violation>) {
+    let is_test = |kinds: &Vec<String>| kinds.iter().any(|kind| kind == "test");
+    let tests = package.targets.iter().filter(|target| is_test(&target.kind)).count();
+    if tests > 1 {
+        let what = format!("{tests} integration-test binaries, each linked on its own");
+        let mend = "make them modules of one file in tests/";
+        violations.push(violation(manifest, 1, what, mend));
     }
 }
 
@@ -186,6 +197,19 @@ mod tests {
         let found = lines(vec![raw], MANIFEST);
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].contains("builds no cdylib"), "{found:?}");
+    }
+
+    #[test]
+    fn one_integration_test_binary_is_enough() {
+        let mut sdk = package("strait-sdk", "crates/sdk", &[]);
+        let mut test = sdk.targets[0].clone();
+        test.kind = vec!["test".to_owned()];
+        sdk.targets.push(test.clone());
+        assert_eq!(lines(vec![sdk.clone()], MANIFEST), [""; 0]);
+        sdk.targets.push(test);
+        let found = lines(vec![sdk], MANIFEST);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].contains("2 integration-test binaries"), "{found:?}");
     }
 
     #[test]

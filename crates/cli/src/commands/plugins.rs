@@ -128,15 +128,26 @@ fn row(spec: &ParamSpec) -> [String; 4] {
 }
 
 fn values(spec: &ParamSpec) -> String {
-    match (spec.kind, spec.min, spec.max) {
+    match (spec.kind, &spec.min, &spec.max) {
         (ParamKind::Choice, ..) => {
             let names: Vec<&str> = spec.choices.iter().map(|choice| choice.name.as_str()).collect();
             names.join(" | ")
         }
-        (kind, Some(min), Some(max)) => format!("{} {min} to {max}", kind.name()),
-        (kind, Some(min), None) => format!("{} from {min}", kind.name()),
-        (kind, None, Some(max)) => format!("{} up to {max}", kind.name()),
-        (kind, None, None) => kind.name().to_owned(),
+        (kind, Some(min), Some(max)) => format!("{} {min} to {max}", kind_name(kind)),
+        (kind, Some(min), None) => format!("{} from {min}", kind_name(kind)),
+        (kind, None, Some(max)) => format!("{} up to {max}", kind_name(kind)),
+        (kind, None, None) => kind_name(kind).to_owned(),
+    }
+}
+
+fn kind_name(kind: ParamKind) -> &'static str {
+    match kind {
+        ParamKind::Integer => "integer",
+        ParamKind::Number => "number",
+        ParamKind::Boolean => "true | false",
+        ParamKind::String => "text",
+        ParamKind::Choice => "choice",
+        ParamKind::Any => "any value",
     }
 }
 
@@ -149,7 +160,7 @@ fn example(specs: &[ParamSpec]) -> String {
 }
 
 fn check(file: &Path) -> anyhow::Result<ExitCode> {
-    let report = strait_conformance::check_library(file);
+    let report = strait_conformance::check_library(file)?;
     print!("{report}");
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

@@ -48,7 +48,9 @@ sweep = { bits = [8, 4, 3] }
         bench.run_ok(&["-o", "results"]);
         let records = bench.records("results");
         assert_eq!(records.len(), 4);
-        all.push(records.iter().map(|(label, record)| (label.clone(), nll(record))).collect::<Vec<_>>());
+        all.push(
+            records.iter().map(|(label, record)| (label.clone(), nll(record))).collect::<Vec<_>>(),
+        );
         std::fs::remove_dir_all(bench.path().join("results")).unwrap();
     }
     for other in &all[1..] {
@@ -82,6 +84,7 @@ fn a_codec_on_some_links_leaves_the_others_raw() {
     let record = bench.record("results", "affine");
     let links = record["links"].as_array().unwrap();
     assert_eq!(links[0]["payload_bytes"], links[0]["raw_bytes"]);
-    let ratio = links[1]["raw_bytes"].as_f64().unwrap() / links[1]["payload_bytes"].as_f64().unwrap();
+    let ratio =
+        links[1]["raw_bytes"].as_f64().unwrap() / links[1]["payload_bytes"].as_f64().unwrap();
     assert!(ratio > 6.0, "{ratio}");
 }

@@ -6,10 +6,8 @@ use super::harness::Bench;
 fn hostile_codecs_fail_alone() {
     let bench = Bench::new(&["affine", "hostile"]);
     let hostile = ["panic-encode", "panic-decode", "panic-open", "error-encode", "write-too-much"];
-    let cells: String = hostile
-        .iter()
-        .map(|id| format!("[[compressor]]\ncodec = \"hostile.{id}\"\n"))
-        .collect();
+    let cells: String =
+        hostile.iter().map(|id| format!("[[compressor]]\ncodec = \"hostile.{id}\"\n")).collect();
     bench.experiment(&format!(
         "[partition]\ncuts = [3]\n{cells}[[compressor]]\ncodec = \"affine\"\n"
     ));

@@ -11,10 +11,8 @@ fn the_quickstart_reproduces_the_reference_and_leaves_everything_it_promises() {
     let config = root().join("configs/quickstart.toml");
     let arguments = ["run", config.to_str().unwrap(), "--plugins", "plugins", "--device", "cpu"];
     let output = bench.command(&arguments).output().unwrap();
-    let (stdout, stderr) = (
-        String::from_utf8(output.stdout).unwrap(),
-        String::from_utf8(output.stderr).unwrap(),
-    );
+    let (stdout, stderr) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert!(output.status.success(), "{stderr}");
 
     let folder = "results/quickstart";
@@ -28,8 +26,18 @@ fn the_quickstart_reproduces_the_reference_and_leaves_everything_it_promises() {
     let csv = std::fs::read_to_string(path.join("summary.csv")).unwrap();
     let header: Vec<&str> = csv.lines().next().unwrap().split(',').collect();
     for column in [
-        "label", "codec", "status", "ppl", "ppl_delta", "ppl_delta_error", "kld_mean",
-        "top1_agreement", "bytes_per_token", "bits_per_value", "encode_s", "decode_s",
+        "label",
+        "codec",
+        "status",
+        "ppl",
+        "ppl_delta",
+        "ppl_delta_error",
+        "kld_mean",
+        "top1_agreement",
+        "bytes_per_token",
+        "bits_per_value",
+        "encode_s",
+        "decode_s",
         "scored_tokens",
     ] {
         assert!(header.contains(&column), "{column} is not in {header:?}");
@@ -68,6 +76,9 @@ fn the_printed_schemas_are_the_committed_ones() {
     for of in ["experiment", "record"] {
         let output = bench.command(&["schema", of]).output().unwrap();
         let file = root().join(format!("docs/{of}.schema.json"));
-        assert_eq!(String::from_utf8(output.stdout).unwrap(), std::fs::read_to_string(file).unwrap());
+        assert_eq!(
+            String::from_utf8(output.stdout).unwrap(),
+            std::fs::read_to_string(file).unwrap()
+        );
     }
 }

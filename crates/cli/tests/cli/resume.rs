@@ -36,19 +36,14 @@ fn killing_a_run_five_times_changes_nothing() {
     bench.experiment(CELLS);
     bench.run_ok(&["-o", "undisturbed"]);
     let assets = root().join("assets");
-    let arguments =
-        ["run", "test.toml", "--assets", assets.to_str().unwrap(), "-o", "disturbed"];
+    let arguments = ["run", "test.toml", "--assets", assets.to_str().unwrap(), "-o", "disturbed"];
     // Which moment a kill hits differs from machine to machine; the seed only spreads them.
     let mut seed = u64::from(std::process::id());
     let mut partial = 0;
     for _ in 0..5 {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let mut child = bench
-            .command(&arguments)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child =
+            bench.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(300 + (seed >> 33) % 700));
         // A run that has ended by itself needs no kill, and there is then nothing to resume.
         let _ = child.kill();
@@ -107,7 +102,9 @@ fn finished_cells_are_not_run_again_and_a_new_one_is() {
     assert!(!again.contains("load the model"), "{again}");
     assert_eq!(bench.records("results"), before);
 
-    bench.experiment(&format!("{CELLS}[[compressor]]\ncodec = \"affine\"\nparams = {{ bits = 2 }}\n"));
+    bench.experiment(&format!(
+        "{CELLS}[[compressor]]\ncodec = \"affine\"\nparams = {{ bits = 2 }}\n"
+    ));
     let more = bench.run_ok(&["-o", "results"]);
     assert_eq!(more.matches("finished by an earlier run").count(), 5, "{more}");
     assert_eq!(bench.records("results").len(), 6);

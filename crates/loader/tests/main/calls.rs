@@ -210,6 +210,17 @@ fn cheats_are_caught() {
 }
 
 #[test]
+fn without_room_for_a_private_copy_nothing_is_decoded() {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--nocapture", "calls::cheats_are_caught"])
+        .env("TMPDIR", "/no/such/folder")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && text.contains("PrivateCopy"), "{text}");
+}
+
+#[test]
 fn an_instance_serves_one_side() {
     let mut decoder = open("hostile.panic", Side::Decoder, &json!({}));
     assert_eq!(

@@ -158,6 +158,20 @@ fn damaged_header() {
 }
 
 #[test]
+fn two_plugins_in_one_file() {
+    let (_folder, path) = changed("two.so", |bytes| {
+        let name = b"STRAIT_PLUGIN_MODULE_strait_hostile\0";
+        let at = bytes.windows(name.len()).position(|window| window == name).unwrap();
+        bytes[at..at + 21].copy_from_slice(b"STRAIT_PLUGIN_HEADER_");
+    });
+    assert_eq!(
+        refusal(&path),
+        "plugin X: expected one plugin header, found strait_hostile and strait_hostile; \
+         do not link one plugin crate into another"
+    );
+}
+
+#[test]
 fn built_with_abort() {
     assert_eq!(
         refusal(hostile_abort()),

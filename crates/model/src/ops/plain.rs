@@ -7,10 +7,10 @@
 //! The backend is chosen at run time: burn compiles its backends into `Dispatch` once, so that this
 //! crate does not compile every CUDA kernel's generics anew at each change.
 
-use burn::{Dispatch, DispatchDevice};
 use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{DType, FloatDType, Int, Tensor, TensorData, activation};
+use burn::{Dispatch, DispatchDevice};
 
 use super::{AttentionTensors, LinearTensors, MlpTensors, Ops};
 use crate::config::ModelConfig;
@@ -78,7 +78,12 @@ impl PlainOps {
         PlainOps { config: config.clone(), dtype, device, name, table }
     }
 
-    fn tensor<const D: usize>(&self, values: Vec<f32>, shape: [usize; D], dtype: DType) -> Tensor<Dispatch, D> {
+    fn tensor<const D: usize>(
+        &self,
+        values: Vec<f32>,
+        shape: [usize; D],
+        dtype: DType,
+    ) -> Tensor<Dispatch, D> {
         let data = TensorData::new(values, shape).convert_dtype(dtype);
         Tensor::from_data(data, (&self.device, dtype))
     }
@@ -108,7 +113,11 @@ impl PlainOps {
         }
     }
 
-    fn norm<const D: usize>(&self, x: Tensor<Dispatch, D>, weight: &Tensor<Dispatch, 1>) -> Tensor<Dispatch, D> {
+    fn norm<const D: usize>(
+        &self,
+        x: Tensor<Dispatch, D>,
+        weight: &Tensor<Dispatch, 1>,
+    ) -> Tensor<Dispatch, D> {
         let x = x.cast(FloatDType::F32);
         let squares = x.clone().square().mean_dim(D - 1);
         let normed = x / (squares + self.config.norm_eps).sqrt();
@@ -121,7 +130,12 @@ impl PlainOps {
         x.reshape([batch, tokens, heads, self.config.head_dim]).swap_dims(1, 2)
     }
 
-    fn rotate(&self, x: Tensor<Dispatch, 4>, cos: &Tensor<Dispatch, 4>, sin: &Tensor<Dispatch, 4>) -> Tensor<Dispatch, 4> {
+    fn rotate(
+        &self,
+        x: Tensor<Dispatch, 4>,
+        cos: &Tensor<Dispatch, 4>,
+        sin: &Tensor<Dispatch, 4>,
+    ) -> Tensor<Dispatch, 4> {
         let half = self.config.head_dim / 2;
         let x = x.cast(FloatDType::F32);
         let (low, high) = (x.clone().narrow(3, 0, half), x.narrow(3, half, half));
@@ -245,9 +259,8 @@ impl Ops for PlainOps {
             (self.config.heads, self.config.kv_heads, self.config.head_dim);
         self.table.extend(tokens);
         let shape = [1, 1, tokens, dim / 2];
-        let part = |table: &[f32]| {
-            self.tensor(table[..tokens * dim / 2].to_vec(), shape, DType::F32)
-        };
+        let part =
+            |table: &[f32]| self.tensor(table[..tokens * dim / 2].to_vec(), shape, DType::F32);
         let (cos, sin) = (part(&self.table.cos), part(&self.table.sin));
         let normed = self.norm(x.clone(), &weights.norm);
         let query = self.split(apply(normed.clone(), &weights.query), heads);

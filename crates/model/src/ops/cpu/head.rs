@@ -118,13 +118,7 @@ impl<'a, const NR: usize> State<'a, NR> {
 
     /// Takes in the logits of outputs `first..`.
     #[inline(always)]
-    fn add(
-        &mut self,
-        first: usize,
-        logits: &[[f32; NR]],
-        work: &mut [[f32; NR]],
-        targets: &[u32],
-    ) {
+    fn add(&mut self, first: usize, logits: &[[f32; NR]], work: &mut [[f32; NR]], targets: &[u32]) {
         let mut highest = self.maxima;
         for row in logits {
             for (highest, logit) in highest.iter_mut().zip(row) {
@@ -195,9 +189,10 @@ impl<'a, const NR: usize> State<'a, NR> {
         (0..count)
             .map(|t| {
                 let log_total = f64::from(self.maxima[t]) + self.totals[t].ln();
-                let kld = self.reference.and_then(|reference| reference.get(t)).map_or(0.0, |r| {
-                    self.drift[t] / self.mass[t] + (log_total - r.log_total)
-                });
+                let kld = self
+                    .reference
+                    .and_then(|reference| reference.get(t))
+                    .map_or(0.0, |r| self.drift[t] / self.mass[t] + (log_total - r.log_total));
                 let (target_logit, top) = (self.target_logits[t], self.tops[t]);
                 Scored { log_total, target_logit, top, kld }
             })

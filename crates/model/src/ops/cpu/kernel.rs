@@ -115,7 +115,8 @@ mod tests {
     impl Task for Check {
         type Output = ();
         fn run<S: Simd, const NR: usize>(self, simd: S) {
-            let a: Vec<[f32; MR]> = (0..5).map(|k| [0, 1, 2, 3, 4, 5, 6, 7].map(|i| (k * i) as f32)).collect();
+            let a: Vec<[f32; MR]> =
+                (0..5).map(|k| [0, 1, 2, 3, 4, 5, 6, 7].map(|i| (k * i) as f32)).collect();
             let b: Vec<[f32; NR]> =
                 (0..5).map(|k| std::array::from_fn(|t| (k + t) as f32)).collect();
             let mut out = [[0.5; NR]; MR];

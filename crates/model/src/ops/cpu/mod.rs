@@ -15,7 +15,7 @@ mod panels;
 use rayon::prelude::*;
 
 use self::attention::{
-    Attention, AttendTask, Heads, KeysValues, OutputTask, ProjectTask, RopePanels,
+    AttendTask, Attention, Heads, KeysValues, OutputTask, ProjectTask, RopePanels,
 };
 use self::head::{HeadTask, ReferencePanel, Scored};
 use self::kernel::{dispatch, panel_tokens};
@@ -51,11 +51,7 @@ impl CpuOps {
     pub(crate) fn new(config: &ModelConfig, dtype: Dtype) -> CpuOps {
         let empty = || zeros(0);
         CpuOps {
-            heads: Heads {
-                queries: config.heads,
-                keys: config.kv_heads,
-                dim: config.head_dim,
-            },
+            heads: Heads { queries: config.heads, keys: config.kv_heads, dim: config.head_dim },
             hidden: config.hidden,
             vocab: config.vocab,
             widest: config.intermediate + config.hidden,

@@ -132,8 +132,8 @@ impl Blocks {
         let inputs = parts.first().map_or(0, |part| part.inputs);
         let outputs = parts.iter().map(|part| part.outputs).sum();
         let bias = parts.iter().all(|part| part.bias.is_some());
-        let bias =
-            bias.then(|| parts.iter().flat_map(|part| part.bias.iter().flatten().copied()).collect());
+        let bias = bias
+            .then(|| parts.iter().flat_map(|part| part.bias.iter().flatten().copied()).collect());
         let weight = parts.into_iter().flat_map(|part| part.weight).collect();
         Blocks::new(LinearTensors { weight, bias, outputs, inputs }, dtype)
     }
