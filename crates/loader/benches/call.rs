@@ -43,7 +43,7 @@ fn calls(criterion: &mut Criterion) {
 /// Builds the plugin with the copying codec beside this benchmark.
 fn build() -> std::path::PathBuf {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().parent().unwrap();
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugins");
     let status = Command::new("cargo")
         .current_dir(repository)
         .args(["build", "--release", "--offline", "--package", "strait-hostile"])

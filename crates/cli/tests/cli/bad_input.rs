@@ -103,28 +103,31 @@ fn a_cut_past_the_last_layer() {
 
 #[test]
 fn an_unknown_codec() {
-    let message = error_of(&experiment(&model(), "[[compressor]]\ncodec = \"afine\"\n"));
+    let more = "[partition]\ncuts = [3]\n[[compressor]]\ncodec = \"afine\"\n";
+    let message = error_of(&experiment(&model(), more));
     assert_says(&message, &["afine", "affine", "plugins"]);
 }
 
 #[test]
 fn a_misspelt_parameter() {
-    let more = "[[compressor]]\ncodec = \"affine\"\nparams = { bitts = 4 }\n";
+    let more =
+        "[partition]\ncuts = [3]\n[[compressor]]\ncodec = \"affine\"\nparams = { bitts = 4 }\n";
     let message = error_of(&experiment(&model(), more));
-    assert_says(&message, &["test.toml:13", "bitts", "did you mean `bits`?"]);
+    assert_says(&message, &["test.toml:15", "bitts", "did you mean `bits`?"]);
 }
 
 #[test]
 fn a_parameter_out_of_range() {
-    let more = "[[compressor]]\ncodec = \"affine\"\nparams = { bits = 9 }\n";
+    let more =
+        "[partition]\ncuts = [3]\n[[compressor]]\ncodec = \"affine\"\nparams = { bits = 9 }\n";
     let message = error_of(&experiment(&model(), more));
-    assert_says(&message, &["test.toml:13", "bits", "8", "found 9"]);
+    assert_says(&message, &["test.toml:15", "bits", "8", "found 9"]);
 }
 
 #[test]
 fn two_cells_that_are_the_same() {
-    let more = "[[compressor]]\nlabel = \"a\"\ncodec = \"affine\"\n[[compressor]]\nlabel = \"b\"\ncodec = \"affine\"\n";
-    assert_says(&error_of(&experiment(&model(), more)), &["test.toml:14", "\"a\""]);
+    let more = "[partition]\ncuts = [3]\n[[compressor]]\nlabel = \"a\"\ncodec = \"affine\"\n[[compressor]]\nlabel = \"b\"\ncodec = \"affine\"\n";
+    assert_says(&error_of(&experiment(&model(), more)), &["test.toml:16", "\"a\""]);
 }
 
 #[test]
@@ -168,7 +171,7 @@ fn a_results_folder_that_cannot_be_written() {
 fn a_pinned_plugin_with_another_hash() {
     let zeros = "0".repeat(64);
     let more = format!(
-        "[plugins.pin]\n\"libstrait_affine.so\" = \"sha256:{zeros}\"\n[[compressor]]\ncodec = \"affine\"\n"
+        "[plugins.pin]\n\"libstrait_affine.so\" = \"sha256:{zeros}\"\n[partition]\ncuts = [3]\n[[compressor]]\ncodec = \"affine\"\n"
     );
     let message = error_of(&experiment(&model(), &more));
     assert_says(&message, &["libstrait_affine.so", &zeros]);

@@ -12,27 +12,24 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// Builds plugins once and returns the folder that holds their libraries.
+/// Builds the plugins once and returns the folder that holds their libraries.
 fn libraries() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let plugins = ["raw", "cast", "affine", "blockfloat", "hostile"];
-        let output = Command::new(env!("CARGO"))
-            .current_dir(root())
-            .args(["build", "--release", "--locked", "--quiet", "--message-format=json"])
-            .args(plugins.iter().flat_map(|id| ["-p".to_owned(), format!("strait-{id}")]))
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let text = String::from_utf8(output.stdout).unwrap();
-        let file = text
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .flat_map(|message| message["filenames"].as_array().cloned().unwrap_or_default())
-            .filter_map(|file| file.as_str().map(PathBuf::from))
-            .find(|file| file.ends_with("libstrait_raw.so"))
-            .expect("cargo names the library it built");
-        file.parent().unwrap().to_owned()
+        // Not the folder of the running tests: a build with other features would replace the
+        // libraries that they link.
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugins");
+        for id in ["raw", "cast", "affine", "blockfloat", "hostile"] {
+            let output = Command::new(env!("CARGO"))
+                .current_dir(root())
+                .args(["build", "--release", "--locked", "--offline", "--lib", "--package"])
+                .arg(format!("strait-{id}"))
+                .env("CARGO_TARGET_DIR", &target)
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+        target.join("release")
     })
 }
 

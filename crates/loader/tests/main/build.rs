@@ -22,8 +22,10 @@ pub(crate) fn repository() -> &'static Path {
 pub(crate) fn hostile() -> &'static Path {
     static FILE: OnceLock<PathBuf> = OnceLock::new();
     FILE.get_or_init(|| {
-        let target = target_tmp().parent().unwrap();
-        cargo(repository(), target, &["build", "--release", "--package", "strait-hostile"]);
+        // Not the folder of the running tests: a build with other features would replace the
+        // libraries that they link.
+        let target = target_tmp().join("plugins");
+        cargo(repository(), &target, &["build", "--release", "--package", "strait-hostile"]);
         target.join("release/libstrait_hostile.so")
     })
 }
