@@ -53,8 +53,8 @@ impl Observer for Live {
         self.clear_step();
         self.windows = windows;
         let width = cells.iter().map(|c| console::measure_text_width(&c.label)).max().unwrap_or(0);
-        let width = width.min(32);
-        let style = format!("{{prefix:{width}}} {{bar:12.cyan/dim}} {{msg}}");
+        let width = width.min(24);
+        let style = format!("{{prefix:{width}}} {{bar:8.cyan/dim}} {{wide_msg}}");
         for cell in cells {
             let bar = match self.terminal {
                 true => self.screen.add(ProgressBar::new(windows as u64)),
@@ -106,7 +106,7 @@ impl Observer for Live {
         }
         // Without a terminal a line for every tenth of the run is enough to follow it.
         let tenth = self.windows.div_ceil(10).max(1);
-        if progress.windows_done % tenth == 0 || progress.windows_done == self.windows {
+        if progress.windows_done.is_multiple_of(tenth) || progress.windows_done == self.windows {
             let left = eta.map(|eta| format!("  {:.0} s left", eta.as_secs_f64()));
             let (done, all) = (progress.windows_done, self.windows);
             eprintln!("window {done}/{all}  {}  {message}{}", line.label, left.unwrap_or_default());
@@ -133,16 +133,15 @@ impl Observer for Live {
     }
 }
 
+/// One line that fits behind label and bar in 100 columns.
 fn figures(cell: usize, p: &CellProgress) -> String {
+    let delta = match cell {
+        0 => format!("{:31}", ""),
+        _ => format!("{:>+9.4} ±{:<7.4} KLD {:.4}  ", p.ppl_delta, p.ppl_delta_error, p.kld_mean),
+    };
     let bytes = match p.bytes_per_token.is_nan() {
         true => String::new(),
-        false => format!("  {:>8.1} B/token {:>6.3} b/value", p.bytes_per_token, p.bits_per_value),
+        false => format!("{:>8.1} B/token {:.2} b/value", p.bytes_per_token, p.bits_per_value),
     };
-    match cell {
-        0 => format!("PPL {:>10.4}{:33}{bytes}", p.ppl, ""),
-        _ => format!(
-            "PPL {:>10.4}  Δ {:>+9.4} ± {:.4}  KLD {:.4}{bytes}",
-            p.ppl, p.ppl_delta, p.ppl_delta_error, p.kld_mean
-        ),
-    }
+    format!("PPL {:.4}  {delta}{bytes}", p.ppl)
 }

@@ -21,7 +21,7 @@ pub enum RunnerError {
     Model(#[from] strait_model::ModelError),
     /// A plugin folder or a codec that the experiment names is not there.
     #[error(transparent)]
-    Loader(#[from] strait_loader::LoaderError),
+    Loader(Box<strait_loader::LoaderError>),
     /// A file could not be read or written.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
@@ -54,6 +54,12 @@ pub enum RunnerError {
     /// A value that is always representable was not: a defect of strait.
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+impl From<strait_loader::LoaderError> for RunnerError {
+    fn from(error: strait_loader::LoaderError) -> Self {
+        Self::Loader(Box::new(error))
+    }
 }
 
 impl RunnerError {

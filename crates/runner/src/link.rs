@@ -38,7 +38,7 @@ impl Crossing {
             raw_bytes: self.raw_bytes,
             encode_s: self.encode_s,
             decode_s: self.decode_s,
-            distortion: self.distortion.clone(),
+            distortion: self.distortion,
         }
     }
 }

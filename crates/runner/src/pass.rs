@@ -46,6 +46,9 @@ impl Lap {
     }
 }
 
+/// What each link cost in every window of a group, for one cell.
+type PerWindow = Vec<Vec<Crossing>>;
+
 /// Called when a cell has been through a group: its windows, or nothing if it failed.
 pub(crate) type Deliver<'a> =
     dyn FnMut(&mut Cell, Vec<WindowEntry>) -> Result<(), RunnerError> + 'a;
@@ -126,7 +129,7 @@ impl Pass<'_> {
         prefix: &Hidden,
         windows: usize,
         cells: &mut [&mut Cell],
-    ) -> Result<(Hidden, Vec<Vec<Vec<Crossing>>>), RunnerError> {
+    ) -> Result<(Hidden, Vec<PerWindow>), RunnerError> {
         let mut crossings = vec![vec![Vec::new(); windows]; cells.len()];
         let sequence = Sequence {
             tokens: prefix.tokens,
@@ -159,7 +162,7 @@ impl Pass<'_> {
         windows: &[Window],
         base: &[Vec<f64>],
         scores: Vec<SequenceScores>,
-        crossings: Option<Vec<Vec<Crossing>>>,
+        crossings: Option<PerWindow>,
         time: WindowTime,
     ) -> Vec<WindowEntry> {
         let crossings = crossings.unwrap_or_default();

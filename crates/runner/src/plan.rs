@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use strait_data::{Protocol, Text, TextSource, TokenStream, Tokenizer, Window};
 use strait_loader::{CodecEntry, HostServices, PluginSet};
 use strait_model::{Device, ModelConfig, open_device};
@@ -20,6 +20,9 @@ use crate::convert;
 use crate::error::RunnerError;
 use crate::folder::{bytes_sha256, file_sha256};
 use crate::progress::Observer;
+
+/// A codec and its parameters, checked and completed.
+type Resolved = (CodecEntry, Map<String, Value>);
 
 /// A resolved experiment.
 pub(crate) struct Plan {
@@ -105,7 +108,7 @@ fn codecs(
     experiment: &Experiment,
     specs: &[CellSpec],
     threads: usize,
-) -> Result<Vec<(CodecEntry, serde_json::Map<String, Value>)>, RunnerError> {
+) -> Result<Vec<Resolved>, RunnerError> {
     if specs.is_empty() {
         return Ok(Vec::new());
     }
@@ -130,7 +133,7 @@ fn cells(
     experiment: &Experiment,
     baseline: RecordCell,
     specs: &[CellSpec],
-    codecs: Vec<(CodecEntry, serde_json::Map<String, Value>)>,
+    codecs: Vec<Resolved>,
     links: usize,
 ) -> Result<Vec<PlannedCell>, RunnerError> {
     let mut cells = vec![PlannedCell {

@@ -125,9 +125,7 @@ impl Run<'_> {
         if records.first().is_some_and(|record| record.cell.compressor.is_none()) {
             check_effects(&mut records, &lossless);
         }
-        for record in &records {
-            record.save(self.folder.path().join(record.file_name()))?;
-        }
+        self.save(&records)?;
         observer.end();
         Ok(Outcome { records, folder: self.folder.path().into(), interrupted })
     }
@@ -150,6 +148,27 @@ impl Run<'_> {
             }
         }
         Ok(finished)
+    }
+
+    /// Saves the records. Where a cell changed under its label (another build of its plugin, say),
+    /// the new record takes the place of the old one.
+    fn save(&self, records: &[Record]) -> Result<(), RunnerError> {
+        for (path, old) in self.folder.records()? {
+            let replaced = |new: &Record| {
+                new.label == old.label && new.experiment == old.experiment && new.id != old.id
+            };
+            if records.iter().any(replaced) {
+                fs::remove_file(&path).map_err(|source| RunnerError::Io {
+                    what: "replace",
+                    path,
+                    source,
+                })?;
+            }
+        }
+        for record in records {
+            record.save(self.folder.path().join(record.file_name()))?;
+        }
+        Ok(())
     }
 
     fn open(&self, indices: &[usize]) -> Result<Vec<Cell>, RunnerError> {

@@ -1,8 +1,8 @@
 //! The deliberately bad plugin that the loader's tests use; never bundled.
 //!
 //! Each codec does one thing that a host must survive or a measurement must notice: panics and
-//! errors at every call ([`faults`]), payloads of a wrong length and half-filled messages
-//! ([`payloads`]), and decoders that know more than the payload ([`cheats`]). [`services`] uses what
+//! errors at every call (`faults`), payloads of a wrong length and half-filled messages
+//! (`payloads`), and decoders that know more than the payload (`cheats`). `services` uses what
 //! the host offers, to show that it arrives.
 
 #![allow(clippy::panic, reason = "panicking is what this plugin is for")]

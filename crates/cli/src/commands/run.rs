@@ -73,7 +73,7 @@ fn install_interrupt(stop: Arc<AtomicBool>, screen: MultiProgress) -> anyhow::Re
 fn finish(experiment: &Experiment, outcome: &Outcome) -> anyhow::Result<ExitCode> {
     if !outcome.records.is_empty() {
         let report = Report::from_records(&outcome.records)?;
-        println!("{}", report.terminal(&TableStyle::default()));
+        println!("{}", report.terminal(&style()));
         let files = [
             ("summary.csv", report.csv()),
             ("table.md", report.markdown()),
@@ -93,4 +93,11 @@ fn finish(experiment: &Experiment, outcome: &Outcome) -> anyhow::Result<ExitCode
     }
     let failed = outcome.records.iter().any(|record| !record.is_finished());
     Ok(if failed { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// As wide as the terminal, in colour where that is wanted and there is one.
+fn style() -> TableStyle {
+    let width = console::Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
+    let color = console::user_attended() && console::colors_enabled();
+    TableStyle { width: width.unwrap_or(100).min(160), color }
 }

@@ -88,3 +88,24 @@ fn a_codec_on_some_links_leaves_the_others_raw() {
         links[1]["raw_bytes"].as_f64().unwrap() / links[1]["payload_bytes"].as_f64().unwrap();
     assert!(ratio > 6.0, "{ratio}");
 }
+
+#[test]
+fn codecs_that_do_nothing_or_the_same_are_pointed_out() {
+    let bench = Bench::new(&["cast"]);
+    // A group of all 192 channels is a token: two settings, one result.
+    bench.experiment(
+        "[partition]\ncuts = [3]
+[[compressor]]\nlabel = \"nothing\"\ncodec = \"cast\"\nparams = { to = \"f32\" }
+[[compressor]]\nlabel = \"token\"\ncodec = \"cast\"\nparams = { to = \"fp8_e4m3\", scale = \"token\" }
+[[compressor]]\nlabel = \"group\"\ncodec = \"cast\"\nparams = { to = \"fp8_e4m3\", scale = \"group\", group = 192 }
+[[compressor]]\nlabel = \"other\"\ncodec = \"cast\"\nparams = { to = \"fp8_e5m2\", scale = \"token\" }
+",
+    );
+    bench.run_ok(&["-o", "results"]);
+    let warnings = |label: &str| bench.record("results", label)["warnings"].to_string();
+    assert!(warnings("nothing").contains("changed no value"), "{}", warnings("nothing"));
+    assert!(warnings("token").contains("\\\"group\\\""), "{}", warnings("token"));
+    assert!(warnings("group").contains("\\\"token\\\""), "{}", warnings("group"));
+    assert_eq!(warnings("other"), "[]");
+    assert_eq!(warnings("baseline"), "[]");
+}

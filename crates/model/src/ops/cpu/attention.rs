@@ -1,15 +1,12 @@
 //! The attention block: projections with rotary positions, causal attention, output.
 
-use std::cell::RefCell;
-
-use aligned_vec::AVec;
 use pulp::Simd;
 use rayon::prelude::*;
 
 use super::kernel::{MR, Task, panel_tokens, tile};
 use super::math::{exp, exp_in_place};
 use super::norm::{add_residual, norm};
-use super::panels::{Blocks, Floats, grow, per_sequence, zeros};
+use super::panels::{Blocks, Floats, Scratch, grow, per_sequence, zeros};
 use crate::dtype::Dtype;
 
 /// Keys that are scored at a time; a multiple of `MR`.
@@ -37,10 +34,6 @@ pub(crate) struct RopePanels {
     pub(crate) sin: Vec<f32>,
 }
 
-thread_local! {
-    static SCRATCH: RefCell<(Floats, Floats)> = RefCell::new((AVec::new(64), AVec::new(64)));
-}
-
 /// Writes the rotated queries and keys, and the values, of a run of panels:
 /// `out` is `[panels, (queries + 2 * keys) * dim, NR]`.
 pub(crate) struct ProjectTask<'a> {
@@ -49,6 +42,7 @@ pub(crate) struct ProjectTask<'a> {
     pub(crate) weights: &'a Attention,
     pub(crate) heads: Heads,
     pub(crate) rope: &'a RopePanels,
+    pub(crate) scratch: &'a mut Scratch,
     /// Index of the run's first panel, and panels of one sequence.
     pub(crate) first: usize,
     pub(crate) panels: usize,
@@ -61,31 +55,29 @@ impl Task for ProjectTask<'_> {
 
     #[inline(always)]
     fn run<S: Simd, const NR: usize>(self, simd: S) {
-        let ProjectTask { x, out, weights, heads, rope, first, panels, eps, dtype } = self;
+        let ProjectTask { x, out, weights, heads, rope, scratch, first, panels, eps, dtype } = self;
         let project = &weights.project;
         let (hidden, width) = (project.inputs, project.outputs);
         let (x, out) = (x.as_chunks::<NR>().0, out.as_chunks_mut::<NR>().0);
-        SCRATCH.with_borrow_mut(|(normed, _)| {
-            let normed = grow(normed, x.len() * NR).as_chunks_mut::<NR>().0;
-            for (x, out) in x.chunks_exact(hidden).zip(normed.chunks_exact_mut(hidden)) {
-                norm(simd, x, &weights.norm, eps, dtype, out);
-            }
-            let mut sums = [[0.0; NR]; MR];
-            for block in 0..project.blocks() {
-                let row = block * MR;
-                for (panel, b) in normed.chunks_exact(hidden).enumerate() {
-                    tile::<S, NR, false>(simd, project.block(block), b, &mut sums);
-                    let out = &mut out[panel * width + row..][..project.valid(block)];
-                    for (i, (out, sum)) in out.iter_mut().zip(&sums).enumerate() {
-                        let bias = project.bias(row + i);
-                        for (out, sum) in out.iter_mut().zip(sum) {
-                            *out = sum + bias;
-                        }
-                        dtype.round(out);
+        let normed = grow(&mut scratch.first, x.len() * NR).as_chunks_mut::<NR>().0;
+        for (x, out) in x.chunks_exact(hidden).zip(normed.chunks_exact_mut(hidden)) {
+            norm(simd, x, &weights.norm, eps, dtype, out);
+        }
+        let mut sums = [[0.0; NR]; MR];
+        for block in 0..project.blocks() {
+            let row = block * MR;
+            for (panel, b) in normed.chunks_exact(hidden).enumerate() {
+                tile::<S, NR, false>(simd, project.block(block), b, &mut sums);
+                let out = &mut out[panel * width + row..][..project.valid(block)];
+                for (i, (out, sum)) in out.iter_mut().zip(&sums).enumerate() {
+                    let bias = project.bias(row + i);
+                    for (out, sum) in out.iter_mut().zip(sum) {
+                        *out = sum + bias;
                     }
+                    dtype.round(out);
                 }
             }
-        });
+        }
         let half = heads.dim / 2;
         for (panel, out) in out.chunks_exact_mut(width).enumerate() {
             let start = (first + panel) % panels * half;
@@ -168,6 +160,7 @@ pub(crate) struct AttendTask<'a> {
     pub(crate) projected: &'a [f32],
     pub(crate) cache: &'a KeysValues,
     pub(crate) out: &'a mut [f32],
+    pub(crate) scratch: &'a mut Scratch,
     pub(crate) heads: Heads,
     /// Index of the panel among all, panels of one sequence, and the head.
     pub(crate) panel: usize,
@@ -182,7 +175,18 @@ impl Task for AttendTask<'_> {
 
     #[inline(always)]
     fn run<S: Simd, const NR: usize>(self, simd: S) {
-        let AttendTask { projected, cache, out, heads, panel, panels, head, tokens, dtype } = self;
+        let AttendTask {
+            projected,
+            cache,
+            out,
+            scratch,
+            heads,
+            panel,
+            panels,
+            head,
+            tokens,
+            dtype,
+        } = self;
         let dim = heads.dim;
         let width = (heads.queries + 2 * heads.keys) * dim;
         let start = panel * width + head * dim;
@@ -197,64 +201,62 @@ impl Task for AttendTask<'_> {
         let end = (first_query + NR).min(tokens.next_multiple_of(MR));
         let scale = 1.0 / (dim as f32).sqrt();
 
-        SCRATCH.with_borrow_mut(|(scores, sums)| {
-            let scores = grow(scores, KEY_BLOCK * NR).as_chunks_mut::<NR>().0;
-            let sums = grow(sums, groups * MR * NR).as_chunks_mut::<NR>().0;
-            let sums = sums.as_chunks_mut::<MR>().0;
-            sums.as_flattened_mut().as_flattened_mut().fill(0.0);
-            let mut maxima = [f32::NEG_INFINITY; NR];
-            let mut totals = [0.0f32; NR];
-            for from in (0..end).step_by(KEY_BLOCK) {
-                let count = KEY_BLOCK.min(end - from);
-                let scores = &mut scores[..count];
-                for (block, out) in scores.as_chunks_mut::<MR>().0.iter_mut().enumerate() {
-                    let start = (from / MR + block) * dim;
-                    tile::<S, NR, false>(simd, &keys[start..start + dim], queries, out);
-                }
-                for (key, row) in (from..).zip(scores.iter_mut()) {
-                    if key > first_query {
-                        row[..NR.min(key - first_query)].fill(f32::NEG_INFINITY);
-                    }
-                }
-                let mut highest = maxima;
-                for row in scores.iter() {
-                    for (highest, score) in highest.iter_mut().zip(row) {
-                        *highest = if *score > *highest { *score } else { *highest };
-                    }
-                }
-                let mut shrink = [0.0f32; NR];
-                for t in 0..NR {
-                    shrink[t] = exp((maxima[t] - highest[t]) * scale);
-                    totals[t] *= shrink[t];
-                }
-                maxima = highest;
-                for row in scores.iter_mut() {
-                    for (score, highest) in row.iter_mut().zip(&highest) {
-                        *score = (*score - highest) * scale;
-                    }
-                    exp_in_place(row);
-                    for (total, score) in totals.iter_mut().zip(row) {
-                        *total += *score;
-                    }
-                }
-                for (group, sums) in sums.iter_mut().enumerate() {
-                    for sum in sums.iter_mut() {
-                        for (sum, shrink) in sum.iter_mut().zip(&shrink) {
-                            *sum *= shrink;
-                        }
-                    }
-                    let start = group * cache.padded + from;
-                    tile::<S, NR, true>(simd, &values[start..start + count], scores, sums);
+        let scores = grow(&mut scratch.first, KEY_BLOCK * NR).as_chunks_mut::<NR>().0;
+        let sums = grow(&mut scratch.second, groups * MR * NR).as_chunks_mut::<NR>().0;
+        let sums = sums.as_chunks_mut::<MR>().0;
+        sums.as_flattened_mut().as_flattened_mut().fill(0.0);
+        let mut maxima = [f32::NEG_INFINITY; NR];
+        let mut totals = [0.0f32; NR];
+        for from in (0..end).step_by(KEY_BLOCK) {
+            let count = KEY_BLOCK.min(end - from);
+            let scores = &mut scores[..count];
+            for (block, out) in scores.as_chunks_mut::<MR>().0.iter_mut().enumerate() {
+                let start = (from / MR + block) * dim;
+                tile::<S, NR, false>(simd, &keys[start..start + dim], queries, out);
+            }
+            for (key, row) in (from..).zip(scores.iter_mut()) {
+                if key > first_query {
+                    row[..NR.min(key - first_query)].fill(f32::NEG_INFINITY);
                 }
             }
-            let out = out.as_chunks_mut::<NR>().0;
-            for (out, sum) in out.iter_mut().zip(sums.as_flattened()) {
-                for t in 0..NR {
-                    out[t] = sum[t] / totals[t];
+            let mut highest = maxima;
+            for row in scores.iter() {
+                for (highest, score) in highest.iter_mut().zip(row) {
+                    *highest = if *score > *highest { *score } else { *highest };
                 }
-                dtype.round(out);
             }
-        });
+            let mut shrink = [0.0f32; NR];
+            for t in 0..NR {
+                shrink[t] = exp((maxima[t] - highest[t]) * scale);
+                totals[t] *= shrink[t];
+            }
+            maxima = highest;
+            for row in scores.iter_mut() {
+                for (score, highest) in row.iter_mut().zip(&highest) {
+                    *score = (*score - highest) * scale;
+                }
+                exp_in_place(row);
+                for (total, score) in totals.iter_mut().zip(row) {
+                    *total += *score;
+                }
+            }
+            for (group, sums) in sums.iter_mut().enumerate() {
+                for sum in sums.iter_mut() {
+                    for (sum, shrink) in sum.iter_mut().zip(&shrink) {
+                        *sum *= shrink;
+                    }
+                }
+                let start = group * cache.padded + from;
+                tile::<S, NR, true>(simd, &values[start..start + count], scores, sums);
+            }
+        }
+        let out = out.as_chunks_mut::<NR>().0;
+        for (out, sum) in out.iter_mut().zip(sums.as_flattened()) {
+            for t in 0..NR {
+                out[t] = sum[t] / totals[t];
+            }
+            dtype.round(out);
+        }
     }
 }
 

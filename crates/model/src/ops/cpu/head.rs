@@ -1,12 +1,11 @@
 //! Norm, head and log-softmax on scored positions, in blocks of the vocabulary.
 
-use aligned_vec::AVec;
 use pulp::Simd;
 
 use super::kernel::{MR, Task, tile};
 use super::math::exp_in_place;
 use super::norm::norm;
-use super::panels::{Blocks, Floats, grow};
+use super::panels::{Blocks, zeros};
 use crate::dtype::Dtype;
 
 /// Outputs whose logits are looked at together; a multiple of `MR`.
@@ -24,24 +23,30 @@ pub(crate) struct Scored {
     pub(crate) kld: f64,
 }
 
-/// The baseline's logits of a panel `[vocab, NR]` and what is known of its positions.
+/// The baseline's logits of a run of panels `[panels, vocab, NR]` and what is known of its positions.
 #[derive(Clone, Copy)]
-pub(crate) struct ReferencePanel<'a> {
+pub(crate) struct ReferencePanels<'a> {
     pub(crate) logits: &'a [f32],
     pub(crate) scored: &'a [Scored],
 }
 
-/// Scores one panel of positions.
+/// Where the logits of a run of panels go.
+pub(crate) enum Logits<'a> {
+    /// They are kept, `[panels, vocab, NR]`.
+    Keep(&'a mut [f32]),
+    /// They are compared with the baseline's and forgotten.
+    Compare(ReferencePanels<'a>),
+}
+
+/// Scores a run of panels of positions.
 pub(crate) struct HeadTask<'a> {
-    /// `[hidden, NR]`, before the final norm.
+    /// `[panels, hidden, NR]`, before the final norm.
     pub(crate) x: &'a [f32],
     pub(crate) norm: &'a [f32],
     pub(crate) head: &'a Blocks,
-    /// One target for each position; there may be fewer than `NR`.
+    /// One target for each position; the last panel may have fewer than `NR`.
     pub(crate) targets: &'a [u32],
-    /// Where to keep the logits `[vocab, NR]`; without it a reference is compared with.
-    pub(crate) keep: Option<&'a mut [f32]>,
-    pub(crate) reference: Option<ReferencePanel<'a>>,
+    pub(crate) logits: Logits<'a>,
     pub(crate) eps: f32,
     pub(crate) dtype: Dtype,
 }
@@ -51,66 +56,81 @@ impl Task for HeadTask<'_> {
 
     #[inline(always)]
     fn run<S: Simd, const NR: usize>(self, simd: S) -> Vec<Scored> {
-        let HeadTask { x, norm: weight, head, targets, keep, reference, eps, dtype } = self;
-        let mut normed: Floats = AVec::new(64);
-        let normed = grow(&mut normed, x.len()).as_chunks_mut::<NR>().0;
-        norm(simd, x.as_chunks::<NR>().0, weight, eps, dtype, normed);
-
-        let mut own: Floats = AVec::new(64);
-        let mut work: Floats = AVec::new(64);
-        let work = grow(&mut work, VOCAB_BLOCK * NR).as_chunks_mut::<NR>().0;
-        let mut keep = keep.map(|keep| keep.as_chunks_mut::<NR>().0);
-        let own = match keep {
-            Some(_) => &mut [],
-            None => grow(&mut own, VOCAB_BLOCK * NR).as_chunks_mut::<NR>().0,
-        };
-        let mut state = State::<NR>::new(reference.map(|reference| reference.scored));
-        for first in (0..head.outputs).step_by(VOCAB_BLOCK) {
-            let count = VOCAB_BLOCK.min(head.outputs - first);
-            let logits = match &mut keep {
-                Some(keep) => &mut keep[first..first + count],
-                None => &mut own[..count],
-            };
-            let mut sums = [[0.0; NR]; MR];
-            for (block, out) in (first / MR..).zip(logits.chunks_mut(MR)) {
-                tile::<S, NR, false>(simd, head.block(block), normed, &mut sums);
-                for (i, (out, sum)) in out.iter_mut().zip(&sums).enumerate() {
-                    let bias = head.bias(block * MR + i);
-                    for (out, sum) in out.iter_mut().zip(sum) {
-                        *out = sum + bias;
-                    }
+        let HeadTask { x, norm: weight, head, targets, logits: mut place, eps, dtype } = self;
+        let (hidden, vocab) = (head.inputs, head.outputs);
+        let mut normed = zeros(x.len());
+        let normed = normed.as_chunks_mut::<NR>().0;
+        let x = x.as_chunks::<NR>().0;
+        for (x, out) in x.chunks_exact(hidden).zip(normed.chunks_exact_mut(hidden)) {
+            norm(simd, x, weight, eps, dtype, out);
+        }
+        let (mut own, mut work) = (zeros(VOCAB_BLOCK * NR), zeros(VOCAB_BLOCK * NR));
+        let (own, work) = (own.as_chunks_mut::<NR>().0, work.as_chunks_mut::<NR>().0);
+        let mut states = vec![State::<NR>::new(); x.len() / hidden];
+        for first in (0..vocab).step_by(VOCAB_BLOCK) {
+            let count = VOCAB_BLOCK.min(vocab - first);
+            for (panel, state) in states.iter_mut().enumerate() {
+                let at = panel * vocab + first;
+                let (logits, reference) = match &mut place {
+                    Logits::Keep(keep) => (&mut keep.as_chunks_mut::<NR>().0[at..at + count], None),
+                    Logits::Compare(reference) => (&mut own[..count], Some(*reference)),
+                };
+                let b = &normed[panel * hidden..(panel + 1) * hidden];
+                product(simd, head, first / MR, b, logits);
+                let lanes = panel * NR..targets.len().min((panel + 1) * NR);
+                state.add(first, logits, work, &targets[lanes.clone()]);
+                if let Some(reference) = reference {
+                    let kept = &reference.logits.as_chunks::<NR>().0[at..at + count];
+                    state.compare(logits, kept, &reference.scored[lanes], work);
                 }
             }
-            state.add(first, logits, work, targets);
-            if let Some(reference) = reference {
-                let kept = &reference.logits.as_chunks::<NR>().0[first..first + count];
-                state.compare(logits, kept, work);
-            }
         }
-        state.finish(targets.len())
+        let kept = match &place {
+            Logits::Keep(_) => &[],
+            Logits::Compare(reference) => reference.scored,
+        };
+        (0..targets.len()).map(|i| states[i / NR].finish(i % NR, kept.get(i))).collect()
     }
 }
 
-struct State<'a, const NR: usize> {
+/// The logits of some outputs, from block `first` on.
+#[inline(always)]
+fn product<S: Simd, const NR: usize>(
+    simd: S,
+    head: &Blocks,
+    first: usize,
+    b: &[[f32; NR]],
+    logits: &mut [[f32; NR]],
+) {
+    let mut sums = [[0.0; NR]; MR];
+    for (block, out) in (first..).zip(logits.chunks_mut(MR)) {
+        tile::<S, NR, false>(simd, head.block(block), b, &mut sums);
+        for (out, sum) in out.iter_mut().zip(&sums) {
+            *out = *sum;
+        }
+    }
+}
+
+/// Sums over the outputs seen so far, for every position of a panel.
+#[derive(Clone)]
+struct State<const NR: usize> {
     maxima: [f32; NR],
     tops: [u32; NR],
     totals: [f64; NR],
     target_logits: [f32; NR],
-    reference: Option<&'a [Scored]>,
     /// Σ p (z_ref - z) and Σ p, where p is the reference's probability.
     drift: [f64; NR],
     mass: [f64; NR],
 }
 
-impl<'a, const NR: usize> State<'a, NR> {
+impl<const NR: usize> State<NR> {
     #[inline(always)]
-    fn new(reference: Option<&'a [Scored]>) -> Self {
+    fn new() -> Self {
         State {
             maxima: [f32::NEG_INFINITY; NR],
             tops: [0; NR],
             totals: [0.0; NR],
             target_logits: [f32::NAN; NR],
-            reference,
             drift: [0.0; NR],
             mass: [0.0; NR],
         }
@@ -160,9 +180,15 @@ impl<'a, const NR: usize> State<'a, NR> {
     /// KLD = Σ p (log p - log q) = Σ p (z_ref - z) + (log Z - log Z_ref) Σ p, which is exactly 0
     /// for equal logits.
     #[inline(always)]
-    fn compare(&mut self, logits: &[[f32; NR]], kept: &[[f32; NR]], work: &mut [[f32; NR]]) {
+    fn compare(
+        &mut self,
+        logits: &[[f32; NR]],
+        kept: &[[f32; NR]],
+        scored: &[Scored],
+        work: &mut [[f32; NR]],
+    ) {
         let mut offsets = [0.0f32; NR];
-        for (offset, scored) in offsets.iter_mut().zip(self.reference.unwrap_or(&[])) {
+        for (offset, scored) in offsets.iter_mut().zip(scored) {
             *offset = scored.log_total as f32;
         }
         let runs = logits.chunks(RUN).zip(kept.chunks(RUN)).zip(work.chunks_mut(RUN));
@@ -185,17 +211,12 @@ impl<'a, const NR: usize> State<'a, NR> {
         }
     }
 
-    fn finish(&self, count: usize) -> Vec<Scored> {
-        (0..count)
-            .map(|t| {
-                let log_total = f64::from(self.maxima[t]) + self.totals[t].ln();
-                let kld = self
-                    .reference
-                    .and_then(|reference| reference.get(t))
-                    .map_or(0.0, |r| self.drift[t] / self.mass[t] + (log_total - r.log_total));
-                let (target_logit, top) = (self.target_logits[t], self.tops[t]);
-                Scored { log_total, target_logit, top, kld }
-            })
-            .collect()
+    fn finish(&self, t: usize, reference: Option<&Scored>) -> Scored {
+        let log_total = f64::from(self.maxima[t]) + self.totals[t].ln();
+        let kld = reference.map_or(0.0, |reference| {
+            self.drift[t] / self.mass[t] + (log_total - reference.log_total)
+        });
+        let (target_logit, top) = (self.target_logits[t], self.tops[t]);
+        Scored { log_total, target_logit, top, kld }
     }
 }

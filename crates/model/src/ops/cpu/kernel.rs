@@ -13,6 +13,9 @@ pub(crate) const MR: usize = 8;
 const VECTORS: usize = 3;
 
 /// Work to be compiled for every vector width.
+///
+/// Everything in `run` must be inlined into it to be compiled with the wide vectors, so it must not
+/// pass closures to functions that may stay calls.
 pub(crate) trait Task {
     type Output;
     /// `NR` is the number of tokens of a panel.

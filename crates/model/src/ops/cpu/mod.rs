@@ -12,15 +12,18 @@ mod mlp;
 mod norm;
 mod panels;
 
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
 use rayon::prelude::*;
 
 use self::attention::{
     AttendTask, Attention, Heads, KeysValues, OutputTask, ProjectTask, RopePanels,
 };
-use self::head::{HeadTask, ReferencePanel, Scored};
+use self::head::{HeadTask, Logits, ReferencePanels, Scored};
 use self::kernel::{dispatch, panel_tokens};
 use self::mlp::{Mlp, MlpTask};
-use self::panels::{Blocks, Floats, Panels, balanced, per_sequence, zeros};
+use self::panels::{Blocks, Floats, Panels, balanced, per_sequence, runs, with_scratch, zeros};
 use super::{AttentionTensors, LinearTensors, MlpTensors, Ops};
 use crate::config::ModelConfig;
 use crate::dtype::Dtype;
@@ -45,6 +48,7 @@ pub(crate) struct CpuOps {
     rope_panels: usize,
     projected: Floats,
     context: Floats,
+    spare: Spare,
 }
 
 impl CpuOps {
@@ -62,12 +66,18 @@ impl CpuOps {
             rope_panels: 0,
             projected: empty(),
             context: empty(),
+            spare: Arc::new(Mutex::new(empty())),
         }
     }
 
     /// Panels that one task takes, so that weights are read once for all of them.
     fn run_length(&self) -> usize {
         (CACHED_VALUES / (self.widest * panel_tokens())).clamp(1, 4)
+    }
+
+    /// The same for the head.
+    fn head_run(&self) -> usize {
+        (CACHED_VALUES / (self.hidden * panel_tokens())).clamp(1, 4)
     }
 
     fn extend_rope(&mut self, panels: usize) {
@@ -95,11 +105,25 @@ impl CpuOps {
     }
 }
 
+/// A buffer for logits that waits to be used again: a fresh one costs a page fault every 4 KiB.
+type Spare = Arc<Mutex<Floats>>;
+
 /// The baseline's logits of one sequence.
 pub(crate) struct KeptLogits {
     /// `[panels of scored positions, vocab, panel_tokens]`.
     logits: Floats,
-    scored: Vec<Vec<Scored>>,
+    scored: Vec<Scored>,
+    spare: Spare,
+}
+
+impl Drop for KeptLogits {
+    fn drop(&mut self) {
+        if let Ok(mut spare) = self.spare.lock()
+            && spare.len() < self.logits.len()
+        {
+            *spare = std::mem::replace(&mut self.logits, zeros(0));
+        }
+    }
 }
 
 impl Ops for CpuOps {
@@ -167,7 +191,20 @@ impl Ops for CpuOps {
         balanced(projected, count, run).into_par_iter().with_max_len(1).for_each(|(first, out)| {
             let size = self.hidden * nr;
             let x = &x.data[first * size..][..out.len() / width * self.hidden];
-            dispatch(ProjectTask { x, out, weights, heads, rope, first, panels, eps, dtype });
+            with_scratch(|scratch| {
+                dispatch(ProjectTask {
+                    x,
+                    out,
+                    weights,
+                    heads,
+                    rope,
+                    scratch,
+                    first,
+                    panels,
+                    eps,
+                    dtype,
+                });
+            });
         });
         let cache = &KeysValues::pack(projected, heads, x.batch, x.tokens);
         let projected = &*projected;
@@ -176,9 +213,20 @@ impl Ops for CpuOps {
         let tokens = x.tokens;
         context.par_chunks_mut((heads.dim * nr).max(1)).enumerate().for_each(|(index, out)| {
             let (panel, head) = (index / heads.queries, index % heads.queries);
-            let task =
-                AttendTask { projected, cache, out, heads, panel, panels, head, tokens, dtype };
-            dispatch(task);
+            with_scratch(|scratch| {
+                dispatch(AttendTask {
+                    projected,
+                    cache,
+                    out,
+                    scratch,
+                    heads,
+                    panel,
+                    panels,
+                    head,
+                    tokens,
+                    dtype,
+                });
+            });
         });
         let context = &*context;
         balanced(&mut x.data, count, run).into_par_iter().with_max_len(1).for_each(|(first, x)| {
@@ -192,10 +240,9 @@ impl Ops for CpuOps {
     fn mlp(&mut self, mut x: Panels, weights: &Mlp) -> Panels {
         let (count, run) = (x.count(), self.run_length());
         let (eps, dtype) = (self.eps, self.dtype);
-        balanced(&mut x.data, count, run)
-            .into_par_iter()
-            .with_max_len(1)
-            .for_each(|(_, x)| dispatch(MlpTask { x, weights, eps, dtype }));
+        balanced(&mut x.data, count, run).into_par_iter().with_max_len(1).for_each(|(_, x)| {
+            with_scratch(|scratch| dispatch(MlpTask { x, weights, scratch, eps, dtype }));
+        });
         x
     }
 
@@ -207,51 +254,64 @@ impl Ops for CpuOps {
         range: &ScoreRange,
         reference: Option<&KeptLogits>,
     ) -> Result<(SequenceScores, Option<KeptLogits>), ModelError> {
-        let (nr, hidden, vocab) = (panel_tokens(), self.hidden, self.vocab);
-        let (eps, dtype) = (self.eps, self.dtype);
-        let scored_panels = range.targets.len().div_ceil(nr);
+        let (nr, hidden) = (panel_tokens(), self.hidden);
+        let (eps, dtype, size) = (self.eps, self.dtype, self.vocab * panel_tokens());
         let first_panel = sequence * per_sequence(x.tokens);
-        let gather = |index: usize, targets: usize| {
-            let mut rows = zeros(hidden * nr);
-            for lane in 0..targets {
-                let position = range.first_position + index * nr + lane;
+        let gather = |first: usize, targets: &[u32]| {
+            let mut rows = zeros(targets.len().div_ceil(nr) * hidden * nr);
+            for lane in 0..targets.len() {
+                let position = range.first_position + first + lane;
                 let source = &x.data[(first_panel + position / nr) * hidden * nr..][..hidden * nr];
-                let columns = rows.chunks_exact_mut(nr).zip(source.chunks_exact(nr));
-                columns.for_each(|(row, source)| row[lane] = source[position % nr]);
+                let target = &mut rows[lane / nr * hidden * nr..][..hidden * nr];
+                for (row, source) in target.chunks_exact_mut(nr).zip(source.chunks_exact(nr)) {
+                    row[lane % nr] = source[position % nr];
+                }
             }
             rows
         };
-        let run = |index: usize, targets: &[u32], keep: Option<&mut [f32]>| {
-            let x = &gather(index, targets.len());
-            let reference = reference.map(|kept| ReferencePanel {
-                logits: &kept.logits[index * vocab * nr..][..vocab * nr],
-                scored: &kept.scored[index],
-            });
-            dispatch(HeadTask { x, norm, head, targets, keep, reference, eps, dtype })
+        let score = |panels: Range<usize>, logits: Logits<'_>| {
+            let lanes = panels.start * nr..range.targets.len().min(panels.end * nr);
+            let targets = &range.targets[lanes.clone()];
+            let x = &gather(lanes.start, targets);
+            dispatch(HeadTask { x, norm, head, targets, logits, eps, dtype })
         };
-        let targets = range.targets.par_chunks(nr).enumerate();
+        let panels = range.targets.len().div_ceil(nr);
         if let Some(kept) = reference {
-            let scored: Vec<Vec<Scored>> =
-                targets.map(|(index, targets)| run(index, targets, None)).collect();
-            let pairs = || scored.iter().flatten().zip(kept.scored.iter().flatten());
+            let scored: Vec<Vec<Scored>> = runs(panels, self.head_run())
+                .into_par_iter()
+                .with_max_len(1)
+                .map(|run| {
+                    let logits = &kept.logits[run.start * size..run.end * size];
+                    let end = kept.scored.len().min(run.end * nr);
+                    let scored = &kept.scored[run.start * nr..end];
+                    score(run, Logits::Compare(ReferencePanels { logits, scored }))
+                })
+                .collect();
+            let pairs = || scored.iter().flatten().zip(&kept.scored);
             let scores = SequenceScores {
-                nll: nll(&scored),
+                nll: scored.iter().flatten().map(nll).collect(),
                 kld: pairs().map(|(own, _)| own.kld as f32).collect(),
                 same_top: pairs().map(|(own, kept)| own.top == kept.top).collect(),
             };
             return Ok((scores, None));
         }
-        let mut logits = zeros(scored_panels * vocab * nr);
-        let scored: Vec<Vec<Scored>> = targets
-            .zip(logits.par_chunks_mut(vocab * nr))
-            .map(|((index, targets), keep)| run(index, targets, Some(keep)))
-            .collect();
-        let scores = SequenceScores {
-            nll: nll(&scored),
-            kld: Vec::new(),
-            same_top: vec![true; range.targets.len()],
+        let mut logits = match self.spare.lock() {
+            Ok(mut spare) => std::mem::replace(&mut *spare, zeros(0)),
+            Err(_) => zeros(0),
         };
-        Ok((scores, Some(KeptLogits { logits, scored })))
+        logits.resize(panels * size, 0.0);
+        let scored: Vec<Vec<Scored>> = balanced(&mut logits, panels, self.head_run())
+            .into_par_iter()
+            .with_max_len(1)
+            .map(|(first, keep)| score(first..first + keep.len() / size, Logits::Keep(keep)))
+            .collect();
+        let scored = scored.concat();
+        let scores = SequenceScores {
+            nll: scored.iter().map(nll).collect(),
+            kld: Vec::new(),
+            same_top: vec![true; scored.len()],
+        };
+        Ok((scores, Some(KeptLogits { logits, scored, spare: Arc::clone(&self.spare) })))
     }
 
     fn logits_bytes(logits: &KeptLogits) -> usize {
@@ -259,7 +319,6 @@ impl Ops for CpuOps {
     }
 }
 
-fn nll(scored: &[Vec<Scored>]) -> Vec<f64> {
-    let nll = |scored: &Scored| scored.log_total - f64::from(scored.target_logit);
-    scored.iter().flatten().map(nll).collect()
+fn nll(scored: &Scored) -> f64 {
+    scored.log_total - f64::from(scored.target_logit)
 }

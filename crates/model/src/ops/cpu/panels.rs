@@ -1,5 +1,8 @@
 //! Memory layouts: panels of tokens for activations, blocks of outputs for weights.
 
+use std::cell::RefCell;
+use std::ops::Range;
+
 use aligned_vec::{AVec, ConstAlign};
 use rayon::prelude::*;
 
@@ -8,11 +11,28 @@ use crate::dtype::Dtype;
 use crate::hidden::Hidden;
 use crate::ops::LinearTensors;
 
+/// Buffers that a thread keeps from task to task.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    pub(crate) first: Floats,
+    pub(crate) second: Floats,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> =
+        RefCell::new(Scratch { first: AVec::new(64), second: AVec::new(64) });
+}
+
+/// Runs `work` with this thread's buffers; `work` must not wait for other tasks.
+pub(crate) fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
+    SCRATCH.with_borrow_mut(work)
+}
+
 /// f32 values on a 64-byte boundary, so that no vector load crosses a cache line.
 pub(crate) type Floats = AVec<f32, ConstAlign<64>>;
 
 pub(crate) fn zeros(length: usize) -> Floats {
-    AVec::from_iter(64, std::iter::repeat_n(0.0, length))
+    aligned_vec::avec!([64]| 0.0; length)
 }
 
 /// Makes `buffer` at least `length` long and gives its first `length` values.
@@ -169,25 +189,22 @@ impl Blocks {
     }
 }
 
-/// Splits `data`, `units` units of equal size, into runs of at most `longest` units, of lengths as
-/// equal as can be, and in a number that the threads share evenly. Gives each run's first unit.
-pub(crate) fn balanced<'a>(
-    data: &'a mut [f32],
-    units: usize,
-    longest: usize,
-) -> Vec<(usize, &'a mut [f32])> {
-    if units == 0 {
-        return Vec::new();
-    }
-    let size = data.len() / units;
+/// Splits `units` units into runs of at most `longest`, of lengths as equal as can be, and in a
+/// number that the threads share evenly.
+pub(crate) fn runs(units: usize, longest: usize) -> Vec<Range<usize>> {
     let threads = rayon::current_num_threads();
-    let runs = units.div_ceil(longest.max(1)).next_multiple_of(threads).min(units);
+    let count = units.div_ceil(longest.max(1)).next_multiple_of(threads).min(units);
+    (0..count).map(|run| run * units / count..(run + 1) * units / count).collect()
+}
+
+/// Splits `data`, `units` units of equal size, into [`runs`]; gives each run's first unit.
+pub(crate) fn balanced(data: &mut [f32], units: usize, longest: usize) -> Vec<(usize, &mut [f32])> {
+    let size = data.len() / units.max(1);
     let mut rest = data;
-    let mut result = Vec::with_capacity(runs);
-    for run in 0..runs {
-        let (first, end) = (run * units / runs, (run + 1) * units / runs);
-        let (head, tail) = rest.split_at_mut((end - first) * size);
-        result.push((first, head));
+    let mut result = Vec::new();
+    for run in runs(units, longest) {
+        let (head, tail) = rest.split_at_mut(run.len() * size);
+        result.push((run.start, head));
         rest = tail;
     }
     result
