@@ -47,7 +47,7 @@ fn build() -> std::path::PathBuf {
     let status = Command::new("cargo")
         .current_dir(repository)
         .args(["build", "--release", "--offline", "--package", "strait-hostile"])
-        .env("CARGO_TARGET_DIR", target)
+        .env("CARGO_TARGET_DIR", &target)
         .status()
         .unwrap();
     assert!(status.success());

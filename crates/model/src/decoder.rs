@@ -31,6 +31,9 @@ pub(crate) struct Part {
     pub(crate) last: bool,
 }
 
+/// The scores of a sequence, and its logits where it is a reference.
+type Scored<O> = (SequenceScores, Option<<O as Ops>::Logits>);
+
 impl<O: Ops> Decoder<O> {
     /// Reads the stage's tensors. `tied` keeps the table that embedding and head share, so that
     /// stages on one device hold it once.
@@ -121,7 +124,7 @@ impl<O: Ops> Decoder<O> {
         score: &[ScoreRange],
         of: impl Fn(usize) -> Option<usize>,
         kept: &[O::Logits],
-    ) -> Result<Vec<(SequenceScores, Option<O::Logits>)>, ModelError> {
+    ) -> Result<Vec<Scored<O>>, ModelError> {
         let Some((norm, head)) = &self.head else {
             return Err(self.no("head", "last"));
         };

@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn cuts_lie_after_their_layers() {
-        assert_eq!(ranges(&[], 4).unwrap(), [0..4]);
+        assert_eq!(ranges(&[], 4).unwrap(), vec![Range { start: 0, end: 4 }]);
         assert_eq!(ranges(&[0, 2, 3], 4).unwrap(), [0..1, 1..3, 3..4, 4..4]);
     }
 

@@ -1,4 +1,4 @@
-//! What the host offers a plugin: its thread count (and its log, through [`log`](crate::log)).
+//! What the host offers a plugin: its thread count (and its log, through [`log`]).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

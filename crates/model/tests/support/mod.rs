@@ -12,24 +12,24 @@ fn data(name: &str) -> PathBuf {
 }
 
 /// A checkpoint by its path in the repository.
-pub fn checkpoint(path: &str) -> Checkpoint {
+pub(crate) fn checkpoint(path: &str) -> Checkpoint {
     Checkpoint::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)).unwrap()
 }
 
 /// A golden checkpoint.
-pub fn model(name: &str) -> Checkpoint {
+pub(crate) fn model(name: &str) -> Checkpoint {
     Checkpoint::open(&data(name)).unwrap()
 }
 
 /// Tokens, and what Transformers computed from them.
-pub struct Golden {
-    pub tokens: Vec<u32>,
+pub(crate) struct Golden {
+    pub(crate) tokens: Vec<u32>,
     header: Value,
     values: Vec<u8>,
 }
 
 impl Golden {
-    pub fn read(name: &str) -> Golden {
+    pub(crate) fn read(name: &str) -> Golden {
         let bytes = std::fs::read(data(name).join("golden.safetensors")).unwrap();
         let (length, rest) = bytes.split_first_chunk().unwrap();
         let (header, values) = rest.split_at(u64::from_le_bytes(*length) as usize);
@@ -39,7 +39,7 @@ impl Golden {
         golden
     }
 
-    pub fn tensor(&self, name: &str) -> Vec<f32> {
+    pub(crate) fn tensor(&self, name: &str) -> Vec<f32> {
         self.words(name).map(f32::from_le_bytes).collect()
     }
 
@@ -51,19 +51,19 @@ impl Golden {
 }
 
 /// A golden checkpoint with something wrong.
-pub struct Patched {
+pub(crate) struct Patched {
     pub config: Value,
     pub missing: Option<&'static str>,
     checkpoint: Checkpoint,
 }
 
 impl Patched {
-    pub fn new(name: &str) -> Patched {
+    pub(crate) fn new(name: &str) -> Patched {
         let checkpoint = model(name);
         Patched { config: checkpoint.config().clone(), missing: None, checkpoint }
     }
 
-    pub fn load_error(&self) -> String {
+    pub(crate) fn load_error(&self) -> String {
         Model::load(self, &[], &[Device::Cpu], Dtype::F32).err().unwrap().to_string()
     }
 }
@@ -82,7 +82,7 @@ impl TensorSource for Patched {
 }
 
 /// Largest difference relative to the largest value of its row.
-pub fn relative_error(found: &[f32], expected: &[f32], row: usize) -> f64 {
+pub(crate) fn relative_error(found: &[f32], expected: &[f32], row: usize) -> f64 {
     assert_eq!(found.len(), expected.len());
     let rows = found.chunks(row).zip(expected.chunks(row));
     rows.map(|(found, expected)| {
@@ -95,7 +95,7 @@ pub fn relative_error(found: &[f32], expected: &[f32], row: usize) -> f64 {
 }
 
 /// Logarithms of the softmax of `logits`.
-pub fn log_softmax(logits: &[f32]) -> Vec<f64> {
+pub(crate) fn log_softmax(logits: &[f32]) -> Vec<f64> {
     let largest = logits.iter().fold(f32::NEG_INFINITY, |largest, value| largest.max(*value));
     let total: f64 = logits.iter().map(|logit| f64::from(logit - largest).exp()).sum();
     logits.iter().map(|logit| f64::from(logit - largest) - total.ln()).collect()

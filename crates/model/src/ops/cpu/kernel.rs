@@ -87,9 +87,7 @@ fn rows<S: Simd, const NR: usize, const ROWS: usize, const ADD: bool>(
     if ADD {
         for i in 0..ROWS {
             let row = S::as_simd_f32s(&out[first + i]).0;
-            for v in 0..VECTORS {
-                sums[i][v] = row[columns + v];
-            }
+            sums[i].copy_from_slice(&row[columns..columns + VECTORS]);
         }
     }
     for (a, b) in a.iter().zip(b) {
@@ -104,9 +102,7 @@ fn rows<S: Simd, const NR: usize, const ROWS: usize, const ADD: bool>(
     }
     for i in 0..ROWS {
         let row = S::as_mut_simd_f32s(&mut out[first + i]).0;
-        for v in 0..VECTORS {
-            row[columns + v] = sums[i][v];
-        }
+        row[columns..columns + VECTORS].copy_from_slice(&sums[i]);
     }
 }
 
