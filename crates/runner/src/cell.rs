@@ -6,11 +6,11 @@ use rayon::prelude::*;
 use serde_json::{Map, Value};
 use strait_loader::{CodecEntry, Side};
 use strait_metrics::PairedSums;
-use strait_schema::RecordCell;
+use strait_schema::{Link, LinkCounts, RecordCell};
 
 use crate::error::RunnerError;
 use crate::journal::{Journal, WindowEntry};
-use crate::link::{CellLink, Crossing, Ends, Sequence};
+use crate::link::{CellLink, Ends, Sequence};
 use crate::progress::CellProgress;
 
 /// A cell before it runs: everything about it is known, nothing of it is open.
@@ -41,6 +41,9 @@ pub(crate) struct Cell {
     pub(crate) failed: Option<String>,
 }
 
+/// What one sequence cost on each link.
+pub(crate) type PerLink = Vec<LinkCounts>;
+
 /// Sums over the windows so far, for the live line.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Running {
@@ -60,7 +63,7 @@ impl Cell {
         index: usize,
         planned: &PlannedCell,
         journal: &Path,
-        links: usize,
+        links: &[Link],
     ) -> Result<Self, RunnerError> {
         let mut running = Running::default();
         let journal = Journal::open(journal, |entry| running.add(entry))?;
@@ -80,15 +83,15 @@ impl Cell {
         sequence: Sequence,
         input: &[u8],
         output: &mut [u8],
-        crossings: &mut [Vec<Crossing>],
+        counts: &mut [PerLink],
     ) {
         let length = sequence.bytes();
-        let pairs = input.chunks(length).zip(output.chunks_mut(length)).zip(crossings);
-        for (position, ((input, output), crossings)) in pairs.enumerate() {
+        let pairs = input.chunks(length).zip(output.chunks_mut(length)).zip(counts);
+        for (position, ((input, output), counts)) in pairs.enumerate() {
             if self.failed.is_none() {
                 match self.links[link].send(sequence, input, output) {
                     Ok(crossing) => {
-                        crossings.push(crossing);
+                        counts.push(crossing);
                         continue;
                     }
                     Err(reason) => {
@@ -109,9 +112,9 @@ impl Cell {
     }
 }
 
-fn open_links(planned: &PlannedCell, links: usize) -> Result<Vec<CellLink>, String> {
+fn open_links(planned: &PlannedCell, links: &[Link]) -> Result<Vec<CellLink>, String> {
     let Some(codec) = &planned.codec else {
-        return Ok((0..links).map(|_| CellLink::new(None)).collect());
+        return Ok(links.iter().map(|link| CellLink::new(&link.name, None)).collect());
     };
     let open = |side| {
         codec
@@ -119,13 +122,14 @@ fn open_links(planned: &PlannedCell, links: usize) -> Result<Vec<CellLink>, Stri
             .open(side, &codec.params, codec.artifact.as_deref())
             .map_err(|error| error.to_string())
     };
-    (0..links)
+    links
+        .iter()
         .map(|link| {
-            let ends = match codec.active[link] {
+            let ends = match codec.active[link.index] {
                 true => Some(Ends { encoder: open(Side::Encoder)?, decoder: open(Side::Decoder)? }),
                 false => None,
             };
-            Ok(CellLink::new(ends))
+            Ok(CellLink::new(&link.name, ends))
         })
         .collect()
 }
@@ -138,16 +142,16 @@ pub(crate) fn cross_all<'a>(
     sequence: Sequence,
     input: impl Fn(usize) -> &'a [u8] + Sync,
     output: &mut [u8],
-    crossings: &mut [Vec<Vec<Crossing>>],
+    counts: &mut [Vec<PerLink>],
 ) {
     let part = output.len() / cells.len().max(1);
     cells
         .par_iter_mut()
         .zip(output.par_chunks_mut(part.max(1)))
-        .zip(crossings.par_iter_mut())
+        .zip(counts.par_iter_mut())
         .enumerate()
-        .for_each(|(i, ((cell, output), crossings))| {
-            cell.cross(link, sequence, input(i), output, crossings);
+        .for_each(|(i, ((cell, output), counts))| {
+            cell.cross(link, sequence, input(i), output, counts);
         });
 }
 

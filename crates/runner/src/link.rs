@@ -14,35 +14,6 @@ pub(crate) struct Ends {
     pub(crate) decoder: CodecInstance,
 }
 
-/// What one sequence cost on one link.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Crossing {
-    pub(crate) messages: u64,
-    pub(crate) tokens: u64,
-    pub(crate) values: u64,
-    pub(crate) payload_bytes: u64,
-    pub(crate) raw_bytes: u64,
-    pub(crate) encode_s: f64,
-    pub(crate) decode_s: f64,
-    pub(crate) distortion: Distortion,
-}
-
-impl Crossing {
-    pub(crate) fn counts(&self, name: &str) -> LinkCounts {
-        LinkCounts {
-            name: name.to_owned(),
-            messages: self.messages,
-            tokens: self.tokens,
-            values: self.values,
-            payload_bytes: self.payload_bytes,
-            raw_bytes: self.raw_bytes,
-            encode_s: self.encode_s,
-            decode_s: self.decode_s,
-            distortion: self.distortion,
-        }
-    }
-}
-
 /// Shape of a sequence of hidden states and how it is split into messages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sequence {
@@ -60,13 +31,14 @@ impl Sequence {
 
 /// A link of a cell: compressed, or passed on as it is.
 pub(crate) struct CellLink {
+    name: String,
     ends: Option<Ends>,
     payload: Vec<u8>,
 }
 
 impl CellLink {
-    pub(crate) fn new(ends: Option<Ends>) -> Self {
-        Self { ends, payload: Vec::new() }
+    pub(crate) fn new(name: &str, ends: Option<Ends>) -> Self {
+        Self { name: name.to_owned(), ends, payload: Vec::new() }
     }
 
     /// Sends one sequence from `input` to `output`, both `[tokens, channels]` in the model's dtype.
@@ -78,15 +50,16 @@ impl CellLink {
         sequence: Sequence,
         input: &[u8],
         output: &mut [u8],
-    ) -> Result<Crossing, String> {
-        let mut crossing = Crossing { raw_bytes: input.len() as u64, ..Crossing::default() };
+    ) -> Result<LinkCounts, String> {
+        let mut counts = LinkCounts::new(self.name.as_str());
+        counts.raw_bytes = input.len() as u64;
         let row = sequence.channels * sequence.dtype.size();
         let chunk = sequence.chunk_tokens.unwrap_or(sequence.tokens).clamp(1, sequence.tokens);
         match &mut self.ends {
             None => {
                 output.copy_from_slice(input);
-                crossing.messages = sequence.tokens.div_ceil(chunk) as u64;
-                crossing.payload_bytes = input.len() as u64;
+                counts.messages = sequence.tokens.div_ceil(chunk) as u64;
+                counts.payload_bytes = input.len() as u64;
             }
             Some(ends) => {
                 ends.encoder.reset().map_err(|e| format!("encoder reset: {e}"))?;
@@ -94,14 +67,14 @@ impl CellLink {
                 for (input, output) in input.chunks(chunk * row).zip(output.chunks_mut(chunk * row))
                 {
                     let rows = input.len() / row;
-                    cross(ends, &mut self.payload, rows, sequence, input, output, &mut crossing)?;
+                    cross(ends, &mut self.payload, rows, sequence, input, output, &mut counts)?;
                 }
             }
         }
-        crossing.tokens = sequence.tokens as u64;
-        crossing.values = (sequence.tokens * sequence.channels) as u64;
-        measure(sequence.dtype, input, output, &mut crossing.distortion);
-        Ok(crossing)
+        counts.tokens = sequence.tokens as u64;
+        counts.values = (sequence.tokens * sequence.channels) as u64;
+        measure(sequence.dtype, input, output, &mut counts.distortion);
+        Ok(counts)
     }
 }
 
@@ -112,19 +85,19 @@ fn cross(
     sequence: Sequence,
     input: &[u8],
     output: &mut [u8],
-    crossing: &mut Crossing,
+    counts: &mut LinkCounts,
 ) -> Result<(), String> {
     let Sequence { channels, dtype, .. } = sequence;
     payload.clear();
     let message = MatrixRef { rows, channels, dtype, bytes: input, side: &[] };
-    timed(&mut crossing.encode_s, || ends.encoder.encode(message, payload))
+    timed(&mut counts.encode_s, || ends.encoder.encode(message, payload))
         .map_err(|e| format!("encode of {rows}x{channels}: {e}"))?;
-    crossing.messages += 1;
-    crossing.payload_bytes += payload.len() as u64;
+    counts.messages += 1;
+    counts.payload_bytes += payload.len() as u64;
     // All ones is NaN in every dtype: what a decoder leaves unwritten cannot pass for a value.
     output.fill(0xff);
     let message = MatrixMut { rows, channels, dtype, bytes: output };
-    timed(&mut crossing.decode_s, || ends.decoder.decode(payload, message))
+    timed(&mut counts.decode_s, || ends.decoder.decode(payload, message))
         .map_err(|e| format!("decode of {} bytes to {rows}x{channels}: {e}", payload.len()))
 }
 

@@ -6,12 +6,12 @@ use strait_data::Window;
 use strait_model::{Hidden, Reference, ScoreRange, SequenceScores, Stage};
 use strait_schema::Link;
 
-use crate::cell::{Cell, cross_all};
+use crate::cell::{Cell, PerLink, cross_all};
 use crate::clock::{Stopwatch, timed};
 use crate::convert;
 use crate::error::RunnerError;
 use crate::journal::{WindowEntry, WindowTime};
-use crate::link::{Crossing, Sequence};
+use crate::link::Sequence;
 
 /// What stays the same over all windows.
 pub(crate) struct Pass<'a> {
@@ -47,7 +47,7 @@ impl Lap {
 }
 
 /// What each link cost in every window of a group, for one cell.
-type PerWindow = Vec<Vec<Crossing>>;
+type PerWindow = Vec<PerLink>;
 
 /// Called when a cell has been through a group: its windows, or nothing if it failed.
 pub(crate) type Deliver<'a> =
@@ -70,7 +70,7 @@ impl Pass<'_> {
         let prefix = timed(&mut self.lap.model_s, || self.stages[0].embed(&tokens, windows.len()))?;
 
         let mut alone = [baseline];
-        let (hidden, crossings) = self.later_stages(&prefix, windows.len(), &mut alone)?;
+        let (hidden, counts) = self.later_stages(&prefix, windows.len(), &mut alone)?;
         let [baseline] = alone;
         let last = self.stages.len() - 1;
         let (scores, reference) =
@@ -78,7 +78,7 @@ impl Pass<'_> {
         drop(hidden);
         let base: Vec<Vec<f64>> = scores.iter().map(|s| s.nll.clone()).collect();
         let time = self.lap.split(windows.len());
-        let entries = self.entries(windows, &base, scores, crossings.into_iter().next(), time);
+        let entries = self.entries(windows, &base, scores, counts.into_iter().next(), time);
         deliver(baseline, entries)?;
 
         for cells in cells.chunks_mut(self.cell_batch.max(1)) {
@@ -101,7 +101,7 @@ impl Pass<'_> {
         cells: &mut [&mut Cell],
         deliver: &mut Deliver<'_>,
     ) -> Result<(), RunnerError> {
-        let (hidden, crossings) = self.later_stages(prefix, windows.len(), cells)?;
+        let (hidden, counts) = self.later_stages(prefix, windows.len(), cells)?;
         let ranges: Vec<ScoreRange> = cells.iter().flat_map(|_| ranges.to_vec()).collect();
         let sequence_of: Vec<usize> = cells.iter().flat_map(|_| 0..windows.len()).collect();
         let last = self.stages.len() - 1;
@@ -110,9 +110,9 @@ impl Pass<'_> {
         })?;
         let mut scores = scores.into_iter();
         let time = self.lap.split(cells.len() * windows.len());
-        for (cell, crossings) in cells.iter_mut().zip(crossings) {
+        for (cell, counts) in cells.iter_mut().zip(counts) {
             let scores: Vec<SequenceScores> = scores.by_ref().take(windows.len()).collect();
-            let entries = self.entries(windows, base, scores, Some(crossings), time);
+            let entries = self.entries(windows, base, scores, Some(counts), time);
             if cell.failed.is_none() {
                 cell.failed = non_finite(&entries);
             }
@@ -130,7 +130,7 @@ impl Pass<'_> {
         windows: usize,
         cells: &mut [&mut Cell],
     ) -> Result<(Hidden, Vec<PerWindow>), RunnerError> {
-        let mut crossings = vec![vec![Vec::new(); windows]; cells.len()];
+        let mut counts = vec![vec![Vec::new(); windows]; cells.len()];
         let sequence = Sequence {
             tokens: prefix.tokens,
             channels: prefix.channels,
@@ -146,7 +146,7 @@ impl Pass<'_> {
                 None => &prefix.data[..],
                 Some(hidden) => &hidden.data[cell * part..][..part],
             };
-            cross_all(cells, link, sequence, input, &mut received.data, &mut crossings);
+            cross_all(cells, link, sequence, input, &mut received.data, &mut counts);
             let forward = || self.stages[link + 1].forward(received);
             hidden = Some(timed(&mut self.lap.model_s, forward)?);
         }
@@ -154,7 +154,7 @@ impl Pass<'_> {
             Some(hidden) => hidden,
             None => Hidden::stack(&vec![prefix; cells.len()])?,
         };
-        Ok((hidden, crossings))
+        Ok((hidden, counts))
     }
 
     fn entries(
@@ -162,15 +162,14 @@ impl Pass<'_> {
         windows: &[Window],
         base: &[Vec<f64>],
         scores: Vec<SequenceScores>,
-        crossings: Option<PerWindow>,
+        counts: Option<PerWindow>,
         time: WindowTime,
     ) -> Vec<WindowEntry> {
-        let crossings = crossings.unwrap_or_default();
-        let parts = windows.iter().zip(base).zip(scores).zip(crossings);
+        let counts = counts.unwrap_or_default();
+        let parts = windows.iter().zip(base).zip(scores).zip(counts);
         parts
-            .map(|(((window, base), scores), crossings)| {
+            .map(|(((window, base), scores), counts)| {
                 let n = scores.nll.len();
-                let names = self.links.iter().map(|link| &link.name);
                 WindowEntry {
                     index: window.index,
                     nll: scores.nll,
@@ -181,7 +180,7 @@ impl Pass<'_> {
                     } else {
                         scores.same_top
                     },
-                    links: crossings.iter().zip(names).map(|(c, name)| c.counts(name)).collect(),
+                    links: counts,
                     time,
                 }
             })

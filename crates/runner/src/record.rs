@@ -83,14 +83,7 @@ impl Totals {
             return;
         }
         for (total, link) in self.links.iter_mut().zip(&entry.links) {
-            total.messages += link.messages;
-            total.tokens += link.tokens;
-            total.values += link.values;
-            total.payload_bytes += link.payload_bytes;
-            total.raw_bytes += link.raw_bytes;
-            total.encode_s += link.encode_s;
-            total.decode_s += link.decode_s;
-            total.distortion.merge(&link.distortion);
+            total.merge(link);
         }
     }
 }

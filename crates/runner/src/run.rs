@@ -172,7 +172,7 @@ impl Run<'_> {
     }
 
     fn open(&self, indices: &[usize]) -> Result<Vec<Cell>, RunnerError> {
-        let links = self.plan.partition.links.len();
+        let links = &self.plan.partition.links;
         indices
             .iter()
             .map(|&index| {

@@ -145,6 +145,36 @@ pub struct Timing {
     pub stage_s: Vec<f64>,
 }
 
+impl LinkCounts {
+    /// Nothing has crossed yet.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            messages: 0,
+            tokens: 0,
+            values: 0,
+            payload_bytes: 0,
+            raw_bytes: 0,
+            encode_s: 0.0,
+            decode_s: 0.0,
+            distortion: Distortion::default(),
+        }
+    }
+
+    /// Adds what else crossed the same link.
+    pub fn merge(&mut self, other: &Self) {
+        self.messages += other.messages;
+        self.tokens += other.tokens;
+        self.values += other.values;
+        self.payload_bytes += other.payload_bytes;
+        self.raw_bytes += other.raw_bytes;
+        self.encode_s += other.encode_s;
+        self.decode_s += other.decode_s;
+        self.distortion.merge(&other.distortion);
+    }
+}
+
 impl Record {
     /// Turns this into the record of a failed cell: the scores go, since they do not cover all
     /// windows, and so do window sums that are not finite.

@@ -114,3 +114,26 @@ fn finished_cells_are_not_run_again_and_a_new_one_is() {
     let after = bench.records("results");
     assert_eq!(of(&after, "raw"), of(&before, "raw"));
 }
+
+#[test]
+fn an_interrupted_run_says_how_to_go_on_and_does() {
+    let bench = Bench::new(&["affine", "raw"]);
+    bench.experiment(CELLS);
+    let assets = root().join("assets");
+    let arguments = ["run", "test.toml", "--assets", assets.to_str().unwrap(), "-o", "results"];
+    let child =
+        bench.command(&arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    // The first journal shows that windows are running and Ctrl-C is being listened for.
+    while !bench.path().join("results/journal/lock").exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let pid = child.id().to_string();
+    let sent = std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    assert!(sent.success());
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(stderr.contains("`strait run test.toml` goes on from here"), "{stderr}");
+    bench.run_ok(&["-o", "results"]);
+    assert_eq!(bench.records("results").len(), 5);
+}
