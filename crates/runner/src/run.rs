@@ -29,6 +29,8 @@ pub struct Options<'a> {
     pub assets: PathBuf,
     /// Set to end the run after the cells at work; what is finished stays.
     pub stop: &'a AtomicBool,
+    /// Run every cell from its first window, also those that have a record or a journal.
+    pub fresh: bool,
 }
 
 /// What a run left behind.
@@ -40,6 +42,8 @@ pub struct Outcome {
     pub folder: PathBuf,
     /// Whether the run was stopped before all cells ended: start it again to go on.
     pub interrupted: bool,
+    /// Cells that had a finished record already and were not run.
+    pub skipped: usize,
 }
 
 /// Runs every cell of an experiment that has no finished record yet.
@@ -75,8 +79,12 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn all(&self, observer: &mut dyn Observer) -> Result<Outcome, RunnerError> {
-        let mut finished = self.finished()?;
         let planned = &self.plan.cells;
+        if self.options.fresh {
+            self.forget()?;
+        }
+        let mut finished = self.finished()?;
+        let skipped = finished.len();
         let pending: Vec<usize> =
             (0..planned.len()).filter(|&i| !finished.contains_key(&planned[i].id)).collect();
         let mut environment = environment(self.threads);
@@ -127,7 +135,23 @@ impl Run<'_> {
         }
         self.save(&records)?;
         observer.end();
-        Ok(Outcome { records, folder: self.folder.path().into(), interrupted })
+        Ok(Outcome { records, folder: self.folder.path().into(), interrupted, skipped })
+    }
+
+    /// Removes what earlier runs left of the planned cells.
+    fn forget(&self) -> Result<(), RunnerError> {
+        let known = |id: &str| self.plan.cells.iter().any(|cell| cell.id == id);
+        let records = self.folder.records()?.into_iter();
+        let records = records.filter(|(_, record)| known(&record.id)).map(|(path, _)| path);
+        let journals = self.plan.cells.iter().map(|cell| self.folder.journal(&cell.id));
+        for path in records.chain(journals.filter(|path| path.exists())) {
+            fs::remove_file(&path).map_err(|source| RunnerError::Io {
+                what: "remove",
+                path,
+                source,
+            })?;
+        }
+        Ok(())
     }
 
     /// Finished records of this folder by identity. A record whose label has changed since gets a

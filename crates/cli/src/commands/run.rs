@@ -36,6 +36,9 @@ pub(crate) struct Arguments {
     /// Folder of the named data sets; `assets` beside or above the experiment file by default.
     #[arg(long, value_name = "DIR")]
     assets: Option<PathBuf>,
+    /// Run every cell again, also those that earlier runs finished or began.
+    #[arg(long)]
+    fresh: bool,
 }
 
 /// Runs the experiment and prints its table.
@@ -53,7 +56,7 @@ pub(crate) fn run(arguments: Arguments, screen: MultiProgress) -> anyhow::Result
     let stop = Arc::new(AtomicBool::new(false));
     install_interrupt(Arc::clone(&stop), screen.clone())?;
     let assets = arguments.assets.unwrap_or_else(|| experiment.resolve("assets"));
-    let options = Options { assets, stop: &stop };
+    let options = Options { assets, stop: &stop, fresh: arguments.fresh };
     let outcome = strait_runner::run(&experiment, &options, &mut Live::new(screen))?;
     finish(&experiment, &outcome)
 }
@@ -85,6 +88,13 @@ fn finish(experiment: &Experiment, outcome: &Outcome) -> anyhow::Result<ExitCode
         }
         let names = files.map(|(name, _)| name).join(", ");
         println!("\n{}: {names}, and a record for each cell", outcome.folder.display());
+    }
+    if outcome.skipped > 0 {
+        let of = outcome.records.len();
+        eprintln!(
+            "{} of {of} cells had a finished record and were not run again; --fresh runs all",
+            outcome.skipped
+        );
     }
     if outcome.interrupted {
         let file = experiment.file().display();

@@ -100,7 +100,17 @@ fn finished_cells_are_not_run_again_and_a_new_one_is() {
     let before = bench.records("results");
     let again = bench.run_ok(&["-o", "results"]);
     assert!(!again.contains("load the model"), "{again}");
+    assert!(again.contains("5 of 5 cells had a finished record"), "{again}");
     assert_eq!(bench.records("results"), before);
+
+    let fresh = bench.run_ok(&["-o", "results", "--fresh"]);
+    assert!(fresh.contains("load the model") && !fresh.contains("finished"), "{fresh}");
+    let rerun = bench.records("results");
+    assert_eq!(rerun.len(), before.len());
+    for ((label, rerun), (_, before)) in rerun.into_iter().zip(before) {
+        assert_eq!(timeless(rerun), timeless(before), "{label}");
+    }
+    let before = bench.records("results");
 
     bench.experiment(&format!(
         "{CELLS}[[compressor]]\ncodec = \"affine\"\nparams = {{ bits = 2 }}\n"
