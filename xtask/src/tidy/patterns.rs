@@ -114,8 +114,8 @@ mod tests {
         for text in [
             "/home/ada/strait",
             "open(\"/tmp/x\")",
-            "cd /work/main",
-            "`/root/.cargo/registry`",
+            "cd /work/project",
+            "`/root/some/folder`",
             "{\"path\":\"/Users/ada/x\"}",
             "C:\\Users\\ada",
         ] {
