@@ -1,9 +1,9 @@
 //! The shape of a model, read from the keys of Hugging Face's `config.json`.
 
 use serde_json::Value;
+use strait_ops::{RopeConfig, RopeScaling, Shape};
 
 use crate::error::ModelError;
-use crate::rope::{RopeConfig, RopeScaling};
 
 /// What distinguishes one family of decoders from another.
 ///
@@ -28,24 +28,10 @@ pub const FAMILIES: &[Family] =
 pub struct ModelConfig {
     /// The family.
     pub family: Family,
-    /// Size of the vocabulary.
-    pub vocab: usize,
-    /// Hidden size.
-    pub hidden: usize,
+    /// Sizes, and constants of the operations.
+    pub shape: Shape,
     /// Number of layers.
     pub layers: usize,
-    /// Query heads.
-    pub heads: usize,
-    /// Key/value heads; divides `heads`.
-    pub kv_heads: usize,
-    /// Channels of one head; even.
-    pub head_dim: usize,
-    /// Hidden size of the MLP.
-    pub intermediate: usize,
-    /// Added to the mean square in RMSNorm.
-    pub norm_eps: f64,
-    /// Rotary positions.
-    pub rope: RopeConfig,
     /// Whether the head shares the embedding.
     pub tied_head: bool,
     /// Whether the q, k, v and output projections have biases.
@@ -81,15 +67,17 @@ impl ModelConfig {
         }
         Ok(ModelConfig {
             family,
-            vocab: size(config, "vocab_size", None)?,
-            hidden,
+            shape: Shape {
+                vocab: size(config, "vocab_size", None)?,
+                hidden,
+                heads,
+                kv_heads,
+                head_dim,
+                intermediate: size(config, "intermediate_size", None)?,
+                norm_eps: number(config, "rms_norm_eps", Some(1e-6))?,
+                rope: rope(config, max_positions)?,
+            },
             layers: size(config, "num_hidden_layers", None)?,
-            heads,
-            kv_heads,
-            head_dim,
-            intermediate: size(config, "intermediate_size", None)?,
-            norm_eps: number(config, "rms_norm_eps", Some(1e-6))?,
-            rope: rope(config, max_positions)?,
             tied_head: flag(config, "tie_word_embeddings", family.tied_head)?,
             attention_bias: flag(config, "attention_bias", family.attention_bias)?,
             mlp_bias: flag(config, "mlp_bias", false)?,
@@ -100,14 +88,15 @@ impl ModelConfig {
     /// Number of parameters, a tied head counted once.
     #[must_use]
     pub fn parameters(&self) -> u64 {
-        let (q, kv) = (self.heads * self.head_dim, self.kv_heads * self.head_dim);
-        let attention = self.hidden * (2 * q + 2 * kv);
-        let attention_bias = if self.attention_bias { q + 2 * kv + self.hidden } else { 0 };
-        let mlp = 3 * self.hidden * self.intermediate;
-        let mlp_bias = if self.mlp_bias { 2 * self.intermediate + self.hidden } else { 0 };
-        let layer = attention + attention_bias + mlp + mlp_bias + 2 * self.hidden;
+        let Shape { vocab, hidden, heads, kv_heads, head_dim, intermediate, .. } = self.shape;
+        let (q, kv) = (heads * head_dim, kv_heads * head_dim);
+        let attention = hidden * (2 * q + 2 * kv);
+        let attention_bias = if self.attention_bias { q + 2 * kv + hidden } else { 0 };
+        let mlp = 3 * hidden * intermediate;
+        let mlp_bias = if self.mlp_bias { 2 * intermediate + hidden } else { 0 };
+        let layer = attention + attention_bias + mlp + mlp_bias + 2 * hidden;
         let tables = if self.tied_head { 1 } else { 2 };
-        (self.layers * layer + tables * self.vocab * self.hidden + self.hidden) as u64
+        (self.layers * layer + tables * vocab * hidden + hidden) as u64
     }
 }
 
@@ -229,14 +218,14 @@ mod tests {
         newer["rope_parameters"]["rope_theta"] = json!(500_000.0);
         let older = ModelConfig::from_json(&older).unwrap();
         assert_eq!(older, ModelConfig::from_json(&newer).unwrap());
-        assert_eq!(older.rope.theta, 500_000.0);
+        assert_eq!(older.shape.rope.theta, 500_000.0);
     }
 
     #[test]
     fn defaults() {
         let config = ModelConfig::from_json(&small()).unwrap();
-        assert_eq!((config.head_dim, config.kv_heads), (16, 4));
-        assert_eq!(config.rope, RopeConfig { theta: 10_000.0, scaling: RopeScaling::None });
+        assert_eq!((config.shape.head_dim, config.shape.kv_heads), (16, 4));
+        assert_eq!(config.shape.rope, RopeConfig { theta: 10_000.0, scaling: RopeScaling::None });
         assert_eq!(config.parameters(), 2 * (4 * 64 * 64 + 3 * 64 * 96 + 128) + 2 * 6400 + 64);
     }
 

@@ -4,14 +4,16 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use strait_burn::panic_text;
+use strait_ops::{
+    AttentionTensors, Dtype, Hidden, LinearTensors, MlpTensors, Ops, OpsError, ScoreRange,
+    SequenceScores,
+};
+
 use crate::config::ModelConfig;
-use crate::device::panic_text;
-use crate::dtype::Dtype;
 use crate::error::ModelError;
-use crate::hidden::Hidden;
-use crate::ops::{AttentionTensors, LinearTensors, MlpTensors, Ops};
 use crate::source::{TensorSource, read};
-use crate::stage::{Reference, ScoreRange, SequenceScores, Stage};
+use crate::stage::{Reference, Stage};
 
 /// A stage on the device of `O`.
 pub(crate) struct Decoder<O: Ops> {
@@ -45,7 +47,7 @@ impl<O: Ops> Decoder<O> {
         part: Part,
         tied: &mut Option<Arc<O::Table>>,
     ) -> Result<Decoder<O>, ModelError> {
-        let table_shape = [config.vocab, config.hidden];
+        let table_shape = [config.shape.vocab, config.shape.hidden];
         let mut table = |name: &str, shared: bool| {
             if let (true, Some(table)) = (shared, &*tied) {
                 return Ok(Arc::clone(table));
@@ -74,7 +76,7 @@ impl<O: Ops> Decoder<O> {
         let head = match head {
             None => None,
             Some(table) => {
-                let norm = read(source, "model.norm.weight", &[config.hidden])?;
+                let norm = read(source, "model.norm.weight", &[config.shape.hidden])?;
                 Some((ops.prepare_norm(norm), table))
             }
         };
@@ -82,12 +84,14 @@ impl<O: Ops> Decoder<O> {
         Ok(Decoder { ops, config, dtype, range: part.layers, embedding, layers, head })
     }
 
-    fn run(&mut self, mut x: O::Stream) -> Result<Hidden, ModelError> {
-        for (attention, mlp) in &self.layers {
-            x = self.ops.attention(x, attention);
-            x = self.ops.mlp(x, mlp);
+    /// Runs all layers; of the last one only positions from `wanted` on are needed.
+    fn run(&mut self, mut x: O::Stream, wanted: usize) -> O::Stream {
+        for (index, (attention, mlp)) in self.layers.iter().enumerate() {
+            let wanted = if index + 1 == self.layers.len() { wanted } else { 0 };
+            x = self.ops.attention(x, attention, wanted);
+            x = self.ops.mlp(x, mlp, wanted);
         }
-        self.ops.download(x)
+        x
     }
 
     fn no(&self, part: &'static str, stage: &'static str) -> ModelError {
@@ -95,7 +99,7 @@ impl<O: Ops> Decoder<O> {
     }
 
     fn check_tokens(&self, tokens: &[u32]) -> Result<(), ModelError> {
-        let vocab = self.config.vocab;
+        let vocab = self.config.shape.vocab;
         match tokens.iter().position(|&token| token as usize >= vocab) {
             None => Ok(()),
             Some(at) => Err(ModelError::TokenRange { token: tokens[at], position: at, vocab }),
@@ -103,16 +107,16 @@ impl<O: Ops> Decoder<O> {
     }
 
     fn check_ranges(&self, hidden: &Hidden, score: &[ScoreRange]) -> Result<(), ModelError> {
-        hidden.check(self.config.hidden, self.dtype)?;
+        hidden.check(self.config.shape.hidden, self.dtype)?;
         if score.len() != hidden.batch {
-            return Err(ModelError::size("score ranges", hidden.batch, score.len()));
+            return Err(OpsError::size("score ranges", hidden.batch, score.len()).into());
         }
         for range in score {
             self.check_tokens(&range.targets)?;
             let end = range.first_position + range.targets.len();
             if end > hidden.tokens {
                 let expected = format!("at most {}", hidden.tokens);
-                return Err(ModelError::size("score range, end", expected, end));
+                return Err(OpsError::size("score range, end", expected, end).into());
             }
         }
         Ok(())
@@ -125,15 +129,18 @@ impl<O: Ops> Decoder<O> {
         of: impl Fn(usize) -> Option<usize>,
         kept: &[O::Logits],
     ) -> Result<Vec<Scored<O>>, ModelError> {
-        let Some((norm, head)) = &self.head else {
+        if self.head.is_none() {
             return Err(self.no("head", "last"));
-        };
+        }
+        let wanted = score.iter().map(|range| range.first_position).min().unwrap_or(0);
         let x = self.ops.upload(hidden);
+        let x = self.run(x, wanted);
+        let Some((norm, head)) = &self.head else { return Ok(Vec::new()) };
         let ranges = score.iter().enumerate();
         ranges
             .map(|(index, range)| {
                 let reference = of(index).and_then(|of| kept.get(of));
-                self.ops.score(&x, index, (norm, head), range, reference)
+                Ok(self.ops.score(&x, index, (norm, head), range, reference)?)
             })
             .collect()
     }
@@ -144,7 +151,8 @@ impl<O: Ops> Decoder<O> {
         work: impl FnOnce(&mut Self) -> Result<T, ModelError>,
     ) -> Result<T, ModelError> {
         catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|panic| {
-            Err(ModelError::Device { device: self.ops.device(), reason: panic_text(&*panic) })
+            let device = self.ops.device();
+            Err(OpsError::Device { device, reason: panic_text(&*panic) }.into())
         })
     }
 }
@@ -165,7 +173,7 @@ impl<O: Ops> Stage for Decoder<O> {
         self.check_tokens(tokens)?;
         if batch == 0 || tokens.is_empty() || !tokens.len().is_multiple_of(batch) {
             let expected = format!("a multiple of the batch {batch}, above 0");
-            return Err(ModelError::size("tokens", expected, tokens.len()));
+            return Err(OpsError::size("tokens", expected, tokens.len()).into());
         }
         let length = tokens.len() / batch;
         if length > self.config.max_positions {
@@ -176,19 +184,27 @@ impl<O: Ops> Stage for Decoder<O> {
             );
         }
         self.guarded(|stage| {
-            let x = stage.ops.embed(&embedding, tokens, batch);
-            stage.run(x)
+            let mut x = stage.ops.embed(&embedding, tokens, batch);
+            if stage.head.is_none() {
+                x = stage.run(x, 0);
+            }
+            Ok(stage.ops.download(x)?)
         })
     }
 
     fn forward(&mut self, hidden: Hidden) -> Result<Hidden, ModelError> {
-        hidden.check(self.config.hidden, self.dtype)?;
+        hidden.check(self.config.shape.hidden, self.dtype)?;
+        if self.head.is_some() {
+            let layers = format!("{:?}", self.range);
+            return Err(ModelError::LastStage { layers });
+        }
         if self.layers.is_empty() {
             return Ok(hidden);
         }
         self.guarded(|stage| {
             let x = stage.ops.upload(&hidden);
-            stage.run(x)
+            let x = stage.run(x, 0);
+            Ok(stage.ops.download(x)?)
         })
     }
 
@@ -218,7 +234,7 @@ impl<O: Ops> Stage for Decoder<O> {
     ) -> Result<Vec<SequenceScores>, ModelError> {
         self.check_ranges(hidden, score)?;
         if sequence_of.len() != score.len() {
-            return Err(ModelError::size("sequence_of", score.len(), sequence_of.len()));
+            return Err(OpsError::size("sequence_of", score.len(), sequence_of.len()).into());
         }
         let kept = reference.inner.downcast_ref::<Vec<O::Logits>>();
         let kept = kept.ok_or(ModelError::ForeignReference)?;
@@ -238,8 +254,8 @@ fn attention_tensors(
     config: &ModelConfig,
     layer: usize,
 ) -> Result<AttentionTensors, ModelError> {
-    let (hidden, dim) = (config.hidden, config.head_dim);
-    let (queries, keys) = (config.heads * dim, config.kv_heads * dim);
+    let (hidden, dim) = (config.shape.hidden, config.shape.head_dim);
+    let (queries, keys) = (config.shape.heads * dim, config.shape.kv_heads * dim);
     let prefix = format!("model.layers.{layer}");
     let linear = |name: &str, outputs: usize, inputs: usize| {
         let name = format!("{prefix}.self_attn.{name}");
@@ -259,7 +275,7 @@ fn mlp_tensors(
     config: &ModelConfig,
     layer: usize,
 ) -> Result<MlpTensors, ModelError> {
-    let (hidden, inner) = (config.hidden, config.intermediate);
+    let (hidden, inner) = (config.shape.hidden, config.shape.intermediate);
     let prefix = format!("model.layers.{layer}");
     let linear = |name: &str, outputs: usize, inputs: usize| {
         linear(source, &format!("{prefix}.mlp.{name}"), outputs, inputs, config.mlp_bias)

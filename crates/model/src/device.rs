@@ -1,16 +1,15 @@
 //! Devices by name, and whether they are there.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use strait_burn::BurnDevice;
 
 use crate::error::ModelError;
-use crate::ops::cuda;
 
 /// A device that stages can run on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Device {
-    /// The CPU: burn-flex, with this crate's own operations where time is spent.
+    /// The CPU, with strait-cpu.
     Cpu,
-    /// The CPU with burn's operations alone: the plain path that CUDA takes too. Slow, for checks.
+    /// The CPU with burn-flex: the operations that CUDA runs too. Slow, for checks.
     CpuPlain,
     /// A CUDA device by index, with burn-cuda.
     Cuda(usize),
@@ -53,18 +52,8 @@ fn missing(spec: &str, reason: String) -> ModelError {
 }
 
 fn open_cuda(index: usize) -> Result<Device, String> {
-    cuda::probe(index)?;
-    // burn-cuda panics where the driver is there but, say, NVRTC is not.
-    catch_unwind(AssertUnwindSafe(|| cuda::smoke_test(index)))
-        .unwrap_or_else(|panic| Err(panic_text(&*panic)))?;
+    BurnDevice::Cuda(index).open()?;
     Ok(Device::Cuda(index))
-}
-
-/// The message of a caught panic.
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("panic without a message").lines().next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use crate::dtype::Dtype;
+use strait_ops::OpsError;
 
 /// An error of this crate. Messages say what was expected, what was found and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -97,14 +97,9 @@ pub enum ModelError {
         /// Why it cannot be used.
         reason: String,
     },
-    /// The device failed in the middle of its work.
-    #[error("device {device} failed: {reason}")]
-    Device {
-        /// The device.
-        device: String,
-        /// What it reported.
-        reason: String,
-    },
+    /// A device failed, or what was given to it does not fit.
+    #[error(transparent)]
+    Ops(#[from] OpsError),
     /// A token is not in the vocabulary.
     #[error(
         "token {token} at position {position}: expected an id below {vocab}, the size of the \
@@ -118,24 +113,6 @@ pub enum ModelError {
         /// Size of the vocabulary.
         vocab: usize,
     },
-    /// Arguments disagree in their sizes.
-    #[error("{what}: expected {expected}, found {found}")]
-    Size {
-        /// Which argument.
-        what: &'static str,
-        /// The size that would fit.
-        expected: String,
-        /// The size it has.
-        found: String,
-    },
-    /// Hidden states of another dtype than the model's.
-    #[error("hidden states: expected dtype {expected}, the model's, found {found}")]
-    HiddenDtype {
-        /// The model's dtype.
-        expected: Dtype,
-        /// The dtype found.
-        found: Dtype,
-    },
     /// A method was called on a stage that does not have that part of the model.
     #[error("stage of layers {layers}: it has no {part}; call this on the {stage} stage")]
     StagePart {
@@ -146,20 +123,19 @@ pub enum ModelError {
         /// The stage that has it.
         stage: &'static str,
     },
+    /// The last stage was asked for hidden states.
+    #[error(
+        "stage of layers {layers}: it is the last one, whose layers run when it scores; \
+         call `reference` or `score`"
+    )]
+    LastStage {
+        /// Layers of the stage, as `a..b`.
+        layers: String,
+    },
     /// A reference that another kind of stage has made.
     #[error(
         "reference: expected one that this stage made from the same score ranges, found another; \
          call `reference` on the stage that scores"
     )]
     ForeignReference,
-}
-
-impl ModelError {
-    pub(crate) fn size(
-        what: &'static str,
-        expected: impl ToString,
-        found: impl ToString,
-    ) -> ModelError {
-        ModelError::Size { what, expected: expected.to_string(), found: found.to_string() }
-    }
 }

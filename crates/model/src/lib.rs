@@ -5,28 +5,24 @@
 //! exact negative log-likelihood of every target over the full vocabulary, and the divergence from
 //! a baseline whose logits are still in memory.
 //!
-//! A model is data: [`ModelConfig`] from `config.json`, and a row in [`FAMILIES`]. The hot
-//! operations have one form in burn's tensor operations, for CUDA, and one of their own for the
-//! CPU.
+//! A model is data: [`ModelConfig`] from `config.json`, and a row in [`FAMILIES`]. The decoder is
+//! written once over [`strait_ops::Ops`]; strait-cpu and strait-burn are what it runs on.
 
 mod config;
 mod decoder;
 mod device;
-mod dtype;
 mod error;
-mod hidden;
 mod model;
-mod ops;
-mod rope;
 mod source;
 mod stage;
 
 pub use config::{FAMILIES, Family, ModelConfig};
 pub use device::{Device, open_device};
-pub use dtype::Dtype;
 pub use error::ModelError;
-pub use hidden::{AlignedBytes, Hidden};
 pub use model::Model;
-pub use rope::{RopeConfig, RopeScaling};
 pub use source::{SourceTensor, TensorSource};
-pub use stage::{Reference, ScoreRange, SequenceScores, Stage};
+pub use stage::{Reference, Stage};
+pub use strait_ops::{
+    AlignedBytes, Dtype, Hidden, OpsError, RopeConfig, RopeScaling, ScoreRange, SequenceScores,
+    Shape,
+};

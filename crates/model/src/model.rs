@@ -3,17 +3,14 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use burn::DispatchDevice;
-use burn::backend::flex::FlexDevice;
+use strait_burn::{BurnDevice, BurnOps};
+use strait_cpu::CpuOps;
+use strait_ops::Dtype;
 
 use crate::config::ModelConfig;
 use crate::decoder::{Decoder, Part};
 use crate::device::Device;
-use crate::dtype::Dtype;
 use crate::error::ModelError;
-use crate::ops::cpu::CpuOps;
-use crate::ops::cuda;
-use crate::ops::plain::PlainOps;
 use crate::source::TensorSource;
 use crate::stage::Stage;
 
@@ -52,16 +49,15 @@ impl Model {
             let name = device.to_string();
             let stage: Box<dyn Stage> = match device {
                 Device::Cpu => {
-                    let ops = CpuOps::new(&config, dtype);
+                    let ops = CpuOps::new(&config.shape, dtype);
                     Box::new(Decoder::load(ops, source, &config, dtype, part, &mut cpu)?)
                 }
                 Device::CpuPlain => {
-                    let device = DispatchDevice::Flex(FlexDevice);
-                    let ops = PlainOps::new(&config, dtype, device, name);
+                    let ops = BurnOps::new(&config.shape, dtype, BurnDevice::Flex, name);
                     Box::new(Decoder::load(ops, source, &config, dtype, part, &mut plain)?)
                 }
                 Device::Cuda(index) => {
-                    let ops = PlainOps::new(&config, dtype, cuda::device(index), name);
+                    let ops = BurnOps::new(&config.shape, dtype, BurnDevice::Cuda(index), name);
                     let table = tables.entry(index).or_default();
                     Box::new(Decoder::load(ops, source, &config, dtype, part, table)?)
                 }

@@ -3,8 +3,9 @@
 use std::any::Any;
 use std::ops::Range;
 
+use strait_ops::{Hidden, ScoreRange, SequenceScores};
+
 use crate::error::ModelError;
-use crate::hidden::Hidden;
 
 /// Consecutive layers on one device. The first stage also holds the embedding, the last one the
 /// final norm and the head. Hidden states come from host memory and go back there.
@@ -18,21 +19,23 @@ pub trait Stage: Send {
     /// The device, such as `cpu` or `cuda:0`.
     fn device(&self) -> String;
 
-    /// First stage: embeds `batch` sequences of `tokens.len() / batch` tokens and runs its layers.
+    /// First stage: embeds `batch` sequences of `tokens.len() / batch` tokens and, unless it is the
+    /// last stage too, runs its layers.
     ///
     /// # Errors
     /// When this is not the first stage, a token is not in the vocabulary, `tokens` does not
     /// divide into `batch` sequences, or the device fails.
     fn embed(&mut self, tokens: &[u32], batch: usize) -> Result<Hidden, ModelError>;
 
-    /// Runs the layers of this stage.
+    /// Runs the layers of this stage. The last one runs its layers when it scores, because there
+    /// only the scored positions are wanted.
     ///
     /// # Errors
-    /// When the hidden states do not fit the model, or the device fails.
+    /// When this is the last stage, the hidden states do not fit the model, or the device fails.
     fn forward(&mut self, hidden: Hidden) -> Result<Hidden, ModelError>;
 
-    /// Last stage: scores the baseline and keeps its logits. `score` has one range for each
-    /// sequence of `hidden`; norm and head run on the scored positions only.
+    /// Last stage: runs its layers on `hidden`, scores the baseline and keeps its logits. `score`
+    /// has one range for each sequence of `hidden`; norm and head run on the scored positions only.
     ///
     /// # Errors
     /// When this is not the last stage, the ranges do not fit, or the device fails.
@@ -42,7 +45,7 @@ pub trait Stage: Send {
         score: &[ScoreRange],
     ) -> Result<(Vec<SequenceScores>, Reference), ModelError>;
 
-    /// Last stage: scores `hidden` against a reference. Sequence `i` of `hidden` is compared with
+    /// Last stage: runs its layers on `hidden` and scores against a reference. Sequence `i` of `hidden` is compared with
     /// sequence `sequence_of[i]` of the reference; `score` has one range for each sequence of
     /// `hidden`, as long as the reference's.
     ///
@@ -56,27 +59,6 @@ pub trait Stage: Send {
         reference: &Reference,
         sequence_of: &[usize],
     ) -> Result<Vec<SequenceScores>, ModelError>;
-}
-
-/// The scored positions of one sequence: `targets[i]` is predicted at `first_position + i`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScoreRange {
-    /// Position (in the sequence) whose logits predict the first target.
-    pub first_position: usize,
-    /// The tokens to predict.
-    pub targets: Vec<u32>,
-}
-
-/// Scores of one sequence, one value for each target.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct SequenceScores {
-    /// Negative log-likelihood of the target in nats.
-    pub nll: Vec<f64>,
-    /// Kullback-Leibler divergence from the baseline's distribution in nats; empty for the
-    /// baseline itself.
-    pub kld: Vec<f32>,
-    /// Whether the most likely token is the baseline's; empty for the baseline itself.
-    pub same_top: Vec<bool>,
 }
 
 /// The baseline's logits at the scored positions, kept where the last stage runs.

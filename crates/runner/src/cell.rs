@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rayon::ThreadPool;
 use rayon::prelude::*;
 use serde_json::{Map, Value};
 use strait_loader::{CodecEntry, Side};
@@ -135,8 +136,9 @@ fn open_links(planned: &PlannedCell, links: &[Link]) -> Result<Vec<CellLink>, St
 }
 
 /// Lets every cell send over one link at the same time. `input(i)` and the i-th part of `output`
-/// belong to the i-th cell.
+/// belong to the i-th cell. One cell alone stays on its own thread, beside the pool's.
 pub(crate) fn cross_all<'a>(
+    pool: &ThreadPool,
     cells: &mut [&mut Cell],
     link: usize,
     sequence: Sequence,
@@ -144,15 +146,16 @@ pub(crate) fn cross_all<'a>(
     output: &mut [u8],
     counts: &mut [Vec<PerLink>],
 ) {
+    if let ([cell], [counts]) = (&mut *cells, &mut *counts) {
+        return cell.cross(link, sequence, input(0), output, counts);
+    }
     let part = output.len() / cells.len().max(1);
-    cells
-        .par_iter_mut()
-        .zip(output.par_chunks_mut(part.max(1)))
-        .zip(counts.par_iter_mut())
-        .enumerate()
-        .for_each(|(i, ((cell, output), counts))| {
+    pool.install(|| {
+        let cells = cells.par_iter_mut().zip(output.par_chunks_mut(part.max(1)));
+        cells.zip(counts.par_iter_mut()).enumerate().for_each(|(i, ((cell, output), counts))| {
             cell.cross(link, sequence, input(i), output, counts);
         });
+    });
 }
 
 impl Running {

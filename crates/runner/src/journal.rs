@@ -46,12 +46,15 @@ pub struct WindowEntry {
 }
 
 /// Seconds that one window of one cell took; passes that cells share are divided evenly.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct WindowTime {
-    /// In all.
+    /// Of the run.
     pub wall_s: f64,
     /// In the model's stages and the scoring.
     pub model_s: f64,
+    /// In each stage.
+    #[serde(default)]
+    pub stage_s: Vec<f64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -68,7 +71,7 @@ impl WindowEntry {
             index: self.index,
             scored: self.nll.len(),
             links: self.links.clone(),
-            time: self.time,
+            time: self.time.clone(),
         };
         let header = serde_json::to_vec(&header).map_err(RunnerError::internal)?;
         let mut body = Vec::with_capacity(4 + header.len() + self.nll.len() * 21);
@@ -219,7 +222,7 @@ mod tests {
             kld: vec![1e-9, 3.0],
             same_top: vec![true, false],
             links: vec![],
-            time: WindowTime { wall_s: 0.5, model_s: 0.25 },
+            time: WindowTime { wall_s: 0.5, model_s: 0.25, stage_s: vec![0.25] },
         }
     }
 

@@ -11,6 +11,7 @@ mod convert;
 mod environment;
 mod error;
 mod folder;
+mod group;
 pub mod journal;
 mod link;
 mod pass;
@@ -18,6 +19,7 @@ mod plan;
 mod progress;
 mod record;
 mod run;
+mod trace;
 
 pub use clock::Stopwatch;
 pub use error::RunnerError;

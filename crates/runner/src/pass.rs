@@ -1,135 +1,201 @@
 //! Windows outside, cells inside: one group of windows through every stage for every cell.
+//!
+//! Batches of cells travel in lanes. A device serves one batch at a time; meanwhile the codecs of
+//! another batch run, or another device. Journals are written by the thread that started the lanes.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, mpsc};
 
+use rayon::ThreadPool;
 use strait_data::Window;
-use strait_model::{Hidden, Reference, ScoreRange, SequenceScores, Stage};
+use strait_model::{Hidden, ModelError, Reference, ScoreRange, SequenceScores, Stage};
 use strait_schema::Link;
 
 use crate::cell::{Cell, PerLink, cross_all};
-use crate::clock::{Stopwatch, timed};
+use crate::clock::Stopwatch;
 use crate::convert;
 use crate::error::RunnerError;
+use crate::group::{Batch, Group, PublishOnDrop, held};
 use crate::journal::{WindowEntry, WindowTime};
 use crate::link::Sequence;
+use crate::trace::{Lane, Trace};
 
 /// What stays the same over all windows.
 pub(crate) struct Pass<'a> {
-    pub(crate) stages: &'a mut [Box<dyn Stage>],
+    pub(crate) stages: Vec<DeviceStage<'a>>,
+    /// Held by the batch that a device serves.
+    pub(crate) devices: Vec<Mutex<()>>,
     pub(crate) links: &'a [Link],
     pub(crate) stream: &'a [u32],
     pub(crate) chunk_tokens: Option<usize>,
     /// Cells that share a pass through a later stage.
     pub(crate) cell_batch: usize,
+    /// The threads that compute.
+    pub(crate) pool: &'a ThreadPool,
+    pub(crate) trace: &'a Trace,
     /// Set from outside to end the run: looked at before every batch of cells.
     pub(crate) stop: &'a AtomicBool,
-    /// Time since the last delivery.
-    pub(crate) lap: Lap,
+    /// Time since a stage last ended its work.
+    pub(crate) lap: Mutex<Stopwatch>,
 }
 
-/// Time of the batch at work.
-pub(crate) struct Lap {
-    watch: Stopwatch,
-    model_s: f64,
+/// Seconds that a batch took.
+struct Spent {
+    /// Of the run: from the end of the work before, whoever's it was, to the end of each of its own.
+    wall_s: f64,
+    /// In each stage.
+    stage_s: Vec<f64>,
 }
 
-impl Lap {
-    pub(crate) fn start() -> Self {
-        Self { watch: Stopwatch::start(), model_s: 0.0 }
-    }
-
-    /// The time since the last call, divided evenly.
-    fn split(&mut self, parts: usize) -> WindowTime {
-        let lap = std::mem::replace(self, Self::start());
-        let parts = parts.max(1) as f64;
-        WindowTime { wall_s: lap.watch.seconds() / parts, model_s: lap.model_s / parts }
-    }
+/// A stage, and which of the devices it runs on.
+pub(crate) struct DeviceStage<'a> {
+    pub(crate) device: usize,
+    pub(crate) stage: Mutex<&'a mut Box<dyn Stage>>,
 }
 
 /// What each link cost in every window of a group, for one cell.
 type PerWindow = Vec<PerLink>;
+
+/// A batch that has been through all stages.
+struct Arrived<'c> {
+    batch: Batch<'c>,
+    /// For every cell of the batch.
+    counts: Vec<PerWindow>,
+    /// For every cell and window.
+    scores: Vec<SequenceScores>,
+    spent: Spent,
+}
 
 /// Called when a cell has been through a group: its windows, or nothing if it failed.
 pub(crate) type Deliver<'a> =
     dyn FnMut(&mut Cell, Vec<WindowEntry>) -> Result<(), RunnerError> + 'a;
 
 impl Pass<'_> {
-    /// Runs a group of equally long windows through the baseline and then through `cells`.
+    /// Runs a group of equally long windows through the baseline and through `cells`.
     ///
     /// The stages before the first link run once; every cell goes on from there. The baseline's
     /// log-probabilities stay in memory until the last cell has been compared with them.
-    pub(crate) fn run(
-        &mut self,
+    pub(crate) fn run<'c>(
+        &self,
         windows: &[Window],
-        baseline: &mut Cell,
-        cells: &mut [&mut Cell],
+        baseline: &'c mut Cell,
+        cells: Vec<&'c mut Cell>,
         deliver: &mut Deliver<'_>,
     ) -> Result<(), RunnerError> {
         let tokens: Vec<u32> = windows.iter().flat_map(|w| w.tokens(self.stream)).collect();
         let ranges: Vec<ScoreRange> = windows.iter().map(|w| score_range(w, self.stream)).collect();
-        let prefix = timed(&mut self.lap.model_s, || self.stages[0].embed(&tokens, windows.len()))?;
+        let mut first = Spent { wall_s: 0.0, stage_s: vec![0.0; self.stages.len()] };
+        let embed = |stage: &mut dyn Stage| stage.embed(&tokens, windows.len());
+        let prefix = self.stage(1, 0, "shared prefix", &mut first, embed)?;
 
-        let mut alone = [baseline];
-        let (hidden, counts) = self.later_stages(&prefix, windows.len(), &mut alone)?;
-        let [baseline] = alone;
-        let last = self.stages.len() - 1;
-        let (scores, reference) =
-            timed(&mut self.lap.model_s, || self.stages[last].reference(&hidden, &ranges))?;
-        drop(hidden);
-        let base: Vec<Vec<f64>> = scores.iter().map(|s| s.nll.clone()).collect();
-        let time = self.lap.split(windows.len());
-        let entries = self.entries(windows, &base, scores, counts.into_iter().next(), time);
-        deliver(baseline, entries)?;
-
-        for cells in cells.chunks_mut(self.cell_batch.max(1)) {
-            if self.stop.load(Ordering::Relaxed) {
-                return Ok(());
-            }
-            self.run_cells(windows, &prefix, &ranges, &reference, &base, cells, deliver)?;
+        let mut batches = VecDeque::from([Batch { cells: vec![baseline], baseline: true }]);
+        let mut cells = cells.into_iter().peekable();
+        while cells.peek().is_some() {
+            let cells = cells.by_ref().take(self.cell_batch.max(1)).collect();
+            batches.push_back(Batch { cells, baseline: false });
         }
-        Ok(())
+        let lanes = self.lanes().min(batches.len());
+        let group = &Group::new(windows, ranges, prefix, batches);
+        let (sender, receiver) = mpsc::channel();
+        std::thread::scope(|scope| {
+            for lane in 1..=lanes {
+                let sender = sender.clone();
+                scope.spawn(move || self.lane(lane, group, &sender));
+            }
+            drop(sender);
+            let mut outcome = Ok(());
+            let mut base = Vec::new();
+            for arrived in receiver {
+                let delivered = arrived.and_then(|mut arrived: Arrived<'_>| {
+                    if arrived.batch.baseline {
+                        base = arrived.scores.iter().map(|scores| scores.nll.clone()).collect();
+                        arrived.spent.wall_s += first.wall_s;
+                        arrived.spent.stage_s[0] += first.stage_s[0];
+                    }
+                    let write = || entries(windows, &base, arrived, deliver);
+                    self.trace.span(0, || "journal".to_owned(), write).0
+                });
+                if outcome.is_ok() && delivered.is_err() {
+                    outcome = delivered;
+                    group.clear();
+                }
+            }
+            outcome
+        })
     }
 
-    #[allow(clippy::too_many_arguments, reason = "one call site: the inner half of `run`")]
-    fn run_cells(
-        &mut self,
-        windows: &[Window],
-        prefix: &Hidden,
-        ranges: &[ScoreRange],
-        reference: &Reference,
-        base: &[Vec<f64>],
-        cells: &mut [&mut Cell],
-        deliver: &mut Deliver<'_>,
-    ) -> Result<(), RunnerError> {
-        let (hidden, counts) = self.later_stages(prefix, windows.len(), cells)?;
-        let ranges: Vec<ScoreRange> = cells.iter().flat_map(|_| ranges.to_vec()).collect();
-        let sequence_of: Vec<usize> = cells.iter().flat_map(|_| 0..windows.len()).collect();
-        let last = self.stages.len() - 1;
-        let scores = timed(&mut self.lap.model_s, || {
-            self.stages[last].score(&hidden, &ranges, reference, &sequence_of)
-        })?;
-        let mut scores = scores.into_iter();
-        let time = self.lap.split(cells.len() * windows.len());
-        for (cell, counts) in cells.iter_mut().zip(counts) {
-            let scores: Vec<SequenceScores> = scores.by_ref().take(windows.len()).collect();
-            let entries = self.entries(windows, base, scores, Some(counts), time);
-            if cell.failed.is_none() {
-                cell.failed = non_finite(&entries);
-            }
-            let entries = if cell.failed.is_none() { entries } else { Vec::new() };
-            deliver(cell, entries)?;
-        }
-        Ok(())
+    /// Batches that are on their way at the same time: one for every device, and one whose codecs run
+    /// meanwhile.
+    pub(crate) fn lanes(&self) -> usize {
+        self.devices.len() + 1
     }
 
-    /// From the shared prefix over every link and later stage: hidden states `[cells × windows,
-    /// tokens, channels]` and for every cell and window what each link cost.
+    /// Takes batches until there are none.
+    fn lane<'c>(
+        &self,
+        lane: Lane,
+        group: &Group<'c>,
+        arrived: &mpsc::Sender<Result<Arrived<'c>, RunnerError>>,
+    ) {
+        while let Some(batch) = group.next() {
+            if !batch.baseline && self.stop.load(Ordering::Relaxed) {
+                return;
+            }
+            let _publish = batch.baseline.then(|| PublishOnDrop(group));
+            let (result, reference) = match self.travel(lane, group, batch) {
+                Ok((batch, reference)) => (Ok(batch), reference),
+                Err(error) => (Err(error), None),
+            };
+            // The baseline is sent before others can be compared with it. Nobody listens when the
+            // run has ended with an error.
+            let _ = arrived.send(result);
+            if reference.is_some() {
+                group.publish(reference);
+            }
+        }
+    }
+
+    /// Takes a batch over every link and through every later stage. The baseline gives the
+    /// reference.
+    fn travel<'c>(
+        &self,
+        lane: Lane,
+        group: &Group<'c>,
+        mut batch: Batch<'c>,
+    ) -> Result<(Arrived<'c>, Option<Reference>), RunnerError> {
+        let Batch { cells, baseline } = &mut batch;
+        let mut spent = Spent { wall_s: 0.0, stage_s: vec![0.0; self.stages.len()] };
+        let (hidden, counts) = self.later_stages(lane, group, cells, &mut spent)?;
+        let ranges: Vec<ScoreRange> = cells.iter().flat_map(|_| group.ranges.clone()).collect();
+        let last = self.stages.len() - 1;
+        if *baseline {
+            let score = |stage: &mut dyn Stage| stage.reference(&hidden, &ranges);
+            let (scores, reference) = self.stage(lane, last, "baseline", &mut spent, score)?;
+            return Ok((Arrived { batch, counts, scores, spent }, Some(reference)));
+        }
+        if !group.await_reference() {
+            return Err(RunnerError::internal("the baseline ended without a reference"));
+        }
+        let sequence_of: Vec<usize> = cells.iter().flat_map(|_| 0..group.windows).collect();
+        let score = |stage: &mut dyn Stage| {
+            let compare = |reference: &_| stage.score(&hidden, &ranges, reference, &sequence_of);
+            group.with_reference(compare).unwrap_or(Err(ModelError::ForeignReference))
+        };
+        let scores = self.stage(lane, last, "score", &mut spent, score)?;
+        Ok((Arrived { batch, counts, scores, spent }, None))
+    }
+
+    /// From the shared prefix over every link to the last stage: hidden states `[cells × windows,
+    /// tokens, channels]`, and for every cell and window what each link cost.
     fn later_stages(
-        &mut self,
-        prefix: &Hidden,
-        windows: usize,
+        &self,
+        lane: Lane,
+        group: &Group<'_>,
         cells: &mut [&mut Cell],
+        spent: &mut Spent,
     ) -> Result<(Hidden, Vec<PerWindow>), RunnerError> {
+        let (prefix, windows) = (&group.prefix, group.windows);
         let mut counts = vec![vec![Vec::new(); windows]; cells.len()];
         let sequence = Sequence {
             tokens: prefix.tokens,
@@ -146,46 +212,83 @@ impl Pass<'_> {
                 None => &prefix.data[..],
                 Some(hidden) => &hidden.data[cell * part..][..part],
             };
-            cross_all(cells, link, sequence, input, &mut received.data, &mut counts);
-            let forward = || self.stages[link + 1].forward(received);
-            hidden = Some(timed(&mut self.lap.model_s, forward)?);
+            let cross = || {
+                cross_all(self.pool, cells, link, sequence, input, &mut received.data, &mut counts);
+            };
+            let window = group.first_window;
+            self.trace.span(lane, || format!("codecs of link {link}, window {window}"), cross);
+            if link + 1 < self.links.len() {
+                let forward = |stage: &mut dyn Stage| stage.forward(received);
+                received = self.stage(lane, link + 1, "forward", spent, forward)?;
+            }
+            hidden = Some(received);
         }
         let hidden = match hidden {
             Some(hidden) => hidden,
-            None => Hidden::stack(&vec![prefix; cells.len()])?,
+            None => Hidden::stack(&vec![prefix; cells.len()]).map_err(ModelError::from)?,
         };
         Ok((hidden, counts))
     }
 
-    fn entries(
+    /// Lets a stage work when its device is free.
+    fn stage<T: Send>(
         &self,
-        windows: &[Window],
-        base: &[Vec<f64>],
-        scores: Vec<SequenceScores>,
-        counts: Option<PerWindow>,
-        time: WindowTime,
-    ) -> Vec<WindowEntry> {
-        let counts = counts.unwrap_or_default();
-        let parts = windows.iter().zip(base).zip(scores).zip(counts);
-        parts
-            .map(|(((window, base), scores), counts)| {
+        lane: Lane,
+        index: usize,
+        what: &str,
+        spent: &mut Spent,
+        work: impl FnOnce(&mut dyn Stage) -> Result<T, ModelError> + Send,
+    ) -> Result<T, RunnerError> {
+        let DeviceStage { device, stage } = &self.stages[index];
+        let _serving = held(&self.devices[*device]);
+        let mut stage = held(stage);
+        let stage: &mut dyn Stage = &mut ***stage;
+        let name = || format!("stage {index}: {what}");
+        let run = || self.pool.install(|| work(stage));
+        let (result, took) = self.trace.span(lane, name, run);
+        spent.stage_s[index] += took;
+        let lap = std::mem::replace(&mut *held(&self.lap), Stopwatch::start());
+        spent.wall_s += lap.seconds();
+        Ok(result?)
+    }
+}
+
+/// Hands every cell of a batch its windows.
+fn entries(
+    windows: &[Window],
+    base: &[Vec<f64>],
+    arrived: Arrived<'_>,
+    deliver: &mut Deliver<'_>,
+) -> Result<(), RunnerError> {
+    let Arrived { mut batch, counts, scores, spent } = arrived;
+    let parts = (batch.cells.len() * windows.len()).max(1) as f64;
+    let stage_s: Vec<f64> = spent.stage_s.iter().map(|seconds| seconds / parts).collect();
+    let time = WindowTime { wall_s: spent.wall_s / parts, model_s: stage_s.iter().sum(), stage_s };
+    let mut scores = scores.into_iter();
+    for (cell, counts) in batch.cells.iter_mut().zip(counts) {
+        let parts = windows.iter().zip(base).zip(scores.by_ref()).zip(counts);
+        let entries: Vec<WindowEntry> = parts
+            .map(|(((window, base), scores), links)| {
                 let n = scores.nll.len();
+                let or = |values: Vec<bool>| if values.is_empty() { vec![true; n] } else { values };
                 WindowEntry {
                     index: window.index,
                     nll: scores.nll,
                     base_nll: base.clone(),
                     kld: if scores.kld.is_empty() { vec![0.0; n] } else { scores.kld },
-                    same_top: if scores.same_top.is_empty() {
-                        vec![true; n]
-                    } else {
-                        scores.same_top
-                    },
-                    links: counts,
-                    time,
+                    same_top: or(scores.same_top),
+                    links,
+                    time: time.clone(),
                 }
             })
-            .collect()
+            .collect();
+        if cell.failed.is_none() && !batch.baseline {
+            cell.failed = non_finite(&entries);
+        }
+        let entries = if cell.failed.is_none() { entries } else { Vec::new() };
+        deliver(cell, entries)?;
     }
+    Ok(())
 }
 
 fn score_range(window: &Window, stream: &[u32]) -> ScoreRange {

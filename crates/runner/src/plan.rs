@@ -61,7 +61,7 @@ impl Plan {
 
         let protocol = protocol(experiment);
         let (text, stream) = tokens(experiment, &checkpoint, &protocol, assets)?;
-        stream.check_vocabulary(config.vocab)?;
+        stream.check_vocabulary(config.shape.vocab)?;
         let windows = protocol.windows(stream.tokens.len(), stream.bos_id)?;
         let baseline = RecordCell {
             model: CellModel {
@@ -70,8 +70,8 @@ impl Plan {
                 architecture: config.family.model_type.to_owned(),
                 parameters: config.parameters(),
                 layers: config.layers,
-                hidden: config.hidden,
-                vocab: config.vocab,
+                hidden: config.shape.hidden,
+                vocab: config.shape.vocab,
                 files: model_files(&path, &checkpoint)?,
             },
             data: CellData {

@@ -71,6 +71,12 @@ impl Totals {
         self.same += same_top;
         self.timing.wall_s += entry.time.wall_s;
         self.timing.model_s += entry.time.model_s;
+        if self.timing.stage_s.is_empty() {
+            self.timing.stage_s.clone_from(&entry.time.stage_s);
+        } else {
+            let stages = self.timing.stage_s.iter_mut().zip(&entry.time.stage_s);
+            stages.for_each(|(total, stage_s)| *total += stage_s);
+        }
         self.windows.push(WindowSums {
             index: entry.index,
             scored: entry.nll.len() as u64,

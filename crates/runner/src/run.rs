@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rayon::ThreadPool;
 use strait_data::Window;
 use strait_model::{Model, Stage};
 use strait_schema::{Environment, Experiment, Record};
@@ -17,10 +19,11 @@ use crate::environment::environment;
 use crate::error::RunnerError;
 use crate::folder::Folder;
 use crate::journal::WindowEntry;
-use crate::pass::{Lap, Pass};
+use crate::pass::{DeviceStage, Pass};
 use crate::plan::Plan;
 use crate::progress::{CellIntro, Observer};
 use crate::record::{check_effects, from_journal};
+use crate::trace::Trace;
 
 /// How to run, besides what the experiment says.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub struct Options<'a> {
     pub stop: &'a AtomicBool,
     /// Run every cell from its first window, also those that have a record or a journal.
     pub fresh: bool,
+    /// Where a timeline of the run goes, as a Chrome trace.
+    pub trace: Option<PathBuf>,
 }
 
 /// What a run left behind.
@@ -61,12 +66,14 @@ pub fn run(
         pool = pool.num_threads(threads);
     }
     let pool = pool.build().map_err(RunnerError::internal)?;
-    pool.install(|| {
-        let folder = Folder::open(&experiment.output_dir())?;
-        let threads = rayon::current_num_threads();
-        let plan = Plan::new(experiment, &options.assets, threads, observer)?;
-        Run { experiment, options, plan: &plan, folder, threads }.all(observer)
-    })
+    let folder = Folder::open(&experiment.output_dir())?;
+    let trace = Trace::open(options.trace.as_deref())?;
+    let threads = pool.current_num_threads();
+    let plan = pool.install(|| Plan::new(experiment, &options.assets, threads, observer))?;
+    let run = Run { experiment, options, plan: &plan, folder, pool: &pool, trace: &trace };
+    let outcome = run.all(observer)?;
+    trace.close()?;
+    Ok(outcome)
 }
 
 struct Run<'a> {
@@ -74,7 +81,8 @@ struct Run<'a> {
     options: &'a Options<'a>,
     plan: &'a Plan,
     folder: Folder,
-    threads: usize,
+    pool: &'a ThreadPool,
+    trace: &'a Trace,
 }
 
 impl Run<'_> {
@@ -87,18 +95,22 @@ impl Run<'_> {
         let skipped = finished.len();
         let pending: Vec<usize> =
             (0..planned.len()).filter(|&i| !finished.contains_key(&planned[i].id)).collect();
-        let mut environment = environment(self.threads);
+        let mut environment = environment(self.pool.current_num_threads());
         let mut cells = Vec::new();
         if !pending.is_empty() {
             let scored = self.plan.windows.iter().map(Window::scored).sum();
             self.folder.check_space(pending.len(), scored)?;
             observer.step("load the model");
-            let mut model = Model::load(
-                &self.plan.checkpoint,
-                &self.plan.partition.cuts,
-                &self.plan.devices,
-                convert::model_dtype(self.experiment.model.dtype),
-            )?;
+            let load = || {
+                Model::load(
+                    &self.plan.checkpoint,
+                    &self.plan.partition.cuts,
+                    &self.plan.devices,
+                    convert::model_dtype(self.experiment.model.dtype),
+                )
+            };
+            let install = || self.pool.install(load);
+            let mut model = self.trace.span(0, || "load the model".to_owned(), install).0?;
             environment.device = devices(model.stages());
             // The baseline runs with whatever else runs, since the others are compared with it.
             let mut open = pending.clone();
@@ -249,21 +261,25 @@ impl Run<'_> {
         let work = |cell: &Cell| windows.len().saturating_sub(cell.journal.windows());
         let mut eta = Eta::new(cells.iter().map(work).sum());
         let Some((baseline, cells)) = cells.split_first_mut() else { return Ok(()) };
-        let mut pass = Pass {
+        let (stages, devices) = on_devices(stages);
+        let pass = Pass {
             stages,
+            devices,
             links: &self.plan.partition.links,
             stream: &self.plan.stream,
             chunk_tokens: self.experiment.run.chunk_tokens,
             cell_batch: self.cell_batch(),
+            pool: self.pool,
+            trace: self.trace,
             stop: self.options.stop,
-            lap: Lap::start(),
+            lap: Mutex::new(Stopwatch::start()),
         };
         for group in groups(windows, self.experiment.run.batch_windows) {
             if self.options.stop.load(Ordering::Relaxed) {
                 break;
             }
             let last = group[group.len() - 1].index;
-            let mut active: Vec<&mut Cell> = cells
+            let active: Vec<&mut Cell> = cells
                 .iter_mut()
                 .filter(|cell| cell.failed.is_none() && cell.journal.windows() <= last)
                 .collect();
@@ -286,7 +302,7 @@ impl Run<'_> {
                 observer.window(cell.index, &progress, eta.left());
                 Ok(())
             };
-            pass.run(group, baseline, &mut active, &mut deliver)?;
+            pass.run(group, baseline, active, &mut deliver)?;
         }
         Ok(())
     }
@@ -317,6 +333,21 @@ impl Run<'_> {
 /// Neighbouring windows of one length, at most `most` at a time.
 fn groups(windows: &[Window], most: usize) -> impl Iterator<Item = &[Window]> {
     windows.chunk_by(|a, b| a.length() == b.length()).flat_map(move |same| same.chunks(most.max(1)))
+}
+
+/// The stages with the numbers of their devices, and a lock for every device.
+fn on_devices(stages: &mut [Box<dyn Stage>]) -> (Vec<DeviceStage<'_>>, Vec<Mutex<()>>) {
+    let mut names: Vec<String> = Vec::new();
+    let stages = stages.iter_mut().map(|stage| {
+        let name = stage.device();
+        let device = names.iter().position(|known| *known == name).unwrap_or_else(|| {
+            names.push(name);
+            names.len() - 1
+        });
+        DeviceStage { device, stage: Mutex::new(stage) }
+    });
+    let stages = stages.collect();
+    (stages, names.iter().map(|_| Mutex::new(())).collect())
 }
 
 fn devices(stages: &[Box<dyn Stage>]) -> String {

@@ -131,11 +131,13 @@ pub struct LinkCounts {
     pub distortion: Distortion,
 }
 
-/// Where the time of a cell went. Passes that cells share are divided evenly among them.
+/// Where the time of a cell went. Passes that cells share are divided evenly among them; the first
+/// stage, which runs once for all cells, is the baseline's.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Timing {
-    /// Seconds in all, over interruptions.
+    /// Seconds of the run that its windows took, over interruptions; all cells together take the time
+    /// of the run.
     pub wall_s: f64,
     /// Seconds in the model's stages and the scoring.
     pub model_s: f64,

@@ -14,7 +14,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("strait-metrics", &[]),
     ("strait-schema", &["strait-metrics"]),
     ("strait-weights", &[]),
-    ("strait-model", &["strait-weights"]),
+    ("strait-ops", &[]),
+    ("strait-cpu", &["strait-ops"]),
+    ("strait-burn", &["strait-ops"]),
+    ("strait-model", &["strait-weights", "strait-ops", "strait-cpu", "strait-burn"]),
     ("strait-data", &[]),
     (
         "strait-runner",
@@ -43,7 +46,7 @@ const RESERVED: &[(&str, &[&str])] = &[
 ];
 
 /// Only this package may use burn, whatever the name of burn's crate.
-const BURN_USER: &str = "strait-model";
+const BURN_USER: &str = "strait-burn";
 
 pub(super) fn check(workspace: &Workspace, tree: &Tree) -> Vec<Violation> {
     let mut violations = Vec::new();
@@ -136,7 +139,7 @@ mod tests {
     fn the_designed_arrows_pass() {
         let sdk = package("strait-sdk", "crates/sdk", &[("strait-abi", "normal")]);
         let abi = package("strait-abi", "crates/abi", &[("abi_stable", "normal")]);
-        let model = package("strait-model", "crates/model", &[("burn", "normal")]);
+        let model = package("strait-burn", "crates/burn", &[("burn", "normal")]);
         let raw = package(
             "strait-raw",
             "plugins/raw",
@@ -164,7 +167,7 @@ mod tests {
             "plugins/raw/Cargo.toml:1: strait-raw must not depend on strait-loader; \
              of this workspace it may link: strait-sdk",
             "plugins/raw/Cargo.toml:4: strait-raw must not use burn; \
-             put what needs burn into strait-model",
+             put what needs burn into strait-burn",
             "plugins/raw/Cargo.toml:1: strait-raw must not use abi_stable; \
              only these may: strait-abi, strait-sdk, strait-loader",
         ];

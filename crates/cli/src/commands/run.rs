@@ -39,6 +39,9 @@ pub(crate) struct Arguments {
     /// Run every cell again, also those that earlier runs finished or began.
     #[arg(long)]
     fresh: bool,
+    /// Write a timeline of the run here, for chrome://tracing or Perfetto.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
 }
 
 /// Runs the experiment and prints its table.
@@ -56,7 +59,7 @@ pub(crate) fn run(arguments: Arguments, screen: MultiProgress) -> anyhow::Result
     let stop = Arc::new(AtomicBool::new(false));
     install_interrupt(Arc::clone(&stop), screen.clone())?;
     let assets = arguments.assets.unwrap_or_else(|| experiment.resolve("assets"));
-    let options = Options { assets, stop: &stop, fresh: arguments.fresh };
+    let options = Options { assets, stop: &stop, fresh: arguments.fresh, trace: arguments.trace };
     let outcome = strait_runner::run(&experiment, &options, &mut Live::new(screen))?;
     finish(&experiment, &outcome)
 }

@@ -37,7 +37,8 @@ impl RopeConfig {
     ///
     /// Rounded to f32 where Transformers rounds, because a position times a frequency reaches
     /// thousands of radians, and there the rounding of the frequency is what one sees.
-    pub(crate) fn frequencies(&self, head_dim: usize) -> Vec<f32> {
+    #[must_use]
+    pub fn frequencies(&self, head_dim: usize) -> Vec<f32> {
         (0..head_dim / 2)
             .map(|pair| {
                 let exponent = (2 * pair) as f32 / head_dim as f32;
@@ -74,20 +75,25 @@ impl RopeConfig {
 
 /// Cosines and sines of positions `0..positions`, `[positions, head_dim / 2]` each.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct RopeTable {
-    pub(crate) cos: Vec<f32>,
-    pub(crate) sin: Vec<f32>,
-    pub(crate) positions: usize,
+pub struct RopeTable {
+    /// Cosines.
+    pub cos: Vec<f32>,
+    /// Sines.
+    pub sin: Vec<f32>,
+    /// Positions that are there.
+    pub positions: usize,
     frequencies: Vec<f32>,
 }
 
 impl RopeTable {
-    pub(crate) fn new(config: &RopeConfig, head_dim: usize) -> RopeTable {
+    /// A table without positions.
+    #[must_use]
+    pub fn new(config: &RopeConfig, head_dim: usize) -> RopeTable {
         RopeTable { frequencies: config.frequencies(head_dim), ..RopeTable::default() }
     }
 
     /// Makes sure that the first `positions` are there.
-    pub(crate) fn extend(&mut self, positions: usize) {
+    pub fn extend(&mut self, positions: usize) {
         for position in self.positions..positions {
             for frequency in &self.frequencies {
                 let angle = f64::from(position as f32 * frequency);

@@ -1,15 +1,9 @@
 //! Whether CUDA can be used, found out without a panic.
 #![allow(unsafe_code)] // One call that asks whether the driver's library can be loaded.
 
-use burn::backend::cuda::CudaDevice;
 use burn::tensor::Tensor;
 use burn::{Dispatch, DispatchDevice};
 use cudarc::driver::{result, sys};
-
-/// The device of burn-cuda with this index.
-pub(crate) fn device(index: usize) -> DispatchDevice {
-    DispatchDevice::Cuda(CudaDevice::new(index))
-}
 
 /// Checks that the driver is there and has a device `index`; the error is the reason.
 pub(crate) fn probe(index: usize) -> Result<(), String> {
@@ -31,8 +25,8 @@ pub(crate) fn probe(index: usize) -> Result<(), String> {
 }
 
 /// Runs one small kernel; the error is the reason why it does not work.
-pub(crate) fn smoke_test(index: usize) -> Result<(), String> {
-    let two = Tensor::<Dispatch, 1>::from_floats([1.0, 1.0], &device(index)).sum();
+pub(crate) fn smoke_test(device: &DispatchDevice) -> Result<(), String> {
+    let two = Tensor::<Dispatch, 1>::from_floats([1.0, 1.0], device).sum();
     let data = two.try_into_data().map_err(|error| format!("a small kernel failed: {error:?}"))?;
     match data.to_vec::<f32>() {
         Ok(values) if values == [2.0] => Ok(()),

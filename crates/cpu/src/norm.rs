@@ -1,8 +1,7 @@
 //! RMSNorm of a panel, and the rounding that follows every operation.
 
 use pulp::Simd;
-
-use crate::dtype::Dtype;
+use strait_ops::Dtype;
 
 /// Writes `norm(x) * weight` of one panel `[channels, NR]` to `out`.
 ///
@@ -39,21 +38,26 @@ pub(crate) fn norm<S: Simd, const NR: usize>(
     }
 }
 
+/// `y += bias`, rounded.
+#[inline(always)]
+pub(crate) fn add_bias<const NR: usize>(y: &mut [f32; NR], bias: f32, dtype: Dtype) {
+    for y in y.iter_mut() {
+        *y += bias;
+    }
+    dtype.round(y);
+}
+
 /// `x += y + bias`, rounded after each step.
 #[inline(always)]
 pub(crate) fn add_residual<const NR: usize>(
     x: &mut [f32; NR],
-    y: &[f32; NR],
+    y: &mut [f32; NR],
     bias: f32,
     dtype: Dtype,
 ) {
-    let mut y = *y;
-    for y in &mut y {
-        *y += bias;
-    }
-    dtype.round(&mut y);
+    add_bias(y, bias, dtype);
     for (x, y) in x.iter_mut().zip(y) {
-        *x += y;
+        *x += *y;
     }
     dtype.round(x);
 }

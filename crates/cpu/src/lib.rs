@@ -1,83 +1,91 @@
 //! The CPU's own operations: panels of tokens in vector lanes, threads over panels and heads.
 //!
 //! In f16 and bf16 the values are f32 numbers that are rounded to the type after every operation
-//! (norm, projection, rotation, attention, activation, sum); products and sums inside an operation,
-//! the softmax and the logits stay f32.
+//! (norm, projection, rotation, softmax, attention, activation, sum); sums inside an operation and
+//! the logits stay f32. In bf16 the products run on the CPU's tile unit where it has one.
 
+mod amx;
 mod attention;
+mod blocks;
 mod head;
 mod kernel;
 mod math;
 mod mlp;
 mod norm;
 mod panels;
+mod product;
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 
-use self::attention::{
+use crate::attention::{
     AttendTask, Attention, Heads, KeysValues, OutputTask, ProjectTask, RopePanels,
 };
-use self::head::{HeadTask, Logits, ReferencePanels, Scored};
-use self::kernel::{dispatch, panel_tokens};
-use self::mlp::{Mlp, MlpTask};
-use self::panels::{Blocks, Floats, Panels, balanced, per_sequence, runs, with_scratch, zeros};
-use super::{AttentionTensors, LinearTensors, MlpTensors, Ops};
-use crate::config::ModelConfig;
-use crate::dtype::Dtype;
-use crate::error::ModelError;
-use crate::hidden::Hidden;
-use crate::rope::RopeTable;
-use crate::stage::{ScoreRange, SequenceScores};
+use crate::blocks::Blocks;
+use crate::head::{HeadTask, Logits, ReferencePanels, Scored};
+use crate::kernel::{dispatch, panel_tokens};
+use crate::mlp::{Mlp, MlpTask};
+use crate::panels::{Floats, Panels, balanced, per_sequence, runs, with_scratch, zeros};
+use crate::product::Unit;
+use strait_ops::{
+    AttentionTensors, Dtype, Hidden, LinearTensors, MlpTensors, Ops, OpsError, RopeTable,
+    ScoreRange, SequenceScores, Shape,
+};
 
-/// Values of a run's panels that should stay in a core's second-level cache.
-const CACHED_VALUES: usize = 320 * 1024;
+/// Right operands of a run that should stay in a core's second-level cache.
+const CACHED_BYTES: usize = 1280 * 1024;
 
 /// The CPU's operations for one model.
-pub(crate) struct CpuOps {
+pub struct CpuOps {
     heads: Heads,
     hidden: usize,
     vocab: usize,
     widest: usize,
     eps: f32,
     dtype: Dtype,
+    unit: Unit,
     table: RopeTable,
     rope: RopePanels,
     rope_panels: usize,
     projected: Floats,
     context: Floats,
+    cache: KeysValues,
     spare: Spare,
 }
 
 impl CpuOps {
-    pub(crate) fn new(config: &ModelConfig, dtype: Dtype) -> CpuOps {
+    /// Operations for a model of this shape, its values rounded to `dtype`.
+    #[must_use]
+    pub fn new(shape: &Shape, dtype: Dtype) -> CpuOps {
         let empty = || zeros(0);
         CpuOps {
-            heads: Heads { queries: config.heads, keys: config.kv_heads, dim: config.head_dim },
-            hidden: config.hidden,
-            vocab: config.vocab,
-            widest: config.intermediate + config.hidden,
-            eps: config.norm_eps as f32,
+            heads: Heads { queries: shape.heads, keys: shape.kv_heads, dim: shape.head_dim },
+            hidden: shape.hidden,
+            vocab: shape.vocab,
+            widest: shape.intermediate + shape.hidden,
+            eps: shape.norm_eps as f32,
             dtype,
-            table: RopeTable::new(&config.rope, config.head_dim),
+            unit: Unit::of(dtype),
+            table: RopeTable::new(&shape.rope, shape.head_dim),
             rope: RopePanels::default(),
             rope_panels: 0,
             projected: empty(),
             context: empty(),
+            cache: KeysValues::new(Unit::of(dtype)),
             spare: Arc::new(Mutex::new(empty())),
         }
     }
 
     /// Panels that one task takes, so that weights are read once for all of them.
     fn run_length(&self) -> usize {
-        (CACHED_VALUES / (self.widest * panel_tokens())).clamp(1, 4)
+        (CACHED_BYTES / (self.widest * panel_tokens() * self.unit.size())).clamp(1, 8)
     }
 
     /// The same for the head.
     fn head_run(&self) -> usize {
-        (CACHED_VALUES / (self.hidden * panel_tokens())).clamp(1, 4)
+        (CACHED_BYTES / (self.hidden * panel_tokens() * self.unit.size())).clamp(1, 4)
     }
 
     fn extend_rope(&mut self, panels: usize) {
@@ -109,7 +117,7 @@ impl CpuOps {
 type Spare = Arc<Mutex<Floats>>;
 
 /// The baseline's logits of one sequence.
-pub(crate) struct KeptLogits {
+pub struct KeptLogits {
     /// `[panels of scored positions, vocab, panel_tokens]`.
     logits: Floats,
     scored: Vec<Scored>,
@@ -142,8 +150,8 @@ impl Ops for CpuOps {
         let AttentionTensors { norm, query, key, value, output } = tensors;
         Attention {
             norm: self.rounded(norm),
-            project: Blocks::stacked(vec![query, key, value], self.dtype),
-            output: Blocks::new(output, self.dtype),
+            project: Blocks::stacked(vec![query, key, value], self.unit, self.dtype),
+            output: Blocks::new(output, self.unit, self.dtype),
         }
     }
 
@@ -151,15 +159,15 @@ impl Ops for CpuOps {
         let MlpTensors { norm, gate, up, down } = tensors;
         Mlp {
             norm: self.rounded(norm),
-            gate: Blocks::new(gate, self.dtype),
-            up: Blocks::new(up, self.dtype),
-            down: Blocks::new(down, self.dtype),
+            gate: Blocks::new(gate, self.unit, self.dtype),
+            up: Blocks::new(up, self.unit, self.dtype),
+            down: Blocks::new(down, self.unit, self.dtype),
         }
     }
 
     fn prepare_table(&self, weight: Vec<f32>) -> Blocks {
         let (outputs, inputs) = (self.vocab, self.hidden);
-        Blocks::new(LinearTensors { weight, bias: None, outputs, inputs }, self.dtype)
+        Blocks::new(LinearTensors { weight, bias: None, outputs, inputs }, self.unit, self.dtype)
     }
 
     fn prepare_norm(&self, weight: Vec<f32>) -> Vec<f32> {
@@ -170,7 +178,7 @@ impl Ops for CpuOps {
         Panels::from_hidden(hidden)
     }
 
-    fn download(&self, stream: Panels) -> Result<Hidden, ModelError> {
+    fn download(&self, stream: Panels) -> Result<Hidden, OpsError> {
         Ok(stream.to_hidden(self.dtype))
     }
 
@@ -181,11 +189,12 @@ impl Ops for CpuOps {
         panels
     }
 
-    fn attention(&mut self, mut x: Panels, weights: &Attention) -> Panels {
+    fn attention(&mut self, mut x: Panels, weights: &Attention, wanted: usize) -> Panels {
         let panels = per_sequence(x.tokens);
         self.extend_rope(panels);
         let (nr, count, run, heads) = (panel_tokens(), x.count(), self.run_length(), self.heads);
-        let (eps, dtype, rope) = (self.eps, self.dtype, &self.rope);
+        let (eps, unit, dtype, rope) = (self.eps, self.unit, self.dtype, &self.rope);
+        let wanted = wanted / nr;
         let width = weights.project.outputs;
         let projected = panels::grow(&mut self.projected, count * width * nr);
         balanced(projected, count, run).into_par_iter().with_max_len(1).for_each(|(first, out)| {
@@ -201,18 +210,24 @@ impl Ops for CpuOps {
                     scratch,
                     first,
                     panels,
+                    wanted,
                     eps,
+                    unit,
                     dtype,
                 });
             });
         });
-        let cache = &KeysValues::pack(projected, heads, x.batch, x.tokens);
+        self.cache.pack(projected, heads, x.batch, x.tokens, unit);
+        let cache = &self.cache;
         let projected = &*projected;
         let context_width = heads.queries * heads.dim;
         let context = panels::grow(&mut self.context, count * context_width * nr);
         let tokens = x.tokens;
         context.par_chunks_mut((heads.dim * nr).max(1)).enumerate().for_each(|(index, out)| {
             let (panel, head) = (index / heads.queries, index % heads.queries);
+            if panel % panels < wanted {
+                return;
+            }
             with_scratch(|scratch| {
                 dispatch(AttendTask {
                     projected,
@@ -224,24 +239,28 @@ impl Ops for CpuOps {
                     panels,
                     head,
                     tokens,
+                    unit,
                     dtype,
                 });
             });
         });
         let context = &*context;
-        balanced(&mut x.data, count, run).into_par_iter().with_max_len(1).for_each(|(first, x)| {
+        x.wanted(wanted, run).into_par_iter().with_max_len(1).for_each(|(first, x)| {
             let context = &context[first * context_width * nr..];
             let context = &context[..x.len() / self.hidden * context_width];
-            dispatch(OutputTask { x, context, weights: &weights.output, dtype });
+            let weights = &weights.output;
+            with_scratch(|scratch| {
+                dispatch(OutputTask { x, context, weights, scratch, unit, dtype });
+            });
         });
         x
     }
 
-    fn mlp(&mut self, mut x: Panels, weights: &Mlp) -> Panels {
-        let (count, run) = (x.count(), self.run_length());
-        let (eps, dtype) = (self.eps, self.dtype);
-        balanced(&mut x.data, count, run).into_par_iter().with_max_len(1).for_each(|(_, x)| {
-            with_scratch(|scratch| dispatch(MlpTask { x, weights, scratch, eps, dtype }));
+    fn mlp(&mut self, mut x: Panels, weights: &Mlp, wanted: usize) -> Panels {
+        let (run, wanted) = (self.run_length(), wanted / panel_tokens());
+        let (eps, unit, dtype) = (self.eps, self.unit, self.dtype);
+        x.wanted(wanted, run).into_par_iter().with_max_len(1).for_each(|(_, x)| {
+            with_scratch(|scratch| dispatch(MlpTask { x, weights, scratch, eps, unit, dtype }));
         });
         x
     }
@@ -253,9 +272,10 @@ impl Ops for CpuOps {
         (norm, head): (&Vec<f32>, &Blocks),
         range: &ScoreRange,
         reference: Option<&KeptLogits>,
-    ) -> Result<(SequenceScores, Option<KeptLogits>), ModelError> {
+    ) -> Result<(SequenceScores, Option<KeptLogits>), OpsError> {
         let (nr, hidden) = (panel_tokens(), self.hidden);
         let (eps, dtype, size) = (self.eps, self.dtype, self.vocab * panel_tokens());
+        let unit = self.unit;
         let first_panel = sequence * per_sequence(x.tokens);
         let gather = |first: usize, targets: &[u32]| {
             let mut rows = zeros(targets.len().div_ceil(nr) * hidden * nr);
@@ -273,7 +293,9 @@ impl Ops for CpuOps {
             let lanes = panels.start * nr..range.targets.len().min(panels.end * nr);
             let targets = &range.targets[lanes.clone()];
             let x = &gather(lanes.start, targets);
-            dispatch(HeadTask { x, norm, head, targets, logits, eps, dtype })
+            with_scratch(|scratch| {
+                dispatch(HeadTask { x, norm, head, targets, logits, scratch, eps, unit, dtype })
+            })
         };
         let panels = range.targets.len().div_ceil(nr);
         if let Some(kept) = reference {

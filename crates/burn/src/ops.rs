@@ -11,21 +11,19 @@ use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{DType, FloatDType, Int, Tensor, TensorData, activation};
 use burn::{Dispatch, DispatchDevice};
+use strait_ops::{
+    AttentionTensors, Dtype, Hidden, LinearTensors, MlpTensors, Ops, OpsError, RopeTable,
+    ScoreRange, SequenceScores, Shape,
+};
 
-use super::{AttentionTensors, LinearTensors, MlpTensors, Ops};
-use crate::config::ModelConfig;
-use crate::dtype::Dtype;
-use crate::error::ModelError;
-use crate::hidden::Hidden;
-use crate::rope::RopeTable;
-use crate::stage::{ScoreRange, SequenceScores};
+use crate::BurnDevice;
 
 /// Logits that are on the device at a time beside the reference.
 const LOGITS_AT_A_TIME: usize = 16 << 20;
 
 /// Burn's operations for one model on one device.
-pub(crate) struct PlainOps {
-    config: ModelConfig,
+pub struct BurnOps {
+    shape: Shape,
     dtype: Dtype,
     device: DispatchDevice,
     name: String,
@@ -38,7 +36,7 @@ pub(crate) struct Linear {
     bias: Option<Tensor<Dispatch, 1>>,
 }
 
-pub(crate) struct Attention {
+pub struct Attention {
     norm: Tensor<Dispatch, 1>,
     query: Linear,
     key: Linear,
@@ -46,7 +44,7 @@ pub(crate) struct Attention {
     output: Linear,
 }
 
-pub(crate) struct Mlp {
+pub struct Mlp {
     norm: Tensor<Dispatch, 1>,
     gate: Linear,
     up: Linear,
@@ -54,28 +52,25 @@ pub(crate) struct Mlp {
 }
 
 /// An embedding or head `[vocab, hidden]`.
-pub(crate) struct Table {
+pub struct Table {
     embedding: Tensor<Dispatch, 2>,
     head: Tensor<Dispatch, 2>,
 }
 
 /// Logits `[rows, vocab]`, log-sum-exps `[rows, 1]` and most likely tokens `[rows, 1]` of a run of
 /// scored positions.
-pub(crate) struct Kept {
+pub struct Kept {
     logits: Tensor<Dispatch, 2>,
     log_total: Tensor<Dispatch, 2>,
     top: Tensor<Dispatch, 2, Int>,
 }
 
-impl PlainOps {
-    pub(crate) fn new(
-        config: &ModelConfig,
-        dtype: Dtype,
-        device: DispatchDevice,
-        name: String,
-    ) -> PlainOps {
-        let table = RopeTable::new(&config.rope, config.head_dim);
-        PlainOps { config: config.clone(), dtype, device, name, table }
+impl BurnOps {
+    /// Operations for a model of this shape; `name` is what the device is called in messages.
+    #[must_use]
+    pub fn new(shape: &Shape, dtype: Dtype, device: BurnDevice, name: String) -> BurnOps {
+        let table = RopeTable::new(&shape.rope, shape.head_dim);
+        BurnOps { shape: shape.clone(), dtype, device: device.device(), name, table }
     }
 
     fn tensor<const D: usize>(
@@ -120,14 +115,14 @@ impl PlainOps {
     ) -> Tensor<Dispatch, D> {
         let x = x.cast(FloatDType::F32);
         let squares = x.clone().square().mean_dim(D - 1);
-        let normed = x / (squares + self.config.norm_eps).sqrt();
+        let normed = x / (squares + self.shape.norm_eps).sqrt();
         normed.cast(self.native()) * weight.clone().unsqueeze()
     }
 
     /// `[batch, tokens, heads * dim]` to `[batch, heads, tokens, dim]`.
     fn split(&self, x: Tensor<Dispatch, 3>, heads: usize) -> Tensor<Dispatch, 4> {
         let [batch, tokens, _] = x.dims();
-        x.reshape([batch, tokens, heads, self.config.head_dim]).swap_dims(1, 2)
+        x.reshape([batch, tokens, heads, self.shape.head_dim]).swap_dims(1, 2)
     }
 
     fn rotate(
@@ -136,7 +131,7 @@ impl PlainOps {
         cos: &Tensor<Dispatch, 4>,
         sin: &Tensor<Dispatch, 4>,
     ) -> Tensor<Dispatch, 4> {
-        let half = self.config.head_dim / 2;
+        let half = self.shape.head_dim / 2;
         let x = x.cast(FloatDType::F32);
         let (low, high) = (x.clone().narrow(3, 0, half), x.narrow(3, half, half));
         let rotated = Tensor::cat(
@@ -152,7 +147,7 @@ impl PlainOps {
     /// Every key/value head repeated for its queries.
     fn repeat(&self, x: Tensor<Dispatch, 4>) -> Tensor<Dispatch, 4> {
         let [batch, heads, tokens, dim] = x.dims();
-        let times = self.config.heads / self.config.kv_heads;
+        let times = self.shape.heads / self.shape.kv_heads;
         if times == 1 {
             return x;
         }
@@ -161,8 +156,8 @@ impl PlainOps {
             .reshape([batch, heads * times, tokens, dim])
     }
 
-    fn read<const D: usize>(&self, tensor: Tensor<Dispatch, D>) -> Result<Vec<f32>, ModelError> {
-        let failed = |reason: String| ModelError::Device { device: self.name.clone(), reason };
+    fn read<const D: usize>(&self, tensor: Tensor<Dispatch, D>) -> Result<Vec<f32>, OpsError> {
+        let failed = |reason: String| OpsError::Device { device: self.name.clone(), reason };
         let data = tensor.try_into_data().map_err(|error| failed(format!("{error:?}")))?;
         data.convert::<f32>().to_vec().map_err(|error| failed(format!("{error:?}")))
     }
@@ -192,7 +187,7 @@ fn burn_dtype(dtype: Dtype) -> DType {
     }
 }
 
-impl Ops for PlainOps {
+impl Ops for BurnOps {
     type Stream = Tensor<Dispatch, 3>;
     type Attention = Attention;
     type Mlp = Mlp;
@@ -226,7 +221,7 @@ impl Ops for PlainOps {
     }
 
     fn prepare_table(&self, weight: Vec<f32>) -> Table {
-        let embedding = self.weights(weight, [self.config.vocab, self.config.hidden]);
+        let embedding = self.weights(weight, [self.shape.vocab, self.shape.hidden]);
         let head = embedding.clone().cast(FloatDType::F32);
         Table { embedding, head }
     }
@@ -239,7 +234,7 @@ impl Ops for PlainOps {
         self.weights(hidden.to_f32(), [hidden.batch, hidden.tokens, hidden.channels])
     }
 
-    fn download(&self, stream: Tensor<Dispatch, 3>) -> Result<Hidden, ModelError> {
+    fn download(&self, stream: Tensor<Dispatch, 3>) -> Result<Hidden, OpsError> {
         let shape = stream.dims();
         Hidden::from_f32(&self.read(stream)?, shape, self.dtype)
     }
@@ -249,14 +244,18 @@ impl Ops for PlainOps {
         let indices: Vec<i32> = tokens.iter().map(|&token| token as i32).collect();
         let data = TensorData::new(indices, [count]);
         let indices = Tensor::<Dispatch, 1, Int>::from_data(data, (&self.device, DType::I32));
-        let shape = [batch, count / batch.max(1), self.config.hidden];
+        let shape = [batch, count / batch.max(1), self.shape.hidden];
         table.embedding.clone().select(0, indices).reshape(shape)
     }
 
-    fn attention(&mut self, x: Tensor<Dispatch, 3>, weights: &Attention) -> Tensor<Dispatch, 3> {
+    fn attention(
+        &mut self,
+        x: Tensor<Dispatch, 3>,
+        weights: &Attention,
+        _wanted: usize,
+    ) -> Tensor<Dispatch, 3> {
         let [batch, tokens, _] = x.dims();
-        let (heads, kv_heads, dim) =
-            (self.config.heads, self.config.kv_heads, self.config.head_dim);
+        let (heads, kv_heads, dim) = (self.shape.heads, self.shape.kv_heads, self.shape.head_dim);
         self.table.extend(tokens);
         let shape = [1, 1, tokens, dim / 2];
         let part =
@@ -279,7 +278,12 @@ impl Ops for PlainOps {
         x + apply(context, &weights.output)
     }
 
-    fn mlp(&mut self, x: Tensor<Dispatch, 3>, weights: &Mlp) -> Tensor<Dispatch, 3> {
+    fn mlp(
+        &mut self,
+        x: Tensor<Dispatch, 3>,
+        weights: &Mlp,
+        _wanted: usize,
+    ) -> Tensor<Dispatch, 3> {
         let normed = self.norm(x.clone(), &weights.norm);
         let gate = activation::silu(apply(normed.clone(), &weights.gate));
         x + apply(gate * apply(normed, &weights.up), &weights.down)
@@ -292,15 +296,15 @@ impl Ops for PlainOps {
         (norm, head): (&Tensor<Dispatch, 1>, &Table),
         range: &ScoreRange,
         reference: Option<&Vec<Kept>>,
-    ) -> Result<(SequenceScores, Option<Vec<Kept>>), ModelError> {
-        let rows = (LOGITS_AT_A_TIME / self.config.vocab).max(1);
+    ) -> Result<(SequenceScores, Option<Vec<Kept>>), OpsError> {
+        let rows = (LOGITS_AT_A_TIME / self.shape.vocab).max(1);
         let mut scores = SequenceScores::default();
         let mut kept = Vec::new();
         for (run, targets) in range.targets.chunks(rows).enumerate() {
             let count = targets.len();
             let first = range.first_position + run * rows;
             let rows = x.clone().narrow(0, sequence, 1).narrow(1, first, count);
-            let rows = self.norm(rows.reshape([count, self.config.hidden]), norm);
+            let rows = self.norm(rows.reshape([count, self.shape.hidden]), norm);
             let own = self.logits(rows, head);
             let indices: Vec<i32> = targets.iter().map(|&target| target as i32).collect();
             let data = TensorData::new(indices, [count, 1]);

@@ -1,14 +1,16 @@
 //! Norm, head and log-softmax on scored positions, in blocks of the vocabulary.
 
 use pulp::Simd;
+use strait_ops::Dtype;
 
-use super::kernel::{MR, Task, tile};
-use super::math::exp_in_place;
-use super::norm::norm;
-use super::panels::{Blocks, zeros};
-use crate::dtype::Dtype;
+use crate::blocks::Blocks;
+use crate::kernel::Task;
+use crate::math::exp_in_place;
+use crate::norm::norm;
+use crate::panels::{Scratch, zeros};
+use crate::product::{ROWS, Right, Rights, Started, Unit};
 
-/// Outputs whose logits are looked at together; a multiple of `MR`.
+/// Outputs whose logits are looked at together; a multiple of `ROWS`.
 const VOCAB_BLOCK: usize = 256;
 /// Rows summed in f32 before they go to an f64 sum.
 const RUN: usize = 32;
@@ -47,7 +49,9 @@ pub(crate) struct HeadTask<'a> {
     /// One target for each position; the last panel may have fewer than `NR`.
     pub(crate) targets: &'a [u32],
     pub(crate) logits: Logits<'a>,
+    pub(crate) scratch: &'a mut Scratch,
     pub(crate) eps: f32,
+    pub(crate) unit: Unit,
     pub(crate) dtype: Dtype,
 }
 
@@ -56,13 +60,15 @@ impl Task for HeadTask<'_> {
 
     #[inline(always)]
     fn run<S: Simd, const NR: usize>(self, simd: S) -> Vec<Scored> {
-        let HeadTask { x, norm: weight, head, targets, logits: mut place, eps, dtype } = self;
+        let HeadTask { x, norm: weight, head, targets, logits, scratch, eps, unit, dtype } = self;
+        let mut place = logits;
         let (hidden, vocab) = (head.inputs, head.outputs);
-        let mut normed = zeros(x.len());
-        let normed = normed.as_chunks_mut::<NR>().0;
+        let ready = unit.start();
         let x = x.as_chunks::<NR>().0;
-        for (x, out) in x.chunks_exact(hidden).zip(normed.chunks_exact_mut(hidden)) {
-            norm(simd, x, weight, eps, dtype, out);
+        let mut normed = Rights::<NR>::new(unit, x.len() / hidden, hidden, &mut scratch.first);
+        for (panel, x) in x.chunks_exact(hidden).enumerate() {
+            norm(simd, x, weight, eps, dtype, normed.staging(panel));
+            normed.commit(panel);
         }
         let (mut own, mut work) = (zeros(VOCAB_BLOCK * NR), zeros(VOCAB_BLOCK * NR));
         let (own, work) = (own.as_chunks_mut::<NR>().0, work.as_chunks_mut::<NR>().0);
@@ -75,8 +81,7 @@ impl Task for HeadTask<'_> {
                     Logits::Keep(keep) => (&mut keep.as_chunks_mut::<NR>().0[at..at + count], None),
                     Logits::Compare(reference) => (&mut own[..count], Some(*reference)),
                 };
-                let b = &normed[panel * hidden..(panel + 1) * hidden];
-                product(simd, head, first / MR, b, logits);
+                product(simd, &ready, head, first / ROWS, normed.panel(panel), logits);
                 let lanes = panel * NR..targets.len().min((panel + 1) * NR);
                 state.add(first, logits, work, &targets[lanes.clone()]);
                 if let Some(reference) = reference {
@@ -97,14 +102,15 @@ impl Task for HeadTask<'_> {
 #[inline(always)]
 fn product<S: Simd, const NR: usize>(
     simd: S,
+    unit: &Started,
     head: &Blocks,
     first: usize,
-    b: &[[f32; NR]],
+    right: Right<'_, NR>,
     logits: &mut [[f32; NR]],
 ) {
-    let mut sums = [[0.0; NR]; MR];
-    for (block, out) in (first..).zip(logits.chunks_mut(MR)) {
-        tile::<S, NR, false>(simd, head.block(block), b, &mut sums);
+    let mut sums = [[0.0; NR]; ROWS];
+    for (block, out) in (first..).zip(logits.chunks_mut(ROWS)) {
+        unit.product::<S, NR, false>(simd, head.block(block), right, &mut sums);
         for (out, sum) in out.iter_mut().zip(&sums) {
             *out = *sum;
         }

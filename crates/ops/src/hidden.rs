@@ -3,7 +3,7 @@
 use aligned_vec::{AVec, ConstAlign};
 
 use crate::dtype::Dtype;
-use crate::error::ModelError;
+use crate::error::OpsError;
 
 /// Host bytes on a 64-byte boundary.
 pub type AlignedBytes = AVec<u8, ConstAlign<64>>;
@@ -37,21 +37,21 @@ impl Hidden {
     ///
     /// # Errors
     /// When there is no part, or the parts differ in tokens, channels or dtype.
-    pub fn stack(parts: &[&Hidden]) -> Result<Hidden, ModelError> {
-        let first = parts.first().ok_or(ModelError::size("stack", "at least 1 part", 0))?;
+    pub fn stack(parts: &[&Hidden]) -> Result<Hidden, OpsError> {
+        let first = parts.first().ok_or(OpsError::size("stack", "at least 1 part", 0))?;
         let mut data =
             AlignedBytes::with_capacity(64, parts.iter().map(|part| part.data.len()).sum());
         let mut batch = 0;
         for part in parts {
             if (part.tokens, part.channels) != (first.tokens, first.channels) {
-                return Err(ModelError::size(
+                return Err(OpsError::size(
                     "stack, [tokens, channels] of a part",
                     format!("{:?}", [first.tokens, first.channels]),
                     format!("{:?}", [part.tokens, part.channels]),
                 ));
             }
             if part.dtype != first.dtype {
-                return Err(ModelError::HiddenDtype { expected: first.dtype, found: part.dtype });
+                return Err(OpsError::HiddenDtype { expected: first.dtype, found: part.dtype });
             }
             data.extend_from_slice(&part.data);
             batch += part.batch;
@@ -95,10 +95,10 @@ impl Hidden {
         values: &[f32],
         [batch, tokens, channels]: [usize; 3],
         dtype: Dtype,
-    ) -> Result<Hidden, ModelError> {
+    ) -> Result<Hidden, OpsError> {
         let mut hidden = Hidden::zeros(batch, tokens, channels, dtype);
         if values.len() != batch * tokens * channels {
-            return Err(ModelError::size(
+            return Err(OpsError::size(
                 "hidden states, number of values",
                 batch * tokens * channels,
                 values.len(),
@@ -108,16 +108,20 @@ impl Hidden {
         Ok(hidden)
     }
 
-    pub(crate) fn check(&self, channels: usize, dtype: Dtype) -> Result<(), ModelError> {
+    /// Checks channels, dtype and number of bytes.
+    ///
+    /// # Errors
+    /// When one of them is another.
+    pub fn check(&self, channels: usize, dtype: Dtype) -> Result<(), OpsError> {
         if self.dtype != dtype {
-            return Err(ModelError::HiddenDtype { expected: dtype, found: self.dtype });
+            return Err(OpsError::HiddenDtype { expected: dtype, found: self.dtype });
         }
         if self.channels != channels {
-            return Err(ModelError::size("hidden states, channels", channels, self.channels));
+            return Err(OpsError::size("hidden states, channels", channels, self.channels));
         }
         let expected = self.batch * self.sequence_bytes();
         if self.data.len() != expected {
-            return Err(ModelError::size("hidden states, bytes", expected, self.data.len()));
+            return Err(OpsError::size("hidden states, bytes", expected, self.data.len()));
         }
         Ok(())
     }

@@ -5,6 +5,13 @@
 /// Cody-Waite reduction and the polynomial of Cephes `expf`.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
+    let value = exp_nonpositive(x);
+    if x > 88.0 { f32::INFINITY } else { value }
+}
+
+/// [`exp`] for `x` up to 88; beyond it the result means nothing.
+#[inline(always)]
+pub(crate) fn exp_nonpositive(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it rounds to a whole number.
     let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
@@ -19,8 +26,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     let p = p.mul_add(r * r, r) + 1.0;
     let exponent = shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23;
     let value = p * f32::from_bits(exponent);
-    let value = if x < -87.0 { 0.0 } else { value };
-    if x > 88.0 { f32::INFINITY } else { value }
+    if x < -87.0 { 0.0 } else { value }
 }
 
 /// `x / (1 + e^-x)`.

@@ -1,26 +1,35 @@
-//! Memory layouts: panels of tokens for activations, blocks of outputs for weights.
+//! Activations in panels of tokens, and how panels are shared among threads.
 
 use std::cell::RefCell;
 use std::ops::Range;
 
 use aligned_vec::{AVec, ConstAlign};
 use rayon::prelude::*;
+use strait_ops::{Dtype, Hidden};
 
-use super::kernel::{MR, panel_tokens};
-use crate::dtype::Dtype;
-use crate::hidden::Hidden;
-use crate::ops::LinearTensors;
+use crate::kernel::panel_tokens;
+use crate::product::{Pairs, PanelMemory};
 
 /// Buffers that a thread keeps from task to task.
 #[derive(Debug)]
 pub(crate) struct Scratch {
-    pub(crate) first: Floats,
-    pub(crate) second: Floats,
+    pub(crate) first: PanelMemory,
+    pub(crate) second: PanelMemory,
+    pub(crate) scores: Floats,
+    pub(crate) sums: Floats,
+    pub(crate) queries: Pairs,
+    pub(crate) weights: Pairs,
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> =
-        RefCell::new(Scratch { first: AVec::new(64), second: AVec::new(64) });
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch {
+        first: PanelMemory::new(),
+        second: PanelMemory::new(),
+        scores: AVec::new(64),
+        sums: AVec::new(64),
+        queries: AVec::new(64),
+        weights: AVec::new(64),
+    });
 }
 
 /// Runs `work` with this thread's buffers; `work` must not wait for other tasks.
@@ -46,7 +55,7 @@ pub(crate) fn grow(buffer: &mut Floats, length: usize) -> &mut [f32] {
 /// Activations `[batch * panels, channels, panel_tokens]`; the last panel of every sequence is
 /// filled up with zero tokens.
 #[derive(Clone)]
-pub(crate) struct Panels {
+pub struct Panels {
     pub(crate) batch: usize,
     pub(crate) tokens: usize,
     pub(crate) channels: usize,
@@ -108,6 +117,24 @@ impl Panels {
         hidden
     }
 
+    /// The panels of every sequence from `first` on, in runs of at most `longest`; gives each run's
+    /// first panel.
+    pub(crate) fn wanted(&mut self, first: usize, longest: usize) -> Vec<(usize, &mut [f32])> {
+        let panels = per_sequence(self.tokens);
+        let (size, first) = (self.channels * panel_tokens(), first.min(panels));
+        if first == 0 {
+            let count = self.count();
+            return balanced(&mut self.data, count, longest);
+        }
+        let sequences = self.data.chunks_mut((panels * size).max(1)).enumerate();
+        let runs = sequences.flat_map(|(sequence, data)| {
+            let start = sequence * panels + first;
+            let runs = balanced(&mut data[first * size..], panels - first, longest);
+            runs.into_iter().map(move |(run, data)| (start + run, data))
+        });
+        runs.collect()
+    }
+
     /// Number of panels of all sequences.
     pub(crate) fn count(&self) -> usize {
         self.batch * per_sequence(self.tokens)
@@ -117,76 +144,6 @@ impl Panels {
 /// Panels that `tokens` take.
 pub(crate) fn per_sequence(tokens: usize) -> usize {
     tokens.div_ceil(panel_tokens())
-}
-
-/// A weight matrix in blocks `[outputs / MR, inputs, MR]`, filled up with zero outputs.
-pub(crate) struct Blocks {
-    pub(crate) outputs: usize,
-    pub(crate) inputs: usize,
-    data: Floats,
-    pub(crate) bias: Option<Vec<f32>>,
-}
-
-impl Blocks {
-    /// Packs a matrix `[outputs, inputs]`, its values rounded to `dtype`.
-    pub(crate) fn new(tensors: LinearTensors, dtype: Dtype) -> Blocks {
-        let LinearTensors { mut weight, mut bias, outputs, inputs } = tensors;
-        weight.par_chunks_mut(1 << 16).for_each(|values| dtype.round(values));
-        if let Some(bias) = &mut bias {
-            dtype.round(bias);
-        }
-        let mut data = zeros(outputs.div_ceil(MR) * inputs * MR);
-        data.par_chunks_mut((inputs * MR).max(1)).enumerate().for_each(|(block, chunk)| {
-            let rows = &weight[block * MR * inputs..];
-            for (lane, row) in rows.chunks_exact(inputs).take(MR).enumerate() {
-                for (target, value) in chunk.chunks_exact_mut(MR).zip(row) {
-                    target[lane] = *value;
-                }
-            }
-        });
-        Blocks { outputs, inputs, data, bias }
-    }
-
-    /// Puts matrices with the same inputs one below the other.
-    pub(crate) fn stacked(parts: Vec<LinearTensors>, dtype: Dtype) -> Blocks {
-        let inputs = parts.first().map_or(0, |part| part.inputs);
-        let outputs = parts.iter().map(|part| part.outputs).sum();
-        let bias = parts.iter().all(|part| part.bias.is_some());
-        let bias = bias
-            .then(|| parts.iter().flat_map(|part| part.bias.iter().flatten().copied()).collect());
-        let weight = parts.into_iter().flat_map(|part| part.weight).collect();
-        Blocks::new(LinearTensors { weight, bias, outputs, inputs }, dtype)
-    }
-
-    pub(crate) fn blocks(&self) -> usize {
-        self.outputs.div_ceil(MR)
-    }
-
-    /// Block `index` as `inputs` groups of `MR` weights.
-    #[inline(always)]
-    pub(crate) fn block(&self, index: usize) -> &[[f32; MR]] {
-        let size = self.inputs * MR;
-        self.data[index * size..(index + 1) * size].as_chunks().0
-    }
-
-    /// Number of outputs in block `index` that are not filling.
-    #[inline(always)]
-    pub(crate) fn valid(&self, index: usize) -> usize {
-        MR.min(self.outputs - index * MR)
-    }
-
-    /// The bias of output `index`, or 0.
-    #[inline(always)]
-    pub(crate) fn bias(&self, index: usize) -> f32 {
-        self.bias.as_ref().map_or(0.0, |bias| bias[index])
-    }
-
-    /// Row `index` of the matrix.
-    pub(crate) fn row(&self, index: usize, values: &mut [f32]) {
-        for (value, group) in values.iter_mut().zip(self.block(index / MR)) {
-            *value = group[index % MR];
-        }
-    }
 }
 
 /// Splits `units` units into runs of at most `longest`, of lengths as equal as can be, and in a
@@ -221,17 +178,6 @@ mod tests {
         let panels = Panels::from_hidden(&hidden);
         assert_eq!(panels.count(), 2 * per_sequence(131));
         assert_eq!(panels.to_hidden(Dtype::F32), hidden);
-    }
-
-    #[test]
-    fn rows_of_blocks() {
-        let weight: Vec<f32> = (0..11 * 3).map(|i| i as f32).collect();
-        let tensors = LinearTensors { weight, bias: None, outputs: 11, inputs: 3 };
-        let blocks = Blocks::new(tensors, Dtype::F32);
-        let mut row = [0.0; 3];
-        blocks.row(9, &mut row);
-        assert_eq!(row, [27.0, 28.0, 29.0]);
-        assert_eq!((blocks.blocks(), blocks.valid(0), blocks.valid(1)), (2, 8, 3));
     }
 
     #[test]

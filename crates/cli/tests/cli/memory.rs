@@ -1,0 +1,78 @@
+//! Peak memory does not grow with the number of windows or cells; a timeline is a readable trace.
+
+use std::fs;
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::harness::{Bench, root};
+
+/// Runs and gives the largest resident set that was seen, in MiB, with the number of windows.
+#[cfg(target_os = "linux")]
+fn peak(tokens: usize, bits: &str) -> (u64, usize) {
+    let bench = Bench::new(&["affine"]);
+    bench.experiment(&format!(
+        "[[compressor]]\nlabel = \"int{{bits}}\"\ncodec = \"affine\"\nsweep = {{ bits = {bits} }}\n"
+    ));
+    let text = fs::read_to_string(bench.path().join("test.toml")).unwrap();
+    let text = text.replace("first_k_tokens = 1500", &format!("first_k_tokens = {tokens}"));
+    bench.write("test.toml", &text);
+    let assets = root().join("assets");
+    let mut child = bench
+        .command(&["run", "test.toml", "--assets", assets.to_str().unwrap()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        let status = fs::read_to_string(&status).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+        peak = peak.max(kib.unwrap_or(0));
+        sleep(Duration::from_millis(5));
+    }
+    assert!(child.wait().unwrap().success());
+    let records = bench.records("results/test");
+    (peak / 1024, records[0].1["windows"].as_array().unwrap().len())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn peak_memory_is_flat_in_windows_and_cells() {
+    let (short, few) = peak(1500, "[8, 4]");
+    let (long, many) = peak(24_000, "[8, 7, 6, 5, 4, 3, 2, 1]");
+    assert!(few < 15 && many > 180, "{few} and {many} windows");
+    assert!(short > 20, "{short} MiB is less than the weights");
+    assert!(long < short + 24, "{short} MiB for {few} windows, {long} MiB for {many}");
+}
+
+#[test]
+fn a_trace_has_every_stage_and_link() {
+    let bench = Bench::new(&["affine"]);
+    bench.experiment("[[compressor]]\ncodec = \"affine\"\n[partition]\ncuts = [1, 3]\n");
+    bench.run_ok(&["--trace", "trace.json"]);
+    let text = fs::read_to_string(bench.path().join("trace.json")).unwrap();
+    let trace: Vec<Value> = serde_json::from_str(&text).unwrap();
+    let count = |name: &str| {
+        trace.iter().filter(|event| event["name"].as_str().unwrap().starts_with(name)).count()
+    };
+    let windows = bench.record("results/test", "baseline")["windows"].as_array().unwrap().len();
+    assert_eq!(count("load the model"), 1);
+    assert_eq!(count("stage 0: shared prefix"), windows);
+    assert_eq!(count("stage 2: baseline"), windows);
+    for name in ["stage 1: forward", "codecs of link 0", "codecs of link 1", "journal"] {
+        assert!(count(name) > windows, "{name}: {}", count(name));
+    }
+    assert!(trace.iter().all(|event| event["ph"] == "M" || event["dur"].as_f64().unwrap() >= 0.0));
+    let stages = bench.record("results/test", "baseline")["timing"]["stage_s"].clone();
+    assert!(stages.as_array().unwrap().iter().all(|seconds| seconds.as_f64().unwrap() > 0.0));
+
+    let output = bench.run(&["--fresh", "--trace", "no/such/folder.json"]);
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("cannot write the trace no/such/folder.json"), "{message}");
+}

@@ -1,0 +1,89 @@
+//! One 2048-token window through the parts of a layer of SmolLM2-135M's shape with random weights:
+//! attention block, MLP block, head, in every element type.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::time::Duration;
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use strait_cpu::CpuOps;
+use strait_ops::{
+    AttentionTensors, Dtype, Hidden, LinearTensors, MlpTensors, Ops, RopeConfig, RopeScaling,
+    ScoreRange, Shape,
+};
+
+const TOKENS: usize = 2048;
+const SCORED: usize = 512;
+
+fn shape() -> Shape {
+    Shape {
+        vocab: 49152,
+        hidden: 576,
+        heads: 9,
+        kv_heads: 3,
+        head_dim: 64,
+        intermediate: 1536,
+        norm_eps: 1e-5,
+        rope: RopeConfig { theta: 100_000.0, scaling: RopeScaling::None },
+    }
+}
+
+fn random(count: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed;
+    let next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        ((state >> 40) as f32 / (1 << 24) as f32 - 0.5) * 0.14
+    };
+    std::iter::repeat_with(next).take(count).collect()
+}
+
+fn linear(outputs: usize, inputs: usize) -> LinearTensors {
+    let weight = random(outputs * inputs, (outputs + inputs) as u64);
+    LinearTensors { weight, bias: None, outputs, inputs }
+}
+
+fn parts(criterion: &mut Criterion) {
+    for dtype in [Dtype::F32, Dtype::Bf16, Dtype::F16] {
+        let mut group = criterion.benchmark_group(dtype.name());
+        group.sample_size(10).warm_up_time(Duration::from_millis(500));
+        group.measurement_time(Duration::from_secs(2));
+        let mut ops = CpuOps::new(&shape(), dtype);
+        let hidden = Hidden::from_f32(&random(TOKENS * 576, 7), [1, TOKENS, 576], dtype).unwrap();
+        let x = ops.upload(&hidden);
+        let attention = ops.prepare_attention(AttentionTensors {
+            norm: random(576, 1),
+            query: linear(576, 576),
+            key: linear(192, 576),
+            value: linear(192, 576),
+            output: linear(576, 576),
+        });
+        group.bench_function("attention", |b| {
+            let run = |x| ops.attention(x, &attention, 0);
+            b.iter_batched(|| x.clone(), run, BatchSize::LargeInput);
+        });
+        let mlp = ops.prepare_mlp(MlpTensors {
+            norm: random(576, 2),
+            gate: linear(1536, 576),
+            up: linear(1536, 576),
+            down: linear(576, 1536),
+        });
+        group.bench_function("mlp", |b| {
+            let run = |x| ops.mlp(x, &mlp, 0);
+            b.iter_batched(|| x.clone(), run, BatchSize::LargeInput);
+        });
+        let norm = ops.prepare_norm(random(576, 3));
+        let table = ops.prepare_table(random(49152 * 576, 4));
+        let targets = (0..SCORED as u32).map(|i| i * 7919 % 49152).collect();
+        let range = ScoreRange { first_position: TOKENS - SCORED - 1, targets };
+        group.bench_function("head, 512 positions, reference", |b| {
+            b.iter(|| ops.score(&x, 0, (&norm, &table), &range, None).unwrap());
+        });
+        let (_, reference) = ops.score(&x, 0, (&norm, &table), &range, None).unwrap();
+        group.bench_function("head, 512 positions, against a reference", |b| {
+            b.iter(|| ops.score(&x, 0, (&norm, &table), &range, reference.as_ref()).unwrap());
+        });
+        group.finish();
+    }
+}
+
+criterion_group!(benches, parts);
+criterion_main!(benches);

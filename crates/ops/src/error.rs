@@ -1,0 +1,42 @@
+//! What can go wrong on a device.
+
+use crate::dtype::Dtype;
+
+/// An error of a backend, or of what is given to it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpsError {
+    /// The device failed in the middle of its work.
+    #[error("device {device} failed: {reason}")]
+    Device {
+        /// The device.
+        device: String,
+        /// What it reported.
+        reason: String,
+    },
+    /// Arguments disagree in their sizes.
+    #[error("{what}: expected {expected}, found {found}")]
+    Size {
+        /// Which argument.
+        what: &'static str,
+        /// The size that would fit.
+        expected: String,
+        /// The size it has.
+        found: String,
+    },
+    /// Hidden states of another dtype than the model's.
+    #[error("hidden states: expected dtype {expected}, the model's, found {found}")]
+    HiddenDtype {
+        /// The model's dtype.
+        expected: Dtype,
+        /// The dtype found.
+        found: Dtype,
+    },
+}
+
+impl OpsError {
+    /// An [`OpsError::Size`].
+    pub fn size(what: &'static str, expected: impl ToString, found: impl ToString) -> OpsError {
+        OpsError::Size { what, expected: expected.to_string(), found: found.to_string() }
+    }
+}
