@@ -3,9 +3,13 @@
 //! Every formula keeps the operation order of the `gguf` package's reference, so results agree with it to the last bit
 //! (`golden/`).
 
+mod grids;
+mod iq_grids;
 mod k_quants;
+mod levels;
 mod plain;
 mod simple_blocks;
+mod ternary;
 
 use rayon::prelude::*;
 
@@ -84,6 +88,20 @@ fn convert(format: Format, bytes: &[u8], out: &mut [f32]) {
         Format::Q4K => blocks(bytes, out, k_quants::q4_k),
         Format::Q5K => blocks(bytes, out, k_quants::q5_k),
         Format::Q6K => blocks(bytes, out, k_quants::q6_k),
+        Format::Q8K => blocks(bytes, out, k_quants::q8_k),
+        Format::IQ1S => blocks(bytes, out, iq_grids::iq1_s),
+        Format::IQ1M => blocks(bytes, out, iq_grids::iq1_m),
+        Format::IQ2XXS => blocks(bytes, out, iq_grids::iq2_xxs),
+        Format::IQ2XS => blocks(bytes, out, iq_grids::iq2_xs),
+        Format::IQ2S => blocks(bytes, out, iq_grids::iq2_s),
+        Format::IQ3XXS => blocks(bytes, out, iq_grids::iq3_xxs),
+        Format::IQ3S => blocks(bytes, out, iq_grids::iq3_s),
+        Format::IQ4NL => blocks(bytes, out, levels::iq4_nl),
+        Format::IQ4XS => blocks(bytes, out, levels::iq4_xs),
+        Format::TQ1_0 => blocks(bytes, out, ternary::tq1_0),
+        Format::TQ2_0 => blocks(bytes, out, ternary::tq2_0),
+        Format::MXFP4 => blocks(bytes, out, levels::mxfp4),
+        Format::NVFP4 => blocks(bytes, out, levels::nvfp4),
     }
 }
 
