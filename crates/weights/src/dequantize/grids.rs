@@ -18,7 +18,7 @@ pub(super) static SIGNS: [[u32; 8]; 256] = {
     let mut signs = [[0; 8]; 256];
     let mut at = 0;
     while at < 256 * 8 {
-        signs[at / 8][at % 8] = (at as u32 / 8 >> (at % 8) & 1) << 31;
+        signs[at / 8][at % 8] = ((at as u32 / 8) >> (at % 8) & 1) << 31;
         at += 1;
     }
     signs

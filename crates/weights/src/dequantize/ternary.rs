@@ -29,7 +29,7 @@ fn digits(d: f32, bytes: &[u8], out: &mut [f32]) {
     let mut power = 1u8;
     for out in out.chunks_mut(bytes.len()) {
         for (value, byte) in out.iter_mut().zip(bytes) {
-            let carry = u16::from(byte.wrapping_mul(power)) * 3 >> 8;
+            let carry = (u16::from(byte.wrapping_mul(power)) * 3) >> 8;
             *value = d * (i32::from(carry) - 1) as f32;
         }
         power = power.wrapping_mul(3);
