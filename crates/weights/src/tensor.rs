@@ -66,6 +66,16 @@ impl StoredTensor {
                 found: file.len() as u64,
             })?;
         let data = dequantize::dense(format, bytes, &self.info.shape, self.conversion);
+        if format.block_values() > 1
+            && let Some((index, value)) = dequantize::first_not_finite(&data)
+        {
+            return Err(WeightsError::Invalid {
+                path: file.path.clone(),
+                what: format!("tensor \"{}\"", self.info.name),
+                expected: format!("{} blocks with finite scales", self.info.format),
+                found: format!("{value} as value {index}"),
+            });
+        }
         Ok(DenseTensor { shape: self.info.shape.clone(), data })
     }
 }

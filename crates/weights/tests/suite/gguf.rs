@@ -199,6 +199,20 @@ fn damaged_sizes_of_every_format_are_refused() {
     }
 }
 
+#[test]
+fn scales_that_are_not_finite_are_refused() {
+    let mut data = vec![1; 68];
+    data[34..36].copy_from_slice(&[0, 0x7c]);
+    let name = "blk.0.attn_k_norm.weight";
+    let file = GgufFile::tiny_llama().tensor(name, &[1, 64], Q8_0, data);
+    let error = file.open().unwrap().tensor("model.layers.0.self_attn.k_norm.weight").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "x.gguf: tensor \"model.layers.0.self_attn.k_norm.weight\": expected Q8_0 blocks with finite \
+         scales, found inf as value 32"
+    );
+}
+
 /// The number of a format in GGUF files, from the gguf package.
 fn ggml_id(format: Format) -> u32 {
     match format.name() {
