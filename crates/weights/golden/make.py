@@ -1,4 +1,4 @@
-"""Makes the golden files of this folder, except sentence_piece.*.
+"""Makes quants.* and sharded*; the other files of this folder have scripts of their own.
 
 usage: python make.py          (numpy==2.4.6 gguf==0.19.0 safetensors==0.8.0)
 
