@@ -1,11 +1,12 @@
-"""Makes the golden files of this folder, except sentence_piece.*.
+"""Makes quants.* and sharded*; the other files of this folder have scripts of their own.
 
 usage: python make.py          (numpy==2.4.6 gguf==0.19.0 safetensors==0.8.0)
 
 quants.gguf         every supported GGUF type in random blocks over the whole range of codes, with scales that include zeros,
                     subnormals, negative and large ones; a query and a key projection with rows interleaved as llama.cpp's
-                    converter does it
-quants.safetensors  the same tensors in f32, by gguf's own dequantizer, under the names strait gives them
+                    converter does it; every entry of each codebook (grid.*), with the scale 1
+quants.safetensors  the same tensors in f32 (grid.*: in f16, exactly), by gguf's own dequantizer, under the names strait gives
+                    them; Q8_K, which gguf does not dequantize, by the formula x = d q of ggml's block_q8_K
 sharded/            f32, f16 and bf16 in two safetensors shards with an index, written by the safetensors package
 sharded.safetensors the same tensors in f32
 """
@@ -24,6 +25,11 @@ SCALES = {  # byte offsets of the f16 scales and minima in a block
     "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0],
     "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208],
 }
+LATER = {  # the same for the types added later, which have random numbers of their own
+    "Q8_K": [], "IQ1_S": [0], "IQ1_M": [], "IQ2_XXS": [0], "IQ2_XS": [0], "IQ2_S": [0], "IQ3_XXS": [0], "IQ3_S": [0],
+    "IQ4_NL": [0], "IQ4_XS": [0], "TQ1_0": [52], "TQ2_0": [64], "MXFP4": [], "NVFP4": [],
+}
+CODEBOOKS = {"IQ1_S": 2048, "IQ1_M": 2048, "IQ2_XXS": 256, "IQ2_XS": 512, "IQ2_S": 1024, "IQ3_XXS": 256, "IQ3_S": 512}
 SPECIAL = np.array([0.0, -0.0, 6e-8, -3e-5, 1.0, -1.0, 65504.0, -1234.5], dtype=np.float16)
 
 
@@ -42,6 +48,84 @@ def save(path, tensors):
         for name, (dtype, array) in arrays.items()
     }
     serialize_file(specs, path)
+
+
+def set_halves(name, blocks, scales):
+    """Puts `scales` into the one place, or the four nibbles, where IQ blocks have d."""
+    if name == "IQ1_M":
+        for nibble in range(4):
+            blocks[:, 49 + 2 * nibble] &= 15
+            blocks[:, 49 + 2 * nibble] |= (scales.view(np.uint16) >> (4 * nibble) << 4 & 0xF0).astype(np.uint8)
+    else:
+        blocks[:, :2] = scales.view(np.uint8).reshape(-1, 2)
+
+
+def every_code(name, blocks):
+    """Overwrites the codebook indices of `blocks` with 0, 1, 2, ..."""
+    count = len(blocks)
+    codes = np.arange(CODEBOOKS[name], dtype=np.uint16).reshape(count, -1)
+    low, high = (codes & 255).astype(np.uint8), (codes >> 8).astype(np.uint8)
+    if name == "IQ1_S":
+        words = blocks[:, 34:].copy().view(np.uint16) & 0xF000
+        words |= (high.reshape(count, 8, 4).astype(np.uint16) << np.array([0, 3, 6, 9], dtype=np.uint16)).sum(-1, dtype=np.uint16)
+        blocks[:, 2:34], blocks[:, 34:] = low, words.view(np.uint8)
+    elif name == "IQ1_M":
+        blocks[:, :32] = low
+        blocks[:, 32:48] = blocks[:, 32:48] & 0x88 | high[:, 0::2] | high[:, 1::2] << 4
+    elif name == "IQ2_XXS":
+        blocks[:, 2:].reshape(count, 8, 8)[:, :, :4] = low.reshape(count, 8, 4)
+    elif name == "IQ2_XS":
+        words = blocks[:, 2:66].copy().view(np.uint16) & 0xFE00 | codes
+        blocks[:, 2:66] = words.view(np.uint8)
+    elif name == "IQ2_S":
+        blocks[:, 2:34] = low
+        blocks[:, 66:74] = (high.reshape(count, 8, 4) << np.array([0, 2, 4, 6], dtype=np.uint8)).sum(-1, dtype=np.uint8)
+    elif name == "IQ3_XXS":
+        blocks[:, 2:66] = low
+    elif name == "IQ3_S":
+        blocks[:, 2:66] = low
+        blocks[:, 66:74] = np.packbits(high.reshape(count, 8, 8), axis=-1, bitorder="little").reshape(count, 8)
+
+
+def later_quants(writer, expected):
+    random = np.random.default_rng(20240608)
+    for name, offsets in LATER.items():
+        kind = T[name]
+        block_values, block_bytes = GGML_QUANT_SIZES[kind]
+        rows, per_row = 2, 2 if block_values == 256 else 4
+        blocks = random.integers(0, 256, size=(rows * per_row, block_bytes), dtype=np.uint8)
+        scales = random.normal(size=len(blocks)).astype(np.float16)
+        scales[:2] = SPECIAL[2:4]
+        for offset in offsets:
+            blocks[:, offset : offset + 2] = scales.view(np.uint8).reshape(-1, 2)
+        if name == "IQ1_M":
+            set_halves(name, blocks, scales)
+        elif name == "Q8_K":
+            blocks[:, :4] = scales.astype(np.float32).view(np.uint8).reshape(-1, 4) ^ np.array([1, 2, 3, 0], dtype=np.uint8)
+        elif name == "MXFP4":
+            blocks[:, 0] = [0, 1, 2, 127, 128, 200, 250, 96]
+        elif name == "NVFP4":
+            blocks[:4, :4] = np.array([0, 1, 7, 8, 126, 127, 128, 255, 120, 56, 9, 2, 64, 63, 254, 200]).reshape(4, 4)
+        stored = blocks.reshape(rows, per_row * block_bytes)
+        if name == "Q8_K":
+            dense = (blocks[:, :4].copy().view(np.float32) * blocks[:, 4:260].view(np.int8)).reshape(rows, -1)
+        else:
+            dense = quants.dequantize(stored, kind)
+        assert dense.shape == (rows, per_row * block_values) and np.isfinite(dense).all()
+        writer.add_tensor(f"golden.{name}", stored, raw_dtype=kind)
+        expected[f"golden.{name}"] = ("float32", dense)
+    for name, entries in CODEBOOKS.items():
+        kind = T[name]
+        entry_values = 4 if name.startswith("IQ3") else 8
+        count = entries * entry_values // 256
+        blocks = random.integers(0, 256, size=(count, GGML_QUANT_SIZES[kind][1]), dtype=np.uint8)
+        set_halves(name, blocks, np.ones(count, dtype=np.float16))
+        every_code(name, blocks)
+        dense = quants.dequantize(blocks, kind)
+        exact = dense.astype(np.float16)
+        assert (exact.astype(np.float32) == dense).all()
+        writer.add_tensor(f"grid.{name}", blocks, raw_dtype=kind)
+        expected[f"grid.{name}"] = ("float16", exact)
 
 
 def make_quants():
@@ -87,6 +171,7 @@ def make_quants():
     expected[attention + "q_proj.weight"] = ("float32", query.astype(np.float32))
     expected[attention + "q_proj.bias"] = ("float32", bias)
     expected[attention + "k_proj.weight"] = ("float32", quants.dequantize(key, T.Q8_0))
+    later_quants(writer, expected)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -4,15 +4,23 @@ use serde::Serialize;
 
 use crate::tensor::TensorInfo;
 
+/// What the names of layers' tensors begin with: most families, GPT-NeoX, GPT-2.
+const LAYERS: [&str; 3] = ["model.layers.", "gpt_neox.layers.", "transformer.h."];
+
+const HEADS: [&str; 2] = ["lm_head.weight", "embed_out.weight"];
+
+const EMBEDDINGS: [&str; 3] =
+    ["model.embed_tokens.weight", "gpt_neox.embed_in.weight", "transformer.wte.weight"];
+
 /// Size of a checkpoint. A scale, a minimum or a codebook counts as bits of the weights that it belongs to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
-    /// Values of all tensors; `rope_freqs.weight`, a constant of the position encoding, is left out.
+    /// Values of all tensors; constants of the position encoding (`rope_freqs.weight`, `rope_factors_*`) are left out.
     pub parameters: u64,
-    /// Stored bits per value over all tensors of two or more axes in `model.layers.*`: embeddings, norms and biases are
+    /// Stored bits per value over all tensors of two or more axes in the layers (`model.layers.*`): embeddings, norms and biases are
     /// left out. `None` if there is no such tensor.
     pub decoder_bits_per_weight: Option<f64>,
-    /// Stored bits per value of `lm_head.weight`, or of the embedding where the head is tied to it.
+    /// Stored bits per value of the head (`lm_head.weight`), or of the embedding where the head is tied to it.
     pub head_bits_per_weight: Option<f64>,
     /// Stored bytes of all tensors, without headers and padding.
     pub bytes: u64,
@@ -25,15 +33,15 @@ impl Summary {
         let (mut decoder, mut head, mut embedding) =
             (Cost::default(), Cost::default(), Cost::default());
         for info in infos {
-            if info.name != "rope_freqs.weight" {
+            if !info.name.starts_with("rope_freqs.") && !info.name.starts_with("rope_factors_") {
                 parameters = parameters.saturating_add(info.values);
             }
             bytes = bytes.saturating_add(info.stored_bytes);
-            if info.name.starts_with("model.layers.") && info.shape.len() >= 2 {
+            if LAYERS.iter().any(|layers| info.name.starts_with(layers)) && info.shape.len() >= 2 {
                 decoder.add(info);
-            } else if info.name == "lm_head.weight" {
+            } else if HEADS.contains(&info.name.as_str()) {
                 head.add(info);
-            } else if info.name == "model.embed_tokens.weight" {
+            } else if EMBEDDINGS.contains(&info.name.as_str()) {
                 embedding.add(info);
             }
         }

@@ -129,7 +129,7 @@ impl Checkpoint {
     /// One tensor's values, by its Hugging Face name; dequantized on all threads of the current rayon pool.
     ///
     /// # Errors
-    /// No tensor has the name (the message gives the nearest one), or its stored format is not supported.
+    /// No tensor has the name (the message gives the nearest one), its stored format is not supported, or a scale is not finite.
     pub fn tensor(&self, name: &str) -> Result<DenseTensor, WeightsError> {
         let Some(&index) = self.by_name.get(name) else {
             return Err(WeightsError::UnknownTensor {

@@ -1,8 +1,7 @@
 //! The stored formats that can be made dense: their names, block sizes and bytes per block.
 
 /// The supported formats, as messages list them.
-pub(crate) const SUPPORTED_FORMATS: &str =
-    "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K";
+pub(crate) const SUPPORTED_FORMATS: &str = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, Q8_K, IQ1_S, IQ1_M, IQ2_XXS, IQ2_XS, IQ2_S, IQ3_XXS, IQ3_S, IQ4_NL, IQ4_XS, TQ1_0, TQ2_0, MXFP4, NVFP4";
 
 /// A stored element format. Values come in blocks of [`Format::block_values`], each [`Format::block_bytes`] long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,11 +33,39 @@ pub enum Format {
     Q5K,
     /// 6 bits, 8-bit scales per 16, one f16 per 256.
     Q6K,
+    /// 8 bits, one f32 per 256; with sums that are not needed.
+    Q8K,
+    /// 8 ternary values from a codebook of 2048, 3-bit scales per 32, one f16 per 256.
+    IQ1S,
+    /// As `IQ1_S`, scales per 16.
+    IQ1M,
+    /// 8 values from a codebook of 256, 4-bit scales per 32, one f16 per 256.
+    IQ2XXS,
+    /// 8 values from a codebook of 512, 4-bit scales per 16, one f16 per 256.
+    IQ2XS,
+    /// 8 values from a codebook of 1024, 4-bit scales per 16, one f16 per 256.
+    IQ2S,
+    /// 4 values from a codebook of 256, 4-bit scales per 32, one f16 per 256.
+    IQ3XXS,
+    /// 4 values from a codebook of 512, 4-bit scales per 32, one f16 per 256.
+    IQ3S,
+    /// 4 bits that number 16 uneven levels, one f16 scale per 32.
+    IQ4NL,
+    /// As `IQ4_NL`, 6-bit scales per 32, one f16 per 256.
+    IQ4XS,
+    /// Ternary, 1.6 bits, one f16 per 256.
+    TQ1_0,
+    /// Ternary, 2 bits, one f16 per 256.
+    TQ2_0,
+    /// E2M1 floats, one E8M0 scale per 32.
+    MXFP4,
+    /// E2M1 floats, one E4M3 scale per 16; a scale of the tensor is a tensor of its own.
+    NVFP4,
 }
 
 impl Format {
     /// Every format, in the order in which messages list them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 27] = [
         Self::F32,
         Self::F16,
         Self::BF16,
@@ -52,6 +79,20 @@ impl Format {
         Self::Q4K,
         Self::Q5K,
         Self::Q6K,
+        Self::Q8K,
+        Self::IQ1S,
+        Self::IQ1M,
+        Self::IQ2XXS,
+        Self::IQ2XS,
+        Self::IQ2S,
+        Self::IQ3XXS,
+        Self::IQ3S,
+        Self::IQ4NL,
+        Self::IQ4XS,
+        Self::TQ1_0,
+        Self::TQ2_0,
+        Self::MXFP4,
+        Self::NVFP4,
     ];
 
     /// The name used in files and records, for example `Q4_K`.
@@ -70,6 +111,20 @@ impl Format {
             Self::Q4K => "Q4_K",
             Self::Q5K => "Q5_K",
             Self::Q6K => "Q6_K",
+            Self::Q8K => "Q8_K",
+            Self::IQ1S => "IQ1_S",
+            Self::IQ1M => "IQ1_M",
+            Self::IQ2XXS => "IQ2_XXS",
+            Self::IQ2XS => "IQ2_XS",
+            Self::IQ2S => "IQ2_S",
+            Self::IQ3XXS => "IQ3_XXS",
+            Self::IQ3S => "IQ3_S",
+            Self::IQ4NL => "IQ4_NL",
+            Self::IQ4XS => "IQ4_XS",
+            Self::TQ1_0 => "TQ1_0",
+            Self::TQ2_0 => "TQ2_0",
+            Self::MXFP4 => "MXFP4",
+            Self::NVFP4 => "NVFP4",
         }
     }
 
@@ -83,7 +138,19 @@ impl Format {
         match self {
             Self::F32 | Self::F16 | Self::BF16 => 1,
             Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 | Self::Q8_0 => 32,
-            Self::Q2K | Self::Q3K | Self::Q4K | Self::Q5K | Self::Q6K => 256,
+            Self::IQ4NL | Self::MXFP4 => 32,
+            Self::NVFP4 => 64,
+            Self::Q2K | Self::Q3K | Self::Q4K | Self::Q5K | Self::Q6K | Self::Q8K => 256,
+            Self::IQ1S
+            | Self::IQ1M
+            | Self::IQ2XXS
+            | Self::IQ2XS
+            | Self::IQ2S
+            | Self::IQ3XXS
+            | Self::IQ3S
+            | Self::IQ4XS
+            | Self::TQ1_0
+            | Self::TQ2_0 => 256,
         }
     }
 
@@ -102,6 +169,20 @@ impl Format {
             Self::Q4K => 144,
             Self::Q5K => 176,
             Self::Q6K => 210,
+            Self::Q8K => 292,
+            Self::IQ1S => 50,
+            Self::IQ1M => 56,
+            Self::IQ2XXS => 66,
+            Self::IQ2XS => 74,
+            Self::IQ2S => 82,
+            Self::IQ3XXS => 98,
+            Self::IQ3S => 110,
+            Self::IQ4NL => 18,
+            Self::IQ4XS => 136,
+            Self::TQ1_0 => 54,
+            Self::TQ2_0 => 66,
+            Self::MXFP4 => 17,
+            Self::NVFP4 => 36,
         }
     }
 }
@@ -122,7 +203,7 @@ mod tests {
         for format in Format::ALL {
             assert_eq!(Format::from_name(format.name()), Some(format));
         }
-        assert_eq!(Format::from_name("IQ1_S"), None);
+        assert_eq!(Format::from_name("Q8_1"), None);
     }
 
     #[test]

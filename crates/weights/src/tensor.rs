@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::WeightsError;
 use crate::bytes::FileBytes;
-use crate::dequantize;
+use crate::dequantize::{self, Conversion};
 use crate::format::Format;
 
 /// What is known of a tensor without reading its values.
@@ -43,8 +43,8 @@ pub(crate) struct StoredTensor {
     pub(crate) file: usize,
     /// First byte in that file.
     pub(crate) start: usize,
-    /// The head count by which rows were interleaved at conversion, if they were.
-    pub(crate) interleaved_heads: Option<usize>,
+    /// What the file's converter did to the values, to be undone.
+    pub(crate) conversion: Conversion,
 }
 
 impl StoredTensor {
@@ -65,7 +65,17 @@ impl StoredTensor {
                 needed: (self.start as u64).saturating_add(self.info.stored_bytes),
                 found: file.len() as u64,
             })?;
-        let data = dequantize::dense(format, bytes, &self.info.shape, self.interleaved_heads);
+        let data = dequantize::dense(format, bytes, &self.info.shape, self.conversion);
+        if format.block_values() > 1
+            && let Some((index, value)) = dequantize::first_not_finite(&data)
+        {
+            return Err(WeightsError::Invalid {
+                path: file.path.clone(),
+                what: format!("tensor \"{}\"", self.info.name),
+                expected: format!("{} blocks with finite scales", self.info.format),
+                found: format!("{value} as value {index}"),
+            });
+        }
         Ok(DenseTensor { shape: self.info.shape.clone(), data })
     }
 }

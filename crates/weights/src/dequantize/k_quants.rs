@@ -1,4 +1,4 @@
-//! GGML's super-blocks of 256 values with quantized scales: Q2_K to Q6_K.
+//! GGML's super-blocks of 256 values with quantized scales: Q2_K to Q6_K, and Q8_K, which has one scale.
 
 use super::half_at;
 
@@ -81,6 +81,14 @@ pub(super) fn q6_k(block: &[u8; 210], out: &mut [f32; 256]) {
             let quant = low >> low_shift & 15 | (high >> high_shift & 3) << 4;
             *value = scale * (i32::from(quant) - 32) as f32;
         }
+    }
+}
+
+/// f32 d, 256 signed bytes, 16 sums of them that are not needed: x = d q.
+pub(super) fn q8_k(block: &[u8; 292], out: &mut [f32; 256]) {
+    let d = f32::from_le_bytes([block[0], block[1], block[2], block[3]]);
+    for (value, byte) in out.iter_mut().zip(&block[4..260]) {
+        *value = d * f32::from(byte.cast_signed());
     }
 }
 

@@ -1,21 +1,23 @@
 //! GGUF, versions 2 and 3: one file with metadata, tensor descriptions and tensor data.
 
+mod architecture;
 mod config;
 mod cursor;
 mod header;
 mod metadata;
 mod names;
+mod parts;
+mod rope;
 mod rope_factors;
 mod types;
-
-use std::path::Path;
 
 use serde_json::Value;
 
 use crate::WeightsError;
 use crate::bytes::FileBytes;
-use crate::format::Format;
-use crate::tensor::{StoredTensor, TensorInfo};
+use crate::tensor::StoredTensor;
+use architecture::UNKNOWN;
+use parts::Splitter;
 
 pub(crate) use metadata::Metadata;
 
@@ -32,67 +34,50 @@ pub(crate) struct Gguf {
 /// Reads and checks the header of `file`, maps names to Hugging Face's, and builds the configuration.
 pub(crate) fn read(file: &FileBytes) -> Result<Gguf, WeightsError> {
     let header = header::read(file)?;
-    let metadata = header.metadata;
-    let architecture = metadata.require_text("general.architecture")?.to_owned();
-    let names: Vec<_> =
-        header.tensors.iter().map(|tensor| names::to_hugging_face(&tensor.name)).collect();
-    names::check_unique(&file.path, &header.tensors, &names)?;
-    let mut config = config::build(&metadata, &architecture, &header.tensors)?;
+    let metadata = &header.metadata;
+    let name = metadata.require_text("general.architecture")?;
+    let known = config::architecture(metadata, name)?;
+    let mut config = config::build(metadata, name, known, &header.tensors)?;
 
+    let splitter = Splitter::new(file, &header, known.unwrap_or(&UNKNOWN), &config);
     let mut tensors = Vec::with_capacity(header.tensors.len());
-    for (raw, name) in header.tensors.iter().zip(names) {
-        // llama.cpp's converter interleaves the halves of every query and key head for this architecture only.
-        let heads_key = match (architecture.as_str(), names::query_or_key(&raw.name)) {
-            ("llama", Some(names::Projection::Query)) => Some("num_attention_heads"),
-            ("llama", Some(names::Projection::Key)) => Some("num_key_value_heads"),
-            _ => None,
-        };
-        let interleaved_heads = match heads_key {
-            Some(key) => Some(heads(&file.path, &config, key, raw)?),
-            None => None,
-        };
-        tensors.push(StoredTensor {
-            info: TensorInfo {
-                name,
-                shape: raw.shape.clone(),
-                format: raw.kind.name.to_owned(),
-                values: raw.values,
-                stored_bytes: raw.stored_bytes,
-            },
-            format: Format::from_name(raw.kind.name),
-            file: 0,
-            start: raw.start,
-            interleaved_heads,
-        });
+    let mut sources = Vec::with_capacity(header.tensors.len());
+    for raw in &header.tensors {
+        let parts = splitter.split(raw)?;
+        sources.resize(sources.len() + parts.len(), raw);
+        tensors.extend(parts);
     }
-    if let Some(factors) = tensors.iter().find(|tensor| tensor.info.name == rope_factors::NAME)
-        && config["rope_scaling"].is_null()
-    {
-        let theta = config["rope_theta"].as_f64().unwrap_or(config::DEFAULT_ROPE_THETA);
-        let factors = factors.dense(file, &file.path)?;
-        config["rope_scaling"] = rope_factors::scaling(&factors.data, theta);
+    let names = tensors.iter().map(|tensor| tensor.info.name.as_str());
+    names::check_unique(&file.path, names.zip(sources))?;
+    if config.get("rope_scaling").is_some_and(Value::is_null) {
+        let scaling = scaling_in_tensors(file, metadata, &config, name, &tensors)?;
+        config["rope_scaling"] = scaling;
     }
-    Ok(Gguf { metadata, config, tensors })
+    Ok(Gguf { metadata: header.metadata, config, tensors })
 }
 
-/// The head count under `key`, checked to divide the rows of `tensor` into heads of even size.
-fn heads(
-    path: &Path,
+/// `rope_scaling` where it is stored as factors in tensors, or null.
+fn scaling_in_tensors(
+    file: &FileBytes,
+    metadata: &Metadata,
     config: &Value,
-    key: &str,
-    tensor: &header::RawTensor,
-) -> Result<usize, WeightsError> {
-    let rows = tensor.shape.first().copied().unwrap_or(0);
-    let heads = config[key].as_u64().and_then(|heads| usize::try_from(heads).ok());
-    match heads {
-        Some(heads) if heads > 0 && heads <= rows && rows % heads == 0 && rows / heads % 2 == 0 => {
-            Ok(heads)
-        }
-        _ => Err(WeightsError::Invalid {
-            path: path.to_path_buf(),
-            what: format!("tensor \"{}\"", tensor.name),
-            expected: format!("rows that {key} = {} divides into heads of even size", config[key]),
-            found: format!("{rows} rows"),
-        }),
+    architecture: &str,
+    tensors: &[StoredTensor],
+) -> Result<Value, WeightsError> {
+    let factors = |name: &str| {
+        let tensor = tensors.iter().find(|tensor| tensor.info.name == name);
+        tensor.map(|tensor| tensor.dense(file, &file.path)).transpose()
+    };
+    if let Some(factors) = factors(rope_factors::NAME)? {
+        let theta = config["rope_theta"].as_f64().unwrap_or(rope::DEFAULT_THETA);
+        return Ok(rope_factors::scaling(&factors.data, theta));
     }
+    let [long, short] = rope_factors::LONG_AND_SHORT.map(factors);
+    let (Some(long), Some(short)) = (long?, short?) else {
+        return Ok(Value::Null);
+    };
+    let length = |key: &str| config[key].as_f64();
+    let lengths = length("max_position_embeddings").zip(length("original_max_position_embeddings"));
+    let attention = metadata.number(&format!("{architecture}.rope.scaling.attn_factor"))?;
+    Ok(rope_factors::longrope([&long.data, &short.data], lengths, attention))
 }

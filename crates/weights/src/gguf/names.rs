@@ -1,56 +1,62 @@
-//! llama.cpp's tensor names to Hugging Face's, for decoders named like Llama's.
+//! llama.cpp's tensor names taken apart, and Hugging Face's put together.
 
 use std::collections::HashMap;
 use std::path::Path;
 
+use super::architecture::{Names, Table};
 use super::header::RawTensor;
 use crate::WeightsError;
 
-/// Which of the two interleaved projections a tensor belongs to.
+/// A tensor name taken apart: `blk.7.attn_q.weight` is part `attn_q` of layer `7`, with suffix `weight`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Projection {
-    Query,
-    Key,
+pub(super) struct Place<'a> {
+    pub(super) layer: Option<&'a str>,
+    pub(super) part: &'a str,
+    pub(super) suffix: &'a str,
 }
 
-/// The Hugging Face name, or the name itself where there is no rule for it (`rope_freqs.weight` stays).
-pub(super) fn to_hugging_face(name: &str) -> String {
-    let Some((stem, suffix)) = name.rsplit_once('.') else {
-        return name.to_owned();
-    };
-    let top = match stem {
-        "token_embd" => Some("model.embed_tokens"),
-        "output_norm" => Some("model.norm"),
-        "output" => Some("lm_head"),
-        _ => None,
-    };
-    if let Some(top) = top {
-        return format!("{top}.{suffix}");
+impl<'a> Place<'a> {
+    /// `None` if the name has no suffix.
+    pub(super) fn of(name: &'a str) -> Option<Self> {
+        let (stem, suffix) = name.rsplit_once('.')?;
+        Some(match in_block(stem) {
+            Some((layer, part)) => Self { layer: Some(layer), part, suffix },
+            None => Self { layer: None, part: stem, suffix },
+        })
     }
-    match in_block(stem).and_then(|(layer, part)| Some((layer, block_part(part)?))) {
-        Some((layer, part)) => format!("model.layers.{layer}.{part}.{suffix}"),
-        None => name.to_owned(),
-    }
-}
 
-/// Whether `name` is a weight or bias of a query or key projection.
-pub(super) fn query_or_key(name: &str) -> Option<Projection> {
-    let (stem, suffix) = name.rsplit_once('.')?;
-    match (in_block(stem)?.1, suffix) {
-        ("attn_q", "weight" | "bias") => Some(Projection::Query),
-        ("attn_k", "weight" | "bias") => Some(Projection::Key),
-        _ => None,
+    /// The Hugging Face name of the part, or `None` if there is no rule for it.
+    pub(super) fn hugging_face(&self, names: &Names) -> Option<String> {
+        let suffix = self.suffix;
+        match self.layer {
+            None => Some(format!("{}.{suffix}", find(names.top, self.part)?)),
+            Some(layer) => {
+                let part = names.parts.iter().find_map(|table| find(table, self.part))?;
+                Some(format!("{}.{layer}.{part}.{suffix}", names.layers))
+            }
+        }
     }
 }
 
-/// Refuses two tensors that end under one name.
-pub(super) fn check_unique(
+fn find(table: Table, part: &str) -> Option<&'static str> {
+    table.iter().find(|(name, _)| *name == part).map(|&(_, name)| name)
+}
+
+/// Splits `blk.7.attn_q` into layer and part. A layer with a leading zero or sign is no layer.
+fn in_block(stem: &str) -> Option<(&str, &str)> {
+    let (layer, part) = stem.strip_prefix("blk.")?.split_once('.')?;
+    let number = layer.bytes().all(|byte| byte.is_ascii_digit());
+    let canonical = layer == "0" || !layer.starts_with('0');
+    (number && canonical && !layer.is_empty()).then_some((layer, part))
+}
+
+/// Refuses two tensors that end under one name. The names come with their sources.
+pub(super) fn check_unique<'a>(
     path: &Path,
-    tensors: &[RawTensor],
-    names: &[String],
+    names: impl Iterator<Item = (&'a str, &'a RawTensor)>,
 ) -> Result<(), WeightsError> {
     let mut seen = HashMap::new();
-    for (tensor, name) in tensors.iter().zip(names) {
+    for (name, tensor) in names {
         if let Some(other) = seen.insert(name, &tensor.name) {
             return Err(WeightsError::Invalid {
                 path: path.to_path_buf(),
@@ -63,34 +69,14 @@ pub(super) fn check_unique(
     Ok(())
 }
 
-/// Splits `blk.7.attn_q` into layer and part. A layer with a leading zero or sign is no layer.
-fn in_block(stem: &str) -> Option<(&str, &str)> {
-    let (layer, part) = stem.strip_prefix("blk.")?.split_once('.')?;
-    let number = layer.bytes().all(|byte| byte.is_ascii_digit());
-    let canonical = layer == "0" || !layer.starts_with('0');
-    (number && canonical && !layer.is_empty()).then_some((layer, part))
-}
-
-fn block_part(part: &str) -> Option<&'static str> {
-    Some(match part {
-        "attn_norm" => "input_layernorm",
-        "attn_q" => "self_attn.q_proj",
-        "attn_k" => "self_attn.k_proj",
-        "attn_v" => "self_attn.v_proj",
-        "attn_output" => "self_attn.o_proj",
-        "attn_q_norm" => "self_attn.q_norm",
-        "attn_k_norm" => "self_attn.k_norm",
-        "ffn_norm" => "post_attention_layernorm",
-        "ffn_gate" => "mlp.gate_proj",
-        "ffn_up" => "mlp.up_proj",
-        "ffn_down" => "mlp.down_proj",
-        _ => return None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::architecture::{self, UNKNOWN};
     use super::*;
+
+    fn mapped(names: &Names, name: &str) -> Option<String> {
+        Place::of(name)?.hugging_face(names)
+    }
 
     #[test]
     fn maps_names() {
@@ -98,25 +84,34 @@ mod tests {
             ("token_embd.weight", "model.embed_tokens.weight"),
             ("output_norm.weight", "model.norm.weight"),
             ("output.weight", "lm_head.weight"),
-            ("rope_freqs.weight", "rope_freqs.weight"),
             ("blk.0.attn_norm.weight", "model.layers.0.input_layernorm.weight"),
             ("blk.10.attn_q.bias", "model.layers.10.self_attn.q_proj.bias"),
             ("blk.3.attn_k_norm.weight", "model.layers.3.self_attn.k_norm.weight"),
             ("blk.3.ffn_down.weight", "model.layers.3.mlp.down_proj.weight"),
-            ("blk.3.ffn_gate_exps.weight", "blk.3.ffn_gate_exps.weight"),
-            ("blk.03.attn_q.weight", "blk.03.attn_q.weight"),
-            ("blk.x.attn_q.weight", "blk.x.attn_q.weight"),
-            ("plain", "plain"),
         ] {
-            assert_eq!(to_hugging_face(gguf), hugging_face);
+            assert_eq!(mapped(&UNKNOWN.names, gguf).as_deref(), Some(hugging_face));
+        }
+        for gguf in [
+            "rope_freqs.weight",
+            "blk.3.ffn_gate_exps.weight",
+            "blk.03.attn_q.weight",
+            "blk.x.attn_q.weight",
+            "plain",
+        ] {
+            assert_eq!(mapped(&UNKNOWN.names, gguf), None);
         }
     }
 
     #[test]
-    fn finds_the_interleaved_projections() {
-        assert_eq!(query_or_key("blk.1.attn_q.weight"), Some(Projection::Query));
-        assert_eq!(query_or_key("blk.1.attn_k.bias"), Some(Projection::Key));
-        assert_eq!(query_or_key("blk.1.attn_v.weight"), None);
-        assert_eq!(query_or_key("blk.1.attn_q_norm.weight"), None);
+    fn one_name_of_llama_cpp_stands_for_several_families() {
+        let model_type = |name, experts, window| {
+            architecture::by_name(name, experts, window).map(|found| found.model_type)
+        };
+        assert_eq!(model_type("llama", false, false), Some("llama"));
+        assert_eq!(model_type("llama", true, false), Some("mixtral"));
+        assert_eq!(model_type("llama", false, true), Some("mistral"));
+        assert_eq!(model_type("olmo2", false, true), Some("olmo3"));
+        assert_eq!(model_type("gemma3", false, true), Some("gemma3_text"));
+        assert_eq!(model_type("mamba", false, false), None);
     }
 }

@@ -1,13 +1,45 @@
-//! Llama 3's position scaling, which GGUF stores as one factor a frequency in `rope_freqs.weight`.
+//! Position scaling that GGUF stores as one factor a frequency: Llama 3's in `rope_freqs.weight`, Phi-3's in two tensors.
 //!
-//! The parameters of `config.json` cannot be read off the factors in general, so the ones in use are tried. Factors of
+//! Llama 3's parameters of `config.json` cannot be read off the factors in general, so the ones in use are tried. Factors of
 //! another origin get a `rope_type` of their own, which a model that does not know it refuses.
 
 use std::f64::consts::TAU;
 
 use serde_json::{Value, json};
 
-/// The tensor's name.
+/// Phi-3's tensors, for contexts beyond the original length and within it.
+pub(super) const LONG_AND_SHORT: [&str; 2] =
+    ["rope_factors_long.weight", "rope_factors_short.weight"];
+
+/// `rope_scaling` of Phi-3. The attention factor follows from the context lengths, as Transformers computes it, and is
+/// given only if the metadata has another.
+pub(super) fn longrope(
+    [long, short]: [&[f32]; 2],
+    lengths: Option<(f64, f64)>,
+    attention_factor: Option<f64>,
+) -> Value {
+    // The shortest decimal form, so that 1.1 does not become 1.10000002384185791015625.
+    let list = |factors: &[f32]| -> Vec<f64> {
+        let decimal = |factor: &f32| factor.to_string().parse().unwrap_or(f64::from(*factor));
+        factors.iter().map(decimal).collect()
+    };
+    let mut scaling = json!({
+        "rope_type": "longrope",
+        "long_factor": list(long),
+        "short_factor": list(short),
+    });
+    let implied = lengths.map(|(longest, original)| {
+        let ratio = longest / original;
+        if ratio <= 1.0 { 1.0 } else { (1.0 + ratio.ln() / original.ln()).sqrt() }
+    });
+    let differs = |factor: &f64| implied.is_none_or(|implied| (factor - implied).abs() > 1e-6);
+    if let Some(factor) = attention_factor.filter(differs) {
+        scaling["attention_factor"] = json!(factor);
+    }
+    scaling
+}
+
+/// Llama 3's tensor.
 pub(super) const NAME: &str = "rope_freqs.weight";
 
 /// Low and high frequency factor and original context length of Llama 3.1, 3.2 and 3.3.
@@ -61,6 +93,15 @@ mod tests {
             "original_max_position_embeddings": 8192,
         });
         assert_eq!(scaling(&TRANSFORMERS, 500_000.0), expected);
+    }
+
+    #[test]
+    fn phi_3_keeps_an_attention_factor_of_its_own() {
+        let implied = (1.0 + 4f64.ln() / 24f64.ln()).sqrt();
+        let scaling = |factor| longrope([&[1.1], &[1.0]], Some((96.0, 24.0)), Some(factor));
+        let plain = json!({"rope_type": "longrope", "long_factor": [1.1], "short_factor": [1.0]});
+        assert_eq!(scaling(implied), plain);
+        assert_eq!(scaling(1.5)["attention_factor"], 1.5);
     }
 
     #[test]

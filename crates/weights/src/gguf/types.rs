@@ -18,7 +18,7 @@ const fn kind(id: u32, name: &'static str, block_values: u64, block_bytes: u64) 
     GgmlType { id, name, block_values, block_bytes }
 }
 
-static TYPES: [GgmlType; 34] = [
+static TYPES: [GgmlType; 35] = [
     kind(0, "F32", 1, 4),
     kind(1, "F16", 1, 2),
     kind(2, "Q4_0", 32, 18),
@@ -26,7 +26,7 @@ static TYPES: [GgmlType; 34] = [
     kind(6, "Q5_0", 32, 22),
     kind(7, "Q5_1", 32, 24),
     kind(8, "Q8_0", 32, 34),
-    kind(9, "Q8_1", 32, 40),
+    kind(9, "Q8_1", 32, 36),
     kind(10, "Q2_K", 256, 84),
     kind(11, "Q3_K", 256, 110),
     kind(12, "Q4_K", 256, 144),
@@ -53,6 +53,7 @@ static TYPES: [GgmlType; 34] = [
     kind(39, "MXFP4", 32, 17),
     kind(40, "NVFP4", 64, 36),
     kind(41, "Q1_0", 128, 18),
+    kind(42, "Q2_0", 64, 18),
 ];
 
 #[cfg(test)]

@@ -177,7 +177,7 @@ fn stored(
         file: number,
         // Bounded by the file's length above.
         start: data_start + start as usize,
-        interleaved_heads: None,
+        conversion: Default::default(),
     })
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 /// The names that are understood, as messages list them.
 pub(super) const SUPPORTED: &str =
-    "gpt-2, default, smollm, llama-bpe, llama3, llama-v3, qwen2, deepseek-r1-qwen";
+    "gpt-2, default, olmo, mpt, smollm, llama-bpe, llama3, llama-v3, dbrx, qwen2, deepseek-r1-qwen";
 
 /// The rule of one model family.
 pub(super) struct PreTokenizer {
@@ -28,6 +28,8 @@ pub(super) fn by_name(name: &str) -> Option<PreTokenizer> {
     };
     Some(match name {
         "gpt-2" | "default" => plain(byte_level(true)),
+        // GPT-NeoX's tokenizer, which OLMo and MPT took over.
+        "olmo" | "mpt" => PreTokenizer { normalizer: nfc(), ..plain(byte_level(true)) },
         "smollm" => plain(json!({
             "type": "Sequence",
             "pretokenizers": [{"type": "Digits", "individual_digits": true}, byte_level(true)],
@@ -37,11 +39,17 @@ pub(super) fn by_name(name: &str) -> Option<PreTokenizer> {
             adds_beginning: true,
             ..plain(split_then_bytes(r"\p{N}{1,3}"))
         },
+        // OLMo 2 and Phi-4 too.
+        "dbrx" => plain(split_then_bytes(r"\p{N}{1,3}")),
         "qwen2" | "deepseek-r1-qwen" => {
-            PreTokenizer { normalizer: json!({"type": "NFC"}), ..plain(split_then_bytes(r"\p{N}")) }
+            PreTokenizer { normalizer: nfc(), ..plain(split_then_bytes(r"\p{N}")) }
         }
         _ => return None,
     })
+}
+
+fn nfc() -> Value {
+    json!({"type": "NFC"})
 }
 
 /// Bytes as printable characters, after GPT-2's expression if `use_regex`.

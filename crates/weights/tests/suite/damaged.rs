@@ -39,6 +39,44 @@ fn gguf() {
     });
 }
 
+/// Files whose tensors are split, moved or multiplied when they are read.
+#[test]
+fn gguf_of_other_families() {
+    let small = |name: &str| {
+        GgufFile::new(name)
+            .u32(&format!("{name}.block_count"), 1)
+            .u32(&format!("{name}.embedding_length"), 4)
+            .u32(&format!("{name}.attention.head_count"), 2)
+    };
+    let files = [
+        small("gptneox")
+            .counting("blk.0.attn_qkv.weight", &[12, 4])
+            .counting("blk.0.attn_qkv.bias", &[12]),
+        small("gpt2").counting("blk.0.ffn_up.weight", &[3, 4]),
+        small("gemma3")
+            .u32("gemma3.attention.sliding_window", 2)
+            .counting("blk.0.attn_q_norm.weight", &[2]),
+        small("llama").counting("blk.0.attn_qkv.weight", &[12, 4]),
+        small("llama")
+            .u32("llama.expert_count", 2)
+            .counting("blk.0.ffn_up_exps.weight", &[2, 1, 2])
+            .counting("blk.0.ffn_up_exps.scale", &[2]),
+        small("phi3")
+            .u32("phi3.rope.scaling.original_context_length", 4)
+            .counting("rope_factors_long.weight", &[1])
+            .counting("rope_factors_short.weight", &[1]),
+    ];
+    for file in files {
+        damage(&file.bytes(), |bytes| match gguf_file::open(bytes) {
+            Ok(checkpoint) => {
+                read_everything(&checkpoint);
+                true
+            }
+            Err(_) => false,
+        });
+    }
+}
+
 #[test]
 fn safetensors_file() {
     let header = r#"{"a":{"dtype":"F16","shape":[2,3],"data_offsets":[0,12]},"b":{"dtype":"F32","shape":[1],"data_offsets":[12,16]}}"#;

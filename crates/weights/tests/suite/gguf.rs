@@ -1,7 +1,7 @@
 //! GGUF files: names, configuration, interleaved rows, and files that lie.
 
 use serde_json::json;
-use strait_weights::{Summary, WeightsError};
+use strait_weights::{Format, Summary, WeightsError};
 
 use crate::gguf_file::{F32, GgufFile, Q8_0, open};
 use crate::message;
@@ -140,21 +140,111 @@ fn unknown_names_are_answered_with_the_nearest() {
 
 #[test]
 fn formats_that_cannot_be_made_dense_are_named() {
-    let file =
-        GgufFile::tiny_llama().tensor("blk.0.attn_k_norm.weight", &[1, 256], 19, vec![0; 50]);
-    let checkpoint = file.open().unwrap();
     let name = "model.layers.0.self_attn.k_norm.weight";
-    assert_eq!(checkpoint.info(name).unwrap().stored_bytes, 50);
-    assert_eq!(
-        checkpoint.tensor(name).unwrap_err().to_string(),
-        "x.gguf: tensor \"model.layers.0.self_attn.k_norm.weight\" is stored as IQ1_S, which is not supported; \
-         supported are F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K"
-    );
+    for (kind, format, values, bytes) in [
+        (9, "Q8_1", 32, 36),
+        (24, "I8", 32, 32),
+        (25, "I16", 32, 64),
+        (26, "I32", 32, 128),
+        (27, "I64", 32, 256),
+        (28, "F64", 32, 256),
+        (41, "Q1_0", 128, 18),
+        (42, "Q2_0", 64, 18),
+    ] {
+        let stored = "blk.0.attn_k_norm.weight";
+        let file = GgufFile::tiny_llama().tensor(stored, &[1, values], kind, vec![0; bytes]);
+        let checkpoint = file.open().unwrap();
+        assert_eq!(checkpoint.info(name).unwrap().stored_bytes, bytes as u64);
+        let supported: Vec<_> = Format::ALL.iter().map(|format| format.name()).collect();
+        let supported = supported.join(", ");
+        assert_eq!(
+            checkpoint.tensor(name).unwrap_err().to_string(),
+            format!(
+                "x.gguf: tensor \"{name}\" is stored as {format}, which is not supported; supported are {supported}"
+            )
+        );
+    }
     let error = message(GgufFile::tiny_llama().tensor("odd", &[1], 77, vec![0]).open());
     assert!(
         error.starts_with("x.gguf: tensor \"odd\" is stored as GGML type 77, which"),
         "{error}"
     );
+}
+
+/// A row that is no whole number of blocks, and a tensor that is a byte short, for every blocked format.
+#[test]
+fn damaged_sizes_of_every_format_are_refused() {
+    for format in Format::ALL.into_iter().filter(|format| format.block_values() > 1) {
+        let (kind, values) = (ggml_id(format), format.block_values() as u64);
+        let name = format.name();
+        let data = vec![0; format.block_bytes()];
+        let odd = GgufFile::new("llama")
+            .u32("llama.block_count", 1)
+            .u32("llama.embedding_length", 8)
+            .u32("llama.attention.head_count", 2)
+            .tensor("odd", &[1, values + 1], kind, data.clone());
+        assert_eq!(
+            message(odd.open()),
+            format!(
+                "x.gguf: tensor \"odd\": expected rows of whole {name} blocks of {values}, found rows of {}",
+                values + 1
+            )
+        );
+        let mut whole = odd;
+        whole.tensors[0].shape = vec![1, values];
+        let bytes = whole.bytes();
+        assert!(open(bytes[..bytes.len() - 1].to_vec()).is_err(), "{name}");
+        let dense = open(bytes).unwrap().tensor("odd").unwrap().data;
+        assert_eq!(dense.len(), format.block_values(), "{name}");
+    }
+}
+
+#[test]
+fn scales_that_are_not_finite_are_refused() {
+    let mut data = vec![1; 68];
+    data[34..36].copy_from_slice(&[0, 0x7c]);
+    let name = "blk.0.attn_k_norm.weight";
+    let file = GgufFile::tiny_llama().tensor(name, &[1, 64], Q8_0, data);
+    let error = file.open().unwrap().tensor("model.layers.0.self_attn.k_norm.weight").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "x.gguf: tensor \"model.layers.0.self_attn.k_norm.weight\": expected Q8_0 blocks with finite \
+         scales, found inf as value 32"
+    );
+}
+
+/// The number of a format in GGUF files, from the gguf package.
+fn ggml_id(format: Format) -> u32 {
+    match format.name() {
+        "F32" => 0,
+        "F16" => 1,
+        "Q4_0" => 2,
+        "Q4_1" => 3,
+        "Q5_0" => 6,
+        "Q5_1" => 7,
+        "Q8_0" => 8,
+        "Q2_K" => 10,
+        "Q3_K" => 11,
+        "Q4_K" => 12,
+        "Q5_K" => 13,
+        "Q6_K" => 14,
+        "Q8_K" => 15,
+        "IQ2_XXS" => 16,
+        "IQ2_XS" => 17,
+        "IQ3_XXS" => 18,
+        "IQ1_S" => 19,
+        "IQ4_NL" => 20,
+        "IQ3_S" => 21,
+        "IQ2_S" => 22,
+        "IQ4_XS" => 23,
+        "IQ1_M" => 29,
+        "BF16" => 30,
+        "TQ1_0" => 34,
+        "TQ2_0" => 35,
+        "MXFP4" => 39,
+        "NVFP4" => 40,
+        other => panic!("{other} has no number"),
+    }
 }
 
 /// Each lie with the message it earns.

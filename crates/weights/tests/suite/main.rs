@@ -3,6 +3,7 @@
 
 mod damaged;
 mod directory;
+mod families;
 mod gguf;
 mod gguf_file;
 mod goldens;
