@@ -1,0 +1,480 @@
+"""Tiny configurations in the style of published checkpoints, and published rotary settings."""
+
+import torch
+
+SEQUENCE = 40
+GOLDEN = {"golden.safetensors": SEQUENCE}
+
+
+def config(model_type, architecture, dtype="bfloat16", **keys):
+    head = {"architectures": [architecture], "model_type": model_type}
+    return {**head, **keys, "torch_dtype": dtype, "use_cache": True}
+
+
+def llama(**keys):
+    base = dict(
+        hidden_act="silu",
+        hidden_size=40,
+        initializer_range=0.02,
+        intermediate_size=56,
+        max_position_embeddings=64,
+        num_attention_heads=4,
+        num_hidden_layers=3,
+        num_key_value_heads=2,
+        rms_norm_eps=2e-3,
+        tie_word_embeddings=False,
+        vocab_size=131,
+    )
+    return {key: value for key, value in {**base, **keys}.items() if value is not ...}
+
+
+def neox(**keys):
+    base = dict(
+        bos_token_id=0,
+        eos_token_id=0,
+        hidden_act="gelu",
+        hidden_size=48,
+        initializer_range=0.02,
+        intermediate_size=72,
+        layer_norm_eps=2e-3,
+        max_position_embeddings=64,
+        num_attention_heads=3,
+        num_hidden_layers=3,
+        rotary_emb_base=10000,
+        rotary_pct=0.25,
+        tie_word_embeddings=False,
+        use_parallel_residual=True,
+        vocab_size=131,
+    )
+    return config("gpt_neox", "GPTNeoXForCausalLM", "float16", **{**base, **keys})
+
+
+def gemma3(**keys):
+    base = dict(
+        attention_bias=False,
+        attention_dropout=0.0,
+        attn_logit_softcapping=None,
+        final_logit_softcapping=None,
+        head_dim=12,
+        hidden_activation="gelu_pytorch_tanh",
+        hidden_size=40,
+        initializer_range=0.02,
+        intermediate_size=56,
+        max_position_embeddings=128,
+        num_attention_heads=4,
+        num_hidden_layers=4,
+        num_key_value_heads=1,
+        query_pre_attn_scalar=20,
+        rms_norm_eps=2e-3,
+        rope_local_base_freq=100.0,
+        rope_scaling=None,
+        rope_theta=10000.0,
+        sliding_window=10,
+        vocab_size=131,
+    )
+    return config("gemma3_text", "Gemma3ForCausalLM", **{**base, **keys})
+
+
+def phi3(**keys):
+    base = llama(
+        attention_bias=False,
+        attention_dropout=0.0,
+        embd_pdrop=0.0,
+        resid_pdrop=0.0,
+        max_position_embeddings=96,
+        original_max_position_embeddings=24,
+        pad_token_id=0,
+        rope_theta=10000.0,
+    )
+    return config("phi3", "Phi3ForCausalLM", **{**base, **keys})
+
+
+def qwen3_moe(**keys):
+    base = llama(
+        attention_bias=False,
+        decoder_sparse_step=1,
+        head_dim=12,
+        max_window_layers=3,
+        mlp_only_layers=[],
+        moe_intermediate_size=20,
+        norm_topk_prob=True,
+        num_experts=6,
+        num_experts_per_tok=3,
+        output_router_logits=False,
+        rope_scaling=None,
+        rope_theta=1000000.0,
+        router_aux_loss_coef=0.001,
+        sliding_window=None,
+        use_sliding_window=False,
+        intermediate_size=52,
+    )
+    return config("qwen3_moe", "Qwen3MoeForCausalLM", **{**base, **keys})
+
+
+def neox_buffers(config):
+    """What published GPT-NeoX checkpoints carry beside the weights."""
+    positions, head_dim = 64, config["hidden_size"] // config["num_attention_heads"]
+    rotated = int(head_dim * config["rotary_pct"])
+    found = {}
+    for n in range(config["num_hidden_layers"]):
+        prefix = f"gpt_neox.layers.{n}.attention."
+        found[prefix + "bias"] = torch.ones(1, 1, positions, positions, dtype=torch.bool).tril()
+        found[prefix + "masked_bias"] = torch.tensor(-1e9).clamp(min=-65504).half()
+        exponent = torch.arange(0, rotated, 2) / rotated
+        found[prefix + "rotary_emb.inv_freq"] = (1 / config["rotary_emb_base"] ** exponent).half()
+    return found
+
+
+def gpt2_buffers(config):
+    """The causal masks that the published GPT-2 checkpoint carries."""
+    size = config["n_positions"]
+    mask = torch.ones(1, 1, size, size).tril()
+    return {f"h.{n}.attn.bias": mask.clone() for n in range(config["n_layer"])}
+
+
+FAMILIES = {
+    "gpt-neox": dict(config=neox(), lengths=GOLDEN, extra=neox_buffers),
+    "gpt-neox-sequential": dict(
+        config=neox(
+            hidden_act="gelu_fast",
+            hidden_size=40,
+            num_attention_heads=4,
+            rotary_emb_base=2000,
+            rotary_pct=1.0,
+            use_parallel_residual=False,
+        ),
+        lengths=GOLDEN,
+    ),
+    "llama": dict(
+        config=config(
+            "llama", "LlamaForCausalLM", "float16", **llama(pretraining_tp=1, rope_scaling=None)
+        ),
+        lengths=GOLDEN,
+    ),
+    "llama-3": dict(
+        config=config(
+            "llama",
+            "LlamaForCausalLM",
+            **llama(
+                attention_bias=False,
+                attention_dropout=0.0,
+                head_dim=12,
+                hidden_size=44,
+                max_position_embeddings=512,
+                mlp_bias=False,
+                pretraining_tp=1,
+                rope_scaling={
+                    "factor": 8.0,
+                    "high_freq_factor": 4.0,
+                    "low_freq_factor": 1.0,
+                    "original_max_position_embeddings": 64,
+                    "rope_type": "llama3",
+                },
+                rope_theta=500.0,
+                tie_word_embeddings=True,
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
+    "llama-linear": dict(
+        config=config(
+            "llama",
+            "LlamaForCausalLM",
+            **llama(
+                attention_bias=True,
+                mlp_bias=True,
+                num_hidden_layers=2,
+                rope_scaling={"factor": 4.0, "type": "linear"},
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
+    "llama-yarn": dict(
+        config=config(
+            "llama",
+            "LlamaForCausalLM",
+            **llama(
+                head_dim=16,
+                max_position_embeddings=2048,
+                num_hidden_layers=2,
+                rope_scaling={
+                    "factor": 8.0,
+                    "finetuned": True,
+                    "original_max_position_embeddings": 256,
+                    "type": "yarn",
+                },
+                rope_theta=10000.0,
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
+    "mistral": dict(
+        config=config(
+            "mistral",
+            "MistralForCausalLM",
+            **llama(head_dim=12, rope_theta=10000.0, sliding_window=12),
+        ),
+        lengths=GOLDEN,
+    ),
+    "qwen2": dict(
+        config=config(
+            "qwen2",
+            "Qwen2ForCausalLM",
+            **llama(
+                attention_dropout=0.0,
+                max_window_layers=1,
+                rope_theta=1000000.0,
+                sliding_window=12,
+                tie_word_embeddings=True,
+                use_sliding_window=False,
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
+    "qwen2-window": dict(
+        config=config(
+            "qwen2",
+            "Qwen2ForCausalLM",
+            **llama(
+                attention_dropout=0.0,
+                max_window_layers=1,
+                rope_theta=10000.0,
+                sliding_window=12,
+                use_sliding_window=True,
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
+    "qwen3": dict(
+        config=config(
+            "qwen3",
+            "Qwen3ForCausalLM",
+            **llama(
+                attention_bias=False,
+                attention_dropout=0.0,
+                head_dim=12,
+                max_window_layers=3,
+                rope_scaling=None,
+                rope_theta=1000000.0,
+                sliding_window=None,
+                tie_word_embeddings=True,
+                use_sliding_window=False,
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
+    "gemma3": dict(config=gemma3(sliding_window_pattern=3), lengths=GOLDEN),
+    "gemma3-layer-types": dict(
+        config=gemma3(
+            _sliding_window_pattern=6,
+            layer_types=["full_attention", "sliding_attention", "full_attention"],
+            num_hidden_layers=3,
+            num_key_value_heads=2,
+            rope_scaling={"factor": 8.0, "rope_type": "linear"},
+            rope_theta=1000.0,
+            use_bidirectional_attention=False,
+        ),
+        lengths=GOLDEN,
+    ),
+    "phi3": dict(
+        config=phi3(
+            num_hidden_layers=2,
+            num_key_value_heads=4,
+            rope_scaling={
+                "long_factor": [1.05, 1.5, 2.75, 6.5, 9.25],
+                "short_factor": [1.0, 1.1, 1.2, 1.45, 1.9],
+                "type": "longrope",
+            },
+            sliding_window=30,
+        ),
+        lengths={**GOLDEN, "golden-short.safetensors": 24},
+    ),
+    "phi3-partial": dict(
+        config=phi3(
+            hidden_size=48,
+            num_attention_heads=3,
+            num_hidden_layers=2,
+            num_key_value_heads=1,
+            partial_rotary_factor=0.75,
+            rope_scaling={
+                "long_factor": [1.0, 1.4, 2.1, 3.0, 5.5, 7.75],
+                "short_factor": [1.0, 1.0, 1.1, 1.3, 1.6, 2.0],
+                "rope_type": "longrope",
+            },
+            sliding_window=262144,
+            tie_word_embeddings=True,
+        ),
+        lengths=GOLDEN,
+    ),
+    "gpt2": dict(
+        config=config(
+            "gpt2",
+            "GPT2LMHeadModel",
+            "float32",
+            activation_function="gelu_new",
+            attn_pdrop=0.1,
+            embd_pdrop=0.1,
+            initializer_range=0.02,
+            layer_norm_epsilon=2e-3,
+            n_ctx=48,
+            n_embd=32,
+            n_head=4,
+            n_layer=3,
+            n_positions=48,
+            resid_pdrop=0.1,
+            vocab_size=131,
+        ),
+        lengths=GOLDEN,
+        extra=gpt2_buffers,
+    ),
+    "olmo2": dict(
+        config=config(
+            "olmo2",
+            "Olmo2ForCausalLM",
+            "float32",
+            **llama(
+                attention_bias=False,
+                attention_dropout=0.0,
+                num_hidden_layers=2,
+                rope_scaling=None,
+                rope_theta=500000,
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
+    "mixtral": dict(
+        config=config(
+            "mixtral",
+            "MixtralForCausalLM",
+            **llama(
+                attention_dropout=0.0,
+                intermediate_size=28,
+                num_experts_per_tok=2,
+                num_hidden_layers=2,
+                num_local_experts=5,
+                output_router_logits=False,
+                rope_theta=1000000.0,
+                router_aux_loss_coef=0.02,
+                sliding_window=None,
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
+    "qwen3-moe": dict(config=qwen3_moe(num_hidden_layers=2), lengths=GOLDEN),
+    "qwen3-moe-mixed": dict(
+        config=qwen3_moe(
+            decoder_sparse_step=2,
+            mlp_only_layers=[3],
+            norm_topk_prob=False,
+            num_hidden_layers=4,
+        ),
+        lengths=GOLDEN,
+    ),
+}
+
+
+def published(model_type, hidden, heads, positions, scaling=None, theta=10000.0, **keys):
+    """The rotary settings of a published model; the rest is only there to be complete."""
+    return {
+        "model_type": model_type,
+        "vocab_size": 8,
+        "hidden_size": hidden,
+        "intermediate_size": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": heads,
+        "num_key_value_heads": heads,
+        "rms_norm_eps": 1e-6,
+        "max_position_embeddings": positions,
+        "rope_theta": theta,
+        "rope_scaling": scaling,
+        **keys,
+    }
+
+
+def yarn(factor, original, **keys):
+    return {"type": "yarn", "factor": factor, "original_max_position_embeddings": original, **keys}
+
+
+LLAMA3 = {
+    "rope_type": "llama3",
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+}
+LONG = {
+    "type": "longrope",
+    "short_factor": [1.0 + 0.01 * n for n in range(32)],
+    "long_factor": [1.0 + 0.05 * n * n for n in range(32)],
+}
+
+ROPES = {
+    "Llama-2-7B": (published("llama", 4096, 32, 4096), 1),
+    "Llama-3.1-8B": (published("llama", 4096, 32, 131072, {**LLAMA3, "factor": 8.0}, 500000.0), 1),
+    "Llama-3.2-1B": (
+        published("llama", 2048, 32, 131072, {**LLAMA3, "factor": 32.0}, 500000.0, head_dim=64),
+        1,
+    ),
+    "linear": (published("llama", 4096, 32, 4096, {"type": "linear", "factor": 4.0}), 1),
+    "Yarn-Llama-2-7B-64k": (
+        published("llama", 4096, 32, 65536, yarn(16.0, 4096, finetuned=True)),
+        1,
+    ),
+    "Qwen2.5-7B with yarn": (published("qwen2", 3584, 28, 131072, yarn(4.0, 32768), 1e6), 1),
+    "yarn, not truncated, own betas": (
+        published(
+            "llama",
+            2048,
+            32,
+            131072,
+            yarn(32.0, 4096, beta_fast=32.0, beta_slow=1.5, truncate=False),
+            1.5e5,
+        ),
+        1,
+    ),
+    "yarn, attention_factor": (
+        published("llama", 2048, 32, 8192, yarn(4.0, 2048, attention_factor=0.75)),
+        1,
+    ),
+    "yarn, mscale": (
+        published("llama", 2048, 32, 16384, yarn(40.0, 4096, mscale=1.0, mscale_all_dim=0.707)),
+        1,
+    ),
+    "Pythia-70M": (
+        {
+            "model_type": "gpt_neox",
+            "vocab_size": 8,
+            "hidden_size": 512,
+            "intermediate_size": 8,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 8,
+            "max_position_embeddings": 2048,
+            "rotary_emb_base": 10000,
+            "rotary_pct": 0.25,
+        },
+        1,
+    ),
+    "Gemma-3-4B": (
+        published(
+            "gemma3_text",
+            2560,
+            8,
+            131072,
+            {"factor": 8.0, "rope_type": "linear"},
+            1e6,
+            head_dim=256,
+            num_hidden_layers=2,
+            rope_local_base_freq=10000.0,
+            sliding_window=1024,
+            sliding_window_pattern=2,
+        ),
+        1,
+    ),
+    "longrope, short": (
+        published("phi3", 2048, 32, 131072, LONG, original_max_position_embeddings=4096),
+        4096,
+    ),
+    "longrope, long": (
+        published("phi3", 2048, 32, 131072, LONG, original_max_position_embeddings=4096),
+        4097,
+    ),
+}
