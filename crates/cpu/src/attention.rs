@@ -12,7 +12,7 @@ use crate::panels::{Scratch, grow, per_sequence};
 use crate::product::{Left, ROWS, Right, Rights, Unit};
 
 /// Keys that are scored at a time; a multiple of `KEY_STEP`.
-const KEY_BLOCK: usize = 128;
+const KEY_BLOCK: usize = 256;
 /// Keys are filled up to a multiple of this, so that every unit takes them in whole steps.
 const KEY_STEP: usize = 32;
 
