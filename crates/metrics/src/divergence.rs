@@ -67,13 +67,13 @@ impl Divergence {
 /// The quantile `q` in 0..=1 of ascending values, by linear interpolation at `q·(n − 1)`, as
 /// numpy's default and llama.cpp do it. NaN for no values.
 #[must_use]
-pub fn quantile(sorted: &[f32], q: f64) -> f64 {
+pub fn quantile<T: Copy + Into<f64>>(sorted: &[T], q: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else {
         return f64::NAN;
     };
     let place = q.clamp(0.0, 1.0) * last as f64;
     let low = (place.floor() as usize).min(last);
-    let (below, above) = (f64::from(sorted[low]), f64::from(sorted[(low + 1).min(last)]));
+    let (below, above): (f64, f64) = (sorted[low].into(), sorted[(low + 1).min(last)].into());
     let fraction = place - low as f64;
     // Without the test an infinite neighbour of weight zero would give NaN.
     if fraction == 0.0 { below } else { below + fraction * (above - below) }
@@ -90,13 +90,13 @@ mod tests {
 
     #[test]
     fn quantiles_interpolate() {
-        let sorted = [0.0, 1.0, 2.0, 3.0, 4.0];
+        let sorted = [0.0_f32, 1.0, 2.0, 3.0, 4.0];
         assert_eq!(quantile(&sorted, 0.5), 2.0);
         assert_eq!(quantile(&sorted, 0.625), 2.5);
         assert_eq!(quantile(&sorted, 0.0), 0.0);
         assert_eq!(quantile(&sorted, 1.0), 4.0);
-        assert_eq!(quantile(&[7.0], 0.3), 7.0);
-        assert!(quantile(&[], 0.3).is_nan());
+        assert_eq!(quantile(&[7.0_f64], 0.3), 7.0);
+        assert!(quantile::<f32>(&[], 0.3).is_nan());
     }
 
     #[test]
