@@ -22,5 +22,5 @@ pub use hash::{sha256_hex, token_stream_sha256};
 pub use join::Join;
 pub use protocol::{BosRule, Preset, Protocol, Scored, Tail};
 pub use text::{Text, TextSource, load};
-pub use tokenizer::{TokenStream, Tokenizer};
+pub use tokenizer::{Encoded, TokenStream, Tokenizer};
 pub use window::Window;

@@ -11,7 +11,7 @@ use strait_loader::{CodecEntry, HostServices, PluginSet};
 use strait_model::{Device, ModelConfig, open_device};
 use strait_schema::{
     BASELINE_LABEL, CellCompressor, CellData, CellModel, CellPartition, CellProtocol, CellSpec,
-    Experiment, Partition, RecordCell,
+    Experiment, MaxWindows, Partition, RecordCell,
 };
 use strait_weights::{Checkpoint, TokenizerSource, resolve_source};
 
@@ -191,7 +191,11 @@ fn protocol(experiment: &Experiment) -> Protocol {
     let section = &experiment.protocol;
     let preset = convert::preset(section.preset);
     let mut protocol = Protocol::new(preset, section.window, section.stride);
-    protocol.max_windows = section.max_windows.or(protocol.max_windows);
+    protocol.max_windows = match section.max_windows {
+        None => protocol.max_windows,
+        Some(MaxWindows::All) => None,
+        Some(MaxWindows::Count(count)) => Some(count),
+    };
     protocol.first_k_tokens = experiment.data.first_k_tokens.or(protocol.first_k_tokens);
     protocol
 }

@@ -67,6 +67,9 @@ pub enum Join {
     Line,
     /// A blank line between the rows that are not empty.
     NonEmptyBlankLine,
+    /// Every row a line of a file, an empty row as `" \n"`: WikiText's rows give its published
+    /// `wiki.test.raw` byte for byte.
+    Lines,
 }
 
 /// `[protocol]`: windows and scored positions. A preset fills what is left out.
@@ -85,10 +88,21 @@ pub struct ProtocolSection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_048_576))]
     pub stride: Option<usize>,
-    /// Stop after this many windows; all when left out.
+    /// Stop after this many windows, or take `"all"`; the preset's when left out, which is 20 for
+    /// `exl3` and all for the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
-    pub max_windows: Option<usize>,
+    pub max_windows: Option<MaxWindows>,
+}
+
+/// How many windows a protocol takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MaxWindows {
+    /// All that the text has.
+    All,
+    /// So many from its start.
+    #[serde(untagged)]
+    Count(#[schemars(range(min = 1))] usize),
 }
 
 /// A published evaluation protocol.
@@ -102,9 +116,12 @@ pub enum Preset {
     /// Windows of 2048 that do not overlap, tail dropped (the GPTQ, AWQ, QuaRot and SpinQuant
     /// papers).
     Gptq,
-    /// Rows of 2048 with stride 512, every position of each row scored (exllamav3's `compare_q`).
+    /// Twenty rows of 2048 with stride 512, every position of each row scored (exllamav3's
+    /// `compare_q`). Its newer versions drop empty rows of the text, as this does; `join =
+    /// "blank-line"` in `[data]` is the older.
     Exl3,
-    /// Windows of 512 that do not overlap, the second half scored (llama.cpp's `perplexity`).
+    /// Windows of 512 that do not overlap, the second half scored (llama.cpp's `perplexity`). The
+    /// first token of a window is replaced by BOS if the tokenizer adds one.
     Llamacpp,
 }
 
@@ -233,6 +250,7 @@ impl Join {
             Self::BlankLine => "blank-line",
             Self::Line => "line",
             Self::NonEmptyBlankLine => "non-empty-blank-line",
+            Self::Lines => "lines",
         }
     }
 }

@@ -5,7 +5,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use strait_schema::{Experiment, Record, SchemaError, json_schema_experiment, json_schema_record};
+use strait_schema::{
+    Experiment, MaxWindows, Record, SchemaError, json_schema_experiment, json_schema_record,
+};
 
 /// The smallest file that is complete, without a compressor.
 const HEAD: &str = r#"name = "demo"
@@ -60,6 +62,9 @@ fn errors_about_keys_and_values() {
         ("element of an array", with("[partition]\ncuts = [1, \"2\", 3]\n")),
         ("below the range", with("[protocol]\nwindow = 1\n")),
         ("above the range", with("[protocol]\nwindow = 10_000_000\n")),
+        ("no windows", with("[protocol]\nmax_windows = 0\n")),
+        ("another word for all", with("[protocol]\nmax_windows = \"every\"\n")),
+        ("a list of windows", with("[protocol]\nmax_windows = [1, 2]\n")),
         ("negative", with("[run]\nthreads = -1\n")),
         ("beyond 64 bits", with("[run]\nseed = 99999999999999999999\n")),
         ("a choice spelt wrong", with("[protocol]\npreset = \"hf-strid\"\n")),
@@ -269,6 +274,17 @@ fn defaults() {
     assert!(experiment.cells().unwrap().is_empty());
     assert!(experiment.partition(8).unwrap().links.is_empty());
     assert_eq!(experiment.output_dir(), Path::new("results/demo"));
+}
+
+#[test]
+fn window_limits() {
+    let limit = |tail: &str| {
+        let experiment = Experiment::parse(&with(tail), "demo.toml").unwrap();
+        experiment.protocol.max_windows
+    };
+    assert_eq!(limit(""), None);
+    assert_eq!(limit("[protocol]\nmax_windows = 100\n"), Some(MaxWindows::Count(100)));
+    assert_eq!(limit("[protocol]\nmax_windows = \"all\"\n"), Some(MaxWindows::All));
 }
 
 #[test]
