@@ -62,6 +62,14 @@ impl Divergence {
             max: at(1.0),
         }
     }
+
+    /// Whether every field is a finite number. JSON holds no other.
+    #[must_use]
+    pub fn is_finite(&self) -> bool {
+        let low = [self.mean, self.error, self.min, self.p01, self.p05, self.p10];
+        let high = [self.median, self.p90, self.p95, self.p99, self.p999, self.max];
+        low.into_iter().chain(high).all(f64::is_finite)
+    }
 }
 
 /// The quantile `q` in 0..=1 of ascending values, by linear interpolation at `q·(n − 1)`, as
@@ -117,6 +125,7 @@ mod tests {
         assert_eq!((one.mean, one.error, one.median), (0.25, 0.0, 0.25));
         let broken = Divergence::from_values(&[-f32::NAN, 1.0, 0.0]);
         assert!(broken.max.is_nan() && broken.mean.is_nan());
+        assert!(one.is_finite() && !broken.is_finite());
         assert_eq!((broken.min, broken.median), (0.0, 1.0));
     }
 }

@@ -112,6 +112,15 @@ impl ProbabilityShift {
         self.error_of(self.squares, self.fourths) / (2.0 * self.rms())
     }
 
+    /// Whether every sum and quantile is a finite number. JSON holds no other.
+    #[must_use]
+    pub fn is_finite(&self) -> bool {
+        let sums = [self.sum, self.squares, self.fourths];
+        let low = [self.min, self.p001, self.p01, self.p05, self.p10, self.p25, self.median];
+        let high = [self.p75, self.p90, self.p95, self.p99, self.p999, self.max];
+        sums.into_iter().chain(low).chain(high).all(f64::is_finite)
+    }
+
     /// Standard error of the mean of x from Σx and Σx².
     fn error_of(&self, sum: f64, squares: f64) -> f64 {
         if self.n < 2 {
@@ -146,5 +155,6 @@ mod tests {
         assert!(ProbabilityShift::default().rms().is_nan());
         let one = ProbabilityShift::from_nll(&[f64::INFINITY], &[0.0]);
         assert_eq!((one.mean(), one.mean_error(), one.min), (-1.0, 0.0, -1.0));
+        assert!(one.is_finite() && !ProbabilityShift::from_nll(&[f64::NAN], &[0.0]).is_finite());
     }
 }

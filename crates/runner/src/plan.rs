@@ -80,6 +80,7 @@ impl Plan {
                 text_sha256: text.sha256.clone(),
                 tokens_sha256: stream.sha256.clone(),
                 tokens: stream.tokens.len(),
+                scored_bytes: Some(stream.scored_bytes(&windows)),
             },
             protocol: CellProtocol {
                 preset: experiment.protocol.preset,

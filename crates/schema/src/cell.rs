@@ -65,6 +65,10 @@ pub struct CellData {
     pub tokens_sha256: String,
     /// Tokens in use, after `first_k_tokens`.
     pub tokens: usize,
+    /// UTF-8 bytes of text that the scored tokens spell, each token as often as it is scored; null in
+    /// records of releases that did not count them.
+    #[serde(default)]
+    pub scored_bytes: Option<u64>,
 }
 
 /// The protocol of a cell, with the preset's values filled in.

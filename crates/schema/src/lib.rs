@@ -41,4 +41,4 @@ pub use sections::{
     PartitionSection, PluginsSection, Preset, ProtocolSection, RunSection,
 };
 // Part of a record, so part of this interface.
-pub use strait_metrics::{Distortion, Divergence, PairedSums};
+pub use strait_metrics::{ConfidenceBucket, Distortion, Divergence, PairedSums, ProbabilityShift};

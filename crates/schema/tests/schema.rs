@@ -191,6 +191,9 @@ fn errors_about_records() {
     let mut record = Record::load(&path).unwrap();
     record.windows[0].kld_sum = f64::NAN;
     out.push_str(&format!("== NaN\n{}\n", record.save(&path).unwrap_err()));
+    let mut record = Record::load(&path).unwrap();
+    record.scores.as_mut().unwrap().shift.as_mut().unwrap().p01 = f64::INFINITY;
+    out.push_str(&format!("== infinity\n{}\n", record.save(&path).unwrap_err()));
     assert_eq!(fs::read_to_string(&path).unwrap(), good, "a refused save leaves the old file");
     insta::assert_snapshot!("records", out);
 
@@ -214,6 +217,29 @@ fn a_record_comes_back_byte_for_byte() {
 }
 
 #[test]
+fn a_record_of_an_earlier_release_is_read() {
+    let children = |path: PathBuf| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    let json = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
+    for folder in children(root().join("results")).filter(|path| path.is_dir()) {
+        for path in children(folder).filter(json) {
+            Record::load(&path).unwrap();
+        }
+    }
+
+    let text = fs::read_to_string(root().join("crates/schema/tests/record.json")).unwrap();
+    let mut old: serde_json::Value = serde_json::from_str(&text).unwrap();
+    old["scores"].as_object_mut().unwrap().retain(|key, _| key != "shift" && key != "confidence");
+    old["cell"]["data"].as_object_mut().unwrap().remove("scored_bytes").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("old.json");
+    fs::write(&path, old.to_string()).unwrap();
+    let record = Record::load(&path).unwrap();
+    assert_eq!(record.cell.data.scored_bytes, None);
+    let scores = record.scores.unwrap();
+    assert!(scores.shift.is_none() && scores.confidence.is_none());
+}
+
+#[test]
 fn identity_is_what_decides_the_numbers() {
     let record = Record::load(root().join("crates/schema/tests/record.json")).unwrap();
     let same = |change: fn(&mut Record)| {
@@ -226,6 +252,7 @@ fn identity_is_what_decides_the_numbers() {
     assert!(same(|r| r.environment.device = "cuda:0".to_owned()));
     assert!(same(|r| r.cell.model.source = "elsewhere".to_owned()));
     assert!(same(|r| r.cell.data.source = "elsewhere".to_owned()));
+    assert!(same(|r| r.cell.data.scored_bytes = None));
     assert!(same(|r| r.cell.partition.nodes[1] = "paris".to_owned()));
     assert!(same(|r| r.cell.compressor.as_mut().unwrap().plugin = "other.so".to_owned()));
     assert!(!same(|r| r.cell.seed += 1));
