@@ -19,6 +19,8 @@ pub enum Join {
     /// Every row a line of a file: nothing between rows, a line break after a row that has none, and
     /// `" \n"` for an empty row. WikiText's rows give its published `wiki.test.raw` byte for byte.
     Lines,
+    /// A space between all rows, empty rows kept (GPTQ's evaluation on C4).
+    Space,
 }
 
 named!(
@@ -28,6 +30,7 @@ named!(
     Line = "line",
     NonEmptyBlankLine = "non-empty-blank-line",
     Lines = "lines",
+    Space = "space",
 );
 
 impl Join {
@@ -37,6 +40,7 @@ impl Join {
         match self {
             Self::BlankLine => rows.join("\n\n"),
             Self::Line => rows.join("\n"),
+            Self::Space => rows.join(" "),
             Self::NonEmptyBlankLine => {
                 let kept: Vec<&str> =
                     rows.iter().map(String::as_str).filter(|row| !is_blank(row)).collect();
@@ -76,6 +80,7 @@ mod tests {
         assert_eq!(Join::Line.apply(&rows), "\n = A = \n\n\u{1c} \n\nb");
         assert_eq!(Join::NonEmptyBlankLine.apply(&rows), " = A = \n\n\nb");
         assert_eq!(Join::Lines.apply(&rows), " \n = A = \n\u{1c} \nb\n");
+        assert_eq!(Join::Space.apply(&rows[1..]), " = A = \n \u{1c} \n b");
         assert_eq!(Join::Line.apply(&[]), "");
     }
 
@@ -87,6 +92,6 @@ mod tests {
             assert_eq!(join.name().parse::<Join>().unwrap(), join);
         }
         let error = "rows".parse::<Join>().unwrap_err().to_string();
-        assert!(error.contains("blank-line, line, non-empty-blank-line, lines"), "{error}");
+        assert!(error.contains("blank-line, line, non-empty-blank-line, lines, space"), "{error}");
     }
 }

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::named::named;
-use crate::{DataError, Fingerprint, Join, Text, TokenStream, Tokenizer, Window};
+use crate::{DataError, Fingerprint, Join, Text, TokenStream, Tokenizer, Window, sets};
 
 /// A published evaluation protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -118,6 +118,13 @@ impl Preset {
         };
         let first_k_tokens = None;
         Protocol { preset: self, window, stride, max_windows, first_k_tokens, bos, scored, tail }
+    }
+
+    /// How rows of the text source `source` are joined under this preset: as the published evaluations
+    /// on that set join them if they agree on it (C4), else as the preset's source does.
+    #[must_use]
+    pub fn join_for(self, source: &str) -> Join {
+        sets::find(source).and_then(|set| set.join).unwrap_or_else(|| self.join())
     }
 
     /// How the preset joins the rows of a data set.

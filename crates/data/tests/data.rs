@@ -8,6 +8,11 @@ mod files;
 mod presets;
 #[path = "data/real.rs"]
 mod real;
+#[path = "../../hub/tests/hub/server.rs"]
+#[allow(dead_code, reason = "the faults are for the tests of crates/hub")]
+mod server;
+#[path = "data/sets.rs"]
+mod sets;
 #[path = "data/tokenizers.rs"]
 mod tokenizers;
 #[path = "data/windows.rs"]

@@ -77,6 +77,8 @@ impl Plan {
             data: CellData {
                 source: experiment.data.source.clone(),
                 split: experiment.data.split.clone(),
+                sample_idx: experiment.data.sample_idx,
+                max_documents: experiment.data.max_documents,
                 text_sha256: text.sha256.clone(),
                 tokens_sha256: stream.sha256.clone(),
                 tokens: stream.tokens.len(),
@@ -215,7 +217,11 @@ fn tokens(
     let source = TextSource {
         source: section.source.clone(),
         split: section.split.clone(),
-        join: Some(section.join.map_or_else(|| protocol.preset.join(), convert::join)),
+        join: Some(
+            section.join.map_or_else(|| protocol.preset.join_for(&section.source), convert::join),
+        ),
+        sample_idx: section.sample_idx,
+        max_documents: section.max_documents,
     };
     let text = strait_data::load(&source, &experiment.base_dir(&section.source), assets)?;
     let stream = protocol.tokenize(&text.text, &tokenizer)?;

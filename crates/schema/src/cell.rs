@@ -59,6 +59,12 @@ pub struct CellData {
     pub source: String,
     /// Split of the named set.
     pub split: String,
+    /// The one row that is used; null for all of them, or the first ones.
+    #[serde(default)]
+    pub sample_idx: Option<usize>,
+    /// Rows from the start that are used; null for all of them.
+    #[serde(default)]
+    pub max_documents: Option<usize>,
     /// SHA-256 (hexadecimal) of the whole joined text in UTF-8.
     pub text_sha256: String,
     /// SHA-256 (hexadecimal) of the token ids in use, as little-endian 32-bit integers.

@@ -40,16 +40,26 @@ pub enum Dtype {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataSection {
-    /// A named set (`wikitext-2-raw`) or the path of a `.txt`, `.jsonl` or `.parquet` file.
+    /// A named set (`wikitext-2-raw`, `wikitext-103-raw`, `pg19`, `c4-en`, `lambada`; all but the first
+    /// come from the Hugging Face hub), the path of a `.txt`, `.jsonl` or `.parquet` file, or
+    /// `hf:owner/name/path/of/file.parquet@revision` for a file of any data set there.
     #[schemars(length(min = 1))]
     pub source: String,
-    /// Which split of a named set.
+    /// Which split of a named set; `c4-en` has `validation` and `train`.
     #[serde(default = "test_split")]
     #[schemars(length(min = 1))]
     pub split: String,
-    /// How rows become one text; the protocol preset decides when it is left out.
+    /// How rows become one text; the protocol preset decides when it is left out, and for `c4-en` it is
+    /// `space`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub join: Option<Join>,
+    /// Use this row of the set alone, counted from 0: one long document of `pg19`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_idx: Option<usize>,
+    /// Use only this many rows from the start of the set; all when left out, but 1100 of `c4-en`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_documents: Option<usize>,
     /// Use only this many tokens from the start of the text; all when left out. Part of the
     /// protocol fingerprint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,6 +80,8 @@ pub enum Join {
     /// Every row a line of a file, an empty row as `" \n"`: WikiText's rows give its published
     /// `wiki.test.raw` byte for byte.
     Lines,
+    /// A space between all rows (GPTQ's evaluation on C4).
+    Space,
 }
 
 /// `[protocol]`: windows and scored positions. A preset fills what is left out.
@@ -251,6 +263,7 @@ impl Join {
             Self::Line => "line",
             Self::NonEmptyBlankLine => "non-empty-blank-line",
             Self::Lines => "lines",
+            Self::Space => "space",
         }
     }
 }

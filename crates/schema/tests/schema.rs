@@ -62,6 +62,10 @@ fn errors_about_keys_and_values() {
         ("element of an array", with("[partition]\ncuts = [1, \"2\", 3]\n")),
         ("below the range", with("[protocol]\nwindow = 1\n")),
         ("above the range", with("[protocol]\nwindow = 10_000_000\n")),
+        (
+            "one row and the first rows",
+            HEAD.replace("[data]\n", "[data]\nsample_idx = 3\nmax_documents = 5\n"),
+        ),
         ("no windows", with("[protocol]\nmax_windows = 0\n")),
         ("another word for all", with("[protocol]\nmax_windows = \"every\"\n")),
         ("a list of windows", with("[protocol]\nmax_windows = [1, 2]\n")),

@@ -98,6 +98,7 @@ fn wikitext_is_scored_as_by_the_sources() {
                 source: "wikitext-2-raw".to_owned(),
                 split: "test".to_owned(),
                 join: Some(join),
+                ..TextSource::default()
             },
             Path::new("."),
             &assets(),
@@ -129,5 +130,7 @@ fn wikitext_is_scored_as_by_the_sources() {
 #[test]
 fn each_preset_joins_rows_as_its_source() {
     let joins: Vec<&str> = Preset::ALL.iter().map(|preset| preset.join().name()).collect();
+    assert_eq!(Preset::Gptq.join_for("c4-en"), Join::Space);
+    assert_eq!(Preset::Llamacpp.join_for("wikitext-2-raw"), Join::Lines);
     assert_eq!(joins, ["blank-line", "blank-line", "non-empty-blank-line", "lines"]);
 }
