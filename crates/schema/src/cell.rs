@@ -62,7 +62,7 @@ pub struct CellData {
     /// The one row that is used; null for all of them, or the first ones.
     #[serde(default)]
     pub sample_idx: Option<usize>,
-    /// Rows from the start that are used; null for all of them.
+    /// Rows from the start that are used, as the experiment file says; null where it does not.
     #[serde(default)]
     pub max_documents: Option<usize>,
     /// SHA-256 (hexadecimal) of the whole joined text in UTF-8.
