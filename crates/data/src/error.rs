@@ -18,17 +18,44 @@ pub enum DataError {
     },
     /// The text source is neither a file nor a named set.
     #[error(
-        "unknown text source {found:?}: expected a .txt, .raw, .jsonl or .parquet file, or a folder of \
-         {} ({})\n  hint: set `source` in [data]",
-        assets.display(), list_or(known, "it holds none")
+        "unknown text source {found:?}: expected a .txt, .raw, .jsonl or .parquet file, a folder of \
+         {}, or a known set ({})\n  hint: set `source` in [data]",
+        assets.display(), known.join(", ")
     )]
     UnknownSource {
         /// The source as it was given.
         found: String,
         /// Where named sets are looked for.
         assets: PathBuf,
-        /// The named sets there.
+        /// The named sets, there and on the hub.
         known: Vec<String>,
+    },
+    /// `hf:` with something else than a file of a data set.
+    #[error(
+        "text source {found:?}: {reason}\n  hint: expected hf:owner/name/path/of/file.parquet, or .jsonl or \
+         .txt, with @revision if it is not main"
+    )]
+    Address {
+        /// The source as it was given.
+        found: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file of the hub that could not be had.
+    #[error(transparent)]
+    Hub(#[from] strait_hub::HubError),
+    /// A known set has no such split.
+    #[error(
+        "{set} has no split {split:?}: expected one of {}\n  hint: set `split` in [data]",
+        known.join(", ")
+    )]
+    UnknownSplitOfSet {
+        /// The set.
+        set: &'static str,
+        /// The split that was asked for.
+        split: String,
+        /// The splits that it has.
+        known: Vec<&'static str>,
     },
     /// A data set has no file of the split.
     #[error(

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::named::named;
-use crate::{DataError, Fingerprint, Join, Text, TokenStream, Tokenizer, Window};
+use crate::{DataError, Fingerprint, Join, Text, TokenStream, Tokenizer, Window, sets};
 
 /// A published evaluation protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -120,12 +120,20 @@ impl Preset {
         Protocol { preset: self, window, stride, max_windows, first_k_tokens, bos, scored, tail }
     }
 
+    /// How rows of the text source `source` are joined under this preset: as the published evaluations
+    /// on that set join them if they agree on it (C4), else as the preset's source does.
+    #[must_use]
+    pub fn join_for(self, source: &str) -> Join {
+        sets::find(source).and_then(|set| set.join).unwrap_or_else(|| self.join())
+    }
+
     /// How the preset joins the rows of a data set.
     #[must_use]
     pub fn join(self) -> Join {
         match self {
             Self::Exl3 => Join::NonEmptyBlankLine,
-            Self::HfStride | Self::Gptq | Self::Llamacpp => Join::BlankLine,
+            Self::HfStride | Self::Gptq => Join::BlankLine,
+            Self::Llamacpp => Join::Lines,
         }
     }
 }
@@ -171,17 +179,19 @@ impl Protocol {
         Ok(())
     }
 
-    /// Encodes a text as the BOS rule says and keeps the first `first_k_tokens`.
+    /// Encodes a text as the BOS rule says and keeps the first `first_k_tokens`. Under preset
+    /// `llamacpp` one line break at the end of the text is left out, as llama.cpp does with a file.
     ///
     /// # Errors
     /// A field out of range, or a text that the tokenizer cannot encode.
     pub fn tokenize(&self, text: &str, tokenizer: &Tokenizer) -> Result<TokenStream, DataError> {
         self.check()?;
-        let tokens = match self.bos {
-            BosRule::Never => tokenizer.encode_plain(text)?,
-            BosRule::Tokenizer | BosRule::EachWindow => tokenizer.encode(text)?,
+        let text = match self.preset {
+            Preset::Llamacpp => text.strip_suffix('\n').unwrap_or(text),
+            Preset::HfStride | Preset::Gptq | Preset::Exl3 => text,
         };
-        let stream = TokenStream::new(tokens, self.first_k_tokens, tokenizer.bos_id());
+        let encoded = tokenizer.encode_spans(text, self.bos != BosRule::Never)?;
+        let stream = TokenStream::new(encoded, self.first_k_tokens, tokenizer.bos_id());
         if let Some(k) = self.first_k_tokens.filter(|&k| k > stream.total) {
             log::warn!(
                 "first_k_tokens = {k}, but the text has {} tokens: all are used",

@@ -1,16 +1,21 @@
-//! Where a text comes from: a file of the user's or a named data set in the assets folder.
+//! Where a text comes from: a file of the user's, or a named data set in the assets folder or on the
+//! Hugging Face hub.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use strait_hub::{Address, Hub, Kind, Progress, Repository, Silent};
+
 use crate::hash::sha256_hex;
+use crate::sets::{self, NamedSet};
 use crate::{DataError, Join, read};
 
 /// A text to evaluate on, as an experiment names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TextSource {
-    /// A `.txt`, `.raw`, `.jsonl` or `.parquet` file, or the name of a data set: a folder that
-    /// holds such files.
+    /// A `.txt`, `.raw`, `.jsonl`, `.json` (one object a line) or `.parquet` file, text and JSON also
+    /// with `.gz`; `hf:owner/name/path/of/such/a/file[@revision]` in a data set of the hub; or the name
+    /// of a data set: one of the known ones or a folder that holds such files.
     pub source: String,
     /// The split of a data set, the beginning of its files' names. A single file has none, and this
     /// is not looked at.
@@ -18,6 +23,10 @@ pub struct TextSource {
     /// How rows are joined; [`Join::BlankLine`] if left out. A `.txt` or `.raw` file is the text as it
     /// stands, and this is not looked at.
     pub join: Option<Join>,
+    /// Use this row alone (from 0), as it stands.
+    pub sample_idx: Option<usize>,
+    /// Use only so many rows from the start; all if left out, but 1100 of `c4-en`.
+    pub max_documents: Option<usize>,
 }
 
 /// A text, ready for tokenization.
@@ -35,40 +44,140 @@ pub struct Text {
     pub join: Option<Join>,
 }
 
+/// Reads a text, from the hub with the settings of the environment.
+///
+/// # Errors
+/// As [`load_with`].
+pub fn load(source: &TextSource, base: &Path, assets: &Path) -> Result<Text, DataError> {
+    let hub = Hub::from_environment(|name| std::env::var(name).ok());
+    load_with(source, base, assets, &hub, &mut Silent)
+}
+
 /// Reads a text.
 ///
 /// A source that ends in a known file extension is a file, relative to `base`. Any other is a
-/// folder: `assets/<source>` if there is one, else relative to `base`.
+/// folder, `assets/<source>` if there is one, else relative to `base`; or, where neither has the split,
+/// a known set of the `hub`, which tells `progress` what it fetches.
 ///
 /// # Errors
-/// A missing or unreadable file, an unknown name or split, a missing column, a line that is not
-/// JSON with a text, and bytes that are not UTF-8.
-pub fn load(source: &TextSource, base: &Path, assets: &Path) -> Result<Text, DataError> {
+/// A missing or unreadable file, an unknown name, split or row, a missing column, a line that is not
+/// JSON with a text, bytes that are not UTF-8, and whatever keeps a file of the hub from arriving.
+pub fn load_with(
+    source: &TextSource,
+    base: &Path,
+    assets: &Path,
+    hub: &Hub,
+    progress: &mut dyn Progress,
+) -> Result<Text, DataError> {
+    if let Some(text) = source.source.strip_prefix("hf:") {
+        let (repository, file) = address(text)
+            .map_err(|reason| DataError::Address { found: source.source.clone(), reason })?;
+        let path = hub.get(&repository, &file, progress)?;
+        return Rows::read(&[path], source, None)?.text(source.source.clone());
+    }
     let path = base.join(&source.source);
     if read::Format::of(&path).is_some() && !path.is_dir() {
-        return joined(source.source.clone(), &[path], source.join);
+        return Rows::read(&[path], source, None)?.text(source.source.clone());
     }
-    let folder = match [assets.join(&source.source), path].into_iter().find(|path| path.is_dir()) {
-        Some(folder) if !source.source.is_empty() => folder,
-        _ => return Err(unknown(source, assets)),
-    };
-    let files = split_files(&folder, &source.split)?;
-    joined(format!("{}/{}", source.source, source.split), &files, source.join)
+    let set = sets::find(&source.source);
+    let files = files(source, set, &[assets.join(&source.source), path], hub, progress)?;
+    let files = files.ok_or_else(|| unknown(source, assets))?;
+    Rows::read(&files, source, set)?.text(format!("{}/{}", source.source, source.split))
 }
 
-fn joined(name: String, files: &[PathBuf], join: Option<Join>) -> Result<Text, DataError> {
-    let mut rows = Vec::new();
-    let mut as_is = files.len() == 1;
-    for file in files {
-        as_is &= read::rows(file, &mut rows)? == read::Format::Text;
+/// The files of a data set's split, or `None` if there is no such set.
+fn files(
+    source: &TextSource,
+    set: Option<&NamedSet>,
+    folders: &[PathBuf],
+    hub: &Hub,
+    progress: &mut dyn Progress,
+) -> Result<Option<Vec<PathBuf>>, DataError> {
+    let folder = folders.iter().find(|path| !source.source.is_empty() && path.is_dir());
+    let local = folder.map(|folder| split_files(folder, &source.split)).transpose();
+    match (local, set) {
+        (Ok(Some(files)), _) => return Ok(Some(files)),
+        (Err(error), None) => return Err(error),
+        (Ok(None), None) => return Ok(None),
+        (Ok(None) | Err(_), Some(_)) => {}
     }
-    let join = (!as_is).then_some(join.unwrap_or_default());
-    let count = rows.len();
-    let text = match join {
-        Some(join) => join.apply(&rows),
-        None => rows.pop().unwrap_or_default(),
+    let Some(set) = set else { return Ok(None) };
+    let names = set.files(&source.split).ok_or_else(|| DataError::UnknownSplitOfSet {
+        set: set.name,
+        split: source.split.clone(),
+        known: set.splits.iter().map(|(name, _)| *name).collect(),
+    })?;
+    let repository = Repository {
+        kind: Kind::Dataset,
+        name: set.repository.to_owned(),
+        revision: "main".to_owned(),
     };
-    Ok(Text { name, sha256: sha256_hex(text.as_bytes()), text, rows: count, join })
+    let paths = names.iter().map(|name| hub.get(&repository, name, progress));
+    Ok(Some(paths.collect::<Result<_, _>>()?))
+}
+
+/// Takes `owner/name/path/of/file[@revision]` apart.
+fn address(text: &str) -> Result<(Repository, String), String> {
+    let address = Address::parse(text)?;
+    let repository = address.repository(Kind::Dataset);
+    let file = address.file.ok_or("the file is missing")?;
+    match read::Format::of(Path::new(&file)) {
+        Some(_) => Ok((repository, file)),
+        None => Err(format!("{file} is no text, JSON lines or parquet file")),
+    }
+}
+
+/// Rows that were read, and what is made of them.
+struct Rows {
+    rows: Vec<String>,
+    /// `None` for a text that is one file or row as it stands.
+    join: Option<Join>,
+    sample: Option<usize>,
+}
+
+impl Rows {
+    fn read(
+        files: &[PathBuf],
+        source: &TextSource,
+        set: Option<&NamedSet>,
+    ) -> Result<Self, DataError> {
+        let most = source.max_documents.or(set.and_then(|set| set.max_documents));
+        let limit = match source.sample_idx {
+            Some(sample) => sample.saturating_add(1),
+            None => most.unwrap_or(usize::MAX),
+        };
+        let mut rows = Vec::new();
+        let mut as_is = files.len() == 1;
+        for file in files.iter().take_while(|_| limit > 0) {
+            if rows.len() < limit {
+                as_is &= read::rows(file, limit, &mut rows)? == read::Format::Text;
+            }
+        }
+        let join = source.join.or(set.and_then(|set| set.join)).unwrap_or_default();
+        Ok(Self { rows, join: (!as_is).then_some(join), sample: source.sample_idx })
+    }
+
+    fn text(mut self, mut name: String) -> Result<Text, DataError> {
+        let mut count = self.rows.len();
+        let mut join = self.join;
+        if let Some(sample) = self.sample {
+            if sample >= count {
+                return Err(DataError::OutOfRange {
+                    key: "sample_idx",
+                    section: "[data]",
+                    found: sample,
+                    expected: format!("less than {count}, the rows of {name}"),
+                });
+            }
+            name = format!("{name}[{sample}]");
+            (count, join) = (1, None);
+        }
+        let text = match join {
+            Some(join) => join.apply(&self.rows),
+            None => self.rows.pop().unwrap_or_default(),
+        };
+        Ok(Text { name, sha256: sha256_hex(text.as_bytes()), text, rows: count, join })
+    }
 }
 
 /// The data files of a split in the order of their names, which is the order of their shards.
@@ -102,7 +211,9 @@ fn unknown(source: &TextSource, assets: &Path) -> DataError {
     let mut known: Vec<String> = folders
         .filter(|entry| data_files(&entry.path()).is_ok_and(|files| !files.is_empty()))
         .filter_map(|entry| entry.file_name().into_string().ok())
+        .chain(sets::names().map(str::to_owned))
         .collect();
     known.sort();
+    known.dedup();
     DataError::UnknownSource { found: source.source.clone(), assets: assets.to_owned(), known }
 }

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::DataError;
 use crate::hash::{sha256_hex, token_stream_sha256};
+use crate::{DataError, Window};
 
 /// A `tokenizer.json`. It encodes a whole text at once: truncation and padding that the file may
 /// set are off, as they are when Transformers calls a tokenizer with its defaults.
@@ -15,11 +15,24 @@ pub struct Tokenizer {
     bos_id: Option<u32>,
 }
 
+/// An encoded text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Encoded {
+    /// The tokens.
+    pub tokens: Vec<u32>,
+    /// For each token, the bytes of the text that it and the tokens before it spell. A character
+    /// that several tokens share counts for the first of them, white space that a tokenizer trims off
+    /// for the next.
+    pub ends: Vec<usize>,
+}
+
 /// The tokens of a text that an evaluation uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenStream {
     /// The tokens in use.
     pub tokens: Vec<u32>,
+    /// For each of them, the UTF-8 bytes of text up to its end, as in [`Encoded::ends`].
+    pub ends: Vec<usize>,
     /// Tokens of the whole text, before `first_k_tokens`.
     pub total: usize,
     /// [`token_stream_sha256`] of the tokens in use.
@@ -67,7 +80,7 @@ impl Tokenizer {
     /// # Errors
     /// A text that the tokenizer cannot encode.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, DataError> {
-        self.encode_with(text, true)
+        self.encode_spans(text, true).map(|encoded| encoded.tokens)
     }
 
     /// The token ids of a text, with no special token added.
@@ -75,7 +88,24 @@ impl Tokenizer {
     /// # Errors
     /// A text that the tokenizer cannot encode.
     pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>, DataError> {
-        self.encode_with(text, false)
+        self.encode_spans(text, false).map(|encoded| encoded.tokens)
+    }
+
+    /// The tokens of a text and how much of it they spell; with the special tokens that the tokenizer
+    /// adds by default if `specials`.
+    ///
+    /// # Errors
+    /// A text that the tokenizer cannot encode.
+    pub fn encode_spans(&self, text: &str, specials: bool) -> Result<Encoded, DataError> {
+        let encoding = self.inner.encode(text, specials).map_err(|error| DataError::Tokenizer {
+            name: self.name.clone(),
+            message: error.to_string(),
+        })?;
+        let ends = encoding.get_offsets().iter().scan(0, |end, &(_, own)| {
+            *end = own.max(*end);
+            Some(*end)
+        });
+        Ok(Encoded { ends: ends.collect(), tokens: encoding.get_ids().to_vec() })
     }
 
     /// SHA-256 (hexadecimal) of the `tokenizer.json`.
@@ -89,22 +119,29 @@ impl Tokenizer {
     pub fn bos_id(&self) -> Option<u32> {
         self.bos_id
     }
-
-    fn encode_with(&self, text: &str, specials: bool) -> Result<Vec<u32>, DataError> {
-        let encoding = self.inner.encode_fast(text, specials).map_err(|error| {
-            DataError::Tokenizer { name: self.name.clone(), message: error.to_string() }
-        })?;
-        Ok(encoding.get_ids().to_vec())
-    }
 }
 
 impl TokenStream {
     /// The first `limit` of a text's tokens, or all of them.
     #[must_use]
-    pub fn new(mut tokens: Vec<u32>, limit: Option<usize>, bos_id: Option<u32>) -> Self {
+    pub fn new(encoded: Encoded, limit: Option<usize>, bos_id: Option<u32>) -> Self {
+        let Encoded { mut tokens, mut ends } = encoded;
         let total = tokens.len();
         tokens.truncate(limit.unwrap_or(total));
-        Self { sha256: token_stream_sha256(&tokens), tokens, total, bos_id }
+        ends.truncate(tokens.len());
+        Self { sha256: token_stream_sha256(&tokens), tokens, ends, total, bos_id }
+    }
+
+    /// UTF-8 bytes of text that the scored tokens of `windows` spell, a token that is scored several
+    /// times counted as often: what bits per byte divides by.
+    #[must_use]
+    pub fn scored_bytes(&self, windows: &[Window]) -> u64 {
+        let end_of = |tokens: usize| match tokens.checked_sub(1) {
+            Some(last) => self.ends.get(last).copied().unwrap_or_default(),
+            None => 0,
+        };
+        let bytes = |window: &Window| end_of(window.end).saturating_sub(end_of(window.score_from));
+        windows.iter().map(|window| bytes(window) as u64).sum()
     }
 
     /// Makes sure that a model of `vocabulary` tokens knows every token.

@@ -62,18 +62,26 @@ impl Divergence {
             max: at(1.0),
         }
     }
+
+    /// Whether every field is a finite number. JSON holds no other.
+    #[must_use]
+    pub fn is_finite(&self) -> bool {
+        let low = [self.mean, self.error, self.min, self.p01, self.p05, self.p10];
+        let high = [self.median, self.p90, self.p95, self.p99, self.p999, self.max];
+        low.into_iter().chain(high).all(f64::is_finite)
+    }
 }
 
 /// The quantile `q` in 0..=1 of ascending values, by linear interpolation at `q·(n − 1)`, as
 /// numpy's default and llama.cpp do it. NaN for no values.
 #[must_use]
-pub fn quantile(sorted: &[f32], q: f64) -> f64 {
+pub fn quantile<T: Copy + Into<f64>>(sorted: &[T], q: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else {
         return f64::NAN;
     };
     let place = q.clamp(0.0, 1.0) * last as f64;
     let low = (place.floor() as usize).min(last);
-    let (below, above) = (f64::from(sorted[low]), f64::from(sorted[(low + 1).min(last)]));
+    let (below, above): (f64, f64) = (sorted[low].into(), sorted[(low + 1).min(last)].into());
     let fraction = place - low as f64;
     // Without the test an infinite neighbour of weight zero would give NaN.
     if fraction == 0.0 { below } else { below + fraction * (above - below) }
@@ -90,13 +98,13 @@ mod tests {
 
     #[test]
     fn quantiles_interpolate() {
-        let sorted = [0.0, 1.0, 2.0, 3.0, 4.0];
+        let sorted = [0.0_f32, 1.0, 2.0, 3.0, 4.0];
         assert_eq!(quantile(&sorted, 0.5), 2.0);
         assert_eq!(quantile(&sorted, 0.625), 2.5);
         assert_eq!(quantile(&sorted, 0.0), 0.0);
         assert_eq!(quantile(&sorted, 1.0), 4.0);
-        assert_eq!(quantile(&[7.0], 0.3), 7.0);
-        assert!(quantile(&[], 0.3).is_nan());
+        assert_eq!(quantile(&[7.0_f64], 0.3), 7.0);
+        assert!(quantile::<f32>(&[], 0.3).is_nan());
     }
 
     #[test]
@@ -117,6 +125,7 @@ mod tests {
         assert_eq!((one.mean, one.error, one.median), (0.25, 0.0, 0.25));
         let broken = Divergence::from_values(&[-f32::NAN, 1.0, 0.0]);
         assert!(broken.max.is_nan() && broken.mean.is_nan());
+        assert!(one.is_finite() && !broken.is_finite());
         assert_eq!((broken.min, broken.median), (0.0, 1.0));
     }
 }

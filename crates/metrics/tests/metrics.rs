@@ -4,7 +4,8 @@
 use proptest::prelude::*;
 use serde_json::Value;
 use strait_metrics::{
-    Distortion, Divergence, PairedSums, argmax, kld_f64, log_softmax_f64, nll_f64, pareto_front,
+    Agreement, Bootstrap, Distortion, Divergence, PairedSums, ProbabilityShift, argmax,
+    bits_per_byte, confidence_buckets, kld_f64, log_softmax_f64, nll_f64, pareto_front,
 };
 
 fn golden(part: &str) -> Value {
@@ -116,6 +117,83 @@ fn distortion_equals_numpy() {
     close(got.cosine(), &golden["cosine"], 1e-13, "cosine");
     close(got.relative_error(), &golden["relative_error"], 1e-13, "relative_error");
     close(got.max_abs, &golden["max_abs"], 0.0, "max_abs");
+}
+
+#[test]
+fn probability_shift_equals_numpy() {
+    let (tokens, golden) = (golden("small"), golden("shift"));
+    let got = ProbabilityShift::from_nll(&floats(&tokens["a"]), &floats(&tokens["b"]));
+    assert_eq!(got.n, 257);
+    for (name, value) in [
+        ("mean", got.mean()),
+        ("mean_error", got.mean_error()),
+        ("rms", got.rms()),
+        ("rms_error", got.rms_error()),
+    ] {
+        close(value, &golden[name], 1e-12, name);
+    }
+    let got = serde_json::to_value(got).unwrap();
+    for (name, expected) in golden["quantiles"].as_object().unwrap() {
+        close(got[name].as_f64().unwrap(), expected, 1e-12, name);
+    }
+}
+
+#[test]
+fn confidence_buckets_equal_numpy() {
+    let golden = golden("buckets");
+    let same: Vec<bool> =
+        golden["same"].as_array().unwrap().iter().map(|same| same.as_bool().unwrap()).collect();
+    let got = confidence_buckets(&floats32(&golden["top"]), &floats32(&golden["kld"]), &same);
+    assert_eq!(got.len(), golden["expected"].as_array().unwrap().len());
+    for (bucket, expected) in got.iter().zip(golden["expected"].as_array().unwrap()) {
+        close(bucket.n as f64, &expected["n"], 0.0, "n");
+        close(bucket.same as f64, &expected["same"], 0.0, "same");
+        close(bucket.kld.mean, &expected["mean"], 1e-13, "mean");
+        close(bucket.kld.error, &expected["error"], 1e-13, "error");
+        close(bucket.kld.median, &expected["median"], 1e-13, "median");
+        close(bucket.kld.p99, &expected["p99"], 1e-13, "p99");
+    }
+}
+
+#[test]
+fn bootstrap_equals_numpy_with_the_same_draws_and_scipy_with_others() {
+    let golden = golden("bootstrap");
+    let windows: Vec<PairedSums> = golden["windows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|w| sums(&floats(&w["a"]).into_iter().zip(floats(&w["b"])).collect::<Vec<_>>()))
+        .collect();
+    let bootstrap = Bootstrap {
+        resamples: golden["resamples"].as_f64().unwrap() as usize,
+        seed: golden["seed"].as_f64().unwrap() as u64,
+        level: golden["level"].as_f64().unwrap(),
+    };
+    let delta = |sums: &PairedSums| sums.summary().delta;
+    let got = bootstrap.of_windows(&windows, delta).unwrap();
+    close(got.low, &golden["same_draws"][0], 1e-11, "low");
+    close(got.high, &golden["same_draws"][1], 1e-11, "high");
+
+    let many = Bootstrap { resamples: 20_000, ..bootstrap };
+    let got = many.of_windows(&windows, delta).unwrap();
+    let scipy = floats(&golden["scipy"]);
+    let width = scipy[1] - scipy[0];
+    // 20,000 draws on both sides leave about 1 % of the width to chance.
+    assert!((got.low - scipy[0]).abs() < 0.03 * width, "{got:?} {scipy:?}");
+    assert!((got.high - scipy[1]).abs() < 0.03 * width, "{got:?} {scipy:?}");
+}
+
+#[test]
+fn agreement_and_bits_per_byte_equal_scipy_and_numpy() {
+    let golden_agreement = golden("agreement");
+    let count = |name: &str| golden_agreement[name].as_f64().unwrap() as u64;
+    let got = Agreement::from_counts(count("same"), count("n"));
+    close(got.share, &golden_agreement["share"], 1e-15, "share");
+    close(got.error, &golden_agreement["error"], 1e-13, "error");
+    let golden_bits = golden("bits_per_byte");
+    let nll: f64 = floats(&golden("small")["a"]).iter().sum();
+    let bytes = golden_bits["bytes"].as_f64().unwrap() as u64;
+    close(bits_per_byte(nll, bytes), &golden_bits["value"], 1e-13, "bits per byte");
 }
 
 fn pairs() -> impl Strategy<Value = Vec<(f64, f64)>> {

@@ -5,7 +5,7 @@ use strait_schema::Status;
 use crate::{Report, Row};
 
 /// The columns. New ones are added at the end: other programs read this file.
-const COLUMNS: [&str; 22] = [
+const COLUMNS: [&str; 30] = [
     "label",
     "codec",
     "status",
@@ -28,6 +28,14 @@ const COLUMNS: [&str; 22] = [
     "on_front",
     "reason",
     "fingerprint",
+    "ppl_delta_low",
+    "ppl_delta_high",
+    "bits_per_byte",
+    "kld_median",
+    "kld_confident",
+    "shift_mean",
+    "shift_rms",
+    "shift_rms_error",
 ];
 
 impl Report {
@@ -38,14 +46,14 @@ impl Report {
         let mut out = COLUMNS.join(",");
         out.push('\n');
         for row in &self.rows {
-            out.push_str(&line(row, &self.fingerprint));
+            out.push_str(&line(row));
             out.push('\n');
         }
         out
     }
 }
 
-fn line(row: &Row, fingerprint: &str) -> String {
+fn line(row: &Row) -> String {
     let status = match row.status {
         Status::Finished => "finished",
         Status::Failed => "failed",
@@ -73,7 +81,15 @@ fn line(row: &Row, fingerprint: &str) -> String {
         row.static_bytes.to_string(),
         row.on_front.to_string(),
         text(row.reason.as_deref().unwrap_or_default()),
-        fingerprint.to_owned(),
+        row.fingerprint.clone(),
+        number(row.ppl_delta_interval.map(|interval| interval.low)),
+        number(row.ppl_delta_interval.map(|interval| interval.high)),
+        number(row.bits_per_byte),
+        number(row.kld_median),
+        number(row.kld_confident),
+        number(row.shift_mean),
+        number(row.shift_rms),
+        number(row.shift_rms_error),
     ];
     fields.join(",")
 }

@@ -9,13 +9,24 @@ const HEADING: &str = "\
 |:--|--:|--:|--:|--:|--:|--:|--:|--:|
 ";
 
+/// The second table: what the first has no room for.
+const DETAILS: &str = "
+| cell | ΔPPL, 95 % of bootstrap draws | bits/byte | KLD median | KLD 99 % | KLD, confident | Δp RMS ± error |
+|:--|--:|--:|--:|--:|--:|--:|
+";
+
 impl Report {
-    /// The table in GitHub's Markdown; cells on the Pareto front are bold.
+    /// Two tables in GitHub's Markdown, one of quality against bytes and speed and one of details;
+    /// cells on the Pareto front are bold.
     #[must_use]
     pub fn markdown(&self) -> String {
-        let mut out = format!("{}\n\n{HEADING}", self.subtitle);
+        let mut out = format!("{} · protocol {}\n\n{HEADING}", self.subtitle, self.fingerprint);
         for row in &self.rows {
             out.push_str(&line(row));
+        }
+        out.push_str(DETAILS);
+        for row in self.rows.iter().filter(|row| row.ppl.is_some()) {
+            out.push_str(&details(row));
         }
         for row in self.rows.iter().filter(|row| row.ppl.is_none()) {
             let reason = row.reason.as_deref().unwrap_or("no reason was recorded");
@@ -30,13 +41,12 @@ fn line(row: &Row) -> String {
         value.map_or_else(|| NONE.to_owned(), format)
     };
     let relative = |text: String| if row.is_baseline() { NONE.to_owned() } else { text };
-    let label = escape(&row.label);
     let delta = row.ppl_delta.zip(row.ppl_delta_error).map(|(delta, error)| {
         let (delta, error) = difference(delta, error);
         format!("{delta} ± {error}").replace('-', "−")
     });
     let fields = [
-        if row.on_front { format!("**{label}**") } else { label },
+        name(row),
         show(row.bits_per_value, bits),
         show(row.bytes_per_token, |bytes| format!("{bytes:.1}")),
         row.ppl.map_or_else(|| "failed".to_owned(), perplexity),
@@ -47,6 +57,37 @@ fn line(row: &Row) -> String {
         show(row.decode_mb_per_s, |rate| format!("{rate:.0}")),
     ];
     format!("| {} |\n", fields.join(" | "))
+}
+
+fn details(row: &Row) -> String {
+    let show = |value: Option<f64>, format: fn(f64) -> String| {
+        value.filter(|_| !row.is_baseline()).map_or_else(|| NONE.to_owned(), format)
+    };
+    let interval = row.ppl_delta_interval.filter(|_| !row.is_baseline()).map(|interval| {
+        // As many decimals as give the half width two digits.
+        let half = (interval.high - interval.low) / 2.0;
+        let [low, high] = [interval.low, interval.high].map(|end| difference(end, half).0);
+        format!("{low} … {high}").replace('-', "−")
+    });
+    let shift = row.shift_rms.zip(row.shift_rms_error).filter(|_| !row.is_baseline());
+    let fields = [
+        name(row),
+        interval.unwrap_or_else(|| NONE.to_owned()),
+        row.bits_per_byte.map_or_else(|| NONE.to_owned(), |bits| format!("{bits:.4}")),
+        show(row.kld_median, three_digits),
+        show(row.kld_p99, three_digits),
+        show(row.kld_confident, three_digits),
+        shift.map_or_else(
+            || NONE.to_owned(),
+            |(rms, error)| format!("{} ± {}", percent(rms), percent(error)),
+        ),
+    ];
+    format!("| {} |\n", fields.join(" | "))
+}
+
+fn name(row: &Row) -> String {
+    let label = escape(&row.label);
+    if row.on_front { format!("**{label}**") } else { label }
 }
 
 /// Keeps a text inside its cell and free of emphasis.

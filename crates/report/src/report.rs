@@ -15,9 +15,10 @@ pub struct Report {
     pub title: String,
     /// Model, text, protocol and links in one line.
     pub subtitle: String,
-    /// The protocol's fingerprint, the same for all rows.
+    /// The protocol's fingerprint; all of them, separated by commas, if protocols were mixed.
     pub fingerprint: String,
-    /// Perplexity of the baseline and its standard error, if any cell finished.
+    /// Perplexity of the baseline and its standard error, if any cell finished and there is one
+    /// protocol.
     pub baseline_ppl: Option<(f64, f64)>,
     /// One row a record: most bytes first, failed cells last.
     pub rows: Vec<Row>,
@@ -30,7 +31,6 @@ impl Report {
     /// If there is no record, or if the records have different protocol fingerprints.
     pub fn from_records(records: &[Record]) -> Result<Self, ReportError> {
         let first = records.first().ok_or(ReportError::Empty)?;
-        let fingerprint = |record: &Record| record.cell.protocol.fingerprint.clone();
         if let Some(other) = records.iter().find(|other| fingerprint(other) != fingerprint(first)) {
             return Err(ReportError::Fingerprints {
                 first_label: first.label.clone(),
@@ -40,6 +40,18 @@ impl Report {
                 differing: differing(first, other),
             });
         }
+        Self::of_any_protocols(records)
+    }
+
+    /// As [`Report::from_records`], but takes records of different protocols, for readers who know
+    /// that their perplexities do not compare. Each label then ends in its protocol's fingerprint, and
+    /// each protocol has a Pareto front of its own.
+    ///
+    /// # Errors
+    /// If there is no record.
+    pub fn of_any_protocols(records: &[Record]) -> Result<Self, ReportError> {
+        let first = records.first().ok_or(ReportError::Empty)?;
+        let fingerprints = distinct(records, fingerprint);
         let experiments = distinct(records, |record| record.experiment.clone());
         let mut rows: Vec<Row> = records.iter().map(Row::from_record).collect();
         if experiments.len() > 1 {
@@ -47,19 +59,28 @@ impl Report {
                 row.label = format!("{}/{}", record.experiment, row.label);
             }
         }
-        mark_front(&mut rows);
+        let mixed = fingerprints.len() > 1;
+        for row in rows.iter_mut().filter(|_| mixed) {
+            let start: String = row.fingerprint.chars().take(8).collect();
+            row.label = format!("{} [{start}]", row.label);
+        }
+        fingerprints.iter().for_each(|fingerprint| mark_front(&mut rows, fingerprint));
         rows.sort_by(order);
-        let summary = records.iter().find_map(|record| record.scores.as_ref());
+        let summary = records.iter().find_map(|record| record.scores.as_ref()).filter(|_| !mixed);
         Ok(Self {
             title: experiments.join(", "),
             subtitle: subtitle(records, first),
-            fingerprint: fingerprint(first),
+            fingerprint: fingerprints.join(", "),
             baseline_ppl: summary
                 .map(|scores| scores.sums.summary())
                 .map(|paired| (paired.base_ppl, paired.base_ppl_error)),
             rows,
         })
     }
+}
+
+fn fingerprint(record: &Record) -> String {
+    record.cell.protocol.fingerprint.clone()
 }
 
 /// Most bytes first; the baseline before its equals; failed cells last.
@@ -75,10 +96,11 @@ fn order(a: &Row, b: &Row) -> Ordering {
         .then(a.label.cmp(&b.label))
 }
 
-fn mark_front(rows: &mut [Row]) {
+fn mark_front(rows: &mut [Row], fingerprint: &str) {
     let (places, points): (Vec<usize>, Vec<(f64, f64)>) = rows
         .iter()
         .enumerate()
+        .filter(|(_, row)| row.fingerprint == fingerprint)
         .filter_map(|(at, row)| Some((at, (row.bits_per_value?, row.ppl_delta?))))
         .unzip();
     for at in pareto_front(&points) {
@@ -92,14 +114,18 @@ fn subtitle(records: &[Record], first: &Record) -> String {
         let name = name.rsplit('/').next().unwrap_or(name);
         format!("{name} {}", record.cell.model.dtype.name())
     });
-    let protocol = &first.cell.protocol;
+    let texts = distinct(records, |record| {
+        let data = &record.cell.data;
+        format!("{} {}", data.source, data.split)
+    });
+    let protocols = distinct(records, |record| {
+        let protocol = &record.cell.protocol;
+        format!("{} {}/{}", protocol.preset.name(), protocol.window, protocol.stride)
+    });
+    let one = records.iter().all(|record| fingerprint(record) == fingerprint(first));
     let scored = records.iter().find_map(|record| record.scores.as_ref()).map(|s| s.sums.n);
-    let mut parts = vec![
-        models.join(", "),
-        format!("{} {}", first.cell.data.source, first.cell.data.split),
-        format!("{} {}/{}", protocol.preset.name(), protocol.window, protocol.stride),
-    ];
-    if let Some(scored) = scored {
+    let mut parts = vec![models.join(", "), texts.join(", "), protocols.join(", ")];
+    if let Some(scored) = scored.filter(|_| one) {
         parts.push(format!("{} tokens scored", count(scored)));
     }
     let links = distinct(records, |record| record.cell.partition.links.len().to_string());

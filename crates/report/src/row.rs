@@ -1,6 +1,6 @@
 //! One line of a table: the ratios that a record's raw counts stand for.
 
-use strait_metrics::Agreement;
+use strait_metrics::{Agreement, Bootstrap, Interval, bits_per_byte};
 use strait_schema::{LinkCounts, Record, Status};
 
 /// The figures of one cell. All but the names are `None` if the cell failed, and a rate is also
@@ -23,12 +23,29 @@ pub struct Row {
     pub ppl_delta: Option<f64>,
     /// Standard error of the difference, tokens paired.
     pub ppl_delta_error: Option<f64>,
+    /// 95 % of bootstrap draws of whole windows have a difference inside; `None` also with fewer than
+    /// two windows. Where windows overlap they are not independent, and it is too narrow.
+    pub ppl_delta_interval: Option<Interval>,
+    /// Bits per byte of scored text, which compares tokenizers; `None` also if the bytes were not
+    /// counted.
+    pub bits_per_byte: Option<f64>,
     /// Mean KL(baseline ‖ cell) in nats per token.
     pub kld_mean: Option<f64>,
     /// Standard error of the mean.
     pub kld_error: Option<f64>,
+    /// Median of the divergence in nats.
+    pub kld_median: Option<f64>,
     /// 99 % quantile of the divergence in nats.
     pub kld_p99: Option<f64>,
+    /// Mean divergence in nats of the tokens where the baseline is surest, those of the last bucket;
+    /// `None` also without such tokens.
+    pub kld_confident: Option<f64>,
+    /// Mean change of the correct token's probability.
+    pub shift_mean: Option<f64>,
+    /// Root mean square of that change.
+    pub shift_rms: Option<f64>,
+    /// Standard error of the root mean square.
+    pub shift_rms_error: Option<f64>,
     /// Share of tokens, from 0 to 1, where cell and baseline prefer the same next token.
     pub top1_agreement: Option<f64>,
     /// Standard error of the share.
@@ -51,6 +68,8 @@ pub struct Row {
     pub static_bytes: u64,
     /// Tokens that are scored.
     pub scored_tokens: u64,
+    /// Fingerprint of the protocol: figures of different ones do not compare.
+    pub fingerprint: String,
     /// Whether no other row has both fewer bits per value and a lower perplexity.
     pub on_front: bool,
     /// What a reader should know before believing the numbers.
@@ -65,6 +84,8 @@ impl Row {
         let paired = scores.map(|scores| scores.sums.summary());
         let agreement =
             scores.map(|scores| Agreement::from_counts(scores.agreement.same, scores.agreement.n));
+        let shift = scores.and_then(|scores| scores.shift.as_ref());
+        let bytes = record.cell.data.scored_bytes.filter(|&bytes| bytes > 0);
         let links = if scores.is_some() { record.links.as_slice() } else { &[] };
         let sum = |count: fn(&LinkCounts) -> u64| links.iter().map(count).sum::<u64>();
         let seconds = |time: fn(&LinkCounts) -> f64| {
@@ -85,9 +106,19 @@ impl Row {
             ppl_error: paired.map(|p| p.ppl_error),
             ppl_delta: paired.map(|p| p.delta),
             ppl_delta_error: paired.map(|p| p.delta_error),
+            ppl_delta_interval: scores.and_then(|_| interval(record)),
+            bits_per_byte: scores.zip(bytes).map(|(s, bytes)| bits_per_byte(s.sums.a, bytes)),
             kld_mean: scores.map(|s| s.kld.mean),
             kld_error: scores.map(|s| s.kld.error),
+            kld_median: scores.map(|s| s.kld.median),
             kld_p99: scores.map(|s| s.kld.p99),
+            kld_confident: scores
+                .and_then(|s| s.confidence.as_ref()?.last())
+                .filter(|bucket| bucket.n > 0)
+                .map(|bucket| bucket.kld.mean),
+            shift_mean: shift.map(|shift| shift.mean()),
+            shift_rms: shift.map(|shift| shift.rms()),
+            shift_rms_error: shift.map(|shift| shift.rms_error()),
             top1_agreement: agreement.map(|a| a.share),
             top1_error: agreement.map(|a| a.error),
             bytes_per_token: bytes_per_token(links),
@@ -99,6 +130,7 @@ impl Row {
             sqnr_db: links.iter().map(|link| link.distortion.sqnr_db()).reduce(f64::min),
             static_bytes: record.cell.compressor.as_ref().map_or(0, |codec| codec.static_bytes),
             scored_tokens: scores.map_or(0, |scores| scores.sums.n),
+            fingerprint: record.cell.protocol.fingerprint.clone(),
             on_front: false,
             warnings: record.warnings.clone(),
         }
@@ -114,6 +146,11 @@ impl Row {
 /// The codec's id; `baseline` for the baseline.
 fn codec_of(record: &Record) -> &str {
     record.cell.compressor.as_ref().map_or(strait_schema::BASELINE_LABEL, |codec| &codec.codec)
+}
+
+fn interval(record: &Record) -> Option<Interval> {
+    let windows: Vec<_> = record.windows.iter().map(|window| window.sums).collect();
+    Bootstrap::default().of_windows(&windows, |sums| sums.summary().delta)
 }
 
 fn bytes_per_token(links: &[LinkCounts]) -> Option<f64> {

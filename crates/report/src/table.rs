@@ -49,8 +49,9 @@ impl Report {
         let mut out = format!("{}  {}\n", paint.bold(&self.title), self.subtitle);
         if let Some((ppl, error)) = self.baseline_ppl {
             let (_, error) = difference(ppl, error);
-            out.push_str(&format!("baseline PPL {} ± {error}\n", perplexity(ppl)));
+            out.push_str(&format!("baseline PPL {} ± {error}  ", perplexity(ppl)));
         }
+        out.push_str(&format!("protocol {}\n", self.fingerprint));
         out.push('\n');
         for (line, joined) in HEADINGS.into_iter().zip([false, true]) {
             let text = draw("  ", &line.map(str::to_owned), &widths, joined);

@@ -38,5 +38,7 @@ pub(crate) fn join(join: strait_schema::Join) -> Join {
         strait_schema::Join::BlankLine => Join::BlankLine,
         strait_schema::Join::Line => Join::Line,
         strait_schema::Join::NonEmptyBlankLine => Join::NonEmptyBlankLine,
+        strait_schema::Join::Lines => Join::Lines,
+        strait_schema::Join::Space => Join::Space,
     }
 }

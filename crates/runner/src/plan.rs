@@ -11,7 +11,7 @@ use strait_loader::{CodecEntry, HostServices, PluginSet};
 use strait_model::{Device, ModelConfig, open_device};
 use strait_schema::{
     BASELINE_LABEL, CellCompressor, CellData, CellModel, CellPartition, CellProtocol, CellSpec,
-    Experiment, Partition, RecordCell,
+    Experiment, MaxWindows, Partition, RecordCell,
 };
 use strait_weights::{Checkpoint, TokenizerSource, resolve_source};
 
@@ -77,9 +77,12 @@ impl Plan {
             data: CellData {
                 source: experiment.data.source.clone(),
                 split: experiment.data.split.clone(),
+                sample_idx: experiment.data.sample_idx,
+                max_documents: experiment.data.max_documents,
                 text_sha256: text.sha256.clone(),
                 tokens_sha256: stream.sha256.clone(),
                 tokens: stream.tokens.len(),
+                scored_bytes: Some(stream.scored_bytes(&windows)),
             },
             protocol: CellProtocol {
                 preset: experiment.protocol.preset,
@@ -191,7 +194,11 @@ fn protocol(experiment: &Experiment) -> Protocol {
     let section = &experiment.protocol;
     let preset = convert::preset(section.preset);
     let mut protocol = Protocol::new(preset, section.window, section.stride);
-    protocol.max_windows = section.max_windows.or(protocol.max_windows);
+    protocol.max_windows = match section.max_windows {
+        None => protocol.max_windows,
+        Some(MaxWindows::All) => None,
+        Some(MaxWindows::Count(count)) => Some(count),
+    };
     protocol.first_k_tokens = experiment.data.first_k_tokens.or(protocol.first_k_tokens);
     protocol
 }
@@ -210,7 +217,11 @@ fn tokens(
     let source = TextSource {
         source: section.source.clone(),
         split: section.split.clone(),
-        join: Some(section.join.map_or_else(|| protocol.preset.join(), convert::join)),
+        join: Some(
+            section.join.map_or_else(|| protocol.preset.join_for(&section.source), convert::join),
+        ),
+        sample_idx: section.sample_idx,
+        max_documents: section.max_documents,
     };
     let text = strait_data::load(&source, &experiment.base_dir(&section.source), assets)?;
     let stream = protocol.tokenize(&text.text, &tokenizer)?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use strait_metrics::{Divergence, PairedSums};
+use strait_metrics::{Divergence, PairedSums, ProbabilityShift};
 use strait_schema::{
     AgreementCounts, Environment, LinkCounts, RECORD_SCHEMA, Record, Scores, Status, Timing,
     WindowSums,
@@ -37,6 +37,8 @@ pub(crate) fn from_journal(
             sums: totals.sums,
             kld: Divergence::from_values(&totals.kld),
             agreement: AgreementCounts { same: totals.same, n: totals.kld.len() as u64 },
+            shift: Some(ProbabilityShift::from_nll(&totals.nll, &totals.base_nll)),
+            confidence: None,
         }),
         windows: totals.windows,
         links: totals.links,
@@ -52,6 +54,8 @@ pub(crate) fn from_journal(
 #[derive(Default)]
 struct Totals {
     sums: PairedSums,
+    nll: Vec<f64>,
+    base_nll: Vec<f64>,
     kld: Vec<f32>,
     same: u64,
     windows: Vec<WindowSums>,
@@ -67,6 +71,8 @@ impl Totals {
         }
         let same_top = entry.same_top.iter().filter(|&&same| same).count() as u64;
         self.sums.merge(&sums);
+        self.nll.extend_from_slice(&entry.nll);
+        self.base_nll.extend_from_slice(&entry.base_nll);
         self.kld.extend_from_slice(&entry.kld);
         self.same += same_top;
         self.timing.wall_s += entry.time.wall_s;

@@ -59,12 +59,22 @@ pub struct CellData {
     pub source: String,
     /// Split of the named set.
     pub split: String,
+    /// The one row that is used; null for all of them, or the first ones.
+    #[serde(default)]
+    pub sample_idx: Option<usize>,
+    /// Rows from the start that are used, as the experiment file says; null where it does not.
+    #[serde(default)]
+    pub max_documents: Option<usize>,
     /// SHA-256 (hexadecimal) of the whole joined text in UTF-8.
     pub text_sha256: String,
     /// SHA-256 (hexadecimal) of the token ids in use, as little-endian 32-bit integers.
     pub tokens_sha256: String,
     /// Tokens in use, after `first_k_tokens`.
     pub tokens: usize,
+    /// UTF-8 bytes of text that the scored tokens spell, each token as often as it is scored; null in
+    /// records of releases that did not count them.
+    #[serde(default)]
+    pub scored_bytes: Option<u64>,
 }
 
 /// The protocol of a cell, with the preset's values filled in.

@@ -98,6 +98,7 @@ impl<'a> Check<'a> {
         loop {
             let inner = match schema["$ref"].as_str().and_then(|name| name.strip_prefix('#')) {
                 Some(pointer) => self.root.pointer(pointer),
+                None if alternatives(schema).is_some() => None,
                 None => schema["anyOf"].as_array().and_then(|any| any.first()),
             };
             match inner {
@@ -114,8 +115,15 @@ impl<'a> Check<'a> {
             let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
             return format!("one of {}", names.join(", "));
         }
+        if let Some(name) = schema["const"].as_str() {
+            return format!("{name:?}");
+        }
         match kind(schema) {
             Kind::Table => "a table".to_owned(),
+            Kind::Union => {
+                let each = alternatives(schema).into_iter().flatten();
+                each.map(|schema| self.describe(schema)).collect::<Vec<_>>().join(" or ")
+            }
             Kind::Array => match self.resolve(&schema["items"]) {
                 items if kind(items) == Kind::Any => "an array of values".to_owned(),
                 items => format!("an array, each element {}", self.describe(items)),
@@ -143,6 +151,7 @@ enum Kind {
     String,
     Integer,
     Boolean,
+    Union,
     Any,
 }
 
@@ -159,6 +168,7 @@ fn kind(schema: &Value) -> Kind {
         Some("integer") => Kind::Integer,
         Some("boolean") => Kind::Boolean,
         _ if choices(schema).is_some() => Kind::String,
+        _ if alternatives(schema).is_some() => Kind::Union,
         _ => Kind::Any,
     }
 }
@@ -172,12 +182,25 @@ fn choices(schema: &Value) -> Option<Vec<&str>> {
     Some(variants.iter().filter_map(|variant| variant["const"].as_str()).collect())
 }
 
+/// The schemas of a value that may be of several kinds. `T` or null, an optional `T`, is not one.
+fn alternatives(schema: &Value) -> Option<&Vec<Value>> {
+    let any = schema["anyOf"].as_array()?;
+    (!any.iter().any(|schema| schema["type"] == "null")).then_some(any)
+}
+
 /// Whether a value that is neither a table nor an array fits.
 fn fits(value: &DeValue<'_>, kind: Kind, schema: &Value) -> bool {
     match (value, kind) {
+        (value, Kind::Union) => {
+            let mut each = alternatives(schema).into_iter().flatten();
+            each.any(|schema| fits(value, self::kind(schema), schema))
+        }
         (DeValue::String(text), Kind::String) => {
             let long_enough = text.len() as u64 >= schema["minLength"].as_u64().unwrap_or(0);
-            long_enough && choices(schema).is_none_or(|names| names.contains(&text.as_ref()))
+            let constant = schema["const"].as_str();
+            long_enough
+                && constant.is_none_or(|constant| constant == text.as_ref())
+                && choices(schema).is_none_or(|names| names.contains(&text.as_ref()))
         }
         (DeValue::Integer(integer), Kind::Integer) => {
             i64::from_str_radix(integer.as_str(), integer.radix()).is_ok_and(|integer| {

@@ -37,8 +37,8 @@ pub use record::{
     WindowSums,
 };
 pub use sections::{
-    CompressorSection, DataSection, Dtype, Join, ModelSection, OutputSection, PartitionSection,
-    PluginsSection, Preset, ProtocolSection, RunSection,
+    CompressorSection, DataSection, Dtype, Join, MaxWindows, ModelSection, OutputSection,
+    PartitionSection, PluginsSection, Preset, ProtocolSection, RunSection,
 };
 // Part of a record, so part of this interface.
-pub use strait_metrics::{Distortion, Divergence, PairedSums};
+pub use strait_metrics::{ConfidenceBucket, Distortion, Divergence, PairedSums, ProbabilityShift};

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use strait_metrics::{Distortion, Divergence, PairedSums};
+use strait_metrics::{ConfidenceBucket, Distortion, Divergence, PairedSums, ProbabilityShift};
 
 use crate::RecordCell;
 
@@ -79,6 +79,12 @@ pub struct Scores {
     pub kld: Divergence,
     /// On how many tokens cell and baseline prefer the same next token.
     pub agreement: AgreementCounts,
+    /// Change of the correct token's probability; null in records of releases that did not have it.
+    #[serde(default)]
+    pub shift: Option<ProbabilityShift>,
+    /// Divergence by the baseline's largest probability; null if that probability was not kept.
+    #[serde(default)]
+    pub confidence: Option<Vec<ConfidenceBucket>>,
 }
 
 /// How often cell and baseline agree.

@@ -40,16 +40,26 @@ pub enum Dtype {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataSection {
-    /// A named set (`wikitext-2-raw`) or the path of a `.txt`, `.jsonl` or `.parquet` file.
+    /// A named set (`wikitext-2-raw`, `wikitext-103-raw`, `pg19`, `c4-en`, `lambada`; all but the first
+    /// come from the Hugging Face hub), the path of a `.txt`, `.jsonl` or `.parquet` file, or
+    /// `hf:owner/name/path/of/file.parquet@revision` for a file of any data set there.
     #[schemars(length(min = 1))]
     pub source: String,
-    /// Which split of a named set.
+    /// Which split of a named set; `c4-en` has `validation` and `train`.
     #[serde(default = "test_split")]
     #[schemars(length(min = 1))]
     pub split: String,
-    /// How rows become one text; the protocol preset decides when it is left out.
+    /// How rows become one text; the protocol preset decides when it is left out, and for `c4-en` it is
+    /// `space`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub join: Option<Join>,
+    /// Use this row of the set alone, counted from 0: one long document of `pg19`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_idx: Option<usize>,
+    /// Use only this many rows from the start of the set; all when left out, but 1100 of `c4-en`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_documents: Option<usize>,
     /// Use only this many tokens from the start of the text; all when left out. Part of the
     /// protocol fingerprint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,6 +77,11 @@ pub enum Join {
     Line,
     /// A blank line between the rows that are not empty.
     NonEmptyBlankLine,
+    /// Every row a line of a file, an empty row as `" \n"`: WikiText's rows give its published
+    /// `wiki.test.raw` byte for byte.
+    Lines,
+    /// A space between all rows (GPTQ's evaluation on C4).
+    Space,
 }
 
 /// `[protocol]`: windows and scored positions. A preset fills what is left out.
@@ -85,10 +100,21 @@ pub struct ProtocolSection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_048_576))]
     pub stride: Option<usize>,
-    /// Stop after this many windows; all when left out.
+    /// Stop after this many windows, or take `"all"`; the preset's when left out, which is 20 for
+    /// `exl3` and all for the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
-    pub max_windows: Option<usize>,
+    pub max_windows: Option<MaxWindows>,
+}
+
+/// How many windows a protocol takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MaxWindows {
+    /// All that the text has.
+    All,
+    /// So many from its start.
+    #[serde(untagged)]
+    Count(#[schemars(range(min = 1))] usize),
 }
 
 /// A published evaluation protocol.
@@ -102,9 +128,12 @@ pub enum Preset {
     /// Windows of 2048 that do not overlap, tail dropped (the GPTQ, AWQ, QuaRot and SpinQuant
     /// papers).
     Gptq,
-    /// Rows of 2048 with stride 512, every position of each row scored (exllamav3's `compare_q`).
+    /// Twenty rows of 2048 with stride 512, every position of each row scored (exllamav3's
+    /// `compare_q`). Its newer versions drop empty rows of the text, as this does; `join =
+    /// "blank-line"` in `[data]` is the older.
     Exl3,
-    /// Windows of 512 that do not overlap, the second half scored (llama.cpp's `perplexity`).
+    /// Windows of 512 that do not overlap, the second half scored (llama.cpp's `perplexity`). The
+    /// first token of a window is replaced by BOS if the tokenizer adds one.
     Llamacpp,
 }
 
@@ -233,6 +262,8 @@ impl Join {
             Self::BlankLine => "blank-line",
             Self::Line => "line",
             Self::NonEmptyBlankLine => "non-empty-blank-line",
+            Self::Lines => "lines",
+            Self::Space => "space",
         }
     }
 }

@@ -80,11 +80,14 @@ impl Record {
             if !scores.sums.is_finite() {
                 return Some("scores.sums".to_owned());
             }
-            let kld = &scores.kld;
-            let low = [kld.mean, kld.error, kld.min, kld.p01, kld.p05, kld.p10];
-            let high = [kld.median, kld.p90, kld.p95, kld.p99, kld.p999, kld.max];
-            if !low.into_iter().chain(high).all(f64::is_finite) {
+            if !scores.kld.is_finite() {
                 return Some("scores.kld".to_owned());
+            }
+            if scores.shift.is_some_and(|shift| !shift.is_finite()) {
+                return Some("scores.shift".to_owned());
+            }
+            if scores.confidence.iter().flatten().any(|bucket| !bucket.kld.is_finite()) {
+                return Some("scores.confidence".to_owned());
             }
         }
         let window = |sums: &crate::WindowSums| sums.sums.is_finite() && sums.kld_sum.is_finite();

@@ -14,6 +14,7 @@ pub(crate) fn validate(experiment: &Experiment) -> Vec<SchemaError> {
     let mut check = Validate { experiment, mistakes: Vec::new() };
     check.name();
     check.device("model.device", &experiment.model.device);
+    check.data();
     check.protocol();
     check.partition();
     check.pins();
@@ -65,6 +66,17 @@ impl Validate<'_> {
                 format!("{device:?}"),
                 nearest(device, ["auto", "cpu", "cuda:0"]),
             ));
+        }
+    }
+
+    fn data(&mut self) {
+        let data = &self.experiment.data;
+        if data.sample_idx.is_some() && data.max_documents.is_some() {
+            self.conflict(
+                "data.sample_idx",
+                "data.max_documents",
+                "keep `sample_idx` for one row, or `max_documents` for the first rows",
+            );
         }
     }
 

@@ -5,7 +5,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use strait_schema::{Experiment, Record, SchemaError, json_schema_experiment, json_schema_record};
+use strait_schema::{
+    Experiment, MaxWindows, Record, SchemaError, json_schema_experiment, json_schema_record,
+};
 
 /// The smallest file that is complete, without a compressor.
 const HEAD: &str = r#"name = "demo"
@@ -60,6 +62,13 @@ fn errors_about_keys_and_values() {
         ("element of an array", with("[partition]\ncuts = [1, \"2\", 3]\n")),
         ("below the range", with("[protocol]\nwindow = 1\n")),
         ("above the range", with("[protocol]\nwindow = 10_000_000\n")),
+        (
+            "one row and the first rows",
+            HEAD.replace("[data]\n", "[data]\nsample_idx = 3\nmax_documents = 5\n"),
+        ),
+        ("no windows", with("[protocol]\nmax_windows = 0\n")),
+        ("another word for all", with("[protocol]\nmax_windows = \"every\"\n")),
+        ("a list of windows", with("[protocol]\nmax_windows = [1, 2]\n")),
         ("negative", with("[run]\nthreads = -1\n")),
         ("beyond 64 bits", with("[run]\nseed = 99999999999999999999\n")),
         ("a choice spelt wrong", with("[protocol]\npreset = \"hf-strid\"\n")),
@@ -186,6 +195,9 @@ fn errors_about_records() {
     let mut record = Record::load(&path).unwrap();
     record.windows[0].kld_sum = f64::NAN;
     out.push_str(&format!("== NaN\n{}\n", record.save(&path).unwrap_err()));
+    let mut record = Record::load(&path).unwrap();
+    record.scores.as_mut().unwrap().shift.as_mut().unwrap().p01 = f64::INFINITY;
+    out.push_str(&format!("== infinity\n{}\n", record.save(&path).unwrap_err()));
     assert_eq!(fs::read_to_string(&path).unwrap(), good, "a refused save leaves the old file");
     insta::assert_snapshot!("records", out);
 
@@ -209,6 +221,29 @@ fn a_record_comes_back_byte_for_byte() {
 }
 
 #[test]
+fn a_record_of_an_earlier_release_is_read() {
+    let children = |path: PathBuf| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    let json = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
+    for folder in children(root().join("results")).filter(|path| path.is_dir()) {
+        for path in children(folder).filter(json) {
+            Record::load(&path).unwrap();
+        }
+    }
+
+    let text = fs::read_to_string(root().join("crates/schema/tests/record.json")).unwrap();
+    let mut old: serde_json::Value = serde_json::from_str(&text).unwrap();
+    old["scores"].as_object_mut().unwrap().retain(|key, _| key != "shift" && key != "confidence");
+    old["cell"]["data"].as_object_mut().unwrap().remove("scored_bytes").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("old.json");
+    fs::write(&path, old.to_string()).unwrap();
+    let record = Record::load(&path).unwrap();
+    assert_eq!(record.cell.data.scored_bytes, None);
+    let scores = record.scores.unwrap();
+    assert!(scores.shift.is_none() && scores.confidence.is_none());
+}
+
+#[test]
 fn identity_is_what_decides_the_numbers() {
     let record = Record::load(root().join("crates/schema/tests/record.json")).unwrap();
     let same = |change: fn(&mut Record)| {
@@ -221,6 +256,7 @@ fn identity_is_what_decides_the_numbers() {
     assert!(same(|r| r.environment.device = "cuda:0".to_owned()));
     assert!(same(|r| r.cell.model.source = "elsewhere".to_owned()));
     assert!(same(|r| r.cell.data.source = "elsewhere".to_owned()));
+    assert!(same(|r| r.cell.data.scored_bytes = None));
     assert!(same(|r| r.cell.partition.nodes[1] = "paris".to_owned()));
     assert!(same(|r| r.cell.compressor.as_mut().unwrap().plugin = "other.so".to_owned()));
     assert!(!same(|r| r.cell.seed += 1));
@@ -269,6 +305,17 @@ fn defaults() {
     assert!(experiment.cells().unwrap().is_empty());
     assert!(experiment.partition(8).unwrap().links.is_empty());
     assert_eq!(experiment.output_dir(), Path::new("results/demo"));
+}
+
+#[test]
+fn window_limits() {
+    let limit = |tail: &str| {
+        let experiment = Experiment::parse(&with(tail), "demo.toml").unwrap();
+        experiment.protocol.max_windows
+    };
+    assert_eq!(limit(""), None);
+    assert_eq!(limit("[protocol]\nmax_windows = 100\n"), Some(MaxWindows::Count(100)));
+    assert_eq!(limit("[protocol]\nmax_windows = \"all\"\n"), Some(MaxWindows::All));
 }
 
 #[test]

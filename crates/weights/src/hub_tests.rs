@@ -1,9 +1,12 @@
-//! Tests of the hub client against a closed port and against a small server on this machine.
+//! Which files of a model are fetched, from a small server on this machine. What can go wrong with one
+//! file is tested in crates/hub.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+
+use strait_hub::Silent;
 
 use super::*;
 
@@ -32,13 +35,18 @@ impl Server {
         Self { endpoint, requests }
     }
 
-    fn settings(&self, cache: &Path) -> HubSettings {
-        HubSettings {
+    fn settings(&self, cache: &Path) -> Hub {
+        Hub {
             endpoint: format!("{}/", self.endpoint),
             cache: cache.to_path_buf(),
             token: Some("secret".to_owned()),
+            ..Hub::from_environment(|_| None)
         }
     }
+}
+
+fn fetch(hub: &Hub, name: &str) -> Result<PathBuf, WeightsError> {
+    HubModel::parse(name).unwrap().fetch(hub, &mut Silent)
 }
 
 fn answer(mut stream: TcpStream, files: &BTreeMap<String, String>, seen: &Mutex<Vec<String>>) {
@@ -87,8 +95,8 @@ fn a_single_file_model_is_fetched_once() {
         ("tokenizer.json", "{}"),
     ]);
     let cache = tempfile::tempdir().unwrap();
-    let wanted = HubFile::parse("owner/name").unwrap();
-    let directory = server.settings(cache.path()).fetch(&wanted).unwrap();
+    let wanted = "owner/name";
+    let directory = fetch(&server.settings(cache.path()), wanted).unwrap();
     assert_eq!(directory, cache.path().join("models--owner--name/snapshots/0123abcd"));
     let checkpoint = crate::Checkpoint::open(&directory).unwrap();
     assert_eq!(checkpoint.config()["model_type"], "llama");
@@ -96,13 +104,13 @@ fn a_single_file_model_is_fetched_once() {
 
     // From the cache: weights and tokenizer need no request; the file that does not exist may be asked for again.
     server.requests.lock().unwrap().clear();
-    assert_eq!(server.settings(cache.path()).fetch(&wanted).unwrap(), directory);
+    assert_eq!(fetch(&server.settings(cache.path()), wanted).unwrap(), directory);
     let again = server.requests.lock().unwrap();
     assert!(again.iter().all(|path| path.ends_with("tokenizer_config.json")), "{again:?}");
 
     // And with nobody there.
-    let offline = HubSettings { endpoint: closed_port(), ..server.settings(cache.path()) };
-    assert_eq!(offline.fetch(&wanted).unwrap(), directory);
+    let offline = Hub { endpoint: closed_port(), ..server.settings(cache.path()) };
+    assert_eq!(fetch(&offline, wanted).unwrap(), directory);
 }
 
 #[test]
@@ -114,19 +122,19 @@ fn shards_are_fetched_by_the_index() {
         ("two.safetensors", "second"),
     ]);
     let cache = tempfile::tempdir().unwrap();
-    let wanted = HubFile::parse("owner/name@main").unwrap();
-    let directory = server.settings(cache.path()).fetch(&wanted).unwrap();
+    let wanted = "owner/name@main";
+    let directory = fetch(&server.settings(cache.path()), wanted).unwrap();
     assert_eq!(std::fs::read(directory.join("two.safetensors")).unwrap(), b"second");
-    let offline = HubSettings { endpoint: closed_port(), ..server.settings(cache.path()) };
-    assert_eq!(offline.fetch(&wanted).unwrap(), directory);
+    let offline = Hub { endpoint: closed_port(), ..server.settings(cache.path()) };
+    assert_eq!(fetch(&offline, wanted).unwrap(), directory);
 }
 
 #[test]
 fn one_gguf_file_is_fetched_alone() {
     let server = Server::start(&[("q4/model.gguf", "GGUF")]);
     let cache = tempfile::tempdir().unwrap();
-    let wanted = HubFile::parse("owner/name/q4/model.gguf").unwrap();
-    let path = server.settings(cache.path()).fetch(&wanted).unwrap();
+    let wanted = "owner/name/q4/model.gguf";
+    let path = fetch(&server.settings(cache.path()), wanted).unwrap();
     assert!(path.ends_with("snapshots/0123abcd/q4/model.gguf"), "{}", path.display());
     assert_eq!(std::fs::read(path).unwrap(), b"GGUF");
 }
@@ -135,7 +143,7 @@ fn one_gguf_file_is_fetched_alone() {
 fn what_the_hub_does_not_have_is_one_clear_error() {
     let server = Server::start(&[("config.json", "{}")]);
     let cache = tempfile::tempdir().unwrap();
-    let fetch = |name: &str| server.settings(cache.path()).fetch(&HubFile::parse(name).unwrap());
+    let fetch = |name: &str| fetch(&server.settings(cache.path()), name);
     let endpoint = &server.endpoint;
     assert_eq!(
         message(fetch("owner/other@v1")),
@@ -152,41 +160,31 @@ fn what_the_hub_does_not_have_is_one_clear_error() {
 fn an_unreachable_hub_is_one_clear_error() {
     let cache = tempfile::tempdir().unwrap();
     let endpoint = closed_port();
-    let settings = HubSettings::from_environment(|name| match name {
+    let hub = Hub::from_environment(|name| match name {
         "HF_ENDPOINT" => Some(endpoint.clone()),
         "HF_HOME" => Some(cache.path().display().to_string()),
         _ => None,
     });
-    assert_eq!(settings.cache, cache.path().join("hub"));
-    let error = message(settings.fetch(&HubFile::parse("owner/name").unwrap()));
+    let error = message(fetch(&hub, "owner/name"));
     let start = format!("hf:owner/name@main: cannot fetch config.json from {endpoint}: ");
-    let end = "; check the network, or fetch the model elsewhere and give its directory";
+    let end = "; check the network, or fetch it elsewhere and give its path";
     assert!(error.starts_with(&start) && error.ends_with(end), "{error}");
     assert!(!error.contains('\n'), "{error}");
 }
 
 #[test]
 fn names_are_taken_apart() {
-    let file = |repository: &str, revision: &str, file: Option<&str>| HubFile {
-        repository: repository.to_owned(),
-        revision: revision.to_owned(),
+    let model = |name: &str, revision: &str, file: Option<&str>| HubModel {
+        repository: Repository {
+            kind: Kind::Model,
+            name: name.to_owned(),
+            revision: revision.to_owned(),
+        },
         file: file.map(str::to_owned),
     };
-    assert_eq!(HubFile::parse("a/b").unwrap(), file("a/b", "main", None));
-    assert_eq!(HubFile::parse("a/b.c@refs/pr/1").unwrap(), file("a/b.c", "refs/pr/1", None));
-    assert_eq!(HubFile::parse("a/b/c/d.gguf@v1").unwrap(), file("a/b", "v1", Some("c/d.gguf")));
-}
-
-#[test]
-fn the_environment_is_read_as_by_hugging_face() {
-    let settings = HubSettings::from_environment(|name| match name {
-        "HF_TOKEN" => Some("secret".to_owned()),
-        "HF_ENDPOINT" => Some(String::new()),
-        _ => None,
-    });
-    assert_eq!(settings.endpoint, "https://huggingface.co");
-    assert_eq!(settings.token.as_deref(), Some("secret"));
-    assert!(settings.cache.ends_with("huggingface/hub"), "{}", settings.cache.display());
+    assert_eq!(HubModel::parse("a/b").unwrap(), model("a/b", "main", None));
+    assert_eq!(HubModel::parse("a/b/c/d.gguf@v1").unwrap(), model("a/b", "v1", Some("c/d.gguf")));
+    assert!(HubModel::parse("a/b/c.safetensors").is_err());
 }
 
 /// An address of this machine at which nobody listens.

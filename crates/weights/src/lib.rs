@@ -22,6 +22,6 @@ pub use accounting::Summary;
 pub use checkpoint::Checkpoint;
 pub use error::WeightsError;
 pub use format::Format;
-pub use source::resolve_source;
+pub use source::{resolve_source, resolve_source_with};
 pub use tensor::{DenseTensor, TensorInfo};
 pub use tokenizer::TokenizerSource;

@@ -2,22 +2,37 @@
 
 use std::path::{Path, PathBuf};
 
+use strait_hub::{Hub, Progress, Silent};
+
 use crate::WeightsError;
-use crate::hub::{HubFile, HubSettings};
+use crate::hub::HubModel;
 
 /// Turns `source` into the path of a model directory or GGUF file.
 ///
 /// A plain path is taken relative to `base`. `hf:owner/name@revision` fetches configuration, tokenizer and safetensors into
 /// the Hugging Face cache, `hf:owner/name/file.gguf@revision` that one file; what is in the cache is not fetched again, and
-/// the revision is `main` where it is left out. `HF_HOME`, `HF_ENDPOINT` and `HF_TOKEN` are honoured.
+/// the revision is `main` where it is left out. The environment is read as [`Hub::from_environment`] says.
 ///
 /// # Errors
 /// Nothing exists there, the source is misspelt, or the hub cannot be reached or has no such file.
 pub fn resolve_source(source: &str, base: &Path) -> Result<PathBuf, WeightsError> {
+    resolve_source_with(source, base, &mut Silent)
+}
+
+/// As [`resolve_source`], and tells `progress` what it fetches.
+///
+/// # Errors
+/// As [`resolve_source`].
+pub fn resolve_source_with(
+    source: &str,
+    base: &Path,
+    progress: &mut dyn Progress,
+) -> Result<PathBuf, WeightsError> {
     if let Some(name) = source.strip_prefix("hf:") {
-        let file = HubFile::parse(name)
+        let model = HubModel::parse(name)
             .map_err(|reason| WeightsError::SourceSyntax { text: source.to_owned(), reason })?;
-        return HubSettings::from_environment(|name| std::env::var(name).ok()).fetch(&file);
+        let hub = Hub::from_environment(|name| std::env::var(name).ok());
+        return model.fetch(&hub, progress);
     }
     let path = base.join(source);
     if path.exists() { Ok(path) } else { Err(WeightsError::SourceNotFound { path }) }

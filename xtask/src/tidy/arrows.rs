@@ -13,17 +13,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("strait-conformance", &["strait-sdk", "strait-loader"]),
     ("strait-metrics", &[]),
     ("strait-schema", &["strait-metrics"]),
-    ("strait-weights", &[]),
+    ("strait-hub", &[]),
+    ("strait-weights", &["strait-hub"]),
     ("strait-ops", &[]),
     ("strait-cpu", &["strait-ops"]),
     ("strait-burn", &["strait-ops"]),
     ("strait-model", &["strait-weights", "strait-ops", "strait-cpu", "strait-burn"]),
-    ("strait-data", &[]),
+    ("strait-data", &["strait-hub"]),
     (
         "strait-runner",
         &[
             "strait-schema",
             "strait-metrics",
+            "strait-hub",
             "strait-weights",
             "strait-data",
             "strait-model",
@@ -42,7 +44,9 @@ const ARROWS: &[(&str, &[&str])] = &[
 const RESERVED: &[(&str, &[&str])] = &[
     ("abi_stable", &["strait-abi", "strait-sdk", "strait-loader"]),
     ("anyhow", &["strait", "xtask"]),
+    ("hf-hub", &["strait-hub"]),
     ("libloading", &["strait-loader"]),
+    ("ureq", &["strait-hub"]),
 ];
 
 /// Only this package may use burn, whatever the name of burn's crate.

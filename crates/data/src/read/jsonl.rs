@@ -1,19 +1,29 @@
 //! JSON Lines: one object a line, its text under `text`. Empty lines are no rows.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use crate::DataError;
 
-pub(super) fn rows(path: &Path, rows: &mut Vec<String>) -> Result<(), DataError> {
-    for (index, line) in super::bytes(path)?.split(|&byte| byte == b'\n').enumerate() {
+pub(super) fn rows(path: &Path, limit: usize, rows: &mut Vec<String>) -> Result<(), DataError> {
+    let mut reader = BufReader::new(super::open(path)?);
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        let read = reader.read_until(b'\n', &mut line);
+        let end = read.map_err(|source| super::unreadable(path, source))? == 0;
+        if end || rows.len() >= limit {
+            break;
+        }
+        let line = line.strip_suffix(b"\n").unwrap_or(&line);
         if line.trim_ascii().is_empty() {
             continue;
         }
         rows.push(text(line).map_err(|found| DataError::JsonLine {
             path: path.to_owned(),
-            line: index + 1,
+            line: number,
             found,
         })?);
     }

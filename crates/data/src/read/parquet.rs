@@ -17,15 +17,16 @@ use crate::DataError;
 /// Rows decoded at a time.
 const BATCH: usize = 4096;
 
-pub(super) fn rows(path: &Path, rows: &mut Vec<String>) -> Result<(), DataError> {
+pub(super) fn rows(path: &Path, limit: usize, rows: &mut Vec<String>) -> Result<(), DataError> {
+    let limit = limit.saturating_sub(rows.len());
     let file = File::open(path).map_err(|source| super::unreadable(path, source))?;
     // The reader meets some kinds of damage with a failed assertion.
-    let read = catch_unwind(AssertUnwindSafe(|| column(path, file)));
+    let read = catch_unwind(AssertUnwindSafe(|| column(path, file, limit)));
     rows.extend(read.unwrap_or_else(|_| Err(broken(path, "the file is damaged".to_owned())))?);
     Ok(())
 }
 
-fn column(path: &Path, file: File) -> Result<Vec<String>, DataError> {
+fn column(path: &Path, file: File, limit: usize) -> Result<Vec<String>, DataError> {
     let failed = |error: ParquetError| broken(path, error.to_string());
     let reader = SerializedFileReader::new(file).map_err(failed)?;
     let column = text_column(path, reader.metadata().file_metadata().schema_descr())?;
@@ -37,8 +38,9 @@ fn column(path: &Path, file: File) -> Result<Vec<String>, DataError> {
         else {
             return Err(broken(path, "column `text` changes its type".to_owned()));
         };
-        while batch(path, &mut reader, &mut rows)? {}
+        while rows.len() < limit && batch(path, &mut reader, &mut rows)? {}
     }
+    rows.truncate(limit);
     Ok(rows)
 }
 

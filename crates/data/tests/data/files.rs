@@ -35,7 +35,12 @@ impl Folder {
     }
 
     fn load_joined(&self, source: &str, join: Option<Join>) -> Result<Text, DataError> {
-        let source = TextSource { source: source.to_owned(), split: "test".to_owned(), join };
+        let source = TextSource {
+            source: source.to_owned(),
+            split: "test".to_owned(),
+            join,
+            ..TextSource::default()
+        };
         load(&source, self.0.path(), &self.path("assets"))
     }
 
@@ -47,7 +52,7 @@ impl Folder {
 }
 
 /// Writes each group of `groups` as a row group of column `text`; `None` is a null.
-fn write_parquet(path: &Path, compression: Compression, groups: &[&[Option<&[u8]>]]) {
+pub(crate) fn write_parquet(path: &Path, compression: Compression, groups: &[&[Option<&[u8]>]]) {
     let schema = "message schema { REQUIRED INT32 id; OPTIONAL BYTE_ARRAY text (UTF8); }";
     let schema = Arc::new(parse_message_type(schema).unwrap());
     let properties = Arc::new(WriterProperties::builder().set_compression(compression).build());

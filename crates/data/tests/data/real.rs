@@ -10,7 +10,8 @@ fn assets() -> PathBuf {
 
 fn wikitext(join: Join) -> Text {
     let source = "wikitext-2-raw".to_owned();
-    let source = TextSource { source, split: "test".to_owned(), join: Some(join) };
+    let source =
+        TextSource { source, split: "test".to_owned(), join: Some(join), ..TextSource::default() };
     load(&source, Path::new("."), &assets()).unwrap()
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use strait_data::{BosRule, Preset, Tokenizer};
+use strait_data::{BosRule, Preset, TokenStream, Tokenizer};
 use tempfile::TempDir;
 
 /// A word-level tokenizer whose template puts `<s>` before a text and, if asked for, `</s>` after it.
@@ -87,4 +87,30 @@ fn missing_and_broken() {
     let binary = error(&path);
     let all = [missing, truncated, unknown, binary].join("\n");
     insta::assert_snapshot!(all);
+}
+
+/// What tokens spell adds up to the text, whatever is normalised, trimmed or shared between them.
+#[test]
+fn ends_cover_the_text() {
+    let byte_level = r#"{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+        "post_processor": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+        "decoder": null, "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+          "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+          "vocab": {"a": 0, "Ġ": 1, "Ã": 2, "¼": 3, "Ċ": 4}, "merges": []}}"#;
+    let tokenizer = Tokenizer::from_json(byte_level, "test").unwrap();
+    // a, space, the two bytes of ü, line break.
+    let encoded = tokenizer.encode_spans("a ü\n", true).unwrap();
+    assert_eq!(encoded.tokens, [0, 1, 2, 3, 4]);
+    assert_eq!(encoded.ends, [1, 2, 4, 4, 5]);
+
+    // Special tokens spell nothing, and white space that is no token goes to the next one.
+    let tokenizer = Tokenizer::from_json(&json(true, true), "test").unwrap();
+    let encoded = tokenizer.encode_spans("a  b c ", true).unwrap();
+    assert_eq!((encoded.tokens, encoded.ends), (vec![1, 3, 4, 0, 2], vec![0, 1, 4, 6, 6]));
+    let stream = TokenStream::new(tokenizer.encode_spans("a  b c", true).unwrap(), Some(3), None);
+    assert_eq!((stream.total, stream.ends.as_slice()), (5, [0, 1, 4].as_slice()));
+    let windows = Preset::HfStride.defaults().windows(3, None).unwrap();
+    assert_eq!(stream.scored_bytes(&windows), 4);
+    assert_eq!(stream.scored_bytes(&[windows.as_slice(), windows.as_slice()].concat()), 8);
 }

@@ -1,16 +1,20 @@
-"""Golden values for strait-metrics. Made with Python 3.11.7, numpy 2.4.6:
+"""Golden values for strait-metrics. Made with Python 3.11.7, numpy 2.4.6, scipy 1.17.1:
 
     python crates/metrics/tests/golden/make.py > crates/metrics/tests/golden/golden.json
 
 `small` carries its input. The input of `large` is a rule that both sides follow exactly (every
 number is a multiple of a power of two), and its reference is exact rational arithmetic up to the
 final logarithms and roots, so it shows what is lost over 300,000 tokens whose differences are tiny.
+
+`bootstrap` has two references: the same draws (SplitMix64) with numpy's quantiles, which must agree to
+rounding, and scipy.stats.bootstrap with a generator of its own, which must agree statistically.
 """
 import json
 import math
 from fractions import Fraction
 
 import numpy as np
+from scipy import stats
 
 
 def paired(a, b):
@@ -66,6 +70,69 @@ def large():
     }
 
 
+def splitmix(seed):
+    mask, state = 2**64 - 1, seed
+    while True:
+        state = (state + 0x9E3779B97F4A7C15) & mask
+        x = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & mask
+        yield x ^ (x >> 31)
+
+
+def bootstrap(rng):
+    """ΔPPL of windows of unequal length whose tokens share a window effect."""
+    sizes = rng.integers(20, 60, 40)
+    windows = []
+    for size in sizes:
+        b = np.round(rng.gamma(1.5, 2.0, size) * rng.uniform(0.7, 1.3), 3)
+        windows.append((np.round(b + rng.normal(rng.normal(0.05, 0.05), 0.2, size), 3), b))
+    n, a, b = (np.array([f(w) for w in windows]) for f in (lambda w: len(w[0]), lambda w: w[0].sum(), lambda w: w[1].sum()))
+    delta = lambda i: np.exp(a[i].sum(-1) / n[i].sum(-1)) - np.exp(b[i].sum(-1) / n[i].sum(-1))
+    seed, resamples, level = 7, 500, 0.9
+    bits, count = splitmix(seed), len(windows)
+    draws = [[next(bits) * count >> 64 for _ in range(count)] for _ in range(resamples)]
+    same = np.quantile([delta(np.array(d)) for d in draws], [(1 - level) / 2, (1 + level) / 2])
+    other = stats.bootstrap(
+        (np.arange(count),), lambda i, axis: delta(i), n_resamples=20_000, confidence_level=level,
+        method="percentile", vectorized=True, rng=np.random.default_rng(1),
+    ).confidence_interval
+    return {
+        "windows": [{"a": a.tolist(), "b": b.tolist()} for a, b in windows],
+        "seed": seed, "resamples": resamples, "level": level,
+        "same_draws": same, "scipy": [other.low, other.high],
+    }
+
+
+def shift(a, b):
+    x = np.exp(-a) - np.exp(-b)
+    n, square = len(x), x * x
+    rms = np.sqrt(square.mean())
+    quantiles = {
+        "min": 0, "p001": 0.001, "p01": 0.01, "p05": 0.05, "p10": 0.1, "p25": 0.25, "median": 0.5,
+        "p75": 0.75, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999, "max": 1,
+    }
+    return {
+        "mean": x.mean(), "mean_error": stats.sem(x), "rms": rms, "rms_error": stats.sem(square) / (2 * rms),
+        "quantiles": {name: np.quantile(x, q) for name, q in quantiles.items()},
+    }
+
+
+def buckets(rng, kld):
+    top = np.round(rng.beta(2, 1, len(kld)), 2).astype(np.float32)
+    same = rng.random(len(kld)) < 0.9
+    edges = [0, 0.25, 0.5, 0.75, 0.95, 1.01]
+    where = np.digitize(top.astype(np.float64), edges) - 1
+    parts = [kld[where == i].astype(np.float64) for i in range(5)]
+    return {
+        "top": top, "kld": kld, "same": same.tolist(),
+        "expected": [
+            {"n": len(x), "same": same[where == i].sum(), "mean": x.mean(), "error": stats.sem(x),
+             "median": np.median(x), "p99": np.quantile(x, 0.99)}
+            for i, x in enumerate(parts)
+        ],
+    }
+
+
 def main():
     rng = np.random.default_rng(20260101)
     b = np.round(rng.gamma(1.5, 2.0, 257), 4)
@@ -106,6 +173,13 @@ def main():
             "max_abs": np.abs(error).max(),
         },
     }
+    golden["shift"] = shift(a, b)
+    golden["buckets"] = buckets(rng, np.round(rng.gamma(0.4, 0.05, 400), 6).astype(np.float32))
+    golden["bootstrap"] = bootstrap(rng)
+    same = rng.random(313) < 0.93
+    golden["agreement"] = {"same": same.sum(), "n": len(same), "share": same.mean(), "error": stats.sem(same)}
+    text_bytes = 5 * len(a)
+    golden["bits_per_byte"] = {"bytes": text_bytes, "value": (a / np.log(2)).sum() / text_bytes}
     plain = lambda v: v.astype(float).tolist() if isinstance(v, np.ndarray) else float(v)
     lines = [f"{json.dumps(key)}: {json.dumps(part, default=plain)}" for key, part in golden.items()]
     print("{\n" + ",\n".join(lines) + "\n}")

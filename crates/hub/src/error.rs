@@ -1,0 +1,128 @@
+//! Why a file could not be had from the hub, and what to do about it.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// A file of the hub that could not be had.
+#[derive(Debug, thiserror::Error)]
+#[error("{repository}: cannot fetch {file} from {endpoint}: {reason}; {}", reason.hint())]
+pub struct HubError {
+    /// The repository, `hf:owner/name@revision`.
+    pub repository: String,
+    /// The file in it.
+    pub file: String,
+    /// Base address that was asked.
+    pub endpoint: String,
+    /// Why.
+    pub reason: Box<Reason>,
+}
+
+/// Why a file could not be had.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The hub wants a token, or one with more rights (HTTP 401 or 403). It also answers so for a
+    /// repository that does not exist.
+    Denied(u16),
+    /// There is no such repository, revision or file (HTTP 404).
+    NotFound,
+    /// The hub answers with another error.
+    Status(u16),
+    /// Nobody answers.
+    Unreachable(String),
+    /// The connection broke, and again on every new attempt. What arrived is kept.
+    Broken {
+        /// Bytes that are there.
+        received: u64,
+        /// Bytes of the file.
+        size: u64,
+        /// Attempts that were made.
+        attempts: usize,
+        /// What happened last.
+        message: String,
+    },
+    /// What arrived is not the file that the hub announced.
+    Checksum {
+        /// SHA-256 (hexadecimal) that the hub announced.
+        expected: String,
+        /// SHA-256 (hexadecimal) of what arrived.
+        found: String,
+    },
+    /// An answer that is not the hub's.
+    Answer(String),
+    /// `HF_HUB_OFFLINE` is set and the file is not in the cache.
+    Offline,
+    /// The cache cannot be written.
+    Cache {
+        /// What was being done: "create", "write".
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+}
+
+impl HubError {
+    /// Whether the hub said that there is no such file.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(*self.reason, Reason::NotFound)
+    }
+}
+
+impl Reason {
+    /// What to do.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Denied(_) => {
+                "the repository does not exist or needs a token: check the name and set HF_TOKEN"
+            }
+            Self::NotFound => {
+                "check repository, revision and file name; a private repository needs HF_TOKEN"
+            }
+            Self::Status(_) => "try again later",
+            Self::Unreachable(_) => "check the network, or fetch it elsewhere and give its path",
+            Self::Broken { .. } => "start it again: it goes on where it stopped",
+            Self::Checksum { .. } => {
+                "it was deleted: try again, and look at what stands between here and the hub if it \
+                 happens again"
+            }
+            Self::Answer(_) => "check HF_ENDPOINT",
+            Self::Offline => "unset HF_HUB_OFFLINE, or fetch it where there is a network",
+            Self::Cache { .. } => "make room or set HF_HOME to a folder that can be written",
+        }
+    }
+
+    pub(crate) fn cache(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Cache { action, path, source }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Denied(status) | Self::Status(status) => write!(f, "it answers {status}"),
+            Self::NotFound => f.write_str("it answers 404"),
+            Self::Unreachable(message) => f.write_str(message),
+            Self::Broken { received, size, attempts, message } => write!(
+                f,
+                "the connection broke after {received} of {size} bytes in {attempts} attempts ({message})"
+            ),
+            Self::Checksum { expected, found } => {
+                write!(f, "what arrived is damaged: expected SHA-256 {expected}, found {found}")
+            }
+            Self::Answer(what) => write!(f, "expected an answer of the hub, found one {what}"),
+            Self::Offline => f.write_str("HF_HUB_OFFLINE is set and it is not in the cache"),
+            Self::Cache { action, path, source } => {
+                write!(f, "cannot {action} {}: {source}", path.display())
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The hub's cache on disk: contents by their checksum in `blobs`, and folders of links to them, one a
+//! commit, in `snapshots`.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use hf_hub::{Cache, CacheRepo};
+
+use crate::Repository;
+use crate::address::is_plain;
+use crate::error::Reason;
+
+/// The folder of one repository in the cache.
+pub(crate) struct Store {
+    folder: PathBuf,
+    revision: String,
+    cache: CacheRepo,
+}
+
+impl Store {
+    pub(crate) fn new(cache: &Path, repository: &Repository) -> Self {
+        let repo = repository.repo();
+        Self {
+            folder: cache.join(repo.folder_name()),
+            revision: repository.revision.clone(),
+            cache: Cache::new(cache.to_owned()).repo(repo),
+        }
+    }
+
+    /// A file of the revision, if it is there.
+    pub(crate) fn get(&self, file: &str) -> Option<PathBuf> {
+        // A commit may have been fetched under the name of a branch, which leaves no reference of its own.
+        let commit = self.folder.join("snapshots").join(&self.revision).join(file);
+        self.cache.get(file).or_else(|| commit.exists().then_some(commit))
+    }
+
+    /// Where contents lie, in a folder that exists.
+    pub(crate) fn blob(&self, etag: &str) -> Result<PathBuf, Reason> {
+        let folder = self.folder.join("blobs");
+        fs::create_dir_all(&folder).map_err(Reason::cache("create", &folder))?;
+        Ok(folder.join(etag))
+    }
+
+    /// Keeps other processes from fetching the same contents until it is dropped; waits for one that
+    /// does.
+    pub(crate) fn lock(&self, etag: &str) -> Result<File, Reason> {
+        let path = self.blob(&format!("{etag}.lock"))?;
+        let lock = File::create(&path).map_err(Reason::cache("create", &path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                log::info!("another process fetches the same file: waiting for it");
+                lock.lock().map_err(Reason::cache("lock", &path))?;
+            }
+            Err(TryLockError::Error(error)) => return Err(Reason::cache("lock", &path)(error)),
+        }
+        Ok(lock)
+    }
+
+    /// Puts contents that are complete under their name in the folder of their commit, and makes the
+    /// revision stand for that commit.
+    pub(crate) fn publish(&self, commit: &str, file: &str, etag: &Path) -> Result<PathBuf, Reason> {
+        let path = self.folder.join("snapshots").join(commit).join(file);
+        let parent = path.parent().unwrap_or(&path);
+        fs::create_dir_all(parent).map_err(Reason::cache("create", parent))?;
+        let mut target = PathBuf::from("../..");
+        file.split('/').skip(1).for_each(|_| target.push(".."));
+        target.push("blobs");
+        target.push(etag);
+        // What a commit holds does not change, so a link that leads somewhere leads to the right place.
+        if !path.exists() {
+            // In one step, for another process may be about to read.
+            let temporary =
+                self.blob(&format!("{}.{}.link", etag.display(), std::process::id()))?;
+            let _ = fs::remove_file(&temporary);
+            link(&target, &temporary).map_err(Reason::cache("link", &temporary))?;
+            fs::rename(&temporary, &path).map_err(Reason::cache("rename", &temporary))?;
+        }
+        let reference = self.folder.join("refs").join(&self.revision);
+        if fs::read_to_string(&reference).ok().as_deref() != Some(commit) {
+            self.cache.create_ref(commit).map_err(Reason::cache("write", reference))?;
+        }
+        Ok(path)
+    }
+}
+
+#[cfg(unix)]
+fn link(target: &Path, path: &Path) -> std::io::Result<()> {
+    std::os::unix::fs::symlink(target, path)
+}
+
+#[cfg(not(unix))]
+fn link(target: &Path, path: &Path) -> std::io::Result<()> {
+    let contents = target.file_name().unwrap_or_default();
+    fs::hard_link(path.with_file_name(contents), path)
+}
+
+/// A name from an answer that becomes a file's or folder's name: a server must not choose another place.
+pub(crate) fn name(what: &str, text: &str) -> Result<String, Reason> {
+    let text = text.trim().trim_start_matches("W/").trim_matches('"');
+    if is_plain(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(Reason::Answer(format!("with the {what} {text:?}")))
+    }
+}
