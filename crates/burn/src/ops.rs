@@ -62,6 +62,7 @@ pub struct Table {
 pub struct Kept {
     logits: Tensor<Dispatch, 2>,
     log_total: Tensor<Dispatch, 2>,
+    highest: Tensor<Dispatch, 2>,
     top: Tensor<Dispatch, 2, Int>,
 }
 
@@ -167,7 +168,7 @@ impl BurnOps {
         let logits = x.cast(FloatDType::F32).matmul(head.head.clone().transpose());
         let (highest, top) = logits.clone().max_dim_with_indices(1);
         let total = (logits.clone() - highest.clone()).exp().sum_dim(1);
-        Kept { logits, log_total: highest + total.log(), top }
+        Kept { logits, log_total: highest.clone() + total.log(), highest, top }
     }
 }
 
@@ -312,6 +313,8 @@ impl Ops for BurnOps {
             let nll = own.log_total.clone() - own.logits.clone().gather(1, indices);
             scores.nll.extend(self.read(nll)?.into_iter().map(f64::from));
             let Some(reference) = reference.and_then(|reference| reference.get(run)) else {
+                let top = (own.highest.clone() - own.log_total.clone()).exp();
+                scores.top_probability.extend(self.read(top)?);
                 scores.same_top.extend(std::iter::repeat_n(true, count));
                 kept.push(own);
                 continue;

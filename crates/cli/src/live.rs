@@ -4,14 +4,15 @@
 
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use strait_runner::{CellIntro, CellProgress, Observer};
+use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
+use strait_runner::{CellIntro, CellProgress, Observer, Progress};
 
 /// Draws live lines on the screen, or prints lines where there is no terminal.
 pub(crate) struct Live {
     screen: MultiProgress,
     terminal: bool,
     step: Option<ProgressBar>,
+    download: Option<ProgressBar>,
     cells: Vec<Line>,
     footer: Option<ProgressBar>,
     windows: usize,
@@ -26,12 +27,45 @@ impl Live {
     /// On a terminal if standard error is one.
     pub(crate) fn new(screen: MultiProgress) -> Self {
         let terminal = console::user_attended_stderr();
-        Self { screen, terminal, step: None, cells: Vec::new(), footer: None, windows: 0 }
+        let (cells, windows) = (Vec::new(), 0);
+        Self { screen, terminal, step: None, download: None, cells, footer: None, windows }
     }
 
     fn clear_step(&mut self) {
         if let Some(step) = self.step.take() {
             step.finish_and_clear();
+        }
+    }
+}
+
+impl Progress for Live {
+    fn start(&mut self, file: &str, size: u64, done: u64) {
+        if !self.terminal {
+            eprintln!("download {file}, {}", HumanBytes(size - done));
+            return;
+        }
+        let bar = self.screen.add(ProgressBar::new(size));
+        let style = "{msg} {bar:20.cyan/dim} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            bar.set_style(style.progress_chars("━╸─"));
+        }
+        bar.set_message(file.to_owned());
+        bar.set_position(done);
+        bar.reset_eta();
+        if let Some(broken_off) = self.download.replace(bar) {
+            broken_off.finish_and_clear();
+        }
+    }
+
+    fn advance(&mut self, bytes: u64) {
+        if let Some(bar) = &self.download {
+            bar.inc(bytes);
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Some(bar) = self.download.take() {
+            bar.finish_and_clear();
         }
     }
 }

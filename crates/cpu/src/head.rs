@@ -22,6 +22,7 @@ pub(crate) struct Scored {
     pub(crate) log_total: f64,
     pub(crate) target_logit: f32,
     pub(crate) top: u32,
+    pub(crate) top_logit: f32,
     pub(crate) kld: f64,
 }
 
@@ -222,7 +223,7 @@ impl<const NR: usize> State<NR> {
         let kld = reference.map_or(0.0, |reference| {
             self.drift[t] / self.mass[t] + (log_total - reference.log_total)
         });
-        let (target_logit, top) = (self.target_logits[t], self.tops[t]);
-        Scored { log_total, target_logit, top, kld }
+        let (target_logit, top, top_logit) = (self.target_logits[t], self.tops[t], self.maxima[t]);
+        Scored { log_total, target_logit, top, top_logit, kld }
     }
 }

@@ -313,6 +313,7 @@ impl Ops for CpuOps {
             let scores = SequenceScores {
                 nll: scored.iter().flatten().map(nll).collect(),
                 kld: pairs().map(|(own, _)| own.kld as f32).collect(),
+                top_probability: Vec::new(),
                 same_top: pairs().map(|(own, kept)| own.top == kept.top).collect(),
             };
             return Ok((scores, None));
@@ -331,6 +332,7 @@ impl Ops for CpuOps {
         let scores = SequenceScores {
             nll: scored.iter().map(nll).collect(),
             kld: Vec::new(),
+            top_probability: scored.iter().map(top_probability).collect(),
             same_top: vec![true; scored.len()],
         };
         Ok((scores, Some(KeptLogits { logits, scored, spare: Arc::clone(&self.spare) })))
@@ -343,4 +345,8 @@ impl Ops for CpuOps {
 
 fn nll(scored: &Scored) -> f64 {
     scored.log_total - f64::from(scored.target_logit)
+}
+
+fn top_probability(scored: &Scored) -> f32 {
+    (f64::from(scored.top_logit) - scored.log_total).exp() as f32
 }

@@ -17,6 +17,8 @@ pub struct SequenceScores {
     /// Kullback-Leibler divergence from the baseline's distribution in nats; empty for the
     /// baseline itself.
     pub kld: Vec<f32>,
+    /// Probability of the most likely token; of the baseline alone, else empty.
+    pub top_probability: Vec<f32>,
     /// Whether the most likely token is the baseline's; empty for the baseline itself.
     pub same_top: Vec<bool>,
 }

@@ -4,7 +4,7 @@
 //! the same record as an undisturbed one. A frame is
 //!
 //! ```text
-//! magic u32 | length u32 | checksum [u8; 8] | header length u32 | header JSON | nll f64… | kld f32… | same-top u8…
+//! magic u32 | length u32 | checksum [u8; 8] | header length u32 | header JSON | nll f64… | baseline nll f64… | baseline top f32… | kld f32… | same-top u8…
 //! ```
 //!
 //! in little-endian order. `length` counts what follows the checksum, which is the first eight
@@ -21,9 +21,11 @@ use strait_schema::LinkCounts;
 
 use crate::error::RunnerError;
 
-const MAGIC: u32 = 0x314a_5453;
+const MAGIC: u32 = 0x324a_5453;
+/// Bytes of a scored token in a frame.
+const TOKEN_BYTES: usize = 25;
 const PREFIX_BYTES: usize = 16;
-/// Larger frames than this are damage: a window of a million tokens takes 13 MB.
+/// Larger frames than this are damage: a window of a million tokens takes 25 MB.
 const MAX_FRAME_BYTES: usize = 1 << 30;
 
 /// What a cell measured in one window.
@@ -35,6 +37,8 @@ pub struct WindowEntry {
     pub nll: Vec<f64>,
     /// The baseline's negative log-likelihood of the same tokens, in nats.
     pub base_nll: Vec<f64>,
+    /// The baseline's largest probability at every scored token.
+    pub base_top: Vec<f32>,
     /// Kullback-Leibler divergence from the baseline at every scored token, in nats.
     pub kld: Vec<f32>,
     /// Whether cell and baseline agree on the most probable token.
@@ -74,11 +78,12 @@ impl WindowEntry {
             time: self.time.clone(),
         };
         let header = serde_json::to_vec(&header).map_err(RunnerError::internal)?;
-        let mut body = Vec::with_capacity(4 + header.len() + self.nll.len() * 21);
+        let mut body = Vec::with_capacity(4 + header.len() + self.nll.len() * TOKEN_BYTES);
         body.extend_from_slice(&(header.len() as u32).to_le_bytes());
         body.extend_from_slice(&header);
         self.nll.iter().for_each(|x| body.extend_from_slice(&x.to_le_bytes()));
         self.base_nll.iter().for_each(|x| body.extend_from_slice(&x.to_le_bytes()));
+        self.base_top.iter().for_each(|x| body.extend_from_slice(&x.to_le_bytes()));
         self.kld.iter().for_each(|x| body.extend_from_slice(&x.to_le_bytes()));
         body.extend(self.same_top.iter().map(|&same| u8::from(same)));
         Ok(body)
@@ -89,17 +94,19 @@ impl WindowEntry {
         let length = u32::from_le_bytes(length.try_into().ok()?) as usize;
         let (header, rest) = rest.split_at_checked(length)?;
         let Header { index, scored, links, time } = serde_json::from_slice(header).ok()?;
-        if Some(rest.len()) != scored.checked_mul(21) {
+        if Some(rest.len()) != scored.checked_mul(TOKEN_BYTES) {
             return None;
         }
         let (nll, rest) = rest.split_at(scored * 8);
         let (base_nll, rest) = rest.split_at(scored * 8);
+        let (base_top, rest) = rest.split_at(scored * 4);
         let (kld, same_top) = rest.split_at(scored * 4);
         Some(Self {
             index,
             nll: f64s(nll),
             base_nll: f64s(base_nll),
-            kld: kld.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+            base_top: f32s(base_top),
+            kld: f32s(kld),
             same_top: same_top.iter().map(|&byte| byte != 0).collect(),
             links,
             time,
@@ -109,6 +116,10 @@ impl WindowEntry {
 
 fn f64s(bytes: &[u8]) -> Vec<f64> {
     bytes.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect()
+}
+
+fn f32s(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
 }
 
 /// An open journal, positioned behind its last whole frame.
@@ -219,6 +230,7 @@ mod tests {
             index,
             nll: vec![0.1 + index as f64, 2.5],
             base_nll: vec![0.25, 2.0],
+            base_top: vec![0.5, 0.75],
             kld: vec![1e-9, 3.0],
             same_top: vec![true, false],
             links: vec![],

@@ -23,5 +23,5 @@ mod trace;
 
 pub use clock::Stopwatch;
 pub use error::RunnerError;
-pub use progress::{CellIntro, CellProgress, Observer, Silent};
+pub use progress::{CellIntro, CellProgress, Observer, Progress, Silent};
 pub use run::{Options, Outcome, run};

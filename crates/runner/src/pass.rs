@@ -105,11 +105,11 @@ impl Pass<'_> {
             }
             drop(sender);
             let mut outcome = Ok(());
-            let mut base = Vec::new();
+            let mut base: Vec<SequenceScores> = Vec::new();
             for arrived in receiver {
                 let delivered = arrived.and_then(|mut arrived: Arrived<'_>| {
                     if arrived.batch.baseline {
-                        base = arrived.scores.iter().map(|scores| scores.nll.clone()).collect();
+                        base.clone_from(&arrived.scores);
                         arrived.spent.wall_s += first.wall_s;
                         arrived.spent.stage_s[0] += first.stage_s[0];
                     }
@@ -256,7 +256,7 @@ impl Pass<'_> {
 /// Hands every cell of a batch its windows.
 fn entries(
     windows: &[Window],
-    base: &[Vec<f64>],
+    base: &[SequenceScores],
     arrived: Arrived<'_>,
     deliver: &mut Deliver<'_>,
 ) -> Result<(), RunnerError> {
@@ -274,7 +274,8 @@ fn entries(
                 WindowEntry {
                     index: window.index,
                     nll: scores.nll,
-                    base_nll: base.clone(),
+                    base_nll: base.nll.clone(),
+                    base_top: base.top_probability.clone(),
                     kld: if scores.kld.is_empty() { vec![0.0; n] } else { scores.kld },
                     same_top: or(scores.same_top),
                     links,

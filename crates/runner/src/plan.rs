@@ -7,19 +7,20 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 use strait_data::{Protocol, Text, TextSource, TokenStream, Tokenizer, Window};
+use strait_hub::Hub;
 use strait_loader::{CodecEntry, HostServices, PluginSet};
 use strait_model::{Device, ModelConfig, open_device};
 use strait_schema::{
     BASELINE_LABEL, CellCompressor, CellData, CellModel, CellPartition, CellProtocol, CellSpec,
     Experiment, MaxWindows, Partition, RecordCell,
 };
-use strait_weights::{Checkpoint, TokenizerSource, resolve_source};
+use strait_weights::{Checkpoint, TokenizerSource, resolve_source_with};
 
 use crate::cell::{CellCodec, PlannedCell};
 use crate::convert;
 use crate::error::RunnerError;
 use crate::folder::{bytes_sha256, file_sha256};
-use crate::progress::Observer;
+use crate::progress::{Observer, Progress};
 
 /// A codec and its parameters, checked and completed.
 type Resolved = (CodecEntry, Map<String, Value>);
@@ -49,7 +50,7 @@ impl Plan {
 
         observer.step("read model and text");
         let source = &experiment.model.source;
-        let path = resolve_source(source, &experiment.base_dir(source))?;
+        let path = resolve_source_with(source, &experiment.base_dir(source), observer)?;
         let checkpoint = Checkpoint::open(&path)?;
         let config = ModelConfig::from_json(checkpoint.config())?;
         let partition = experiment.partition(config.layers)?;
@@ -60,7 +61,7 @@ impl Plan {
             .collect::<Result<Vec<_>, _>>()?;
 
         let protocol = protocol(experiment);
-        let (text, stream) = tokens(experiment, &checkpoint, &protocol, assets)?;
+        let (text, stream) = tokens(experiment, &checkpoint, &protocol, assets, observer)?;
         stream.check_vocabulary(config.shape.vocab)?;
         let windows = protocol.windows(stream.tokens.len(), stream.bos_id)?;
         let baseline = RecordCell {
@@ -208,6 +209,7 @@ fn tokens(
     checkpoint: &Checkpoint,
     protocol: &Protocol,
     assets: &Path,
+    progress: &mut dyn Progress,
 ) -> Result<(Text, TokenStream), RunnerError> {
     let tokenizer = match checkpoint.tokenizer()? {
         TokenizerSource::File(path) => Tokenizer::from_file(&path)?,
@@ -223,7 +225,9 @@ fn tokens(
         sample_idx: section.sample_idx,
         max_documents: section.max_documents,
     };
-    let text = strait_data::load(&source, &experiment.base_dir(&section.source), assets)?;
+    let base = experiment.base_dir(&section.source);
+    let hub = Hub::from_environment(|name| std::env::var(name).ok());
+    let text = strait_data::load_with(&source, &base, assets, &hub, progress)?;
     let stream = protocol.tokenize(&text.text, &tokenizer)?;
     Ok((text, stream))
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub use strait_hub::Progress;
+
 /// A cell as shown before it runs.
 #[derive(Debug, Clone)]
 pub struct CellIntro {
@@ -32,8 +34,9 @@ pub struct CellProgress {
     pub bits_per_value: f64,
 }
 
-/// Receives what happens in a run. Calls come from one thread, in order.
-pub trait Observer: Send {
+/// Receives what happens in a run, downloads before the first window included. Calls come from one
+/// thread, in order.
+pub trait Observer: Progress + Send {
     /// A step before the first window begins ("load the model").
     fn step(&mut self, what: &str);
     /// Windows are about to run: `windows` in all, the first cell is the baseline.
@@ -49,6 +52,12 @@ pub trait Observer: Send {
 /// An observer that looks away.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
+
+impl Progress for Silent {
+    fn start(&mut self, _: &str, _: u64, _: u64) {}
+    fn advance(&mut self, _: u64) {}
+    fn finish(&mut self) {}
+}
 
 impl Observer for Silent {
     fn step(&mut self, _: &str) {}

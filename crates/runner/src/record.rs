@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use strait_metrics::{Divergence, PairedSums, ProbabilityShift};
+use strait_metrics::{Divergence, PairedSums, ProbabilityShift, confidence_buckets};
 use strait_schema::{
     AgreementCounts, Environment, LinkCounts, RECORD_SCHEMA, Record, Scores, Status, Timing,
     WindowSums,
@@ -38,7 +38,7 @@ pub(crate) fn from_journal(
             kld: Divergence::from_values(&totals.kld),
             agreement: AgreementCounts { same: totals.same, n: totals.kld.len() as u64 },
             shift: Some(ProbabilityShift::from_nll(&totals.nll, &totals.base_nll)),
-            confidence: None,
+            confidence: Some(confidence_buckets(&totals.base_top, &totals.kld, &totals.same_top)),
         }),
         windows: totals.windows,
         links: totals.links,
@@ -57,6 +57,8 @@ struct Totals {
     nll: Vec<f64>,
     base_nll: Vec<f64>,
     kld: Vec<f32>,
+    base_top: Vec<f32>,
+    same_top: Vec<bool>,
     same: u64,
     windows: Vec<WindowSums>,
     links: Vec<LinkCounts>,
@@ -74,6 +76,8 @@ impl Totals {
         self.nll.extend_from_slice(&entry.nll);
         self.base_nll.extend_from_slice(&entry.base_nll);
         self.kld.extend_from_slice(&entry.kld);
+        self.base_top.extend_from_slice(&entry.base_top);
+        self.same_top.extend_from_slice(&entry.same_top);
         self.same += same_top;
         self.timing.wall_s += entry.time.wall_s;
         self.timing.model_s += entry.time.model_s;
