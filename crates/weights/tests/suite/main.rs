@@ -6,6 +6,7 @@ mod directory;
 mod gguf;
 mod gguf_file;
 mod goldens;
+mod quantized;
 mod safetensors;
 mod tokenizer;
 
