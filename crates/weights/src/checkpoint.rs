@@ -147,7 +147,7 @@ impl Checkpoint {
         self.entries[index].dense(&self.files, &self.path)
     }
 
-    /// The sizes added up: parameters, stored bytes and bits per weight.
+    /// The sizes added up: format, parameters, stored bytes and bits per weight, as a whole and by decoder block.
     pub fn summary(&self) -> Summary {
         Summary::from_infos(self.tensor_infos())
     }

@@ -21,7 +21,7 @@ mod source;
 mod tensor;
 mod tokenizer;
 
-pub use accounting::Summary;
+pub use accounting::{FormatShare, LayerSummary, Summary};
 pub use checkpoint::Checkpoint;
 pub use error::WeightsError;
 pub use format::Format;

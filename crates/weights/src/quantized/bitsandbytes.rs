@@ -30,7 +30,8 @@ pub(super) fn plan(module: &Module<'_>) -> Result<Option<Plan>, WeightsError> {
         return int8(module).map(Some);
     }
     if module.has("weight.quant_map") || module.has("weight.absmax") {
-        module.need("weight.quant_state.bitsandbytes__nf4 (or __fp4)", "bitsandbytes")?;
+        let state = "weight.quant_state.bitsandbytes__nf4 (or __fp4)";
+        return Err(module.missing(state, "bitsandbytes"));
     }
     Ok(None)
 }

@@ -35,7 +35,7 @@ impl Config {
         let name = if module.has("weight_scale_inv") { "weight_scale_inv" } else { "weight_scale" };
         let part = match module.take(name)? {
             Some(part) => part,
-            None => module.need("weight_scale_inv", "fp8")?,
+            None => return Err(module.missing("weight_scale_inv", "fp8")),
         };
         module.absorb(&["activation_scale", "input_scale"]);
         let (tile, format) = match self.block {

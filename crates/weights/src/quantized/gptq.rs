@@ -77,7 +77,10 @@ impl Config {
         let codes = module.need("qweight", "gptq")?;
         module.check_dtype(&codes, &["I32"])?;
         let [words, outputs] = codes.matrix(module)?;
-        let g_idx = module.take("g_idx")?;
+        let g_idx = match module.take("g_idx")? {
+            None if self.act_order => return Err(module.missing("g_idx", "gptq with desc_act")),
+            g_idx => g_idx,
+        };
         let (bits, inputs) = self.width(module, &codes, words, g_idx.as_ref())?;
         let packing = Packing::dense(bits);
 
@@ -98,8 +101,8 @@ impl Config {
         module.check(&zeros, &["I32"], &[groups, zero_words])?;
 
         let grouping = if groups == 1 { "channel".to_owned() } else { format!("g{group_size}") };
-        // A list in plain order is stored too; only one that was made by activation order says so in its configuration.
-        let order = if self.act_order && g_idx.is_some() { " act-order" } else { "" };
+        // A list in plain order may be stored too.
+        let order = if self.act_order { " act-order" } else { "" };
         let format = format!("gptq int{bits} {grouping}{order}");
         let zero_offset = self.zero_offset;
         let layout = Gptq {

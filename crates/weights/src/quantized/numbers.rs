@@ -139,15 +139,15 @@ mod tests {
     #[test]
     fn slices_round_as_single_values_do() {
         let values: Vec<f32> = (0..1500).map(|n| (n as f32 - 700.0) * 1.000_123e-3).collect();
-        let single: [(Precision, fn(f32) -> f32); 3] = [
-            (Precision::F32, |value| value),
-            (Precision::F16, |value| f16::from_f32(value).to_f32()),
-            (Precision::BF16, |value| bf16::from_f32(value).to_f32()),
-        ];
-        for (precision, round) in single {
+        let round = |precision, value: f32| match precision {
+            Precision::F32 => value,
+            Precision::F16 => f16::from_f32(value).to_f32(),
+            Precision::BF16 => bf16::from_f32(value).to_f32(),
+        };
+        for precision in [Precision::F32, Precision::F16, Precision::BF16] {
             let mut rounded = values.clone();
             precision.round_all(&mut rounded);
-            assert!(rounded.iter().zip(&values).all(|(r, v)| *r == round(*v)));
+            assert!(rounded.iter().zip(&values).all(|(r, v)| *r == round(precision, *v)));
         }
         assert_eq!(Precision::from_name("torch.float16"), Some(Precision::F16));
     }

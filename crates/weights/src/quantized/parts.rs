@@ -91,13 +91,18 @@ impl<'a> Module<'a> {
 
     /// Takes a tensor that must exist.
     pub(super) fn need(&self, part: &str, format: &str) -> Result<Part, WeightsError> {
-        self.take(part)?.ok_or_else(|| WeightsError::QuantizedPart {
+        self.take(part)?.ok_or_else(|| self.missing(part, format))
+    }
+
+    /// The error for a tensor that must exist and does not.
+    pub(super) fn missing(&self, part: &str, format: &str) -> WeightsError {
+        WeightsError::QuantizedPart {
             path: self.path.to_path_buf(),
             tensor: self.dense_name(),
             expected: format!("{}.{part}, as {format} stores it", self.name),
             found: self.names(),
             hint: EXPORT_AGAIN,
-        })
+        }
     }
 
     /// Counts tensors that belong to the weight's quantization but are not needed for its values.

@@ -7,6 +7,8 @@ mod gguf;
 mod gguf_file;
 mod goldens;
 mod quantized;
+mod quantized_errors;
+mod quantized_model;
 mod safetensors;
 mod tokenizer;
 

@@ -1,5 +1,7 @@
 //! `weights` of a configuration group: bits, type, and what shares a scale.
 
+use serde_json::Value;
+
 use super::Storage;
 use crate::WeightsError;
 use crate::quantized::config::Section;
@@ -43,7 +45,7 @@ impl Arguments {
             other => return Err(section.bad("type", "\"int\" or \"float\"", other)),
         };
         let symmetric = section.flag("symmetric")?.unwrap_or(true);
-        let act_order = section.text("actorder").is_ok_and(|order| order.is_some());
+        let act_order = act_order(section)?;
         Ok(Self { bits, float, symmetric, strategy: strategy(section)?, act_order })
     }
 
@@ -114,6 +116,22 @@ impl Strategy {
             Self::Channel if part.shape == [tiles[0]] => module.check_dtype(part, dtypes),
             _ => module.check(part, dtypes, &tiles),
         }
+    }
+}
+
+/// Whether inputs were regrouped; the order "weight" leaves no trace in what is stored.
+fn act_order(section: &Section<'_>) -> Result<bool, WeightsError> {
+    match section.get("actorder") {
+        None | Some(Value::Bool(false)) => Ok(false),
+        Some(Value::Bool(true)) => Ok(true),
+        Some(_) => match section.text("actorder")? {
+            Some("group" | "dynamic") => Ok(true),
+            Some("weight" | "static") | None => Ok(false),
+            Some(other) => {
+                let expected = "group, dynamic, weight or static";
+                Err(section.bad("actorder", expected, &format!("\"{other}\"")))
+            }
+        },
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) fn plan(module: &Module<'_>, arguments: &Arguments) -> Result<Plan, W
     arguments.strategy.check(module, &part, &["F32", "F16", "BF16"], tiles)?;
     let zeros = match module.take("weight_zero_point")? {
         None if arguments.symmetric => Zeros::None,
-        None => Zeros::Plain(module.need("weight_zero_point", &format)?),
+        None => return Err(module.missing("weight_zero_point", &format)),
         Some(zeros) => {
             let types = &["I8", "F8_E4M3", "F32", "F16", "BF16"];
             arguments.strategy.check(module, &zeros, types, tiles)?;

@@ -25,7 +25,7 @@ pub(super) fn plan(module: &Module<'_>, arguments: &Arguments) -> Result<Plan, W
     arguments.strategy.check(module, &part, &["F32", "F16", "BF16"], tiles)?;
     let zeros = match module.take("weight_zero_point")? {
         None if arguments.symmetric => Zeros::None,
-        None => Zeros::Plain(module.need("weight_zero_point", &format)?),
+        None => return Err(module.missing("weight_zero_point", &format)),
         Some(zeros) if arguments.symmetric => Zeros::Unused(zeros),
         Some(zeros) if matches!(arguments.strategy, Strategy::Group(_) | Strategy::Channel) => {
             let words = packing.words(rows).unwrap_or(usize::MAX);
@@ -41,6 +41,9 @@ pub(super) fn plan(module: &Module<'_>, arguments: &Arguments) -> Result<Plan, W
         (Some(part), Strategy::Group(group_size)) => {
             module.check(&part, &["I32", "I64"], &[columns])?;
             Some(Order { part, groups: tiles[1], group_size })
+        }
+        (None, Strategy::Group(_)) if arguments.act_order => {
+            return Err(module.missing("weight_g_idx", &format));
         }
         _ => None,
     };
