@@ -9,6 +9,7 @@ mod goldens;
 mod quantized;
 mod quantized_errors;
 mod quantized_model;
+mod quantized_variants;
 mod safetensors;
 mod tokenizer;
 

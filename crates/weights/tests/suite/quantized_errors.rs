@@ -10,9 +10,9 @@ use crate::quantized::stored;
 use crate::safetensors::file;
 
 /// A tensor of a file that is built here: name, type, shape, bytes.
-type Tensor<'a> = (&'a str, &'a str, &'a [usize], Vec<u8>);
+pub(crate) type Tensor<'a> = (&'a str, &'a str, &'a [usize], Vec<u8>);
 
-fn build(tensors: &[Tensor<'_>]) -> Vec<u8> {
+pub(crate) fn build(tensors: &[Tensor<'_>]) -> Vec<u8> {
     let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
     for (name, dtype, shape, bytes) in tensors {
         let offsets = [data.len(), data.len() + bytes.len()];
@@ -25,7 +25,7 @@ fn build(tensors: &[Tensor<'_>]) -> Vec<u8> {
     file(&Value::Object(header).to_string(), &data)
 }
 
-fn open(config: Value, tensors: &[Tensor<'_>]) -> Result<Checkpoint, WeightsError> {
+pub(crate) fn open(config: Value, tensors: &[Tensor<'_>]) -> Result<Checkpoint, WeightsError> {
     let config = json!({"quantization_config": config});
     Checkpoint::from_safetensors_bytes(Path::new("m"), config, build(tensors))
 }
@@ -41,15 +41,15 @@ fn refusal(config: Value, tensors: &[Tensor<'_>]) -> String {
     }
 }
 
-fn halves(values: &[f32]) -> Vec<u8> {
+pub(crate) fn halves(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| half::f16::from_f32(*value).to_le_bytes()).collect()
 }
 
-fn floats(values: &[f32]) -> Vec<u8> {
+pub(crate) fn floats(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-fn ints(values: &[i32]) -> Vec<u8> {
+pub(crate) fn ints(values: &[i32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
