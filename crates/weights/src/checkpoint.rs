@@ -10,8 +10,9 @@ use crate::bytes::FileBytes;
 use crate::directory::{self, Directory};
 use crate::error::WeightsError;
 use crate::gguf::{self, Gguf, Metadata};
+use crate::quantized::{self, Entry};
 use crate::safetensors;
-use crate::tensor::{DenseTensor, StoredTensor, TensorInfo};
+use crate::tensor::{DenseTensor, TensorInfo};
 use crate::tokenizer::{self, TokenizerSource};
 
 /// An open checkpoint: configuration, tokenizer and tensors. Files stay mapped while it lives.
@@ -19,7 +20,7 @@ pub struct Checkpoint {
     path: PathBuf,
     config: Value,
     files: Vec<FileBytes>,
-    tensors: Vec<StoredTensor>,
+    entries: Vec<Entry>,
     by_name: HashMap<String, usize>,
     tokenizer: TokenizerPlace,
 }
@@ -40,7 +41,8 @@ impl Checkpoint {
     pub fn open(path: &Path) -> Result<Self, WeightsError> {
         if path.is_dir() {
             let Directory { config, files, tensors } = directory::read(path)?;
-            return Ok(Self::new(path, config, files, tensors, TokenizerPlace::Directory));
+            let entries = quantized::arrange(path, &config, &files, tensors)?;
+            return Ok(Self::new(path, config, files, entries, TokenizerPlace::Directory));
         }
         if !path.exists() {
             return Err(WeightsError::SourceNotFound { path: path.to_path_buf() });
@@ -84,7 +86,8 @@ impl Checkpoint {
     ) -> Result<Self, WeightsError> {
         let files = vec![FileBytes::owned(name, bytes)];
         let tensors = safetensors::read(&files)?;
-        Ok(Self::new(name, config, files, tensors, TokenizerPlace::Directory))
+        let entries = quantized::arrange(name, &config, &files, tensors)?;
+        Ok(Self::new(name, config, files, entries, TokenizerPlace::Directory))
     }
 
     /// The configuration in the keys of Hugging Face's `config.json`; for GGUF it is built from the metadata.
@@ -116,20 +119,23 @@ impl Checkpoint {
         }
     }
 
-    /// All tensors, in file order.
+    /// All tensors, in file order. A quantized weight is one tensor of its dense shape under its dense name; its scales,
+    /// zero points and maps are counted in its `stored_bytes` and not listed.
     pub fn tensor_infos(&self) -> impl Iterator<Item = &TensorInfo> {
-        self.tensors.iter().map(|tensor| &tensor.info)
+        self.entries.iter().map(Entry::info)
     }
 
     /// One tensor's description, by its Hugging Face name.
     pub fn info(&self, name: &str) -> Option<&TensorInfo> {
-        self.by_name.get(name).map(|&index| &self.tensors[index].info)
+        self.by_name.get(name).map(|&index| self.entries[index].info())
     }
 
-    /// One tensor's values, by its Hugging Face name; dequantized on all threads of the current rayon pool.
+    /// One tensor's values, by its Hugging Face name; dequantized on all threads of the current rayon pool, in the arithmetic
+    /// and dtype of the format's reference and then widened to f32.
     ///
     /// # Errors
-    /// No tensor has the name (the message gives the nearest one), its stored format is not supported, or a scale is not finite.
+    /// No tensor has the name (the message gives the nearest one), its stored format is not supported, or a scale, zero point
+    /// or group index of it has a value that it must not have.
     pub fn tensor(&self, name: &str) -> Result<DenseTensor, WeightsError> {
         let Some(&index) = self.by_name.get(name) else {
             return Err(WeightsError::UnknownTensor {
@@ -138,11 +144,10 @@ impl Checkpoint {
                 nearest: self.nearest(name),
             });
         };
-        let tensor = &self.tensors[index];
-        tensor.dense(&self.files[tensor.file], &self.path)
+        self.entries[index].dense(&self.files, &self.path)
     }
 
-    /// The sizes added up: parameters, stored bytes and bits per weight.
+    /// The sizes added up: format, parameters, stored bytes and bits per weight, as a whole and by decoder block.
     pub fn summary(&self) -> Summary {
         Summary::from_infos(self.tensor_infos())
     }
@@ -154,22 +159,23 @@ impl Checkpoint {
 
     fn from_gguf(path: &Path, file: FileBytes) -> Result<Self, WeightsError> {
         let Gguf { metadata, config, tensors } = gguf::read(&file)?;
-        Ok(Self::new(path, config, vec![file], tensors, TokenizerPlace::Metadata(metadata)))
+        let entries = tensors.into_iter().map(Entry::Plain).collect();
+        Ok(Self::new(path, config, vec![file], entries, TokenizerPlace::Metadata(metadata)))
     }
 
     fn new(
         path: &Path,
         config: Value,
         files: Vec<FileBytes>,
-        tensors: Vec<StoredTensor>,
+        entries: Vec<Entry>,
         tokenizer: TokenizerPlace,
     ) -> Self {
-        let by_name = tensors
+        let by_name = entries
             .iter()
             .enumerate()
-            .map(|(index, tensor)| (tensor.info.name.clone(), index))
+            .map(|(index, entry)| (entry.info().name.clone(), index))
             .collect();
-        Self { path: path.to_path_buf(), config, files, tensors, by_name, tokenizer }
+        Self { path: path.to_path_buf(), config, files, entries, by_name, tokenizer }
     }
 
     /// The existing name with the fewest edits from `name`, if a third of the letters or fewer differ.

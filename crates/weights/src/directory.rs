@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::WeightsError;
 use crate::bytes::FileBytes;
+use crate::quantized;
 use crate::safetensors::{self, INDEX_NAME, Index, SINGLE_NAME};
 use crate::tensor::StoredTensor;
 
@@ -28,7 +29,8 @@ pub(crate) fn read(directory: &Path) -> Result<Directory, WeightsError> {
     if !config.is_file() {
         return Err(missing(directory, "config.json"));
     }
-    let config = read_config(&config)?;
+    let mut config = read_config(&config)?;
+    quantized::read_config_beside(directory, &mut config)?;
     let single = directory.join(SINGLE_NAME);
     if single.is_file() {
         let files = vec![FileBytes::map(&single)?];

@@ -143,6 +143,45 @@ pub enum WeightsError {
         format: String,
     },
 
+    /// The configuration of a quantized checkpoint cannot be used.
+    #[error("{}: quantization configuration: {key}: expected {expected}, found {found}", path.display())]
+    QuantizationConfig {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The place in the configuration, such as `quantization_config.bits`.
+        key: String,
+        /// What can be used.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+
+    /// A stored part of a quantized weight is missing or does not fit the others.
+    #[error("{}: tensor \"{tensor}\": expected {expected}, found {found}; {hint}", path.display())]
+    QuantizedPart {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The part, or the weight that lacks it.
+        tensor: String,
+        /// What the format asks for.
+        expected: String,
+        /// What is there.
+        found: String,
+        /// What to do.
+        hint: &'static str,
+    },
+
+    /// A dense weight cannot be quantized on load.
+    #[error("load_in {kind}: expected {expected}, found {found}; load this model without load_in")]
+    LoadIn {
+        /// The format asked for.
+        kind: &'static str,
+        /// What it needs.
+        expected: &'static str,
+        /// What the weight is.
+        found: String,
+    },
+
     /// The checkpoint comes without a tokenizer.
     #[error("{}: no tokenizer; expected {expected}", path.display())]
     NoTokenizer {

@@ -1,7 +1,8 @@
 //! Checkpoint readers: files in, dense tensors and a count of their stored bits out.
 //!
 //! [`Checkpoint::open`] takes a model directory (safetensors, one file or sharded) or a GGUF file, checks every size and
-//! offset of it, and then gives each tensor by its Hugging Face name as f32. Configuration and tokenizer come from the
+//! offset of it, and then gives each tensor by its Hugging Face name as f32, dequantized where several stored tensors make
+//! one (`docs/formats.md` lists the formats). Configuration and tokenizer come from the
 //! files beside the weights, or, for GGUF, from the metadata inside. Nothing here knows about burn or about plugins.
 
 mod accounting;
@@ -13,12 +14,14 @@ mod error;
 mod format;
 mod gguf;
 mod hub;
+pub mod load_in;
+mod quantized;
 mod safetensors;
 mod source;
 mod tensor;
 mod tokenizer;
 
-pub use accounting::Summary;
+pub use accounting::{FormatShare, LayerSummary, Summary};
 pub use checkpoint::Checkpoint;
 pub use error::WeightsError;
 pub use format::Format;

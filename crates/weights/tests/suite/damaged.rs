@@ -1,7 +1,11 @@
 //! Files damaged in every place: an error or a checkpoint, never a panic, and no memory beyond the file's size.
 
 use crate::gguf_file::{self, GgufFile};
-use crate::{read_everything, safetensors, tokenizer};
+use std::path::Path;
+
+use strait_weights::Checkpoint;
+
+use crate::{quantized, read_everything, safetensors, tokenizer};
 
 /// Opens `bytes` cut at every length and with every byte changed in several ways.
 fn damage(bytes: &[u8], open: impl Fn(Vec<u8>) -> bool) {
@@ -88,4 +92,41 @@ fn safetensors_file() {
         }
         Err(_) => false,
     });
+}
+
+#[test]
+fn quantized_checkpoints() {
+    for name in ["awq", "fp8_block", "gptq_v1_order", "modelopt"] {
+        let (config, bytes) = quantized::stored(name);
+        damage(&bytes, |bytes| {
+            match Checkpoint::from_safetensors_bytes(Path::new(name), config.clone(), bytes) {
+                Ok(checkpoint) => {
+                    read_everything(&checkpoint);
+                    true
+                }
+                Err(_) => false,
+            }
+        });
+    }
+}
+
+#[test]
+fn quantization_configurations() {
+    for name in quantized::CHECKPOINTS {
+        let (config, bytes) = quantized::stored(name);
+        let text = config.to_string().into_bytes();
+        for at in 0..text.len() {
+            for change in [b'9', b'-', b'x'] {
+                let mut damaged = text.clone();
+                damaged[at] = change;
+                let Ok(config) = serde_json::from_slice(&damaged) else { continue };
+                let name = Path::new(name);
+                if let Ok(checkpoint) =
+                    Checkpoint::from_safetensors_bytes(name, config, bytes.clone())
+                {
+                    read_everything(&checkpoint);
+                }
+            }
+        }
+    }
 }

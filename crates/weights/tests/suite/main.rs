@@ -7,6 +7,10 @@ mod families;
 mod gguf;
 mod gguf_file;
 mod goldens;
+mod quantized;
+mod quantized_errors;
+mod quantized_model;
+mod quantized_variants;
 mod safetensors;
 mod tokenizer;
 

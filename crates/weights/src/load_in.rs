@@ -1,0 +1,218 @@
+//! Quantizing dense weights on load as bitsandbytes does: LLM.int8 rows, NF4 and FP4 blocks of 64.
+//!
+//! bitsandbytes quantizes the linear layers of the decoder blocks; embeddings, norms, biases and the head stay as they are.
+//! Which tensors that means is the caller's choice.
+//!
+//! Source: bitsandbytes 0.50 (`nn/modules.py`, `backends/default/ops.py`).
+
+use std::fmt;
+use std::str::FromStr;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::WeightsError;
+use crate::quantized::{FP4, NF4, ONE_127TH};
+use crate::tensor::DenseTensor;
+
+/// Values that share a scale in NF4 and FP4.
+const BLOCK: usize = 64;
+
+/// The smallest scale that is divided by.
+const TINY: f32 = 1e-38;
+
+/// A format that a dense weight is quantized to on load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LoadIn {
+    /// LLM.int8: 8 bits, one f32 scale a row.
+    Int8,
+    /// Normal float: 4 bits, one f32 scale for 64 values.
+    Nf4,
+    /// Float with two exponent bits and one mantissa bit: 4 bits, one f32 scale for 64 values.
+    Fp4,
+}
+
+impl LoadIn {
+    /// The name in an experiment file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Int8 => "int8",
+            Self::Nf4 => "nf4",
+            Self::Fp4 => "fp4",
+        }
+    }
+
+    /// Bytes that a weight of `shape` takes, scales included.
+    pub fn stored_bytes(self, shape: &[usize]) -> u64 {
+        let values = shape.iter().product::<usize>() as u64;
+        match self {
+            Self::Int8 => values + 4 * shape.first().copied().unwrap_or(1) as u64,
+            Self::Nf4 | Self::Fp4 => values.div_ceil(2) + 4 * values.div_ceil(BLOCK as u64),
+        }
+    }
+}
+
+impl fmt::Display for LoadIn {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl FromStr for LoadIn {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Int8, Self::Nf4, Self::Fp4]
+            .into_iter()
+            .find(|kind| kind.name() == text)
+            .ok_or_else(|| format!("load_in is \"{text}\"; expected \"int8\", \"nf4\" or \"fp4\""))
+    }
+}
+
+/// Replaces the values of `tensor` by what they become when quantized to `kind` and dequantized again, in f32.
+///
+/// Rounding the result to the dtype of the weight gives what bitsandbytes gives for a weight of that dtype. For int8 the
+/// weight is rounded to f16 first, as bitsandbytes does.
+///
+/// # Errors
+/// A value is not finite (for int8: after rounding to f16), or an int8 weight has not two axes.
+pub fn apply(kind: LoadIn, tensor: &mut DenseTensor) -> Result<(), WeightsError> {
+    match kind {
+        LoadIn::Int8 => int8(tensor),
+        LoadIn::Nf4 => four_bit(kind, tensor, &FourBit::new(&NF4)),
+        LoadIn::Fp4 => four_bit(kind, tensor, &FourBit::new(&FP4)),
+    }
+}
+
+fn int8(tensor: &mut DenseTensor) -> Result<(), WeightsError> {
+    let &[_, columns] = tensor.shape.as_slice() else {
+        return Err(WeightsError::LoadIn {
+            kind: "int8",
+            expected: "a weight of two axes",
+            found: format!("shape {:?}", tensor.shape),
+        });
+    };
+    if tensor.data.is_empty() {
+        return Ok(());
+    }
+    tensor.data.par_chunks_mut(columns).try_for_each(|row| {
+        row.iter_mut().for_each(|value| *value = half::f16::from_f32(*value).to_f32());
+        let absmax = absmax("int8", "finite values within the range of f16", row)?;
+        let factor = 127.0 / absmax;
+        for value in row {
+            // A row of zeros has no scale; its codes are 0. An integer has no negative zero.
+            let code = if absmax > 0.0 { (*value * factor).round_ties_even() } else { 0.0 };
+            *value = (code + 0.0) * absmax * ONE_127TH;
+        }
+        Ok(())
+    })
+}
+
+/// A table in ascending order with the points at which the nearest value changes.
+struct FourBit {
+    values: [f32; 16],
+    midpoints: [f32; 15],
+}
+
+impl FourBit {
+    fn new(table: &[f32; 16]) -> Self {
+        let mut values = *table;
+        values.sort_by(f32::total_cmp);
+        let midpoints = std::array::from_fn(|index| (values[index] + values[index + 1]) / 2.0);
+        Self { values, midpoints }
+    }
+
+    /// The nearest value, the lower one on a tie.
+    fn nearest(&self, value: f32) -> f32 {
+        let mut code = 0;
+        for midpoint in &self.midpoints {
+            code += usize::from(value > *midpoint);
+        }
+        self.values[code]
+    }
+}
+
+fn four_bit(kind: LoadIn, tensor: &mut DenseTensor, table: &FourBit) -> Result<(), WeightsError> {
+    tensor.data.par_chunks_mut(BLOCK).with_min_len(64).try_for_each(|block| {
+        let absmax = absmax(kind.name(), "finite values", block)?;
+        // The reference multiplies full blocks by the reciprocal, divides the last one, and stores the latter's lower bound.
+        let full = block.len() == BLOCK;
+        let bounded = absmax.max(TINY);
+        let reciprocal = 1.0 / bounded;
+        let scale = if full { absmax } else { bounded };
+        for value in block {
+            let unit = if full { *value * reciprocal } else { *value / bounded };
+            *value = table.nearest(unit.clamp(-1.0, 1.0)) * scale;
+        }
+        Ok(())
+    })
+}
+
+fn absmax(kind: &'static str, expected: &'static str, values: &[f32]) -> Result<f32, WeightsError> {
+    let mut absmax = 0.0f32;
+    for value in values {
+        if !value.is_finite() {
+            return Err(WeightsError::LoadIn { kind, expected, found: value.to_string() });
+        }
+        absmax = absmax.max(value.abs());
+    }
+    Ok(absmax)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tensor(shape: &[usize], data: &[f32]) -> DenseTensor {
+        DenseTensor { shape: shape.to_vec(), data: data.to_vec() }
+    }
+
+    #[test]
+    fn rows_have_their_own_scale() {
+        let mut weight = tensor(&[2, 2], &[1.0, -0.5, 254.0, 1.0]);
+        apply(LoadIn::Int8, &mut weight).unwrap();
+        assert_eq!(weight.data[0], 127.0 * 1.0 * ONE_127TH);
+        assert_eq!(weight.data[1], -64.0 * ONE_127TH);
+        assert_eq!(weight.data[3], 0.0, "half a step goes to the even code");
+        let mut zeros = tensor(&[1, 3], &[0.0, -0.0, 0.0]);
+        apply(LoadIn::Int8, &mut zeros).unwrap();
+        assert_eq!(zeros.data, [0.0; 3]);
+    }
+
+    #[test]
+    fn codes_of_the_tables_stay() {
+        for (kind, table) in [(LoadIn::Nf4, NF4), (LoadIn::Fp4, FP4)] {
+            let scaled: Vec<f32> = table.iter().map(|value| value * 8.0).collect();
+            let mut weight = tensor(&[16], &scaled);
+            apply(kind, &mut weight).unwrap();
+            assert_eq!(weight.data, scaled);
+        }
+    }
+
+    #[test]
+    fn values_that_cannot_be_scaled_are_refused() {
+        let error = apply(LoadIn::Int8, &mut tensor(&[1, 2], &[70_000.0, 1.0])).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "load_in int8: expected finite values within the range of f16, found inf; load this model without load_in"
+        );
+        assert!(apply(LoadIn::Nf4, &mut tensor(&[2], &[70_000.0, 1.0])).is_ok());
+        let error = apply(LoadIn::Nf4, &mut tensor(&[2], &[f32::NAN, 1.0])).unwrap_err();
+        assert!(error.to_string().contains("found NaN"), "{error}");
+        let error = apply(LoadIn::Int8, &mut tensor(&[2], &[1.0, 1.0])).unwrap_err();
+        assert!(error.to_string().contains("two axes, found shape [2]"), "{error}");
+    }
+
+    #[test]
+    fn stored_bytes_count_the_scales() {
+        assert_eq!(LoadIn::Int8.stored_bytes(&[3, 100]), 300 + 12);
+        assert_eq!(LoadIn::Nf4.stored_bytes(&[3, 100]), 150 + 4 * 5);
+    }
+
+    #[test]
+    fn names_parse() {
+        assert_eq!("nf4".parse(), Ok(LoadIn::Nf4));
+        assert!("int4".parse::<LoadIn>().unwrap_err().contains("expected \"int8\""));
+    }
+}

@@ -1,0 +1,148 @@
+//! Scales and zero points over a matrix, and the one formula of every format: value = round((code - zero) * scale).
+
+use super::numbers::Precision;
+
+/// Which scale belongs to which value.
+pub(super) enum Pattern {
+    /// One scale for each tile of `rows` by `columns` values, `per_row` tiles side by side.
+    Tiles { rows: usize, columns: usize, per_row: usize },
+    /// One scale for each output and group of inputs, `groups` of them a row; the group of each input is listed.
+    Listed { group_of: Vec<u32>, groups: usize },
+    /// One scale for each `values` values of the flattened tensor.
+    Flat { values: usize },
+    /// Codes are values already.
+    None,
+}
+
+/// Everything that turns codes into values.
+pub(super) struct Grid {
+    pub(super) pattern: Pattern,
+    /// In the order of the pattern.
+    pub(super) scales: Vec<f32>,
+    /// In the same order; none where codes are centred already.
+    pub(super) zeros: Option<Vec<f32>>,
+    /// Multiplies after the scale, rounded apart (LLM.int8's 1/127).
+    pub(super) then: Option<f32>,
+    /// The reference's dtype.
+    pub(super) precision: Precision,
+}
+
+impl Grid {
+    /// Values that need no scale.
+    pub(super) fn none(precision: Precision) -> Self {
+        Self { pattern: Pattern::None, scales: Vec::new(), zeros: None, then: None, precision }
+    }
+
+    /// One scale for each tile.
+    pub(super) fn tiles(
+        [rows, columns]: [usize; 2],
+        per_row: usize,
+        scales: Vec<f32>,
+        precision: Precision,
+    ) -> Self {
+        let pattern = Pattern::Tiles { rows, columns, per_row };
+        Self { pattern, scales, zeros: None, then: None, precision }
+    }
+
+    /// Replaces the codes in `out`, rows `first..` of `columns` values each, by their values.
+    pub(super) fn apply(&self, first: usize, columns: usize, out: &mut [f32]) {
+        match &self.pattern {
+            Pattern::None => return,
+            Pattern::Tiles { rows, columns: width, per_row } => {
+                for (row, out) in out.chunks_mut(columns).enumerate() {
+                    let start = (first + row) / rows * per_row;
+                    for (tile, out) in out.chunks_mut(*width).enumerate() {
+                        self.scale(start + tile, out);
+                    }
+                }
+            }
+            Pattern::Listed { group_of, groups } => {
+                for (row, out) in out.chunks_mut(columns).enumerate() {
+                    let start = (first + row) * groups;
+                    for (group, value) in group_of.iter().zip(out) {
+                        self.scale(start + *group as usize, std::slice::from_mut(value));
+                    }
+                }
+            }
+            Pattern::Flat { values } => {
+                let start = first * columns;
+                let ahead = (values - start % values).min(out.len());
+                let (head, tail) = out.split_at_mut(ahead);
+                self.scale(start / values, head);
+                for (block, out) in tail.chunks_mut(*values).enumerate() {
+                    self.scale(start / values + 1 + block, out);
+                }
+            }
+        }
+        self.precision.round_all(out);
+    }
+
+    fn scale(&self, index: usize, out: &mut [f32]) {
+        let scale = self.scales[index];
+        if let Some(zeros) = &self.zeros {
+            let zero = zeros[index];
+            out.iter_mut().for_each(|value| *value = (*value - zero) * scale);
+        } else {
+            out.iter_mut().for_each(|value| *value *= scale);
+        }
+        if let Some(factor) = self.then {
+            out.iter_mut().for_each(|value| *value *= factor);
+        }
+    }
+}
+
+/// `values` of `[rows, columns]` as `[columns, rows]`.
+pub(super) fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    let mut turned = Vec::with_capacity(values.len());
+    for column in 0..columns {
+        turned.extend((0..rows).map(|row| values[row * columns + column]));
+    }
+    turned
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grid(pattern: Pattern, scales: &[f32]) -> Grid {
+        let precision = Precision::F32;
+        Grid { pattern, scales: scales.to_vec(), zeros: None, then: None, precision }
+    }
+
+    #[test]
+    fn tiles_cover_ragged_edges() {
+        let grid = grid(Pattern::Tiles { rows: 2, columns: 2, per_row: 2 }, &[1.0, 2.0, 3.0, 4.0]);
+        let mut out = [1.0; 9];
+        grid.apply(0, 3, &mut out);
+        assert_eq!(out, [1.0, 1.0, 2.0, 1.0, 1.0, 2.0, 3.0, 3.0, 4.0]);
+        let mut last = [1.0; 3];
+        grid.apply(2, 3, &mut last);
+        assert_eq!(last, [3.0, 3.0, 4.0]);
+    }
+
+    #[test]
+    fn flat_blocks_cross_rows() {
+        let grid = grid(Pattern::Flat { values: 4 }, &[1.0, 2.0, 3.0]);
+        let mut out = [1.0; 9];
+        grid.apply(0, 3, &mut out);
+        assert_eq!(out, [1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 3.0]);
+        let mut row = [1.0; 3];
+        grid.apply(1, 3, &mut row);
+        assert_eq!(row, [1.0, 2.0, 2.0]);
+    }
+
+    #[test]
+    fn zero_points_go_before_the_scale() {
+        let mut grid = grid(Pattern::Listed { group_of: vec![1, 0, 1], groups: 2 }, &[10.0, 2.0]);
+        grid.zeros = Some(vec![1.0, 3.0]);
+        grid.then = Some(0.5);
+        let mut out = [4.0, 4.0, 5.0];
+        grid.apply(0, 3, &mut out);
+        assert_eq!(out, [1.0, 15.0, 2.0]);
+    }
+
+    #[test]
+    fn transposing_swaps_axes() {
+        assert_eq!(transposed(&[1., 2., 3., 4., 5., 6.], 2, 3), [1., 4., 2., 5., 3., 6.]);
+    }
+}

@@ -1,0 +1,224 @@
+//! Quantized safetensors checkpoints: several stored tensors make one dense weight.
+//!
+//! [`arrange`] decides once, from the configuration and from the names, types and shapes of what is stored, which tensors
+//! belong to which weight; [`config`] reads the configuration. Each format is one file with a function from a module's
+//! stored tensors to a [`Plan`]. A plan's [`Layout`] reads scales and zero points when values are asked for; what remains
+//! is the same for all: codes to values ([`codes`]), then scales ([`grid`]), rows in parallel.
+
+mod affine;
+mod awq;
+mod bitsandbytes;
+mod block_fp8;
+mod cast;
+mod codes;
+mod compressed_tensors;
+mod config;
+mod gptq;
+mod grid;
+mod modelopt;
+mod numbers;
+mod parts;
+mod scheme;
+mod tables;
+mod targets;
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rayon::prelude::*;
+use serde_json::Value;
+
+use codes::Codes;
+use grid::Grid;
+use parts::{Module, Reader};
+use scheme::Scheme;
+
+use crate::WeightsError;
+use crate::bytes::FileBytes;
+use crate::tensor::{DenseTensor, StoredTensor, TensorInfo};
+
+pub(crate) use bitsandbytes::ONE_127TH;
+pub(crate) use config::read_beside as read_config_beside;
+pub(crate) use tables::{FP4, NF4};
+
+/// Values a task converts at least, so that small rows do not drown in scheduling.
+const VALUES_PER_TASK: usize = 1 << 15;
+
+/// A tensor of the checkpoint as callers see it.
+pub(crate) enum Entry {
+    /// Stored as it is asked for.
+    Plain(StoredTensor),
+    /// Made of several stored tensors.
+    Quantized(QuantizedTensor),
+}
+
+impl Entry {
+    pub(crate) fn info(&self) -> &TensorInfo {
+        match self {
+            Self::Plain(tensor) => &tensor.info,
+            Self::Quantized(tensor) => &tensor.info,
+        }
+    }
+
+    /// Reads the values; `path` is the checkpoint's, for messages.
+    pub(crate) fn dense(
+        &self,
+        files: &[FileBytes],
+        path: &Path,
+    ) -> Result<DenseTensor, WeightsError> {
+        match self {
+            Self::Plain(tensor) => tensor.dense(&files[tensor.file], path),
+            Self::Quantized(tensor) => tensor.dense(files, path),
+        }
+    }
+}
+
+/// A dense weight that several stored tensors make.
+pub(crate) struct QuantizedTensor {
+    info: TensorInfo,
+    layout: Box<dyn Layout>,
+}
+
+/// How one weight is stored: its parts, checked against each other as far as shapes and types go.
+trait Layout: Send + Sync {
+    /// Reads scales and zero points and checks their values.
+    fn open<'a>(&'a self, reader: Reader<'a>) -> Result<(Codes<'a>, Grid), WeightsError>;
+}
+
+/// What a format makes of a module.
+struct Plan {
+    /// As `strait inspect` shows it, for example `gptq int4 g128`.
+    format: String,
+    /// Row-major; the last axis is what a row is.
+    shape: Vec<usize>,
+    layout: Box<dyn Layout>,
+}
+
+impl QuantizedTensor {
+    fn dense(&self, files: &[FileBytes], path: &Path) -> Result<DenseTensor, WeightsError> {
+        let shape = self.info.shape.clone();
+        let columns = shape.last().copied().unwrap_or(1);
+        let mut data = vec![0.0f32; shape.iter().product()];
+        let (codes, grid) = self.layout.open(Reader { path, files })?;
+        if !data.is_empty() {
+            let together = codes.rows_together();
+            let rows = VALUES_PER_TASK.div_ceil(columns).next_multiple_of(together);
+            data.par_chunks_mut(rows * columns).enumerate().for_each(|(task, out)| {
+                for (step, out) in out.chunks_mut(together * columns).enumerate() {
+                    let first = task * rows + step * together;
+                    codes.read(first, columns, out);
+                    grid.apply(first, columns, out);
+                }
+            });
+        }
+        Ok(DenseTensor { shape, data })
+    }
+}
+
+/// Turns what is stored into what callers ask for, in file order. `path` is the checkpoint's, for messages.
+///
+/// # Errors
+/// The configuration is not understood, or a weight's parts are missing or do not fit each other.
+pub(crate) fn arrange(
+    path: &Path,
+    config: &Value,
+    files: &[FileBytes],
+    tensors: Vec<StoredTensor>,
+) -> Result<Vec<Entry>, WeightsError> {
+    let scheme = Scheme::new(path, config, &tensors)?;
+    let mut modules: BTreeMap<&str, Vec<(&str, usize)>> = BTreeMap::new();
+    for (index, tensor) in tensors.iter().enumerate() {
+        if let Some((module, part)) = split(&tensor.info.name) {
+            modules.entry(module).or_default().push((part, index));
+        }
+    }
+    // The dense weight stands where the first of its parts stood.
+    let mut planned: BTreeMap<usize, QuantizedTensor> = BTreeMap::new();
+    let mut absorbed = vec![false; tensors.len()];
+    for (name, members) in modules {
+        let module = Module {
+            path,
+            name,
+            tensors: members.iter().map(|&(part, index)| (part, &tensors[index])).collect(),
+            files,
+            taken: members.iter().map(|_| Cell::new(false)).collect(),
+        };
+        let Some(Plan { format, shape, layout }) = scheme.plan(&module)? else { continue };
+        let taken: Vec<usize> = members
+            .iter()
+            .zip(&module.taken)
+            .filter(|(_, taken)| taken.get())
+            .map(|(&(_, index), _)| index)
+            .collect();
+        let info = TensorInfo {
+            name: module.dense_name(),
+            values: shape.iter().product::<usize>() as u64,
+            shape,
+            format,
+            stored_bytes: taken.iter().map(|&index| tensors[index].info.stored_bytes).sum(),
+        };
+        taken.iter().for_each(|&index| absorbed[index] = true);
+        if let Some(&first) = taken.first() {
+            planned.insert(first, QuantizedTensor { info, layout });
+        }
+    }
+    let mut entries = Vec::with_capacity(tensors.len());
+    for (index, tensor) in tensors.into_iter().enumerate() {
+        if let Some(quantized) = planned.remove(&index) {
+            entries.push(Entry::Quantized(quantized));
+        } else if !absorbed[index] {
+            entries.push(match cast::layout(&tensor) {
+                Some(layout) => Entry::Quantized(QuantizedTensor {
+                    info: tensor.info,
+                    layout: Box::new(layout),
+                }),
+                None => Entry::Plain(tensor),
+            });
+        }
+    }
+    unique(path, &entries)?;
+    Ok(entries)
+}
+
+/// Module and part of a stored tensor's name; bitsandbytes adds parts below `weight`.
+fn split(name: &str) -> Option<(&str, &str)> {
+    let at = match name.find(".weight.") {
+        Some(at) => at,
+        None => name.rfind('.')?,
+    };
+    Some((&name[..at], &name[at + 1..]))
+}
+
+/// A dense name may come from a quantized weight or from a stored tensor, not from both.
+fn unique(path: &Path, entries: &[Entry]) -> Result<(), WeightsError> {
+    let mut names = std::collections::HashSet::new();
+    for entry in entries {
+        let name = &entry.info().name;
+        if !names.insert(name) {
+            return Err(WeightsError::QuantizedPart {
+                path: path.to_path_buf(),
+                tensor: name.clone(),
+                expected: "either a dense tensor of this name or the parts of a quantized one"
+                    .to_owned(),
+                found: "both".to_owned(),
+                hint: parts::EXPORT_AGAIN,
+            });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_split_into_module_and_part() {
+        assert_eq!(split("a.q_proj.weight_packed"), Some(("a.q_proj", "weight_packed")));
+        assert_eq!(split("a.q_proj.weight.absmax"), Some(("a.q_proj", "weight.absmax")));
+        let state = "a.weight.quant_state.bitsandbytes__nf4";
+        assert_eq!(split(state), Some(("a", "weight.quant_state.bitsandbytes__nf4")));
+        assert_eq!(split("weight"), None);
+    }
+}
