@@ -53,7 +53,14 @@ pub(crate) struct Args {
     output: Option<PathBuf>,
 }
 
+/// Above this many busy cores a person is told that the figures are worth little.
+const BUSY: f64 = 0.5;
+
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let load_before = load();
+    if let Some(load) = load_before.filter(|load| *load > BUSY) {
+        eprintln!("other programs keep {load:.1} cores busy: the times will say little");
+    }
     let workspace = Workspace::load()?;
     let root = &workspace.root;
     let model = root.join(MODEL);
@@ -82,6 +89,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         scratch: &scratch,
         model: &model,
         output: &output,
+        load_before,
         report: None,
     };
     let mut failed = Vec::new();
@@ -108,6 +116,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The system's load over the last minute, where it tells.
+fn load() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
+}
+
 impl Args {
     fn selects(&self, name: &str) -> bool {
         self.jobs.iter().any(|job| job == name)
@@ -122,6 +135,7 @@ struct Bench<'a> {
     scratch: &'a Path,
     model: &'a Path,
     output: &'a Path,
+    load_before: Option<f64>,
     report: Option<Report>,
 }
 
@@ -173,8 +187,10 @@ impl Bench<'_> {
     }
 
     fn know(&mut self, strait: &strait::Facts) {
-        let environment = || Environment::new(strait, self.peer.facts(), self.args.rounds);
-        self.report.get_or_insert_with(|| Report::new(environment()));
+        self.report.get_or_insert_with(|| {
+            let peer = self.peer.facts();
+            Report::new(Environment::new(strait, peer, self.args.rounds, self.load_before))
+        });
     }
 
     /// After every job, so that nothing is lost when a later one fails.

@@ -48,6 +48,8 @@ pub(super) struct Report {
 pub(super) struct Environment {
     cpu: String,
     cores: usize,
+    /// Cores that other programs kept busy over the minute before; null where it is not known.
+    load_before: Option<f64>,
     strait: String,
     strait_threads: usize,
     peer_threads: usize,
@@ -108,7 +110,7 @@ pub(super) struct Round {
     peer_scored_only_s: Option<f64>,
 }
 
-/// The cells of both programs, in pairs, if they are the same work with the same result.
+/// The cells of both programs, in pairs and in the peer's order, if they are the same work with the same result.
 ///
 /// # Errors
 /// If a cell is missing, scores another number of tokens, or has another perplexity.
@@ -120,13 +122,10 @@ pub(super) fn agree(job: &Job, strait: &Sitting, peer: &Sitting) -> Result<Vec<C
         peer.scores.len()
     );
     let mut cells = Vec::new();
-    for ours in &strait.scores {
-        let label = ours.label.clone();
-        let theirs = peer
-            .scores
-            .iter()
-            .find(|score| score.label == label)
-            .with_context(|| format!("the peer has no cell {label:?}"))?;
+    for theirs in &peer.scores {
+        let label = theirs.label.clone();
+        let ours = strait.scores.iter().find(|score| score.label == label);
+        let ours = ours.with_context(|| format!("strait has no record of the cell {label:?}"))?;
         ensure!(
             ours.scored == theirs.scored,
             "{label}: strait scores {} tokens, the peer {}; both must score the same windows",
@@ -231,10 +230,16 @@ impl Report {
 }
 
 impl Environment {
-    pub(super) fn new(strait: &strait::Facts, peer: &peer::Facts, rounds: u32) -> Self {
+    pub(super) fn new(
+        strait: &strait::Facts,
+        peer: &peer::Facts,
+        rounds: u32,
+        load_before: Option<f64>,
+    ) -> Self {
         Self {
             cpu: strait.cpu.clone(),
             cores: std::thread::available_parallelism().map_or(0, usize::from),
+            load_before,
             strait: strait.version.clone(),
             strait_threads: strait.threads,
             peer_threads: peer.threads,
