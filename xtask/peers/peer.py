@@ -103,9 +103,11 @@ def load(model, dtype):
 
 def add_hooks(model, cuts, codec, params):
     """Everything behind a cut sees what the codec's decoder gives back."""
-    transform = (lambda x: x) if codec is None else torch_codecs.make(codec, params)
+    transform = None if codec is None else torch_codecs.make(codec, params)
 
     def hook(_module, _inputs, output):
+        if transform is None:
+            return output
         hidden = output[0] if isinstance(output, tuple) else output
         received = transform(hidden.float()).to(hidden.dtype)
         return (received, *output[1:]) if isinstance(output, tuple) else received
