@@ -6,6 +6,7 @@
     reason = "a command-line tool talks through its standard streams"
 )]
 
+mod bench_peers;
 mod build_plugin;
 mod cargo;
 mod new_plugin;
@@ -34,6 +35,7 @@ enum Task {
     NewPlugin(new_plugin::Args),
     Test(test::Args),
     Tidy(tidy::Args),
+    BenchPeers(bench_peers::Args),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Task::NewPlugin(args) => new_plugin::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Tidy(args) => tidy::run(&args),
+        Task::BenchPeers(args) => bench_peers::run(&args),
     };
     match outcome {
         Ok(code) => code,

@@ -12,6 +12,7 @@ use crate::cargo;
 pub(crate) struct Workspace {
     #[serde(rename = "workspace_root")]
     pub(crate) root: PathBuf,
+    pub(crate) target_directory: PathBuf,
     pub(crate) packages: Vec<Package>,
 }
 
@@ -101,7 +102,11 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn workspace(packages: Vec<Package>) -> Workspace {
-        Workspace { root: PathBuf::from("/repo"), packages }
+        Workspace {
+            root: PathBuf::from("/repo"),
+            target_directory: PathBuf::from("/repo/target"),
+            packages,
+        }
     }
 
     #[test]

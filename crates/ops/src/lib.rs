@@ -10,16 +10,11 @@ mod operations;
 mod rope;
 mod score;
 mod shape;
-mod tensors;
 
 pub use dtype::Dtype;
 pub use error::OpsError;
 pub use hidden::{AlignedBytes, Hidden};
-pub use operations::Ops;
+pub use operations::{AttentionTensors, LinearTensors, MlpTensors, Ops};
 pub use rope::{RopeConfig, RopeScaling, RopeTable};
 pub use score::{ScoreRange, SequenceScores};
-pub use shape::{Activation, AttentionShape, Norm, NormKind, Routing, Shape};
-pub use tensors::{
-    AttentionTensors, FeedForwardTensors, HeadNorms, LinearTensors, MlpTensors, Network,
-    NormTensors,
-};
+pub use shape::Shape;
