@@ -6,6 +6,7 @@
 mod commands;
 mod live;
 mod logging;
+mod output;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,8 @@ enum Command {
     Run(commands::run::Arguments),
     /// List, describe and check codec plugins.
     Plugins(commands::plugins::Arguments),
+    /// Say what a checkpoint holds: formats, parameters, bits per weight, size.
+    Inspect(commands::inspect::Arguments),
     /// Print the JSON Schema of experiment files or of records.
     Schema(commands::schema::Arguments),
 }
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Run(arguments) => commands::run::run(arguments, screen),
         Command::Plugins(arguments) => commands::plugins::run(arguments),
+        Command::Inspect(arguments) => commands::inspect::run(&arguments, screen),
         Command::Schema(arguments) => commands::schema::run(&arguments),
     };
     match done {

@@ -35,7 +35,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("strait-report", &["strait-schema", "strait-metrics"]),
     (
         "strait",
-        &["strait-runner", "strait-report", "strait-schema", "strait-loader", "strait-conformance"],
+        &[
+            "strait-runner",
+            "strait-report",
+            "strait-schema",
+            "strait-weights",
+            "strait-loader",
+            "strait-conformance",
+        ],
     ),
     ("xtask", &[]),
 ];

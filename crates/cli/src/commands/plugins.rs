@@ -1,13 +1,13 @@
 //! `strait plugins`: what is in the plugin folder, what a codec takes, and whether a file behaves.
 
-#![allow(clippy::print_stdout, reason = "lists are the command's output")]
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
 use strait_loader::{CodecDescriptor, HostServices, ParamKind, ParamSpec, PluginSet};
+
+use crate::output::{columns, say};
 
 /// What to do with which plugins.
 #[derive(clap::Args)]
@@ -64,18 +64,20 @@ fn list(dir: &Path) -> anyhow::Result<ExitCode> {
             })
         })
         .collect();
-    if rows.is_empty() {
-        println!(
-            "no codecs in {}: build some with `cargo xtask build-plugin --all`",
-            dir.display()
-        );
-    } else {
-        let header = ["codec", "version", "file", "what it does"].map(str::to_owned);
-        print_columns(std::iter::once(&header).chain(&rows));
-    }
+    let mut text = match rows.is_empty() {
+        true => {
+            let dir = dir.display();
+            format!("no codecs in {dir}: build some with `cargo xtask build-plugin --all`")
+        }
+        false => {
+            let header = ["codec", "version", "file", "what it does"].map(str::to_owned);
+            columns(&std::iter::once(header).chain(rows).collect::<Vec<_>>())
+        }
+    };
     for (path, error) in plugins.failures() {
-        println!("\n{} was left out: {error}", path.display());
+        text.push_str(&format!("\n\n{} was left out: {error}", path.display()));
     }
+    say(&text)?;
     Ok(if plugins.failures().is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
@@ -83,7 +85,6 @@ fn show(dir: &Path, id: &str) -> anyhow::Result<ExitCode> {
     let plugins = scan(dir)?;
     let entry = plugins.codec(id)?;
     let codec = entry.descriptor();
-    println!("{} {}: {}\n", codec.id, codec.version, codec.summary);
     let plugin = entry.plugin();
     let mut facts = vec![
         ["file".to_owned(), plugin.path().display().to_string()],
@@ -94,20 +95,21 @@ fn show(dir: &Path, id: &str) -> anyhow::Result<ExitCode> {
     if !codec.paper.is_empty() {
         facts.push(["source".to_owned(), codec.paper.clone()]);
     }
-    print_columns(&facts);
-    println!();
-    if codec.params.is_empty() {
-        println!("no parameters");
-    } else {
-        let rows: Vec<[String; 4]> = codec.params.iter().map(row).collect();
-        let header = ["parameter", "values", "default", "meaning"].map(str::to_owned);
-        print_columns(std::iter::once(&header).chain(&rows));
-    }
-    println!("\n[[compressor]]\ncodec = {:?}", codec.id);
+    let params = match codec.params.is_empty() {
+        true => "no parameters".to_owned(),
+        false => {
+            let header = ["parameter", "values", "default", "meaning"].map(str::to_owned);
+            let rows = codec.params.iter().map(row);
+            columns(&std::iter::once(header).chain(rows).collect::<Vec<_>>())
+        }
+    };
+    let mut compressor = format!("[[compressor]]\ncodec = {:?}", codec.id);
     let example = example(&codec.params);
     if !example.is_empty() {
-        println!("params = {{ {example} }}");
+        compressor.push_str(&format!("\nparams = {{ {example} }}"));
     }
+    let title = format!("{} {}: {}", codec.id, codec.version, codec.summary);
+    say(&[title, columns(&facts), params, compressor].join("\n\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -161,20 +163,6 @@ fn example(specs: &[ParamSpec]) -> String {
 
 fn check(file: &Path) -> anyhow::Result<ExitCode> {
     let report = strait_conformance::check_library(file)?;
-    print!("{report}");
+    say(&report.to_string())?;
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
-}
-
-/// Prints rows with columns as wide as their widest cell.
-fn print_columns<'a, const N: usize>(rows: impl IntoIterator<Item = &'a [String; N]>) {
-    let rows: Vec<&[String; N]> = rows.into_iter().collect();
-    let width = |column: usize| {
-        rows.iter().map(|row| console::measure_text_width(&row[column])).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    for row in rows {
-        let line: Vec<String> =
-            row.iter().zip(&widths).map(|(text, width)| format!("{text:width$}")).collect();
-        println!("{}", line.join("  ").trim_end());
-    }
 }

@@ -1,6 +1,6 @@
 //! `strait run`: an experiment file from start to table.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the table is the command's output")]
+#![allow(clippy::print_stderr, reason = "what is not the table goes to standard error")]
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,6 +15,7 @@ use strait_runner::{Options, Outcome};
 use strait_schema::Experiment;
 
 use crate::live::Live;
+use crate::output::say;
 
 /// Interrupted by the user, as shells count it (128 + SIGINT).
 const INTERRUPTED: u8 = 130;
@@ -79,7 +80,7 @@ fn install_interrupt(stop: Arc<AtomicBool>, screen: MultiProgress) -> anyhow::Re
 fn finish(experiment: &Experiment, outcome: &Outcome) -> anyhow::Result<ExitCode> {
     if !outcome.records.is_empty() {
         let report = Report::from_records(&outcome.records)?;
-        println!("{}", report.terminal(&style()));
+        let table = report.terminal(&style());
         let files = [
             ("summary.csv", report.csv()),
             ("table.md", report.markdown()),
@@ -90,7 +91,8 @@ fn finish(experiment: &Experiment, outcome: &Outcome) -> anyhow::Result<ExitCode
             fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
         }
         let names = files.map(|(name, _)| name).join(", ");
-        println!("\n{}: {names}, and a record for each cell", outcome.folder.display());
+        let folder = outcome.folder.display();
+        say(&format!("{table}\n\n{folder}: {names}, and a record for each cell"))?;
     }
     if outcome.skipped > 0 {
         let of = outcome.records.len();

@@ -1,11 +1,11 @@
 //! `strait schema`: the JSON Schema of what a user writes and of what the program leaves behind.
 
-#![allow(clippy::print_stdout, reason = "the schema is the command's output")]
-
 use std::process::ExitCode;
 
 use clap::ValueEnum;
 use strait_schema::{json_schema_experiment, json_schema_record, render};
+
+use crate::output::say;
 
 /// Which schema to print.
 #[derive(clap::Args)]
@@ -26,6 +26,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Of::Experiment => json_schema_experiment(),
         Of::Record => json_schema_record(),
     };
-    print!("{}", render(&schema));
+    say(&render(&schema))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -80,3 +80,23 @@ fn the_printed_schemas_are_the_committed_ones() {
         assert!(same, "docs/{of}.schema.json is not what the types say");
     }
 }
+
+#[test]
+fn inspect_says_what_a_checkpoint_costs() {
+    let bench = Bench::new(&[]);
+    let model = root().join("assets/models/wiki-4m");
+    let model = model.to_str().unwrap();
+    let output = bench.command(&["inspect", model, "--layers"]).output().unwrap();
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let expected = std::fs::read_to_string(root().join("crates/cli/tests/inspect.txt")).unwrap();
+    assert_eq!(text, expected);
+
+    let output = bench.command(&["inspect", model, "--json"]).output().unwrap();
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(summary["parameters"], 3_935_424);
+    assert_eq!(summary["layers"].as_array().unwrap().len(), 8);
+
+    let output = bench.command(&["inspect", "no/such/model"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}

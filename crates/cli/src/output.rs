@@ -1,0 +1,50 @@
+//! Standard output: text that may go into a pipe, and columns that line up.
+
+use std::io::{ErrorKind, Write};
+
+/// Writes `text` and a line break. A reader that has seen enough (`strait … | head`) ends the
+/// program quietly.
+///
+/// # Errors
+/// When standard output cannot be written for another reason, such as a full disk.
+pub(crate) fn say(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        result => Ok(result?),
+    }
+}
+
+/// Rows with columns as wide as their widest cell, one a line. A cell with the alignment mark `>`
+/// at its start is set to the right, without the mark.
+pub(crate) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| console::measure_text_width(bare(&row[column])));
+        cells.max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let lines = rows.iter().map(|row| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| match cell.strip_prefix('>') {
+            Some(text) => format!("{text:>width$}"),
+            None => format!("{cell:width$}"),
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn bare(cell: &str) -> &str {
+    cell.strip_prefix('>').unwrap_or(cell)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::columns;
+
+    #[test]
+    fn numbers_stand_to_the_right() {
+        let row = |name: &str, value: &str| [name.to_owned(), value.to_owned()];
+        let table = columns(&[row("name", ">bits"), row("a longer one", ">4.5"), row("b", "x")]);
+        assert_eq!(table, "name          bits\na longer one   4.5\nb             x");
+    }
+}
