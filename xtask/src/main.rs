@@ -8,6 +8,7 @@
 
 mod build_plugin;
 mod cargo;
+mod check_wgpu;
 mod new_plugin;
 mod plugins;
 mod run;
@@ -34,6 +35,7 @@ enum Task {
     NewPlugin(new_plugin::Args),
     Test(test::Args),
     Tidy(tidy::Args),
+    CheckWgpu(check_wgpu::Args),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Task::NewPlugin(args) => new_plugin::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Tidy(args) => tidy::run(&args),
+        Task::CheckWgpu(args) => check_wgpu::run(&args),
     };
     match outcome {
         Ok(code) => code,
