@@ -9,6 +9,7 @@
 mod bench_peers;
 mod build_plugin;
 mod cargo;
+mod check_wgpu;
 mod new_plugin;
 mod plugins;
 mod run;
@@ -36,6 +37,7 @@ enum Task {
     Test(test::Args),
     Tidy(tidy::Args),
     BenchPeers(bench_peers::Args),
+    CheckWgpu(check_wgpu::Args),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Tidy(args) => tidy::run(&args),
         Task::BenchPeers(args) => bench_peers::run(&args),
+        Task::CheckWgpu(args) => check_wgpu::run(&args),
     };
     match outcome {
         Ok(code) => code,

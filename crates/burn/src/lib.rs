@@ -1,17 +1,40 @@
-//! The decoder's operations on burn's backends: CUDA, and burn-flex on the CPU for checks.
+//! The decoder's operations on burn's backends: CUDA, and burn-flex on the CPU for checks. With the
+//! feature `wgpu` also Vulkan, which runs CUDA's kernels where there is no CUDA.
 //!
 //! Only this crate uses burn, and burn's types do not show outside it.
 
+mod attention;
+mod cache;
 mod cuda;
+mod erased;
+mod head;
 mod ops;
+mod product;
+#[cfg(feature = "wgpu")]
+mod vulkan;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use burn::DispatchDevice;
-use burn::backend::cuda::CudaDevice;
-use burn::backend::flex::FlexDevice;
+use burn_cuda::{Cuda, CudaDevice};
+use burn_flex::{Flex, FlexDevice};
+use burn_tensor::backend::Backend;
+use burn_tensor::{DType, Distribution, Tensor};
+use strait_ops::{Dtype, Shape};
 
-pub use crate::ops::BurnOps;
+pub use crate::erased::{BurnOps, Held};
+use crate::ops::BackendOps;
+use crate::product::Factors;
+
+/// Which weights a model computes with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Weights {
+    /// Those given.
+    #[default]
+    Given,
+    /// Random matrices of the same shapes, made on the device: to measure speed without moving
+    /// weights there. Vectors are those given.
+    Random,
+}
 
 /// A device of one of burn's backends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,6 +43,33 @@ pub enum BurnDevice {
     Flex,
     /// A CUDA device by index, with burn-cuda.
     Cuda(usize),
+    /// The first Vulkan device, with burn-wgpu.
+    #[cfg(feature = "wgpu")]
+    Vulkan,
+}
+
+/// Evaluates an expression with the backend of a device and its handle.
+macro_rules! on {
+    ($device:expr, |$backend:ident, $handle:ident| $body:expr) => {
+        match $device {
+            BurnDevice::Flex => {
+                type $backend = Flex;
+                let $handle = FlexDevice;
+                $body
+            }
+            BurnDevice::Cuda(index) => {
+                type $backend = Cuda;
+                let $handle = CudaDevice::new(index);
+                $body
+            }
+            #[cfg(feature = "wgpu")]
+            BurnDevice::Vulkan => {
+                type $backend = burn_wgpu::Wgpu;
+                let $handle = burn_wgpu::WgpuDevice::default();
+                $body
+            }
+        }
+    };
 }
 
 impl BurnDevice {
@@ -29,22 +79,97 @@ impl BurnDevice {
     /// When there is no driver, no such device, or a small kernel does not run on it.
     pub fn open(self) -> Result<(), String> {
         match self {
-            BurnDevice::Flex => Ok(()),
-            BurnDevice::Cuda(index) => {
-                cuda::probe(index)?;
-                // burn-cuda panics where the driver is there but, say, NVRTC is not.
-                catch_unwind(AssertUnwindSafe(|| cuda::smoke_test(&self.device())))
-                    .unwrap_or_else(|panic| Err(panic_text(&*panic)))
-            }
+            BurnDevice::Flex => return Ok(()),
+            BurnDevice::Cuda(index) => cache::keep(&cuda::probe(index)?),
+            #[cfg(feature = "wgpu")]
+            BurnDevice::Vulkan => guarded(vulkan::start)?,
+        }
+        // burn-cuda panics where the driver is there but, say, NVRTC is not.
+        guarded(|| on!(self, |B, device| smoke_test::<B>(&device)))
+    }
+
+    /// Whether the device, which has been opened, computes in this type.
+    #[must_use]
+    pub fn supports(self, dtype: Dtype) -> bool {
+        on!(self, |B, device| B::supports_dtype(&device, ops::float(dtype).into()))
+    }
+
+    /// Multiplies random matrices `[size, size]` `count` times, each product the next one's factor,
+    /// and waits: to measure what products alone reach on the device, which has been opened.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn multiply(self, size: usize, dtype: Dtype, count: usize) -> Result<(), String> {
+        guarded(|| on!(self, |B, device| multiply::<B>(&device, size, dtype, count)))
+    }
+
+    /// What the device does to f32 factors.
+    fn factors(self) -> Factors {
+        match self {
+            BurnDevice::Cuda(_) => Factors::Rounded,
+            _ => Factors::Kept,
         }
     }
 
-    fn device(self) -> DispatchDevice {
+    /// The stream of the device that all work goes through.
+    fn stream(self) -> u64 {
         match self {
-            BurnDevice::Flex => DispatchDevice::Flex(FlexDevice),
-            BurnDevice::Cuda(index) => DispatchDevice::Cuda(CudaDevice::new(index)),
+            BurnDevice::Cuda(index) => index as u64,
+            _ => 0,
         }
     }
+}
+
+impl BurnOps {
+    /// Operations for a model of this shape; `name` is what the device is called in messages. The
+    /// device has been opened.
+    #[must_use]
+    pub fn new(
+        shape: &Shape,
+        dtype: Dtype,
+        device: BurnDevice,
+        weights: Weights,
+        name: String,
+    ) -> BurnOps {
+        on!(device, |B, handle| {
+            let ops = BackendOps::<B>::new(shape, dtype, handle, device.factors(), name);
+            BurnOps::over(ops.with(weights), device.stream())
+        })
+    }
+}
+
+/// Runs one small kernel; the error is the reason why it does not work.
+fn smoke_test<B: Backend>(device: &B::Device) -> Result<(), String> {
+    let two = Tensor::<B, 1>::from_floats([1.0, 1.0], device).sum();
+    let data = two.try_into_data().map_err(|error| format!("a small kernel failed: {error:?}"))?;
+    match data.to_vec::<f32>() {
+        Ok(values) if values == [2.0] => Ok(()),
+        other => Err(format!("a small kernel summed 1 + 1 to {other:?}")),
+    }
+}
+
+fn multiply<B: Backend>(
+    device: &B::Device,
+    size: usize,
+    dtype: Dtype,
+    count: usize,
+) -> Result<(), String> {
+    let random = || {
+        // Products of such matrices keep their size.
+        let normal = Distribution::Normal(0.0, 1.0 / (size as f64).sqrt());
+        let values = Tensor::<B, 2>::random([size, size], normal, (device, DType::F32));
+        values.cast(ops::float(dtype))
+    };
+    let (mut product, factor) = (random(), random());
+    for _ in 0..count {
+        product = product.matmul(factor.clone());
+    }
+    let corner = product.narrow(0, 0, 1).narrow(1, 0, 1).try_into_data();
+    corner.map(|_| ()).map_err(|error| format!("{error:?}"))
+}
+
+fn guarded(work: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panic_text(&*panic)))
 }
 
 /// The message of a caught panic.

@@ -1,6 +1,7 @@
 //! Devices by name, and whether they are there.
 
 use strait_burn::BurnDevice;
+use strait_ops::Dtype;
 
 use crate::error::ModelError;
 
@@ -13,6 +14,41 @@ pub enum Device {
     CpuPlain,
     /// A CUDA device by index, with burn-cuda.
     Cuda(usize),
+    /// The first Vulkan device, with burn-wgpu: CUDA's kernels where there is no CUDA, for checks.
+    #[cfg(feature = "wgpu")]
+    Vulkan,
+}
+
+impl Device {
+    /// Whether the device, which has been opened, computes in this type.
+    #[must_use]
+    pub fn supports(self, dtype: Dtype) -> bool {
+        self.burn().is_none_or(|device| device.supports(dtype))
+    }
+
+    /// Multiplies random matrices `[size, size]` `count` times: to measure what products alone reach
+    /// on a burn device, which has been opened.
+    ///
+    /// # Errors
+    /// When the device fails, or is the CPU without burn.
+    pub fn multiply(self, size: usize, dtype: Dtype, count: usize) -> Result<(), ModelError> {
+        let outcome = match self.burn() {
+            None => Err("it has no products apart from a model's".to_owned()),
+            Some(device) => device.multiply(size, dtype, count),
+        };
+        outcome.map_err(|reason| missing(&self.to_string(), reason))
+    }
+
+    /// The device as burn knows it; none for the CPU without burn.
+    pub(crate) fn burn(self) -> Option<BurnDevice> {
+        match self {
+            Device::Cpu => None,
+            Device::CpuPlain => Some(BurnDevice::Flex),
+            Device::Cuda(index) => Some(BurnDevice::Cuda(index)),
+            #[cfg(feature = "wgpu")]
+            Device::Vulkan => Some(BurnDevice::Vulkan),
+        }
+    }
 }
 
 impl std::fmt::Display for Device {
@@ -21,28 +57,32 @@ impl std::fmt::Display for Device {
             Device::Cpu => f.write_str("cpu"),
             Device::CpuPlain => f.write_str("cpu:plain"),
             Device::Cuda(index) => write!(f, "cuda:{index}"),
+            #[cfg(feature = "wgpu")]
+            Device::Vulkan => f.write_str("vulkan"),
         }
     }
 }
 
 /// Finds the device of a name: `auto` (CUDA when it can be used, else the CPU), `cpu`,
-/// `cpu:plain`, `cuda` or `cuda:N`.
+/// `cpu:plain`, `cuda` or `cuda:N`; with the feature `wgpu` also `vulkan`.
 ///
 /// # Errors
-/// When the name is not one of these, or the CUDA device cannot be used.
+/// When the name is not one of these, or the device cannot be used.
 pub fn open_device(spec: &str) -> Result<Device, ModelError> {
     match spec {
-        "auto" => Ok(open_cuda(0).unwrap_or_else(|reason| {
+        "auto" => Ok(open(Device::Cuda(0)).unwrap_or_else(|reason| {
             log::debug!("device \"auto\": no CUDA device ({reason}), so the CPU");
             Device::Cpu
         })),
         "cpu" => Ok(Device::Cpu),
         "cpu:plain" => Ok(Device::CpuPlain),
-        "cuda" => open_cuda(0).map_err(|reason| missing(spec, reason)),
+        "cuda" => open(Device::Cuda(0)).map_err(|reason| missing(spec, reason)),
+        #[cfg(feature = "wgpu")]
+        "vulkan" => open(Device::Vulkan).map_err(|reason| missing(spec, reason)),
         _ => {
             let index = spec.strip_prefix("cuda:").and_then(|index| index.parse().ok());
             let index = index.ok_or(ModelError::UnknownDevice { found: spec.to_owned() })?;
-            open_cuda(index).map_err(|reason| missing(spec, reason))
+            open(Device::Cuda(index)).map_err(|reason| missing(spec, reason))
         }
     }
 }
@@ -51,9 +91,9 @@ fn missing(spec: &str, reason: String) -> ModelError {
     ModelError::DeviceMissing { device: spec.to_owned(), reason }
 }
 
-fn open_cuda(index: usize) -> Result<Device, String> {
-    BurnDevice::Cuda(index).open()?;
-    Ok(Device::Cuda(index))
+fn open(device: Device) -> Result<Device, String> {
+    device.burn().map_or(Ok(()), BurnDevice::open)?;
+    Ok(device)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use strait_ops::OpsError;
+use strait_ops::{Dtype, OpsError};
 
 /// An error of this crate. Messages say what was expected, what was found and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +96,17 @@ pub enum ModelError {
         device: String,
         /// Why it cannot be used.
         reason: String,
+    },
+    /// The device does not compute in the model's element type.
+    #[error(
+        "device \"{device}\": expected one that computes in {dtype}, but it does not; use \
+         dtype = \"f32\" or another device"
+    )]
+    DeviceDtype {
+        /// The device.
+        device: String,
+        /// The model's dtype.
+        dtype: Dtype,
     },
     /// A device failed, or what was given to it does not fit.
     #[error(transparent)]

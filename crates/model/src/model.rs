@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use strait_burn::{BurnDevice, BurnOps};
+use strait_burn::{BurnOps, Weights};
 use strait_cpu::CpuOps;
 use strait_ops::Dtype;
 
@@ -26,7 +26,8 @@ impl Model {
     /// stage more than cuts. `devices` has one device for all stages, or one for each.
     ///
     /// # Errors
-    /// When the configuration, a tensor, a cut or the number of devices does not fit.
+    /// When the configuration, a tensor, a cut or the number of devices does not fit, or a device
+    /// does not compute in `dtype`.
     pub fn load(
         source: &dyn TensorSource,
         cuts: &[usize],
@@ -39,26 +40,26 @@ impl Model {
             let found = devices.len();
             return Err(ModelError::DeviceCount { stages: ranges.len(), found });
         }
-        let (mut cpu, mut plain) = (None, None);
+        if let Some(device) = devices.iter().find(|device| !device.supports(dtype)) {
+            return Err(ModelError::DeviceDtype { device: device.to_string(), dtype });
+        }
+        let weights = if source.any_values() { Weights::Random } else { Weights::Given };
+        let mut cpu = None;
         let mut tables = HashMap::new();
         let mut stages: Vec<Box<dyn Stage>> = Vec::new();
         let count = ranges.len();
         for (index, layers) in ranges.into_iter().enumerate() {
             let part = Part { layers, first: index == 0, last: index + 1 == count };
             let device = devices[if devices.len() == 1 { 0 } else { index }];
-            let name = device.to_string();
-            let stage: Box<dyn Stage> = match device {
-                Device::Cpu => {
+            let stage: Box<dyn Stage> = match device.burn() {
+                None => {
                     let ops = CpuOps::new(&config.shape, dtype);
                     Box::new(Decoder::load(ops, source, &config, dtype, part, &mut cpu)?)
                 }
-                Device::CpuPlain => {
-                    let ops = BurnOps::new(&config.shape, dtype, BurnDevice::Flex, name);
-                    Box::new(Decoder::load(ops, source, &config, dtype, part, &mut plain)?)
-                }
-                Device::Cuda(index) => {
-                    let ops = BurnOps::new(&config.shape, dtype, BurnDevice::Cuda(index), name);
-                    let table = tables.entry(index).or_default();
+                Some(place) => {
+                    let name = device.to_string();
+                    let ops = BurnOps::new(&config.shape, dtype, place, weights, name);
+                    let table = tables.entry(device).or_default();
                     Box::new(Decoder::load(ops, source, &config, dtype, part, table)?)
                 }
             };

@@ -25,6 +25,12 @@ pub trait TensorSource {
     /// # Errors
     /// When there is no such tensor or it cannot be read.
     fn tensor(&self, name: &str) -> Result<SourceTensor, Box<dyn Error + Send + Sync>>;
+
+    /// Whether the values of matrices do not matter, so that a burn device makes random ones of its
+    /// own instead of moving them there. For measurements of speed; no checkpoint says so.
+    fn any_values(&self) -> bool {
+        false
+    }
 }
 
 impl TensorSource for Checkpoint {

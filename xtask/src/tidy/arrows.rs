@@ -56,7 +56,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("ureq", &["strait-hub"]),
 ];
 
-/// Only this package may use burn, whatever the name of burn's crate.
+/// Only this package may use burn, whatever the name of burn's crate, and CubeCL below it.
 const BURN_USER: &str = "strait-burn";
 
 pub(super) fn check(workspace: &Workspace, tree: &Tree) -> Vec<Violation> {
@@ -111,7 +111,10 @@ fn check_reserved(package: &Package, plugin: Option<&str>, report: Report) {
     let name = &package.name;
     for dependency in &package.dependencies {
         let dependency = dependency.name.as_str();
-        let is_burn = dependency == "burn" || dependency.starts_with("burn-");
+        let is_burn = ["burn", "cubecl"].iter().any(|family| {
+            let rest = dependency.strip_prefix(family);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        });
         if is_burn && name != BURN_USER {
             report(
                 dependency,
@@ -203,7 +206,9 @@ mod tests {
 
     #[test]
     fn burns_own_crates_count_as_burn() {
-        let data = package("strait-data", "crates/data", &[("burn-flex", "normal")]);
-        assert_eq!(lines(vec![data]).len(), 1);
+        for name in ["burn-flex", "cubecl-runtime"] {
+            let data = package("strait-data", "crates/data", &[(name, "normal")]);
+            assert_eq!(lines(vec![data]).len(), 1);
+        }
     }
 }

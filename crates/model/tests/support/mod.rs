@@ -4,16 +4,31 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use strait_model::{Device, Dtype, Model, SourceTensor, TensorSource};
+use strait_model::{Device, Dtype, Model, SourceTensor, TensorSource, open_device};
 use strait_weights::Checkpoint;
 
+/// The CPU in both ways, and the devices that `STRAIT_TEST_DEVICES` names, with commas between them.
+/// docs/gpu.md says who sets it.
+pub(crate) fn devices() -> Vec<Device> {
+    let named = std::env::var("STRAIT_TEST_DEVICES").unwrap_or_default();
+    let named = named.split(',').filter(|name| !name.is_empty());
+    let named = named.map(|name| open_device(name).unwrap());
+    [Device::Cpu, Device::CpuPlain].into_iter().chain(named).collect()
+}
+
+/// This package's folder: where it is now rather than where it was built, if cargo tells.
+fn package() -> PathBuf {
+    let now = std::env::var_os("CARGO_MANIFEST_DIR");
+    now.map_or(Path::new(env!("CARGO_MANIFEST_DIR")).to_owned(), PathBuf::from)
+}
+
 fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+    package().join("tests/data").join(name)
 }
 
 /// A checkpoint by its path in the repository.
 pub(crate) fn checkpoint(path: &str) -> Checkpoint {
-    Checkpoint::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)).unwrap()
+    Checkpoint::open(&package().join("../..").join(path)).unwrap()
 }
 
 /// A golden checkpoint.

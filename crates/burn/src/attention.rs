@@ -1,0 +1,128 @@
+//! Causal attention over blocks of queries, with scores and softmax in f32.
+//!
+//! Burn's own `attention` is not used: on CUDA its fused kernels round all factors to f16, its
+//! fallback keeps the scores in the model's dtype, and a stopwatch decides between the two. The
+//! guide docs/gpu.md has the details.
+
+use burn_tensor::backend::Backend;
+use burn_tensor::{Bool, FloatDType, Tensor};
+
+use crate::product::{Factors, product};
+
+/// Queries at a time: with `n` keys, `[batch, heads, QUERIES, n]` scores are on the device.
+const QUERIES: usize = 512;
+
+/// Attention of one block of the model.
+pub(crate) struct Causal {
+    /// What products of queries and keys are multiplied by.
+    pub(crate) scale: f64,
+    /// The model's dtype, in which probabilities meet the values.
+    pub(crate) native: FloatDType,
+    /// What the device does to f32 factors.
+    pub(crate) factors: Factors,
+}
+
+impl Causal {
+    /// Context `[batch, heads, tokens, dim]` of `query` (of the same shape), where every one of
+    /// `kv_heads` heads of `key` and `value` `[batch, kv_heads, tokens, dim]` serves
+    /// `heads / kv_heads` neighbouring heads. Positions before `wanted` may be zero.
+    pub(crate) fn attend<B: Backend>(
+        &self,
+        query: Tensor<B, 4>,
+        key: Tensor<B, 4>,
+        value: Tensor<B, 4>,
+        wanted: usize,
+    ) -> Tensor<B, 4> {
+        let [batch, heads, tokens, dim] = query.dims();
+        let kv_heads = key.dims()[1];
+        let device = query.device();
+        let (key, value) = (key.cast(FloatDType::F32), value.cast(FloatDType::F32));
+        let key = key.swap_dims(2, 3);
+        let skipped = (wanted / QUERIES * QUERIES).min(tokens);
+        let mut parts = Vec::new();
+        if skipped > 0 {
+            parts.push(Tensor::zeros([batch, heads, skipped, dim], (&device, self.native.into())));
+        }
+        for start in (skipped..tokens).step_by(QUERIES) {
+            let rows = QUERIES.min(tokens - start);
+            let end = start + rows;
+            let block = query.clone().narrow(2, start, rows).cast(FloatDType::F32);
+            let block = block.reshape([batch, kv_heads, heads / kv_heads * rows, dim]);
+            let scores = product(block, key.clone().narrow(3, 0, end), self.factors);
+            let later = Tensor::<B, 2, Bool>::tril_mask([rows, end], start as i64, &device);
+            // Scaled after the product, so that a half type's factors keep their few bits.
+            let scores = scores.reshape([batch, heads, rows, end]) * self.scale;
+            let scores = scores.mask_fill(later.unsqueeze(), f32::NEG_INFINITY);
+            let highest = scores.clone().max_dim(3);
+            let shares = (scores - highest).exp();
+            let total = shares.clone().sum_dim(3);
+            let shares = shares.cast(self.native).cast(FloatDType::F32);
+            let shares = shares.reshape([batch, kv_heads, heads / kv_heads * rows, end]);
+            let context = product(shares, value.clone().narrow(2, 0, end), self.factors);
+            let context = context.reshape([batch, heads, rows, dim]) / total;
+            parts.push(context.cast(self.native));
+        }
+        Tensor::cat(parts, 2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn_flex::{Flex, FlexDevice};
+    use burn_tensor::TensorData;
+
+    use super::*;
+
+    fn heads(shape: [usize; 4], seed: u32) -> Tensor<Flex, 4> {
+        let count = shape.iter().product::<usize>() as u32;
+        let values = (0..count).map(|i| ((i * 7919 + seed) as f32 * 0.37).sin()).collect();
+        Tensor::from_data(TensorData::new::<f32, _>(values, shape), &FlexDevice)
+    }
+
+    fn vector(x: Tensor<Flex, 4>) -> Vec<f32> {
+        x.into_data().to_vec().unwrap()
+    }
+
+    #[test]
+    fn blocks_heads_and_masks_agree_with_the_definition() {
+        let (batch, count, shared, tokens, dim) = (2, 4, 2, QUERIES + 3, 8);
+        let query = heads([batch, count, tokens, dim], 1);
+        let key = heads([batch, shared, tokens, dim], 2);
+        let value = heads([batch, shared, tokens, dim], 3);
+        let (q, k, v) = (vector(query.clone()), vector(key.clone()), vector(value.clone()));
+        for factors in [Factors::Kept, Factors::Rounded] {
+            let causal = Causal { scale: 0.3, native: FloatDType::F32, factors };
+            let found = vector(causal.attend(query.clone(), key.clone(), value.clone(), 0));
+            for (sequence, head, row) in [(0, 0, 0), (0, 3, 5), (1, 1, QUERIES), (1, 2, tokens - 1)]
+            {
+                let own = ((sequence * count + head) * tokens + row) * dim;
+                let other = (sequence * shared + head / 2) * tokens * dim;
+                let score = |at: usize| -> f64 {
+                    let key = &k[other + at * dim..][..dim];
+                    let terms = q[own..own + dim].iter().zip(key);
+                    terms.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() * 0.3
+                };
+                let shares: Vec<f64> = (0..=row).map(|at| score(at).exp()).collect();
+                let total: f64 = shares.iter().sum();
+                for channel in 0..dim {
+                    let value = |at: usize| f64::from(v[other + at * dim + channel]);
+                    let terms = shares.iter().enumerate().map(|(at, share)| share * value(at));
+                    let expected = terms.sum::<f64>() / total;
+                    let error = (f64::from(found[own + channel]) - expected).abs();
+                    assert!(error < 1e-5, "{sequence} {head} {row} {channel}: {error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_that_nobody_wants_are_left_out() {
+        let tokens = 2 * QUERIES;
+        let part = |seed| heads([1, 1, tokens, 4], seed);
+        let causal = Causal { scale: 1.0, native: FloatDType::F32, factors: Factors::Kept };
+        let all = vector(causal.attend(part(1), part(2), part(3), 0));
+        let late = vector(causal.attend(part(1), part(2), part(3), QUERIES + 7));
+        assert_eq!(all[QUERIES * 4..], late[QUERIES * 4..]);
+        assert!(late[..QUERIES * 4].iter().all(|&value| value == 0.0));
+    }
+}
