@@ -29,6 +29,15 @@ impl Dtype {
         }
     }
 
+    /// The largest finite value.
+    pub const fn largest(self) -> f32 {
+        match self {
+            Dtype::F32 => f32::MAX,
+            Dtype::F16 => 65504.0,
+            Dtype::BF16 => f32::from_bits(0x7f7f_0000),
+        }
+    }
+
     /// Name as in TOML files: `f32`, `f16` or `bf16`.
     pub const fn name(self) -> &'static str {
         match self {

@@ -27,6 +27,7 @@
 //! file and returns a [`Report`].
 
 mod battery;
+mod bench;
 mod case;
 mod example;
 mod guard;
@@ -47,6 +48,7 @@ pub use sample::Sample;
 /// What [`check!`] and [`case!`] expand to; not for direct use.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::bench::{SHAPES, input};
     pub use crate::in_process::assert_check;
     pub use serde_json;
 }

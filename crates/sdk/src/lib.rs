@@ -46,19 +46,23 @@ pub mod bits;
 mod boundary;
 mod codec;
 mod convert;
+mod dynamic_map;
 mod error;
 pub mod host;
 mod message;
 mod message_mut;
+pub mod minifloat;
 mod params;
 pub mod prelude;
 pub mod simd;
+pub mod slices;
 
 pub use log;
 pub use serde_json;
 
 pub use codec::{Codec, CodecInfo, Site};
 pub use convert::{narrow, widen};
+pub use dynamic_map::dynamic_map;
 pub use error::{Error, Result};
 pub use message::{Message, Side};
 pub use message_mut::MessageMut;

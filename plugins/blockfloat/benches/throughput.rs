@@ -1,59 +1,21 @@
-//! Throughput of `blockfloat` in bytes of f32 input, one thread.
+//! Throughput of `blockfloat`, `mx` and `nvfp4` in bytes of f32 input, one thread.
 
-#![allow(missing_docs, clippy::unwrap_used)]
+use strait_blockfloat::{Blockfloat, Mx, Nvfp4};
 
-use std::hint::black_box;
-
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use strait_blockfloat::{Blockfloat, BlockfloatParams};
-use strait_sdk::prelude::*;
-use strait_sdk::serde_json::{Value, json};
-
-/// A name, and the parameters.
-type Setting = (&'static str, fn() -> Value);
-
-const SETTINGS: &[Setting] = &[
-    ("NF4 block 64", || json!({ "code": "nf4", "block": 64 })),
-    ("NF4 block 64 nested8", || json!({ "code": "nf4", "block": 64, "absmax": "nested8" })),
-    ("FP4 block 64 f16", || json!({ "code": "fp4", "block": 64, "absmax": "f16" })),
-];
-
-fn throughput(criterion: &mut Criterion) {
-    // 128 tokens of 5120 channels: 2.5 MiB, about the size of a second-level cache.
-    let shape = Shape { rows: 128, channels: 5120, dtype: Dtype::F32 };
-    let mut state = 1_u32;
-    let input: Vec<u8> = (0..shape.values())
-        .flat_map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            ((state >> 8) as f32 / (1 << 23) as f32 - 1.0).to_le_bytes()
-        })
-        .collect();
-    for (name, params) in SETTINGS {
-        let params = BlockfloatParams::from_json(&params()).unwrap();
-        let mut codec = Blockfloat::open(params).unwrap();
-        let message = Message::new(shape, &input, &[]).unwrap();
-        let mut payload = Vec::new();
-        codec.encode(message, &mut payload).unwrap();
-        let mut output = input.clone();
-        let mut group = criterion.benchmark_group(*name);
-        group.throughput(Throughput::Bytes(shape.bytes() as u64));
-        group.bench_function("encode", |bencher| {
-            let mut payload = Vec::new();
-            bencher.iter(|| {
-                payload.clear();
-                codec.encode(black_box(message), &mut payload).unwrap();
-                black_box(&payload);
-            });
-        });
-        group.bench_function("decode", |bencher| {
-            bencher.iter(|| {
-                let mut message = MessageMut::new(shape, &mut output).unwrap();
-                codec.decode(black_box(&payload), &mut message).unwrap();
-            });
-        });
-        group.finish();
-    }
-}
-
-criterion_group!(benches, throughput);
-criterion_main!(benches);
+strait_conformance::bench!(
+    Blockfloat: [
+        ("nf4 f32", {}),
+        ("nf4 nested8", { "absmax": "nested8" }),
+        ("fp4 f16", { "code": "fp4", "absmax": "f16" }),
+    ],
+    Mx: [
+        ("mxfp4", { "format": "mxfp4" }),
+        ("mxfp4 even", { "format": "mxfp4", "scale": "even" }),
+        ("mxfp6 e2m3", { "format": "mxfp6_e2m3" }),
+        ("mxfp6 e3m2", { "format": "mxfp6_e3m2" }),
+        ("mxfp8 e4m3", { "format": "mxfp8_e4m3" }),
+        ("mxfp8 e5m2", { "format": "mxfp8_e5m2" }),
+        ("mxint8", { "format": "mxint8" }),
+    ],
+    Nvfp4: [("nvfp4", {})],
+);

@@ -5,11 +5,10 @@
 //! nearest entry of the dynamic 8-bit table. Order in the payload: mean, largest, indices.
 
 use strait_sdk::prelude::*;
-use strait_sdk::{narrow, widen};
+use strait_sdk::{dynamic_map, narrow, widen};
 
 use crate::Absmax;
-use crate::params::largest;
-use crate::tables::{dynamic_map, nearest};
+use crate::tables::nearest;
 
 /// Blocks that share one largest difference.
 const NESTED: usize = 256;
@@ -33,7 +32,7 @@ pub(crate) fn append(kind: Absmax, absmax: &mut [f32], payload: &mut Vec<u8>) {
     match kind {
         Absmax::F32 => narrow(Dtype::F32, absmax, plane),
         Absmax::F16 => {
-            absmax.iter_mut().for_each(|value| *value = value.min(largest(Dtype::F16)));
+            absmax.iter_mut().for_each(|value| *value = value.min(Dtype::F16.largest()));
             narrow(Dtype::F16, absmax, plane);
             widen(Dtype::F16, plane, absmax);
         }

@@ -1,32 +1,11 @@
-//! The inner loops: largest magnitude of a block, values to codes, codes to values.
+//! The inner loops: values to codes, codes to values.
 //!
 //! Written for [`strait_sdk::simd::vectorize`]: every function is inlined into its caller.
 
 use crate::tables::Table;
 
-/// Values in one accumulator row; a multiple of every vector width.
-const LANES: usize = 16;
-
 /// The smallest absmax that is divided by, as in bitsandbytes: its inverse is finite.
 const SMALLEST: f32 = 1e-38;
-
-/// The largest magnitude, at most `largest`; NaN is left out.
-#[inline(always)]
-pub(crate) fn absmax(values: &[f32], largest: f32) -> f32 {
-    let (whole, rest) = values.as_chunks::<LANES>();
-    let mut high = [0.0_f32; LANES];
-    for chunk in whole {
-        for lane in 0..LANES {
-            let magnitude = chunk[lane].abs();
-            high[lane] = if magnitude > high[lane] { magnitude } else { high[lane] };
-        }
-    }
-    for (lane, value) in rest.iter().enumerate() {
-        let magnitude = value.abs();
-        high[lane] = if magnitude > high[lane] { magnitude } else { high[lane] };
-    }
-    high.into_iter().fold(0.0, f32::max).min(largest)
-}
 
 /// Codes of one block: the nearest entry to value × (1 / absmax).
 #[inline(always)]
@@ -50,16 +29,6 @@ pub(crate) fn decode(table: &Table, absmax: f32, largest: f32, codes: &[u8], val
 mod tests {
     use super::*;
     use crate::tables::{FP4, NF4};
-
-    #[test]
-    fn absmax_leaves_nan_out_and_bounds_infinity() {
-        let mut values = vec![f32::NAN; 21];
-        assert_eq!(absmax(&values, 9.0), 0.0);
-        values[20] = -3.0;
-        assert_eq!(absmax(&values, 9.0), 3.0);
-        values[0] = f32::NEG_INFINITY;
-        assert_eq!(absmax(&values, 9.0), 9.0);
-    }
 
     #[test]
     fn zeros_and_the_smallest_blocks_decode_to_themselves_or_zero() {

@@ -1,6 +1,9 @@
 //! blockfloat: 4 bits a value, the nearest of 16 table entries times the largest magnitude (absmax)
 //! of a block.
 //!
+//! The formats with an 8-bit scale per block are codecs of their own in this file: [`mx`](Mx) and
+//! [`nvfp4`](Nvfp4).
+//!
 //! Paper: [QLoRA](https://arxiv.org/abs/2305.14314), NF4 and double quantisation; tables and rounding
 //! of [bitsandbytes](https://github.com/bitsandbytes-foundation/bitsandbytes): code = nearest entry to
 //! x (1 / absmax), the lower one on a tie, x' = entry × absmax.
@@ -29,16 +32,17 @@
 
 mod absmax;
 mod kernels;
+mod micro;
 mod params;
 mod tables;
 
-use strait_sdk::bits;
 use strait_sdk::prelude::*;
 use strait_sdk::simd::vectorize;
+use strait_sdk::{bits, slices};
 
+pub use micro::{Format, Mx, MxParams, Nvfp4, ScaleRule};
 pub use params::{Absmax, BlockfloatParams, Code};
 
-use params::largest;
 use tables::{FP4, NF4, Table};
 
 /// The codec `blockfloat`.
@@ -82,7 +86,7 @@ impl Codec for Blockfloat {
         let per_row = self.blocks_per_row(message.channels());
         let Blockfloat { params, table, codes } = self;
         let block = params.block;
-        let largest = largest(message.dtype());
+        let largest = message.dtype().largest();
         let mut blocks = vec![0.0; message.rows() * per_row];
         message.for_each_row(|row, values| {
             let absmax = &mut blocks[row * per_row..][..per_row];
@@ -90,7 +94,7 @@ impl Codec for Blockfloat {
                 #[inline(always)]
                 || {
                     for (absmax, values) in absmax.iter_mut().zip(values.chunks(block)) {
-                        *absmax = kernels::absmax(values, largest);
+                        *absmax = slices::largest_magnitude(values, largest);
                     }
                 },
             );
@@ -122,7 +126,7 @@ impl Codec for Blockfloat {
         let Blockfloat { params, table, codes } = self;
         let (plane, rows) = payload.split_at(plane_bytes);
         let blocks = absmax::read(params.absmax, plane, shape.rows * per_row);
-        let largest = largest(shape.dtype);
+        let largest = shape.dtype.largest();
         codes.resize(shape.channels, 0);
         message.for_each_row(|row, values| {
             let absmax = &blocks[row * per_row..][..per_row];
@@ -147,4 +151,4 @@ impl Codec for Blockfloat {
     }
 }
 
-strait_sdk::export!(Blockfloat);
+strait_sdk::export!(Blockfloat, Mx, Nvfp4);

@@ -38,12 +38,3 @@ pub enum Absmax {
     #[choice(name = "nested8")]
     Nested8,
 }
-
-/// The largest finite value of a dtype.
-pub(crate) fn largest(dtype: Dtype) -> f32 {
-    match dtype {
-        Dtype::F32 => f32::MAX,
-        Dtype::F16 => 65504.0,
-        Dtype::BF16 => f32::from_bits(0x7f7f_0000),
-    }
-}

@@ -1,4 +1,4 @@
-//! The 4-bit tables and the dynamic 8-bit table of bitsandbytes, and the nearest-value search.
+//! The 4-bit tables of bitsandbytes, and the nearest-value search.
 //!
 //! Source: `bitsandbytes/functional.py` (NF4: [QLoRA](https://arxiv.org/abs/2305.14314), appendix E;
 //! dynamic 8 bit: [8-bit optimizers](https://arxiv.org/abs/2110.02861)).
@@ -75,30 +75,6 @@ impl Table {
     }
 }
 
-/// The dynamic 8-bit table: 256 ascending values in (-1, 1], denser near 0.
-///
-/// For i from 0 to 6: the midpoints of 2^i even intervals of [0.1, 1], times 10^(i-6), with both
-/// signs; and 0 and 1. Each entry is rounded once; bitsandbytes computes in f32, in an order that
-/// depends on the CPU, and differs by one unit in the last place here and there.
-#[allow(clippy::cast_possible_truncation)]
-pub(crate) fn dynamic_map() -> [f32; 256] {
-    let mut map = [0.0; 256];
-    let mut next = 1;
-    for i in 0..7_i32 {
-        let intervals = 1_u8 << i;
-        for k in 0..intervals {
-            let middle = 0.1 + 0.9 * (f64::from(k) + 0.5) / f64::from(intervals);
-            let value = (middle * 10_f64.powi(i - 6)) as f32;
-            map[next] = value;
-            map[next + 1] = -value;
-            next += 2;
-        }
-    }
-    map[255] = 1.0;
-    map.sort_unstable_by(f32::total_cmp);
-    map
-}
-
 /// Index of the nearest entry of an ascending table; the lower one on a tie.
 pub(crate) fn nearest(map: &[f32; 256], value: f32) -> u8 {
     let above = map.partition_point(|entry| *entry < value).min(255);
@@ -110,6 +86,8 @@ pub(crate) fn nearest(map: &[f32; 256], value: f32) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use strait_sdk::dynamic_map;
+
     use super::*;
 
     #[test]
@@ -141,11 +119,8 @@ mod tests {
     }
 
     #[test]
-    fn the_dynamic_map_ascends_and_is_symmetric_but_for_its_ends() {
+    fn every_entry_of_the_dynamic_map_is_its_own_nearest() {
         let map = dynamic_map();
-        assert!(map.windows(2).all(|pair| pair[0] < pair[1]));
-        assert_eq!((map[127], map[255]), (0.0, 1.0));
-        assert!((0..127).all(|i| map[i] == -map[254 - i]));
         for i in 0..=255_u8 {
             assert_eq!(nearest(&map, map[usize::from(i)]), i);
         }

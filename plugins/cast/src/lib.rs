@@ -21,7 +21,6 @@
 //! largest finite value of the message's dtype, and NaN stays NaN (left out of the scale). A scale below
 //! the smallest f32 becomes 0, and with it the values.
 
-mod fp8;
 mod params;
 mod scaled;
 
@@ -30,8 +29,6 @@ use strait_sdk::{narrow, widen};
 
 pub use params::{CastParams, Scale, Target};
 
-use fp8::{E4M3, E5M2};
-use params::largest;
 use scaled::Layout;
 
 /// The codec `cast`.
@@ -102,16 +99,16 @@ impl Codec for Cast {
     fn encode(&mut self, message: Message<'_>, payload: &mut Vec<u8>) -> Result<()> {
         match self.stored {
             Stored::Float(to) => encode_float(to, message, payload),
-            Stored::E4m3(run) => run.layout(message.shape()).encode::<E4M3>(message, payload),
-            Stored::E5m2(run) => run.layout(message.shape()).encode::<E5M2>(message, payload),
+            Stored::E4m3(run) => run.layout(message.shape()).encode::<4, 3>(message, payload),
+            Stored::E5m2(run) => run.layout(message.shape()).encode::<5, 2>(message, payload),
         }
     }
 
     fn decode(&mut self, payload: &[u8], message: &mut MessageMut<'_>) -> Result<()> {
         match self.stored {
             Stored::Float(to) => decode_float(to, payload, message),
-            Stored::E4m3(run) => run.layout(message.shape()).decode::<E4M3>(payload, message),
-            Stored::E5m2(run) => run.layout(message.shape()).decode::<E5M2>(payload, message),
+            Stored::E4m3(run) => run.layout(message.shape()).decode::<4, 3>(payload, message),
+            Stored::E5m2(run) => run.layout(message.shape()).decode::<5, 2>(payload, message),
         }
     }
 
@@ -132,7 +129,7 @@ fn encode_float(to: Dtype, message: Message<'_>, payload: &mut Vec<u8>) -> Resul
     let row_bytes = message.channels() * to.size();
     payload.resize(start + message.rows() * row_bytes, 0);
     // Every value of the two 16-bit types is an f32 as it is; an f32 may lie beyond f16 or bf16.
-    let largest = largest(to);
+    let largest = to.largest();
     let mut bounded = vec![0.0; message.channels()];
     message.for_each_row(|row, values| {
         let bytes = &mut payload[start + row * row_bytes..][..row_bytes];
@@ -155,7 +152,7 @@ fn decode_float(to: Dtype, payload: &[u8], message: &mut MessageMut<'_>) -> Resu
         message.bytes_mut().copy_from_slice(payload);
         return Ok(());
     }
-    let largest = largest(message.dtype());
+    let largest = message.dtype().largest();
     message.for_each_row(|row, values| {
         widen(to, &payload[row * row_bytes..][..row_bytes], values);
         // A value that bf16 rounded up may lie beyond f16.

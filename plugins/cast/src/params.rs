@@ -43,12 +43,3 @@ pub enum Scale {
     /// Each run of `group` values within a row.
     Group,
 }
-
-/// The largest finite value of a dtype.
-pub(crate) fn largest(dtype: Dtype) -> f32 {
-    match dtype {
-        Dtype::F32 => f32::MAX,
-        Dtype::F16 => 65504.0,
-        Dtype::BF16 => f32::from_bits(0x7f7f_0000),
-    }
-}

@@ -1,14 +1,10 @@
 //! fp8 with or without scales: the planes of the payload and the loops over a row.
 
+use strait_sdk::minifloat::MiniFloat;
 use strait_sdk::prelude::*;
 use strait_sdk::simd::vectorize;
+use strait_sdk::slices::{bounded, largest_magnitude};
 use strait_sdk::{narrow, widen};
-
-use crate::fp8::Fp8;
-use crate::params::largest;
-
-/// Values in one accumulator row; a multiple of every vector width.
-const LANES: usize = 16;
 
 /// The payload of an fp8 message: f32 scales of all rows, then one byte a value.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +26,7 @@ impl Layout {
     }
 
     /// Appends the payload of a message.
-    pub(crate) fn encode<const M: u32>(
+    pub(crate) fn encode<const E: u32, const M: u32>(
         &self,
         message: Message<'_>,
         payload: &mut Vec<u8>,
@@ -45,13 +41,13 @@ impl Layout {
             vectorize(
                 #[inline(always)]
                 || match self.run {
-                    None => encode_run::<M>(1.0, values, codes),
+                    None => encode_run::<E, M>(1.0, values, codes),
                     Some(_) => {
                         let runs = values.chunks(run).zip(codes.chunks_mut(run));
                         for ((values, codes), scale) in runs.zip(&mut scales) {
-                            let bound = amax(values, largest(message.dtype()));
-                            *scale = bound / Fp8::<M>::LARGEST;
-                            encode_run::<M>(*scale, values, codes);
+                            let bound = largest_magnitude(values, message.dtype().largest());
+                            *scale = bound / MiniFloat::<E, M>::LARGEST;
+                            encode_run::<E, M>(*scale, values, codes);
                         }
                     }
                 },
@@ -63,14 +59,14 @@ impl Layout {
     }
 
     /// Fills a message from its payload.
-    pub(crate) fn decode<const M: u32>(
+    pub(crate) fn decode<const E: u32, const M: u32>(
         &self,
         payload: &[u8],
         message: &mut MessageMut<'_>,
     ) -> Result<()> {
         Error::check_payload_length(self.bytes, payload.len())?;
         let (scale_plane, codes) = payload.split_at(self.scale_bytes);
-        let largest = largest(message.dtype());
+        let largest = message.dtype().largest();
         let mut scales = vec![0.0; self.scales_per_row];
         message.for_each_row(|row, values| {
             let codes = &codes[row * values.len()..][..values.len()];
@@ -80,11 +76,11 @@ impl Layout {
             vectorize(
                 #[inline(always)]
                 || match self.run {
-                    None => decode_run::<M>(1.0, largest, codes, values),
+                    None => decode_run::<E, M>(1.0, largest, codes, values),
                     Some(_) => {
                         let runs = values.chunks_mut(run).zip(codes.chunks(run));
                         for ((values, codes), scale) in runs.zip(&scales) {
-                            decode_run::<M>(*scale, largest, codes, values);
+                            decode_run::<E, M>(*scale, largest, codes, values);
                         }
                     }
                 },
@@ -95,36 +91,21 @@ impl Layout {
 }
 
 #[inline(always)]
-fn encode_run<const M: u32>(scale: f32, values: &[f32], codes: &mut [u8]) {
+fn encode_run<const E: u32, const M: u32>(scale: f32, values: &[f32], codes: &mut [u8]) {
     let scale = if scale > 0.0 { scale } else { 1.0 };
     for (code, value) in codes.iter_mut().zip(values) {
-        *code = Fp8::<M>::code(*value / scale);
+        *code = MiniFloat::<E, M>::code(*value / scale) as u8;
     }
 }
 
 #[inline(always)]
-fn decode_run<const M: u32>(scale: f32, largest: f32, codes: &[u8], values: &mut [f32]) {
+fn decode_run<const E: u32, const M: u32>(
+    scale: f32,
+    largest: f32,
+    codes: &[u8],
+    values: &mut [f32],
+) {
     for (value, code) in values.iter_mut().zip(codes) {
-        let scaled = Fp8::<M>::VALUES[usize::from(*code)] * scale;
-        let above = if scaled > largest { largest } else { scaled };
-        *value = if above < -largest { -largest } else { above };
+        *value = bounded(MiniFloat::<E, M>::value(u32::from(*code)) * scale, largest);
     }
-}
-
-/// The largest magnitude, at most `largest`; NaN is left out.
-#[inline(always)]
-fn amax(values: &[f32], largest: f32) -> f32 {
-    let (whole, rest) = values.as_chunks::<LANES>();
-    let mut high = [0.0_f32; LANES];
-    for chunk in whole {
-        for lane in 0..LANES {
-            let magnitude = chunk[lane].abs();
-            high[lane] = if magnitude > high[lane] { magnitude } else { high[lane] };
-        }
-    }
-    for (lane, value) in rest.iter().enumerate() {
-        let magnitude = value.abs();
-        high[lane] = if magnitude > high[lane] { magnitude } else { high[lane] };
-    }
-    high.into_iter().fold(0.0, f32::max).min(largest)
 }

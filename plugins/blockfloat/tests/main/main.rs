@@ -1,9 +1,12 @@
-//! blockfloat against bitsandbytes, its stated error, and the conformance kit.
+//! blockfloat against bitsandbytes, its stated error, and the conformance kit; mx and nvfp4 in
+//! `micro`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod micro;
+
 use proptest::prelude::*;
-use strait_blockfloat::{Blockfloat, BlockfloatParams};
+use strait_blockfloat::Blockfloat;
 use strait_conformance::{Sample, case};
 use strait_sdk::bits;
 use strait_sdk::prelude::*;
@@ -46,8 +49,8 @@ const FP4_NUMBERS: [u8; 16] = [11, 10, 13, 12, 15, 14, 9, 0, 8, 1, 6, 7, 4, 5, 2
 #[test]
 fn codes_and_values_are_those_of_bitsandbytes() {
     let golden: [(&str, &[u8], [u8; 16]); 2] = [
-        ("nf4", include_bytes!("../golden/nf4.bin"), std::array::from_fn(|i| i as u8)),
-        ("fp4", include_bytes!("../golden/fp4.bin"), FP4_NUMBERS),
+        ("nf4", include_bytes!("../../golden/nf4.bin"), std::array::from_fn(|i| i as u8)),
+        ("fp4", include_bytes!("../../golden/fp4.bin"), FP4_NUMBERS),
     ];
     for (name, golden, numbers) in golden {
         let (input, rest) = golden.split_at(2048 * 4);
@@ -65,7 +68,7 @@ fn codes_and_values_are_those_of_bitsandbytes() {
 
 #[test]
 fn nested_absmax_is_that_of_bitsandbytes() {
-    let golden: &[u8] = include_bytes!("../golden/nested.bin");
+    let golden: &[u8] = include_bytes!("../../golden/nested.bin");
     let (absmax, rest) = golden.split_at(600 * 4);
     let (head, rest) = rest.split_at(4 + 3 * 4);
     let (indices, back) = rest.split_at(600);
@@ -127,7 +130,12 @@ fn non_finite_values_do_not_spread() {
 }
 
 fn round_trip(params: &Value, shape: Shape, input: &[u8]) -> (Vec<u8>, Vec<u8>) {
-    let open = || Blockfloat::open(BlockfloatParams::from_json(params).unwrap()).unwrap();
+    round_trip_of::<Blockfloat>(params, shape, input)
+}
+
+/// The payload and the decoded bytes.
+fn round_trip_of<C: Codec>(params: &Value, shape: Shape, input: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let open = || C::open(C::Params::from_json(params).unwrap()).unwrap();
     let mut payload = Vec::new();
     open().encode(Message::new(shape, input, &[]).unwrap(), &mut payload).unwrap();
     let mut output = vec![0; shape.bytes()];
