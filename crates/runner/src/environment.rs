@@ -31,6 +31,6 @@ mod tests {
     fn the_version_of_burn_is_the_one_in_the_lock_file() {
         let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock");
         let lock = std::fs::read_to_string(lock).unwrap();
-        assert!(lock.contains(&format!("name = \"burn\"\nversion = \"{BURN}\"\n")));
+        assert!(lock.contains(&format!("name = \"burn-tensor\"\nversion = \"{BURN}\"\n")));
     }
 }
