@@ -2,7 +2,7 @@
 //!
 //! Not part of the gate: it builds burn's Vulkan backend and needs a driver. What it runs are the
 //! kernels, the fusion and the autotuning that CUDA runs too, so that much of the CUDA path is
-//! checked where there is no such card. docs/gpu.md has what came of it.
+//! checked where there is no such card (docs/gpu.md).
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
