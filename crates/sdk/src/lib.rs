@@ -46,6 +46,7 @@ pub mod bits;
 mod boundary;
 mod codec;
 mod convert;
+pub mod entropy;
 mod error;
 pub mod host;
 mod message;
