@@ -21,9 +21,9 @@
 //! ```
 //!
 //! Error: none; NaN payloads, signed zeros and subnormals come back bit by bit. Limits: a message never
-//! grows by more than 1 byte. `rans` sends about 60 bytes of frequencies and states a plane, so that
-//! `range` is smaller for one token of a few thousand channels; zstd's own entropy stage is slower than
-//! `rans` and no smaller, as neighbouring channels repeat nothing.
+//! grows by more than 1 byte. `rans` sends about 70 bytes of frequencies and states, so that `range` is
+//! smaller for one token of up to some 2000 channels; it decodes 14 times slower. `zstd` decodes twice as fast as `rans` and takes
+//! 0.4 to 0.7 bits a value more, as neighbouring channels repeat nothing.
 
 mod coders;
 mod params;

@@ -74,7 +74,7 @@ impl Codec for Rowcolmean {
         let largest = largest(dtype);
         let mut values = message.to_f32();
         // A copy only where something changes.
-        if values.iter().any(|value| !(value.abs() <= largest)) {
+        if values.iter().any(|value| value.is_nan() || value.abs() > largest) {
             for value in values.to_mut() {
                 *value = if value.is_nan() { 0.0 } else { value.clamp(-largest, largest) };
             }

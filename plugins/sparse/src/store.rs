@@ -6,6 +6,10 @@ use strait_sdk::{narrow, widen};
 
 use crate::{SparseParams, Values};
 
+/// Adding this to a number of magnitude below 2^22 rounds it to an integer, ties to even, and
+/// leaves that integer in the lowest bits.
+const ROUND: f32 = 12_582_912.0;
+
 /// Stores and reads the kept values of one token.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -28,7 +32,7 @@ impl Store {
     }
 
     /// Appends finite values, and replaces them by what the decoder will read.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    #[allow(clippy::cast_possible_truncation)]
     pub(crate) fn write(&mut self, kept: &mut [f32], bytes: &mut Vec<u8>) -> Result<()> {
         let start = bytes.len();
         match self.values {
@@ -45,7 +49,8 @@ impl Store {
                 let divisor = if scale > 0.0 { scale } else { 1.0 };
                 self.codes.clear();
                 self.codes.extend(kept.iter().map(|value| {
-                    ((value / divisor).round_ties_even().clamp(-most, most) + most) as u8
+                    let rounded = (value / divisor).clamp(-most, most) + ROUND;
+                    (rounded + most).to_bits() as u8
                 }));
                 bytes.extend_from_slice(&scale.to_le_bytes());
                 pack_into(self.bits, &self.codes, bytes);

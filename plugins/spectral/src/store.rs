@@ -6,6 +6,10 @@ use strait_sdk::{narrow, widen};
 
 use crate::{SpectralParams, Values};
 
+/// Adding this to a number of magnitude below 2^22 rounds it to an integer, ties to even, and
+/// leaves that integer in the lowest bits.
+const ROUND: f32 = 12_582_912.0;
+
 /// Stores and reads one row of coefficients at a time.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -29,7 +33,7 @@ impl Store {
     }
 
     /// Appends a row of finite numbers; what is left in it means nothing.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    #[allow(clippy::cast_possible_truncation)]
     pub(crate) fn write(&mut self, row: &mut [f32], bytes: &mut Vec<u8>) {
         let largest = row.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
         match self.values {
@@ -45,7 +49,8 @@ impl Store {
                 let divisor = if step > 0.0 { step } else { 1.0 };
                 self.codes.clear();
                 self.codes.extend(row.iter().map(|value| {
-                    ((value / divisor).round_ties_even().clamp(-most, most) + most) as u8
+                    let rounded = (value / divisor).clamp(-most, most) + ROUND;
+                    (rounded + most).to_bits() as u8
                 }));
                 bytes.extend_from_slice(&step.to_le_bytes());
                 pack_into(self.bits, &self.codes, bytes);

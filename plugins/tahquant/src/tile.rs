@@ -6,20 +6,31 @@ use strait_sdk::{Dtype, narrow, widen};
 /// leaves that integer in the lowest bits.
 const ROUND: f32 = 12_582_912.0;
 
+/// Values in one accumulator row; a multiple of every vector width.
+const LANES: usize = 16;
+
 /// Where the value that stands out is: the first of the largest magnitude, when it is at least twice
 /// the second largest.
 #[inline(always)]
 pub(crate) fn pivot(values: &[f32]) -> Option<usize> {
-    let (mut first, mut second, mut at) = (-1.0_f32, -1.0_f32, 0);
-    for (i, value) in values.iter().enumerate() {
-        let x = value.abs();
-        if x > first {
-            (second, first, at) = (first, x, i);
-        } else if x > second {
-            second = x;
+    let mut firsts = [0.0; LANES];
+    let mut seconds = [0.0; LANES];
+    for chunk in values.chunks(LANES) {
+        for ((first, second), value) in firsts.iter_mut().zip(&mut seconds).zip(chunk) {
+            let x = value.abs();
+            *second = larger(*second, smaller(*first, x));
+            *first = larger(*first, x);
         }
     }
-    (first >= 2.0 * second).then_some(at)
+    let (mut first, mut second) = (0.0, 0.0);
+    for (a, b) in firsts.into_iter().zip(seconds) {
+        second = larger(larger(second, b), smaller(first, a));
+        first = larger(first, a);
+    }
+    if first < 2.0 * second {
+        return None;
+    }
+    values.iter().position(|value| value.abs() == first)
 }
 
 /// Swaps the pivot to the front and applies the Walsh-Hadamard transform over √T.
@@ -94,6 +105,16 @@ pub(crate) fn decode(zero: f32, scale: f32, codes: &[u8], values: &mut [f32]) {
     for (value, code) in values.iter_mut().zip(codes) {
         *value = f32::from(*code) * scale + zero;
     }
+}
+
+#[inline(always)]
+fn smaller(a: f32, b: f32) -> f32 {
+    if b < a { b } else { a }
+}
+
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
 }
 
 /// Within ±`largest`; NaN counts as 0.

@@ -79,6 +79,27 @@ proptest! {
 #[test]
 fn normal_values_in_bf16_take_about_eleven_bits() {
     let shape = Shape { rows: 64, channels: 576, dtype: Dtype::BF16 };
+    let message = normal(shape);
+    for (method, allowed) in [("rans", 10.65), ("range", 10.65), ("zstd", 11.3)] {
+        let params = LosslessParams::from_json(&json!({ "method": method })).unwrap();
+        let bits = encode(&params, shape, &message).len() as f64 * 8.0 / shape.values() as f64;
+        assert!(bits < allowed, "{method}: {bits}");
+    }
+}
+
+#[test]
+fn one_token_is_smallest_with_the_adaptive_coder() {
+    let shape = Shape { rows: 1, channels: 576, dtype: Dtype::BF16 };
+    let message = normal(shape);
+    let [rans, range] = ["rans", "range"].map(|method| {
+        let params = LosslessParams::from_json(&json!({ "method": method })).unwrap();
+        encode(&params, shape, &message).len()
+    });
+    assert!(range < rans && rans < message.len(), "{range} {rans}");
+}
+
+/// Roughly normal values of deviation 1.
+fn normal(shape: Shape) -> Vec<u8> {
     let mut state = 5_u64;
     let values: Vec<f32> = (0..shape.values())
         .map(|_| {
@@ -93,11 +114,7 @@ fn normal_values_in_bf16_take_about_eleven_bits() {
         .collect();
     let mut message = vec![0; shape.bytes()];
     strait_sdk::narrow(Dtype::BF16, &values, &mut message);
-    for (method, allowed) in [("rans", 10.65), ("range", 10.65), ("zstd", 11.3)] {
-        let params = LosslessParams::from_json(&json!({ "method": method })).unwrap();
-        let bits = encode(&params, shape, &message).len() as f64 * 8.0 / shape.values() as f64;
-        assert!(bits < allowed, "{method}: {bits}");
-    }
+    message
 }
 
 fn encode(params: &LosslessParams, shape: Shape, bytes: &[u8]) -> Vec<u8> {
