@@ -47,6 +47,7 @@ mod boundary;
 mod codec;
 mod convert;
 mod dynamic_map;
+pub mod entropy;
 mod error;
 pub mod host;
 mod message;

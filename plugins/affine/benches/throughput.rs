@@ -16,6 +16,16 @@ const SETTINGS: &[Setting] = &[
     ("4 bit group 64", || json!({ "bits": 4, "granularity": "group", "group": 64 })),
     ("3 bit group 64", || json!({ "bits": 3, "granularity": "group", "group": 64 })),
     ("8 bit token", || json!({ "bits": 8, "granularity": "token" })),
+    ("4 bit channel group 64", || json!({ "bits": 4, "granularity": "channel_group" })),
+    (
+        "4 bit group 64 stochastic",
+        || json!({ "bits": 4, "granularity": "group", "rounding": "stochastic" }),
+    ),
+    (
+        "4 bit group 64 percentile",
+        || json!({ "bits": 4, "granularity": "group", "range": "percentile" }),
+    ),
+    ("4 bit group 64 mse", || json!({ "bits": 4, "granularity": "group", "range": "mse" })),
     ("8 bit channel", || json!({ "bits": 8, "granularity": "channel" })),
 ];
 

@@ -7,7 +7,7 @@ use strait_sdk::{bits, narrow, widen};
 use crate::grid::Grid;
 use crate::kernels::{Cell, Extent, larger, magnitude, magnitude_sum, smaller};
 use crate::params::largest;
-use crate::{AffineParams, Granularity, Scheme};
+use crate::{AffineParams, Scheme, ranges};
 
 /// Measures the message, appends the planes of scales and zeros to the payload, and returns the
 /// cells as the decoder will read them.
@@ -21,17 +21,17 @@ pub(crate) fn fit(
     let mut scales = vec![0.0; grid.cells];
     let mut lows = Vec::new();
     if is_sign(params) {
-        mean_magnitudes(grid, params, message, &mut scales)?;
+        mean_magnitudes(grid, message, &mut scales)?;
     } else {
         lows = vec![0.0; grid.cells];
-        let levels = levels(params);
-        for (i, extent) in extents(grid, params, message)?.into_iter().enumerate() {
-            let Extent { low, high } = extent.finite(largest(message.dtype()));
-            lows[i] = low;
-            scales[i] = match params.scheme {
-                Scheme::Symmetric => larger(high, -low) / (levels / 2.0).floor(),
-                Scheme::Asymmetric | Scheme::Minimum => spread(low, high, levels),
-            };
+        let mut extents = extents(grid, params, message)?;
+        for extent in &mut extents {
+            *extent = extent.finite(largest(message.dtype()));
+        }
+        ranges::narrow(params, grid, message, &mut extents);
+        for (i, extent) in extents.into_iter().enumerate() {
+            lows[i] = extent.low;
+            scales[i] = scale(params, extent);
         }
     }
     append(params, &mut scales, payload);
@@ -78,6 +78,36 @@ pub(crate) fn read(params: &AffineParams, grid: &Grid, payload: &[u8]) -> Result
     Ok(cells.map(|((scale, zero), base)| Cell { scale, zero, base }).collect())
 }
 
+/// The cell of a range as the decoder will read it.
+pub(crate) fn cell(params: &AffineParams, extent: Extent) -> Cell {
+    let dtype = params.scale_dtype.dtype();
+    let stored = |value: f32| {
+        let (mut bytes, mut values) = ([0; 4], [value.clamp(-largest(dtype), largest(dtype))]);
+        let bytes = &mut bytes[..dtype.size()];
+        narrow(dtype, &values, bytes);
+        widen(dtype, bytes, &mut values);
+        values[0]
+    };
+    let scale = stored(scale(params, extent));
+    let levels = levels(params);
+    let (zero, base) = match params.scheme {
+        Scheme::Symmetric => ((levels / 2.0).ceil(), 0.0),
+        Scheme::Minimum => (0.0, stored(extent.low)),
+        Scheme::Asymmetric => (zero_point(extent.low, scale, levels).into(), 0.0),
+    };
+    Cell { scale, zero, base }
+}
+
+/// The scale of a range, not yet rounded to its stored type.
+fn scale(params: &AffineParams, extent: Extent) -> f32 {
+    let Extent { low, high } = extent;
+    let levels = levels(params);
+    match params.scheme {
+        Scheme::Symmetric => larger(high, -low) / (levels / 2.0).floor(),
+        Scheme::Asymmetric | Scheme::Minimum => spread(low, high, levels),
+    }
+}
+
 /// The highest code: 2^bits - 1.
 pub(crate) fn levels(params: &AffineParams) -> f32 {
     f32::from(u8::MAX >> (8 - params.bits))
@@ -99,7 +129,7 @@ fn extents(grid: &Grid, params: &AffineParams, message: Message<'_>) -> Result<V
         vectorize(
             #[inline(always)]
             || {
-                if params.granularity == Granularity::Channel {
+                if grid.is_per_channel() {
                     for (cell, value) in cells.iter_mut().zip(values) {
                         cell.low = smaller(cell.low, *value);
                         cell.high = larger(cell.high, *value);
@@ -117,17 +147,12 @@ fn extents(grid: &Grid, params: &AffineParams, message: Message<'_>) -> Result<V
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
-fn mean_magnitudes(
-    grid: &Grid,
-    params: &AffineParams,
-    message: Message<'_>,
-    means: &mut [f32],
-) -> Result<()> {
+fn mean_magnitudes(grid: &Grid, message: Message<'_>, means: &mut [f32]) -> Result<()> {
     let largest = largest(message.dtype());
     let mut sums = vec![(0.0, 0_usize); grid.cells];
     message.for_each_row(|row, values| {
         let cells = &mut sums[grid.first_cell(row, values.len())..];
-        if params.granularity == Granularity::Channel {
+        if grid.is_per_channel() {
             for ((sum, count), value) in cells.iter_mut().zip(values) {
                 *sum += magnitude(*value, largest);
                 *count += 1;

@@ -22,6 +22,8 @@ pub(crate) struct Grid {
     /// Bytes of the whole payload.
     pub(crate) bytes: usize,
     granularity: Granularity,
+    /// Rows that share their cells, where each column has its own.
+    tall: usize,
 }
 
 impl Grid {
@@ -30,13 +32,14 @@ impl Grid {
         let Shape { rows, channels, .. } = shape;
         let run = match params.granularity {
             Granularity::Tensor | Granularity::Token => channels,
-            Granularity::Channel => 1,
+            Granularity::Channel | Granularity::ChannelGroup => 1,
             Granularity::Group => params.group,
         };
         let cells = match params.granularity {
             _ if rows == 0 || channels == 0 => 0,
             Granularity::Tensor => 1,
             Granularity::Channel => channels,
+            Granularity::ChannelGroup => channels * rows.div_ceil(params.group),
             Granularity::Token | Granularity::Group => rows * channels.div_ceil(run),
         };
         let scale_bytes = cells * params.scale_dtype.dtype().size();
@@ -54,6 +57,7 @@ impl Grid {
             row_bytes,
             bytes: scale_bytes + zero_bytes + rows * row_bytes,
             granularity: params.granularity,
+            tall: params.group,
         }
     }
 
@@ -63,6 +67,43 @@ impl Grid {
         match self.granularity {
             Granularity::Tensor | Granularity::Channel => 0,
             Granularity::Token | Granularity::Group => row * channels.div_ceil(self.run),
+            Granularity::ChannelGroup => row / self.tall * channels,
+        }
+    }
+
+    /// Whether each column has its own cells.
+    pub(crate) fn is_per_channel(&self) -> bool {
+        matches!(self.granularity, Granularity::Channel | Granularity::ChannelGroup)
+    }
+
+    /// Calls `f(cell, values)` for every cell with its values of a message `[rows, channels]`.
+    pub(crate) fn for_each_cell(
+        &self,
+        values: &[f32],
+        channels: usize,
+        mut f: impl FnMut(usize, &[f32]),
+    ) {
+        match self.granularity {
+            Granularity::Tensor => f(0, values),
+            Granularity::Token | Granularity::Group => {
+                let rows = values.chunks(channels);
+                let runs = rows.flat_map(|row| row.chunks(self.run));
+                runs.enumerate().for_each(|(cell, run)| f(cell, run));
+            }
+            Granularity::Channel | Granularity::ChannelGroup => {
+                let tall = match self.granularity {
+                    Granularity::Channel => values.len(),
+                    _ => self.tall * channels,
+                };
+                let mut column = Vec::new();
+                for (block, values) in values.chunks(tall).enumerate() {
+                    for channel in 0..channels {
+                        column.clear();
+                        column.extend(values[channel..].iter().step_by(channels));
+                        f(block * channels + channel, &column);
+                    }
+                }
+            }
         }
     }
 }
@@ -97,8 +138,20 @@ mod tests {
     }
 
     #[test]
+    fn groups_of_tokens_have_cells_for_every_channel() {
+        let grid = grid(json!({ "bits": 4, "granularity": "channel_group", "group": 4 }), 6, 3);
+        assert_eq!((grid.cells, grid.first_cell(3, 3), grid.first_cell(4, 3)), (6, 0, 3));
+        let values: Vec<f32> = (0..18_u8).map(f32::from).collect();
+        let mut found = Vec::new();
+        grid.for_each_cell(&values, 3, |cell, values| found.push((cell, values.to_vec())));
+        assert_eq!(found[1], (1, vec![1.0, 4.0, 7.0, 10.0]));
+        assert_eq!(found[5], (5, vec![14.0, 17.0]));
+        assert_eq!(found.len(), 6);
+    }
+
+    #[test]
     fn an_empty_message_has_an_empty_payload() {
-        for granularity in ["tensor", "token", "channel", "group"] {
+        for granularity in ["tensor", "token", "channel", "group", "channel_group"] {
             assert_eq!(grid(json!({ "granularity": granularity }), 0, 7).bytes, 0);
         }
     }

@@ -11,7 +11,8 @@ pub struct AffineParams {
     /// What shares one scale.
     #[param(default = "token")]
     pub granularity: Granularity,
-    /// Values per scale when `granularity` is `group`; the last group of a row may be shorter.
+    /// Values per scale when `granularity` is `group` or `channel_group`; the last group of a row or
+    /// column may be shorter.
     #[param(default = 64, min = 2, max = 65536)]
     pub group: usize,
     /// How a code stands for a value.
@@ -20,6 +21,45 @@ pub struct AffineParams {
     /// Type of the stored scales and minima.
     #[param(default = "f16")]
     pub scale_dtype: ScaleDtype,
+    /// Which values a scale's range holds; those beyond it saturate.
+    #[param(default = "full")]
+    pub range: Range,
+    /// The range is shrunk to this share of itself.
+    #[param(default = 1.0, min = 0.01, max = 1.0)]
+    pub clip: f64,
+    /// Percent of the values that are not above the range, and not below it, when `range` is
+    /// `percentile`.
+    #[param(default = 99.9, min = 50.0, max = 100.0)]
+    pub percentile: f64,
+    /// Shares of the full range that are tried when `range` is `mse`: 1, 1 - 1/steps, ..., above 0.2.
+    #[param(default = 20, min = 2, max = 200)]
+    pub steps: u32,
+    /// How a value between two of the grid is rounded.
+    #[param(default = "nearest")]
+    pub rounding: Rounding,
+    /// Seed of `stochastic` rounding.
+    #[param(default = 0, min = 0)]
+    pub seed: u64,
+}
+
+/// Which values a scale's range holds.
+#[derive(Choice, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Range {
+    /// All of them.
+    Full,
+    /// Those between two percentiles of the values that share it.
+    Percentile,
+    /// The share of the full range with the smallest squared error.
+    Mse,
+}
+
+/// How a value between two of the grid is rounded.
+#[derive(Choice, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounding {
+    /// To the nearer one, ties to even.
+    Nearest,
+    /// Up as often as it is near the upper one: right on average, with up to twice the error.
+    Stochastic,
 }
 
 /// What shares one scale.
@@ -33,6 +73,8 @@ pub enum Granularity {
     Channel,
     /// Each run of `group` values within a row.
     Group,
+    /// Each run of `group` tokens within a column.
+    ChannelGroup,
 }
 
 /// How a code stands for a value.

@@ -1,9 +1,9 @@
 //! The stated error of affine, computed from the values alone.
 
-use strait_affine::{AffineParams, Granularity, ScaleDtype, Scheme};
+use strait_affine::{AffineParams, Granularity, Rounding, ScaleDtype, Scheme};
 use strait_sdk::prelude::*;
 
-/// Largest error of each value: half a step, the rounding of the scale times the number of steps,
+/// Largest error of each value: half a step (a whole one with stochastic rounding), the rounding of the scale times the number of steps,
 /// and the rounding of the minimum.
 pub(crate) fn bound(params: &AffineParams, shape: Shape, values: &[f32]) -> Vec<f32> {
     let cell = |i: usize| {
@@ -15,6 +15,7 @@ pub(crate) fn bound(params: &AffineParams, shape: Shape, values: &[f32]) -> Vec<
             Granularity::Group => {
                 row * shape.channels.div_ceil(params.group) + column / params.group
             }
+            Granularity::ChannelGroup => row / params.group * shape.channels + column,
         }
     };
     let mut extents = vec![(f32::INFINITY, f32::NEG_INFINITY); values.len().max(1)];
@@ -45,5 +46,6 @@ fn cell_bound(params: &AffineParams, low: f32, high: f32) -> f32 {
         Scheme::Minimum => ((high - low) / levels, low.abs()),
     };
     let rounding = levels * (scale * unit + step) + base * unit + step;
-    (scale * (1.0 + unit) / 2.0 + rounding) * (1.0 + 1e-5) + base * 2e-7
+    let steps = if params.rounding == Rounding::Stochastic { 1.0 } else { 0.5 };
+    (scale * (1.0 + unit) * steps + rounding) * (1.0 + 1e-5) + base * 2e-7
 }

@@ -29,6 +29,19 @@ strait_conformance::check!(
         case!({ "bits": 1, "granularity": "group", "scheme": "symmetric" }).bits_per_value(1.25),
         case!({ "bits": 1, "granularity": "channel", "scheme": "symmetric" }),
         case!({ "bits": 1, "granularity": "tensor", "scheme": "minimum" }),
+        bounded(json!({ "bits": 4, "granularity": "channel_group", "group": 32 }))
+            .bits_per_value(4.625),
+        bounded(
+            json!({ "bits": 3, "granularity": "channel_group", "group": 2, "scheme": "minimum" })
+        ),
+        bounded(json!({ "bits": 5, "rounding": "stochastic", "seed": 9, "scale_dtype": "f32" })),
+        bounded(
+            json!({ "granularity": "channel", "rounding": "stochastic", "scheme": "symmetric" })
+        ),
+        case!({ "bits": 4, "clip": 0.9, "scheme": "symmetric" }),
+        case!({ "bits": 4, "range": "percentile", "percentile": 99.0, "scheme": "minimum" }),
+        case!({ "bits": 2, "range": "mse", "granularity": "group" }),
+        case!({ "bits": 3, "range": "mse", "granularity": "channel_group", "scheme": "minimum" }),
     ]
 );
 
@@ -94,6 +107,67 @@ fn scales_codes_and_values_are_those_of_the_golden_file() {
     }
 }
 
+#[test]
+fn ranges_and_rounding_are_those_of_the_golden_file() {
+    let golden: Value = serde_json::from_str(include_str!("../../golden/ranges.json")).unwrap();
+    let size = |name: &str| golden[name].as_u64().unwrap() as usize;
+    let shape = Shape { rows: size("rows"), channels: size("channels"), dtype: Dtype::F32 };
+    let input = words(&golden["input"]);
+    for case in golden["cases"].as_array().unwrap() {
+        let params = AffineParams::from_json(&case["params"]).unwrap();
+        let name = case["params"].to_string();
+        let payload = encode(&params, shape, &input);
+        let row_bytes = bits::packed_bytes(params.bits, shape.channels);
+        let codes: String = payload[payload.len() - shape.rows * row_bytes..]
+            .chunks(row_bytes)
+            .flat_map(|row| bits::unpack(params.bits, row, shape.channels).unwrap())
+            .map(|code| format!("{code:02x}"))
+            .collect();
+        assert_eq!(Some(codes.as_str()), case["codes"].as_str(), "{name}: codes");
+        let back = widened(Dtype::F32, &decode(&params, shape, &payload));
+        let golden = case["back"].as_str().unwrap();
+        for (i, back) in back.iter().enumerate() {
+            let golden = f32::from_bits(u32::from_str_radix(&golden[8 * i..][..8], 16).unwrap());
+            // The product and the sum round in f32.
+            assert!(
+                (back - golden).abs() <= 3e-7 * (golden.abs() + 10.0),
+                "{name}: {back} {golden}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_searched_range_is_no_worse_than_the_full_one() {
+    let shape = Shape { rows: 1, channels: 512, dtype: Dtype::F32 };
+    let values: Vec<f32> =
+        (0..512_u16).map(|i| (f32::from(i * 73 % 512) / 256.0 - 1.0).powi(5) * 8.0).collect();
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    for scheme in ["symmetric", "asymmetric", "minimum"] {
+        let [full, searched] = ["full", "mse"].map(|range| {
+            let params = json!({ "bits": 3, "scheme": scheme, "range": range });
+            let params = AffineParams::from_json(&params).unwrap();
+            let back = decode(&params, shape, &encode(&params, shape, &bytes));
+            let pairs = values.iter().zip(widened(Dtype::F32, &back));
+            pairs.map(|(value, back)| f64::from(value - back).powi(2)).sum::<f64>()
+        });
+        assert!(searched < 0.9 * full, "{scheme}: {searched} {full}");
+    }
+}
+
+#[test]
+fn one_bit_signs_take_no_other_range_or_rounding() {
+    for table in
+        [json!({ "clip": 0.5 }), json!({ "range": "mse" }), json!({ "rounding": "stochastic" })]
+    {
+        let mut table = table;
+        table["bits"] = json!(1);
+        table["scheme"] = json!("symmetric");
+        let error = Affine::open(AffineParams::from_json(&table).unwrap()).unwrap_err();
+        assert!(error.to_string().starts_with("bits: expected 2 or more"), "{error}");
+    }
+}
+
 proptest! {
     #[test]
     fn the_error_is_within_the_stated_bound(
@@ -103,17 +177,20 @@ proptest! {
         }),
         bits in 1_u32..=8,
         group in 2_usize..70,
-        granularity in 0..4_usize,
+        granularity in 0..5_usize,
         scheme in 0..3_usize,
         scale_dtype in 0..3_usize,
+        stochastic in any::<bool>(),
     ) {
         let scheme = if bits == 1 { scheme.max(1) } else { scheme };
+        let rounding = if stochastic { "stochastic" } else { "nearest" };
         let params = AffineParams::from_json(&json!({
             "bits": bits,
             "group": group,
-            "granularity": (["tensor", "token", "channel", "group"][granularity]),
+            "granularity": (["tensor", "token", "channel", "group", "channel_group"][granularity]),
             "scheme": (["symmetric", "asymmetric", "minimum"][scheme]),
             "scale_dtype": (["f32", "f16", "bf16"][scale_dtype]),
+            "rounding": rounding,
         })).unwrap();
         let shape = Shape { rows: 3, channels, dtype: Dtype::F32 };
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
