@@ -26,8 +26,9 @@
 //! Error: what the other frequencies hold; channels of a model have no order that makes their spectrum
 //! low, which the paper finds for the first layer alone. Limits: NaN counts as 0, magnitudes beyond 1e30
 //! as 1e30; the result is finite. `fft` and `dct_tokens` make a token depend on its whole message, and
-//! with one token `fft` keeps K_C frequencies of it. One imaginary part in K_C of `fft`'s is
-//! known to be redundant and stored all the same. Transforms run in f32: their last bits may differ between CPUs.
+//! with one token `fft` keeps K_C frequencies of it. The frequencies -1, -2, … over tokens at frequency 0 over
+//! channels are conjugates of others and stored all the same. Transforms run in f32: their last bits may
+//! differ between CPUs.
 
 mod dct;
 mod fft;
