@@ -16,6 +16,8 @@ const QUERIES: usize = 512;
 pub(crate) struct Causal {
     /// What products of queries and keys are multiplied by.
     pub(crate) scale: f64,
+    /// Keys that a query sees, its own included; all before it where there is none.
+    pub(crate) window: Option<usize>,
     /// The model's dtype, in which probabilities meet the values.
     pub(crate) native: FloatDType,
     /// What the device does to f32 factors.
@@ -46,19 +48,26 @@ impl Causal {
         for start in (skipped..tokens).step_by(QUERIES) {
             let rows = QUERIES.min(tokens - start);
             let end = start + rows;
+            // The block's first query sees the first of these keys.
+            let first = self.window.map_or(0, |window| (start + 1).saturating_sub(window));
+            let (keys, own) = (end - first, (start - first) as i64);
             let block = query.clone().narrow(2, start, rows).cast(FloatDType::F32);
             let block = block.reshape([batch, kv_heads, heads / kv_heads * rows, dim]);
-            let scores = product(block, key.clone().narrow(3, 0, end), self.factors);
-            let later = Tensor::<B, 2, Bool>::tril_mask([rows, end], start as i64, &device);
+            let scores = product(block, key.clone().narrow(3, first, keys), self.factors);
+            let mut hidden = Tensor::<B, 2, Bool>::tril_mask([rows, keys], own, &device);
+            if let Some(window) = self.window {
+                let oldest = own + 1 - window as i64;
+                hidden = hidden.bool_or(Tensor::triu_mask([rows, keys], oldest, &device));
+            }
             // Scaled after the product, so that a half type's factors keep their few bits.
-            let scores = scores.reshape([batch, heads, rows, end]) * self.scale;
-            let scores = scores.mask_fill(later.unsqueeze(), f32::NEG_INFINITY);
+            let scores = scores.reshape([batch, heads, rows, keys]) * self.scale;
+            let scores = scores.mask_fill(hidden.unsqueeze(), f32::NEG_INFINITY);
             let highest = scores.clone().max_dim(3);
             let shares = (scores - highest).exp();
             let total = shares.clone().sum_dim(3);
             let shares = shares.cast(self.native).cast(FloatDType::F32);
-            let shares = shares.reshape([batch, kv_heads, heads / kv_heads * rows, end]);
-            let context = product(shares, value.clone().narrow(2, 0, end), self.factors);
+            let shares = shares.reshape([batch, kv_heads, heads / kv_heads * rows, keys]);
+            let context = product(shares, value.clone().narrow(2, first, keys), self.factors);
             let context = context.reshape([batch, heads, rows, dim]) / total;
             parts.push(context.cast(self.native));
         }
@@ -90,8 +99,11 @@ mod tests {
         let key = heads([batch, shared, tokens, dim], 2);
         let value = heads([batch, shared, tokens, dim], 3);
         let (q, k, v) = (vector(query.clone()), vector(key.clone()), vector(value.clone()));
-        for factors in [Factors::Kept, Factors::Rounded] {
-            let causal = Causal { scale: 0.3, native: FloatDType::F32, factors };
+        let native = FloatDType::F32;
+        for (factors, window) in
+            [(Factors::Kept, None), (Factors::Rounded, None), (Factors::Kept, Some(5))]
+        {
+            let causal = Causal { scale: 0.3, window, native, factors };
             let found = vector(causal.attend(query.clone(), key.clone(), value.clone(), 0));
             for (sequence, head, row) in [(0, 0, 0), (0, 3, 5), (1, 1, QUERIES), (1, 2, tokens - 1)]
             {
@@ -102,11 +114,12 @@ mod tests {
                     let terms = q[own..own + dim].iter().zip(key);
                     terms.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() * 0.3
                 };
-                let shares: Vec<f64> = (0..=row).map(|at| score(at).exp()).collect();
+                let oldest = window.map_or(0, |window| (row + 1).saturating_sub(window));
+                let shares: Vec<f64> = (oldest..=row).map(|at| score(at).exp()).collect();
                 let total: f64 = shares.iter().sum();
                 for channel in 0..dim {
                     let value = |at: usize| f64::from(v[other + at * dim + channel]);
-                    let terms = shares.iter().enumerate().map(|(at, share)| share * value(at));
+                    let terms = (oldest..).zip(&shares).map(|(at, share)| share * value(at));
                     let expected = terms.sum::<f64>() / total;
                     let error = (f64::from(found[own + channel]) - expected).abs();
                     assert!(error < 1e-5, "{sequence} {head} {row} {channel}: {error}");
@@ -119,7 +132,8 @@ mod tests {
     fn blocks_that_nobody_wants_are_left_out() {
         let tokens = 2 * QUERIES;
         let part = |seed| heads([1, 1, tokens, 4], seed);
-        let causal = Causal { scale: 1.0, native: FloatDType::F32, factors: Factors::Kept };
+        let (native, factors) = (FloatDType::F32, Factors::Kept);
+        let causal = Causal { scale: 1.0, window: None, native, factors };
         let all = vector(causal.attend(part(1), part(2), part(3), 0));
         let late = vector(causal.attend(part(1), part(2), part(3), QUERIES + 7));
         assert_eq!(all[QUERIES * 4..], late[QUERIES * 4..]);

@@ -7,7 +7,10 @@
 use std::any::Any;
 
 use burn_tensor::StreamId;
-use strait_ops::{AttentionTensors, Hidden, MlpTensors, Ops, OpsError, ScoreRange, SequenceScores};
+use strait_ops::{
+    AttentionTensors, FeedForwardTensors, Hidden, MlpTensors, Network, NormTensors, Ops, OpsError,
+    ScoreRange, SequenceScores,
+};
 
 /// The decoder's operations on a burn backend that was chosen at run time.
 ///
@@ -33,8 +36,10 @@ impl BurnOps {
         O: Ops,
         O::Stream: Sync + 'static,
         O::Attention: Sync + 'static,
+        O::FeedForward: Sync + 'static,
         O::Mlp: Sync + 'static,
         O::Table: 'static,
+        O::Positions: Sync + 'static,
         O::Norm: Sync + 'static,
         O::Logits: Sync,
     {
@@ -44,6 +49,12 @@ impl BurnOps {
     fn hold(&self, make: impl FnOnce(&dyn AnyOps) -> Value) -> Held {
         let value = self.stream.executes(|| make(&*self.ops));
         Held { value: Some(value), stream: self.stream, bytes: 0 }
+    }
+
+    fn change(&mut self, make: impl FnOnce(&mut dyn AnyOps) -> Value) -> Held {
+        let stream = self.stream;
+        let value = stream.executes(|| make(&mut *self.ops));
+        Held { value: Some(value), stream, bytes: 0 }
     }
 }
 
@@ -67,8 +78,10 @@ impl Drop for Held {
 impl Ops for BurnOps {
     type Stream = Held;
     type Attention = Held;
+    type FeedForward = Held;
     type Mlp = Held;
     type Table = Held;
+    type Positions = Held;
     type Norm = Held;
     type Logits = Held;
 
@@ -76,20 +89,29 @@ impl Ops for BurnOps {
         self.ops.device()
     }
 
-    fn prepare_attention(&self, tensors: AttentionTensors) -> Held {
-        self.hold(|ops| ops.prepare_attention(tensors))
+    fn prepare_attention(&mut self, tensors: AttentionTensors) -> Held {
+        self.change(|ops| ops.prepare_attention(tensors))
     }
 
-    fn prepare_mlp(&self, tensors: MlpTensors) -> Held {
-        self.hold(|ops| ops.prepare_mlp(tensors))
+    fn prepare_feed_forward(&mut self, tensors: FeedForwardTensors) -> Held {
+        self.change(|ops| ops.prepare_feed_forward(tensors))
     }
 
-    fn prepare_table(&self, weight: Vec<f32>) -> Held {
-        self.hold(|ops| ops.prepare_table(weight))
+    fn prepare_mlp(&mut self, tensors: MlpTensors<Held>) -> Held {
+        let tensors = with_networks(tensors, Held::take);
+        self.change(|ops| ops.prepare_mlp(tensors))
     }
 
-    fn prepare_norm(&self, weight: Vec<f32>) -> Held {
-        self.hold(|ops| ops.prepare_norm(weight))
+    fn prepare_table(&mut self, weight: Vec<f32>) -> Held {
+        self.change(|ops| ops.prepare_table(weight))
+    }
+
+    fn prepare_positions(&mut self, weight: Vec<f32>) -> Held {
+        self.change(|ops| ops.prepare_positions(weight))
+    }
+
+    fn prepare_norm(&mut self, tensors: NormTensors) -> Held {
+        self.change(|ops| ops.prepare_norm(tensors))
     }
 
     fn upload(&self, hidden: &Hidden) -> Held {
@@ -100,20 +122,22 @@ impl Ops for BurnOps {
         self.stream.executes(|| self.ops.download(stream.take()))
     }
 
-    fn embed(&self, table: &Held, tokens: &[u32], batch: usize) -> Held {
-        self.hold(|ops| ops.embed(table.value(), tokens, batch))
+    fn embed(&self, table: &Held, positions: Option<&Held>, tokens: &[u32], batch: usize) -> Held {
+        let positions = positions.map(Held::value);
+        self.hold(|ops| ops.embed(table.value(), positions, tokens, batch))
     }
 
     fn attention(&mut self, x: Held, weights: &Held, wanted: usize) -> Held {
-        let stream = self.stream;
-        let value = stream.executes(|| self.ops.attention(x.take(), weights.value(), wanted));
-        Held { value: Some(value), stream, bytes: 0 }
+        self.change(|ops| ops.attention(x.take(), weights.value(), wanted))
     }
 
     fn mlp(&mut self, x: Held, weights: &Held, wanted: usize) -> Held {
-        let stream = self.stream;
-        let value = stream.executes(|| self.ops.mlp(x.take(), weights.value(), wanted));
-        Held { value: Some(value), stream, bytes: 0 }
+        self.change(|ops| ops.mlp(x.take(), weights.value(), wanted))
+    }
+
+    fn parallel(&mut self, x: Held, attention: &Held, mlp: &Held, wanted: usize) -> Held {
+        let (attention, mlp) = (attention.value(), mlp.value());
+        self.change(|ops| ops.parallel(x.take(), attention, mlp, wanted))
     }
 
     fn score(
@@ -143,15 +167,24 @@ type Borrowed<'a> = &'a (dyn Any + Send + Sync);
 /// [`Ops`] with its associated types behind [`Any`].
 trait AnyOps: Send {
     fn device(&self) -> String;
-    fn prepare_attention(&self, tensors: AttentionTensors) -> Value;
-    fn prepare_mlp(&self, tensors: MlpTensors) -> Value;
-    fn prepare_table(&self, weight: Vec<f32>) -> Value;
-    fn prepare_norm(&self, weight: Vec<f32>) -> Value;
+    fn prepare_attention(&mut self, tensors: AttentionTensors) -> Value;
+    fn prepare_feed_forward(&mut self, tensors: FeedForwardTensors) -> Value;
+    fn prepare_mlp(&mut self, tensors: MlpTensors<Value>) -> Value;
+    fn prepare_table(&mut self, weight: Vec<f32>) -> Value;
+    fn prepare_positions(&mut self, weight: Vec<f32>) -> Value;
+    fn prepare_norm(&mut self, tensors: NormTensors) -> Value;
     fn upload(&self, hidden: &Hidden) -> Value;
     fn download(&self, stream: Value) -> Result<Hidden, OpsError>;
-    fn embed(&self, table: Borrowed, tokens: &[u32], batch: usize) -> Value;
+    fn embed(
+        &self,
+        table: Borrowed,
+        positions: Option<Borrowed>,
+        tokens: &[u32],
+        batch: usize,
+    ) -> Value;
     fn attention(&mut self, x: Value, weights: Borrowed, wanted: usize) -> Value;
     fn mlp(&mut self, x: Value, weights: Borrowed, wanted: usize) -> Value;
+    fn parallel(&mut self, x: Value, attention: Borrowed, mlp: Borrowed, wanted: usize) -> Value;
     fn score(
         &mut self,
         x: Borrowed,
@@ -167,8 +200,10 @@ where
     O: Ops,
     O::Stream: Sync + 'static,
     O::Attention: Sync + 'static,
+    O::FeedForward: Sync + 'static,
     O::Mlp: Sync + 'static,
     O::Table: 'static,
+    O::Positions: Sync + 'static,
     O::Norm: Sync + 'static,
     O::Logits: Sync,
 {
@@ -176,20 +211,28 @@ where
         Ops::device(self)
     }
 
-    fn prepare_attention(&self, tensors: AttentionTensors) -> Value {
+    fn prepare_attention(&mut self, tensors: AttentionTensors) -> Value {
         Box::new(Ops::prepare_attention(self, tensors))
     }
 
-    fn prepare_mlp(&self, tensors: MlpTensors) -> Value {
-        Box::new(Ops::prepare_mlp(self, tensors))
+    fn prepare_feed_forward(&mut self, tensors: FeedForwardTensors) -> Value {
+        Box::new(Ops::prepare_feed_forward(self, tensors))
     }
 
-    fn prepare_table(&self, weight: Vec<f32>) -> Value {
+    fn prepare_mlp(&mut self, tensors: MlpTensors<Value>) -> Value {
+        Box::new(Ops::prepare_mlp(self, with_networks(tensors, own)))
+    }
+
+    fn prepare_table(&mut self, weight: Vec<f32>) -> Value {
         Box::new(Ops::prepare_table(self, weight))
     }
 
-    fn prepare_norm(&self, weight: Vec<f32>) -> Value {
-        Box::new(Ops::prepare_norm(self, weight))
+    fn prepare_positions(&mut self, weight: Vec<f32>) -> Value {
+        Box::new(Ops::prepare_positions(self, weight))
+    }
+
+    fn prepare_norm(&mut self, tensors: NormTensors) -> Value {
+        Box::new(Ops::prepare_norm(self, tensors))
     }
 
     fn upload(&self, hidden: &Hidden) -> Value {
@@ -200,8 +243,14 @@ where
         Ops::download(self, own(stream))
     }
 
-    fn embed(&self, table: Borrowed, tokens: &[u32], batch: usize) -> Value {
-        Box::new(Ops::embed(self, seen(table), tokens, batch))
+    fn embed(
+        &self,
+        table: Borrowed,
+        positions: Option<Borrowed>,
+        tokens: &[u32],
+        batch: usize,
+    ) -> Value {
+        Box::new(Ops::embed(self, seen(table), positions.map(seen), tokens, batch))
     }
 
     fn attention(&mut self, x: Value, weights: Borrowed, wanted: usize) -> Value {
@@ -210,6 +259,10 @@ where
 
     fn mlp(&mut self, x: Value, weights: Borrowed, wanted: usize) -> Value {
         Box::new(Ops::mlp(self, own(x), seen(weights), wanted))
+    }
+
+    fn parallel(&mut self, x: Value, attention: Borrowed, mlp: Borrowed, wanted: usize) -> Value {
+        Box::new(Ops::parallel(self, own(x), seen(attention), seen(mlp), wanted))
     }
 
     fn score(
@@ -229,6 +282,19 @@ where
         });
         Ok((scores, kept))
     }
+}
+
+/// The same block, each of its networks passed through `f`.
+fn with_networks<F, G>(tensors: MlpTensors<F>, f: impl Fn(F) -> G) -> MlpTensors<G> {
+    let MlpTensors { norm_in, network, norm_out } = tensors;
+    let network = match network {
+        Network::Dense(network) => Network::Dense(f(network)),
+        Network::Experts { router, routing, experts } => {
+            let experts = experts.into_iter().map(f).collect();
+            Network::Experts { router, routing, experts }
+        }
+    };
+    MlpTensors { norm_in, network, norm_out }
 }
 
 /// A stage gives its operations nothing but what they made, so the types agree.

@@ -20,9 +20,18 @@ pub(crate) struct Kept<B: Backend> {
 }
 
 impl<B: Backend> Kept<B> {
-    /// Logits of the rows `x`, and all that follows from them, in f32.
-    pub(crate) fn of(x: Tensor<B, 2>, head: &Tensor<B, 2>, factors: Factors) -> Kept<B> {
+    /// Logits of the rows `x`, at most `cap` if there is one, and all that follows from them, in f32.
+    pub(crate) fn of(
+        x: Tensor<B, 2>,
+        head: &Tensor<B, 2>,
+        cap: Option<f64>,
+        factors: Factors,
+    ) -> Kept<B> {
         let logits = product(x.cast(FloatDType::F32), head.clone().transpose(), factors);
+        let logits = match cap {
+            Some(cap) => (logits / cap).tanh() * cap,
+            None => logits,
+        };
         let (highest, top) = logits.clone().max_dim_with_indices(1);
         let total = (logits.clone() - highest.clone()).exp().sum_dim(1);
         Kept { logits, log_total: highest.clone() + total.log(), highest, top }

@@ -7,24 +7,49 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use strait_cpu::CpuOps;
 use strait_ops::{
-    AttentionTensors, Dtype, Hidden, LinearTensors, MlpTensors, Ops, RopeConfig, RopeScaling,
-    ScoreRange, Shape,
+    Activation, AttentionShape, AttentionTensors, Dtype, FeedForwardTensors, Hidden, LinearTensors,
+    MlpTensors, Network, Norm, NormKind, NormTensors, Ops, RopeConfig, RopeScaling, ScoreRange,
+    Shape,
 };
 
 const TOKENS: usize = 2048;
 const SCORED: usize = 512;
 
 fn shape() -> Shape {
-    Shape {
-        vocab: 49152,
-        hidden: 576,
-        heads: 9,
-        kv_heads: 3,
-        head_dim: 64,
-        intermediate: 1536,
-        norm_eps: 1e-5,
-        rope: RopeConfig { theta: 100_000.0, scaling: RopeScaling::None },
+    let norm = Norm { kind: NormKind::Rms, eps: 1e-5 };
+    Shape { vocab: 49152, hidden: 576, norm, embedding_scale: 1.0, logit_cap: None }
+}
+
+fn attention() -> AttentionTensors {
+    let rope = RopeConfig {
+        theta: 100_000.0,
+        rotated: 64,
+        scaling: RopeScaling::None,
+        attention_factor: 1.0,
+        rounded_once: false,
+    };
+    let (scale, window) = (0.125, None);
+    AttentionTensors {
+        shape: AttentionShape {
+            heads: 9,
+            kv_heads: 3,
+            head_dim: 64,
+            scale,
+            window,
+            rope: Some(rope),
+        },
+        norm_in: norm(1),
+        query: linear(576, 576),
+        key: linear(192, 576),
+        value: linear(192, 576),
+        head_norms: None,
+        output: linear(576, 576),
+        norm_out: None,
     }
+}
+
+fn norm(seed: u64) -> Option<NormTensors> {
+    Some(NormTensors { weight: random(576, seed), bias: None })
 }
 
 fn random(count: usize, seed: u64) -> Vec<f32> {
@@ -49,28 +74,24 @@ fn parts(criterion: &mut Criterion) {
         let mut ops = CpuOps::new(&shape(), dtype);
         let hidden = Hidden::from_f32(&random(TOKENS * 576, 7), [1, TOKENS, 576], dtype).unwrap();
         let x = ops.upload(&hidden);
-        let attention = ops.prepare_attention(AttentionTensors {
-            norm: random(576, 1),
-            query: linear(576, 576),
-            key: linear(192, 576),
-            value: linear(192, 576),
-            output: linear(576, 576),
-        });
+        let attention = ops.prepare_attention(attention());
         group.bench_function("attention", |b| {
             let run = |x| ops.attention(x, &attention, 0);
             b.iter_batched(|| x.clone(), run, BatchSize::LargeInput);
         });
-        let mlp = ops.prepare_mlp(MlpTensors {
-            norm: random(576, 2),
-            gate: linear(1536, 576),
+        let network = ops.prepare_feed_forward(FeedForwardTensors {
+            activation: Activation::Silu,
+            gate: Some(linear(1536, 576)),
             up: linear(1536, 576),
             down: linear(576, 1536),
         });
+        let network = Network::Dense(network);
+        let mlp = ops.prepare_mlp(MlpTensors { norm_in: norm(2), network, norm_out: None });
         group.bench_function("mlp", |b| {
             let run = |x| ops.mlp(x, &mlp, 0);
             b.iter_batched(|| x.clone(), run, BatchSize::LargeInput);
         });
-        let norm = ops.prepare_norm(random(576, 3));
+        let norm = ops.prepare_norm(NormTensors { weight: random(576, 3), bias: None });
         let table = ops.prepare_table(random(49152 * 576, 4));
         let targets = (0..SCORED as u32).map(|i| i * 7919 % 49152).collect();
         let range = ScoreRange { first_position: TOKENS - SCORED - 1, targets };

@@ -1,14 +1,14 @@
 //! Norm, head and log-softmax on scored positions, in blocks of the vocabulary.
 
 use pulp::Simd;
-use strait_ops::Dtype;
 
 use crate::blocks::Blocks;
 use crate::kernel::Task;
-use crate::math::exp_in_place;
-use crate::norm::norm;
+use crate::math::{exp_in_place, tanh};
+use crate::norm::Norm;
 use crate::panels::{Scratch, zeros};
-use crate::product::{ROWS, Right, Rights, Started, Unit};
+use crate::product::{ROWS, Right, Rights, Started};
+use crate::rules::Rules;
 
 /// Outputs whose logits are looked at together; a multiple of `ROWS`.
 const VOCAB_BLOCK: usize = 256;
@@ -45,15 +45,15 @@ pub(crate) enum Logits<'a> {
 pub(crate) struct HeadTask<'a> {
     /// `[panels, hidden, NR]`, before the final norm.
     pub(crate) x: &'a [f32],
-    pub(crate) norm: &'a [f32],
+    pub(crate) norm: &'a Norm,
     pub(crate) head: &'a Blocks,
     /// One target for each position; the last panel may have fewer than `NR`.
     pub(crate) targets: &'a [u32],
     pub(crate) logits: Logits<'a>,
     pub(crate) scratch: &'a mut Scratch,
-    pub(crate) eps: f32,
-    pub(crate) unit: Unit,
-    pub(crate) dtype: Dtype,
+    /// Logits become `cap * tanh(logits / cap)`.
+    pub(crate) cap: Option<f32>,
+    pub(crate) rules: Rules,
 }
 
 impl Task for HeadTask<'_> {
@@ -61,14 +61,15 @@ impl Task for HeadTask<'_> {
 
     #[inline(always)]
     fn run<S: Simd, const NR: usize>(self, simd: S) -> Vec<Scored> {
-        let HeadTask { x, norm: weight, head, targets, logits, scratch, eps, unit, dtype } = self;
+        let HeadTask { x, norm, head, targets, logits, scratch, cap, rules } = self;
         let mut place = logits;
         let (hidden, vocab) = (head.inputs, head.outputs);
-        let ready = unit.start();
+        let ready = rules.unit.start();
         let x = x.as_chunks::<NR>().0;
-        let mut normed = Rights::<NR>::new(unit, x.len() / hidden, hidden, &mut scratch.first);
+        let mut normed =
+            Rights::<NR>::new(rules.unit, x.len() / hidden, hidden, &mut scratch.first);
         for (panel, x) in x.chunks_exact(hidden).enumerate() {
-            norm(simd, x, weight, eps, dtype, normed.staging(panel));
+            norm.write(simd, x, normed.staging(panel), rules);
             normed.commit(panel);
         }
         let (mut own, mut work) = (zeros(VOCAB_BLOCK * NR), zeros(VOCAB_BLOCK * NR));
@@ -83,6 +84,11 @@ impl Task for HeadTask<'_> {
                     Logits::Compare(reference) => (&mut own[..count], Some(*reference)),
                 };
                 product(simd, &ready, head, first / ROWS, normed.panel(panel), logits);
+                if let Some(cap) = cap {
+                    for logit in logits.as_flattened_mut() {
+                        *logit = cap * tanh(*logit / cap);
+                    }
+                }
                 let lanes = panel * NR..targets.len().min((panel + 1) * NR);
                 state.add(first, logits, work, &targets[lanes.clone()]);
                 if let Some(reference) = reference {

@@ -4,9 +4,14 @@
 //! (norm, projection, rotation, softmax, attention, activation, sum); sums inside an operation and
 //! the logits stay f32. In bf16 the products run on the CPU's tile unit where it has one.
 
+mod activation;
 mod amx;
+mod attend;
 mod attention;
 mod blocks;
+mod cache;
+mod experts;
+mod finish;
 mod head;
 mod kernel;
 mod math;
@@ -14,44 +19,40 @@ mod mlp;
 mod norm;
 mod panels;
 mod product;
+mod project;
+mod rope;
+mod rules;
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 
-use crate::attention::{
-    AttendTask, Attention, Heads, KeysValues, OutputTask, ProjectTask, RopePanels,
-};
+use crate::attention::Attention;
 use crate::blocks::Blocks;
+use crate::cache::KeysValues;
 use crate::head::{HeadTask, Logits, ReferencePanels, Scored};
 use crate::kernel::{dispatch, panel_tokens};
-use crate::mlp::{Mlp, MlpTask};
+use crate::mlp::{FeedForward, Mlp};
+use crate::norm::Norm;
 use crate::panels::{Floats, Panels, balanced, per_sequence, runs, with_scratch, zeros};
-use crate::product::Unit;
+use crate::rope::Ropes;
+use crate::rules::Rules;
 use strait_ops::{
-    AttentionTensors, Dtype, Hidden, LinearTensors, MlpTensors, Ops, OpsError, RopeTable,
-    ScoreRange, SequenceScores, Shape,
+    AttentionTensors, Dtype, FeedForwardTensors, Hidden, LinearTensors, MlpTensors, NormTensors,
+    Ops, OpsError, ScoreRange, SequenceScores, Shape,
 };
-
-/// Right operands of a run that should stay in a core's second-level cache.
-const CACHED_BYTES: usize = 1280 * 1024;
 
 /// The CPU's operations for one model.
 pub struct CpuOps {
-    heads: Heads,
-    hidden: usize,
-    vocab: usize,
-    widest: usize,
-    eps: f32,
-    dtype: Dtype,
-    unit: Unit,
-    table: RopeTable,
-    rope: RopePanels,
-    rope_panels: usize,
+    shape: Shape,
+    rules: Rules,
+    ropes: Ropes,
     projected: Floats,
     context: Floats,
     cache: KeysValues,
+    /// The attention's result, where it is not added to the stream at once.
+    beside: Option<Panels>,
     spare: Spare,
 }
 
@@ -59,56 +60,26 @@ impl CpuOps {
     /// Operations for a model of this shape, its values rounded to `dtype`.
     #[must_use]
     pub fn new(shape: &Shape, dtype: Dtype) -> CpuOps {
-        let empty = || zeros(0);
+        let rules = Rules::new(shape, dtype);
         CpuOps {
-            heads: Heads { queries: shape.heads, keys: shape.kv_heads, dim: shape.head_dim },
-            hidden: shape.hidden,
-            vocab: shape.vocab,
-            widest: shape.intermediate + shape.hidden,
-            eps: shape.norm_eps as f32,
-            dtype,
-            unit: Unit::of(dtype),
-            table: RopeTable::new(&shape.rope, shape.head_dim),
-            rope: RopePanels::default(),
-            rope_panels: 0,
-            projected: empty(),
-            context: empty(),
-            cache: KeysValues::new(Unit::of(dtype)),
-            spare: Arc::new(Mutex::new(empty())),
+            shape: shape.clone(),
+            rules,
+            ropes: Ropes::default(),
+            projected: zeros(0),
+            context: zeros(0),
+            cache: KeysValues::new(rules.unit),
+            beside: None,
+            spare: Arc::new(Mutex::new(zeros(0))),
         }
     }
 
-    /// Panels that one task takes, so that weights are read once for all of them.
-    fn run_length(&self) -> usize {
-        (CACHED_BYTES / (self.widest * panel_tokens() * self.unit.size())).clamp(1, 8)
-    }
-
-    /// The same for the head.
+    /// Panels that one task of the head takes.
     fn head_run(&self) -> usize {
-        (CACHED_BYTES / (self.hidden * panel_tokens() * self.unit.size())).clamp(1, 4)
-    }
-
-    fn extend_rope(&mut self, panels: usize) {
-        if panels <= self.rope_panels {
-            return;
-        }
-        let (nr, half) = (panel_tokens(), self.heads.dim / 2);
-        self.table.extend(panels * nr);
-        let arrange = |table: &[f32]| {
-            let mut out = vec![0.0; panels * half * nr];
-            for (position, row) in table.chunks_exact(half).take(panels * nr).enumerate() {
-                for (pair, value) in row.iter().enumerate() {
-                    out[(position / nr * half + pair) * nr + position % nr] = *value;
-                }
-            }
-            out
-        };
-        self.rope = RopePanels { cos: arrange(&self.table.cos), sin: arrange(&self.table.sin) };
-        self.rope_panels = panels;
+        self.rules.run_length(self.shape.hidden).min(4)
     }
 
     fn rounded(&self, mut weight: Vec<f32>) -> Vec<f32> {
-        self.dtype.round(&mut weight);
+        self.rules.dtype.round(&mut weight);
         weight
     }
 }
@@ -137,41 +108,41 @@ impl Drop for KeptLogits {
 impl Ops for CpuOps {
     type Stream = Panels;
     type Attention = Attention;
+    type FeedForward = FeedForward;
     type Mlp = Mlp;
     type Table = Blocks;
-    type Norm = Vec<f32>;
+    type Positions = Vec<f32>;
+    type Norm = Norm;
     type Logits = KeptLogits;
 
     fn device(&self) -> String {
         "cpu".to_owned()
     }
 
-    fn prepare_attention(&self, tensors: AttentionTensors) -> Attention {
-        let AttentionTensors { norm, query, key, value, output } = tensors;
-        Attention {
-            norm: self.rounded(norm),
-            project: Blocks::stacked(vec![query, key, value], self.unit, self.dtype),
-            output: Blocks::new(output, self.unit, self.dtype),
-        }
+    fn prepare_attention(&mut self, tensors: AttentionTensors) -> Attention {
+        Attention::new(tensors, &mut self.ropes, self.rules)
     }
 
-    fn prepare_mlp(&self, tensors: MlpTensors) -> Mlp {
-        let MlpTensors { norm, gate, up, down } = tensors;
-        Mlp {
-            norm: self.rounded(norm),
-            gate: Blocks::new(gate, self.unit, self.dtype),
-            up: Blocks::new(up, self.unit, self.dtype),
-            down: Blocks::new(down, self.unit, self.dtype),
-        }
+    fn prepare_feed_forward(&mut self, tensors: FeedForwardTensors) -> FeedForward {
+        FeedForward::new(tensors, self.rules)
     }
 
-    fn prepare_table(&self, weight: Vec<f32>) -> Blocks {
-        let (outputs, inputs) = (self.vocab, self.hidden);
-        Blocks::new(LinearTensors { weight, bias: None, outputs, inputs }, self.unit, self.dtype)
+    fn prepare_mlp(&mut self, tensors: MlpTensors<FeedForward>) -> Mlp {
+        Mlp::new(tensors, self.rules)
     }
 
-    fn prepare_norm(&self, weight: Vec<f32>) -> Vec<f32> {
+    fn prepare_table(&mut self, weight: Vec<f32>) -> Blocks {
+        let (outputs, inputs) = (self.shape.vocab, self.shape.hidden);
+        let tensors = LinearTensors { weight, bias: None, outputs, inputs };
+        Blocks::new(tensors, self.rules.unit, self.rules.dtype)
+    }
+
+    fn prepare_positions(&mut self, weight: Vec<f32>) -> Vec<f32> {
         self.rounded(weight)
+    }
+
+    fn prepare_norm(&mut self, tensors: NormTensors) -> Norm {
+        Norm::new(tensors, self.rules)
     }
 
     fn upload(&self, hidden: &Hidden) -> Panels {
@@ -179,89 +150,64 @@ impl Ops for CpuOps {
     }
 
     fn download(&self, stream: Panels) -> Result<Hidden, OpsError> {
-        Ok(stream.to_hidden(self.dtype))
+        Ok(stream.to_hidden(self.rules.dtype))
     }
 
-    fn embed(&self, table: &Blocks, tokens: &[u32], batch: usize) -> Panels {
-        let length = tokens.len() / batch.max(1);
-        let mut panels = Panels::zeros(batch, length, self.hidden);
-        panels.fill(length, |row, values| table.row(tokens[row] as usize, values));
+    fn embed(
+        &self,
+        table: &Blocks,
+        positions: Option<&Vec<f32>>,
+        tokens: &[u32],
+        batch: usize,
+    ) -> Panels {
+        let (length, hidden) = (tokens.len() / batch.max(1), self.shape.hidden);
+        let scale = self.rounded(vec![self.shape.embedding_scale as f32])[0];
+        let dtype = self.rules.dtype;
+        let mut panels = Panels::zeros(batch, length, hidden);
+        panels.fill(length, |row, values| {
+            table.row(tokens[row] as usize, values);
+            if scale != 1.0 {
+                values.iter_mut().for_each(|value| *value *= scale);
+                dtype.round(values);
+            }
+            if let Some(positions) = positions {
+                let position = &positions[row % length * hidden..][..hidden];
+                values.iter_mut().zip(position).for_each(|(value, more)| *value += more);
+                dtype.round(values);
+            }
+        });
         panels
     }
 
     fn attention(&mut self, mut x: Panels, weights: &Attention, wanted: usize) -> Panels {
-        let panels = per_sequence(x.tokens);
-        self.extend_rope(panels);
-        let (nr, count, run, heads) = (panel_tokens(), x.count(), self.run_length(), self.heads);
-        let (eps, unit, dtype, rope) = (self.eps, self.unit, self.dtype, &self.rope);
-        let wanted = wanted / nr;
-        let width = weights.project.outputs;
-        let projected = panels::grow(&mut self.projected, count * width * nr);
-        balanced(projected, count, run).into_par_iter().with_max_len(1).for_each(|(first, out)| {
-            let size = self.hidden * nr;
-            let x = &x.data[first * size..][..out.len() / width * self.hidden];
-            with_scratch(|scratch| {
-                dispatch(ProjectTask {
-                    x,
-                    out,
-                    weights,
-                    heads,
-                    rope,
-                    scratch,
-                    first,
-                    panels,
-                    wanted,
-                    eps,
-                    unit,
-                    dtype,
-                });
-            });
-        });
-        self.cache.pack(projected, heads, x.batch, x.tokens, unit);
-        let cache = &self.cache;
-        let projected = &*projected;
-        let context_width = heads.queries * heads.dim;
-        let context = panels::grow(&mut self.context, count * context_width * nr);
-        let tokens = x.tokens;
-        context.par_chunks_mut((heads.dim * nr).max(1)).enumerate().for_each(|(index, out)| {
-            let (panel, head) = (index / heads.queries, index % heads.queries);
-            if panel % panels < wanted {
-                return;
-            }
-            with_scratch(|scratch| {
-                dispatch(AttendTask {
-                    projected,
-                    cache,
-                    out,
-                    scratch,
-                    heads,
-                    panel,
-                    panels,
-                    head,
-                    tokens,
-                    unit,
-                    dtype,
-                });
-            });
-        });
-        let context = &*context;
-        x.wanted(wanted, run).into_par_iter().with_max_len(1).for_each(|(first, x)| {
-            let context = &context[first * context_width * nr..];
-            let context = &context[..x.len() / self.hidden * context_width];
-            let weights = &weights.output;
-            with_scratch(|scratch| {
-                dispatch(OutputTask { x, context, weights, scratch, unit, dtype });
-            });
-        });
+        let wanted = wanted / panel_tokens();
+        self.attend(&x, weights, wanted);
+        self.project_context(&mut x, weights, wanted, false);
         x
     }
 
     fn mlp(&mut self, mut x: Panels, weights: &Mlp, wanted: usize) -> Panels {
-        let (run, wanted) = (self.run_length(), wanted / panel_tokens());
-        let (eps, unit, dtype) = (self.eps, self.unit, self.dtype);
-        x.wanted(wanted, run).into_par_iter().with_max_len(1).for_each(|(_, x)| {
-            with_scratch(|scratch| dispatch(MlpTask { x, weights, scratch, eps, unit, dtype }));
-        });
+        self.think(&mut x, weights, wanted / panel_tokens(), None);
+        x
+    }
+
+    fn parallel(
+        &mut self,
+        mut x: Panels,
+        attention: &Attention,
+        mlp: &Mlp,
+        wanted: usize,
+    ) -> Panels {
+        let wanted = wanted / panel_tokens();
+        self.attend(&x, attention, wanted);
+        let beside = self.beside.take().filter(|panels| panels.data.len() == x.data.len());
+        let mut beside = match beside {
+            Some(panels) => Panels { batch: x.batch, tokens: x.tokens, ..panels },
+            None => Panels::zeros(x.batch, x.tokens, x.channels),
+        };
+        self.project_context(&mut beside, attention, wanted, true);
+        self.think(&mut x, mlp, wanted, Some(&beside));
+        self.beside = Some(beside);
         x
     }
 
@@ -269,13 +215,12 @@ impl Ops for CpuOps {
         &mut self,
         x: &Panels,
         sequence: usize,
-        (norm, head): (&Vec<f32>, &Blocks),
+        (norm, head): (&Norm, &Blocks),
         range: &ScoreRange,
         reference: Option<&KeptLogits>,
     ) -> Result<(SequenceScores, Option<KeptLogits>), OpsError> {
-        let (nr, hidden) = (panel_tokens(), self.hidden);
-        let (eps, dtype, size) = (self.eps, self.dtype, self.vocab * panel_tokens());
-        let unit = self.unit;
+        let (nr, hidden, rules) = (panel_tokens(), self.shape.hidden, self.rules);
+        let (size, cap) = (self.shape.vocab * nr, self.shape.logit_cap.map(|cap| cap as f32));
         let first_panel = sequence * per_sequence(x.tokens);
         let gather = |first: usize, targets: &[u32]| {
             let mut rows = zeros(targets.len().div_ceil(nr) * hidden * nr);
@@ -294,7 +239,7 @@ impl Ops for CpuOps {
             let targets = &range.targets[lanes.clone()];
             let x = &gather(lanes.start, targets);
             with_scratch(|scratch| {
-                dispatch(HeadTask { x, norm, head, targets, logits, scratch, eps, unit, dtype })
+                dispatch(HeadTask { x, norm, head, targets, logits, scratch, cap, rules })
             })
         };
         let panels = range.targets.len().div_ceil(nr);

@@ -1,31 +1,143 @@
-//! The gated MLP block on a run of panels.
+//! The MLP block with one network for all tokens.
 
 use pulp::Simd;
-use strait_ops::Dtype;
+use rayon::prelude::*;
+use strait_ops::{Activation, FeedForwardTensors, MlpTensors, Network};
 
+use crate::CpuOps;
+use crate::activation::activate;
 use crate::blocks::Blocks;
-use crate::kernel::Task;
-use crate::math::silu;
-use crate::norm::{add_bias, add_residual, norm};
-use crate::panels::Scratch;
-use crate::product::{ROWS, Rights, Started, Unit};
+use crate::experts::Router;
+use crate::finish::{Join, Projection, add_bias};
+use crate::kernel::{Task, dispatch, panel_tokens};
+use crate::norm::Norm;
+use crate::panels::{Panels, Scratch, with_scratch};
+use crate::product::{ROWS, Rights, Started};
+use crate::rules::Rules;
 
-/// Weights of an MLP block.
+/// An MLP block.
 pub struct Mlp {
-    pub(crate) norm: Vec<f32>,
-    pub(crate) gate: Blocks,
-    pub(crate) up: Blocks,
+    pub(crate) norm_in: Option<Norm>,
+    /// One network, or as many as the router has outputs.
+    pub(crate) networks: Vec<FeedForward>,
+    pub(crate) router: Option<Router>,
+    pub(crate) norm_out: Option<Norm>,
+}
+
+/// A feed-forward network.
+pub struct FeedForward {
+    activation: Activation,
+    gate: Option<Blocks>,
+    up: Blocks,
     pub(crate) down: Blocks,
 }
 
-/// `x += down(silu(gate(norm(x))) * up(norm(x)))` for panels `x`.
-pub(crate) struct MlpTask<'a> {
-    pub(crate) x: &'a mut [f32],
-    pub(crate) weights: &'a Mlp,
-    pub(crate) scratch: &'a mut Scratch,
-    pub(crate) eps: f32,
-    pub(crate) unit: Unit,
-    pub(crate) dtype: Dtype,
+impl Mlp {
+    pub(crate) fn new(tensors: MlpTensors<FeedForward>, rules: Rules) -> Mlp {
+        let MlpTensors { norm_in, network, norm_out } = tensors;
+        let (networks, router) = match network {
+            Network::Dense(network) => (vec![network], None),
+            Network::Experts { router, routing, experts } => {
+                (experts, Some(Router::new(router, routing, rules)))
+            }
+        };
+        let norm = |tensors| Norm::new(tensors, rules);
+        Mlp { norm_in: norm_in.map(norm), networks, router, norm_out: norm_out.map(norm) }
+    }
+}
+
+impl FeedForward {
+    pub(crate) fn new(tensors: FeedForwardTensors, rules: Rules) -> FeedForward {
+        let blocks = |tensors| Blocks::new(tensors, rules.unit, rules.dtype);
+        let FeedForwardTensors { activation, gate, up, down } = tensors;
+        FeedForward { activation, gate: gate.map(blocks), up: blocks(up), down: blocks(down) }
+    }
+
+    /// Channels that a task's right operands have, all together.
+    pub(crate) fn width(&self) -> usize {
+        self.up.inputs + self.up.outputs
+    }
+
+    /// Channels between the projections.
+    pub(crate) fn inner(&self) -> usize {
+        self.up.outputs
+    }
+
+    /// Writes `act(gate(x)) * up(x)`, or `act(up(x))`, of `panels` panels to `out`.
+    #[inline(always)]
+    pub(crate) fn activate<S: Simd, const NR: usize>(
+        &self,
+        simd: S,
+        unit: &Started,
+        panels: usize,
+        x: &Rights<'_, NR>,
+        out: &mut Rights<'_, NR>,
+        rules: Rules,
+    ) {
+        let (mut gates, mut ups) = ([[0.0; NR]; ROWS], [[0.0; NR]; ROWS]);
+        let (up, dtype) = (&self.up, rules.dtype);
+        for block in 0..up.count() {
+            let (first, valid) = (block * ROWS, up.valid(block));
+            for panel in 0..panels {
+                let right = x.panel(panel);
+                unit.product::<S, NR, false>(simd, up.block(block), right, &mut ups);
+                for (i, ups) in ups.iter_mut().enumerate().take(valid) {
+                    add_bias(ups, up.bias(first + i), dtype);
+                }
+                let Some(gate) = &self.gate else {
+                    for ups in ups.iter_mut().take(valid) {
+                        activate(self.activation, ups, dtype);
+                    }
+                    out.set(panel, first, &ups[..valid]);
+                    continue;
+                };
+                unit.product::<S, NR, false>(simd, gate.block(block), right, &mut gates);
+                for (i, (gates, ups)) in gates.iter_mut().zip(&ups).enumerate().take(valid) {
+                    add_bias(gates, gate.bias(first + i), dtype);
+                    activate(self.activation, gates, dtype);
+                    for (gate, up) in gates.iter_mut().zip(ups) {
+                        *gate *= *up;
+                    }
+                    dtype.round(gates);
+                }
+                out.set(panel, first, &gates[..valid]);
+            }
+        }
+    }
+}
+
+impl CpuOps {
+    /// Joins the MLP's result of panels from `wanted` on to `x`, with `other` added to it.
+    pub(crate) fn think(
+        &mut self,
+        x: &mut Panels,
+        weights: &Mlp,
+        wanted: usize,
+        other: Option<&Panels>,
+    ) {
+        if let Some(router) = &weights.router {
+            return self.consult(x, weights, router, wanted, other);
+        }
+        let [network] = weights.networks.as_slice() else { return };
+        let (rules, size) = (self.rules, x.channels * panel_tokens());
+        let run = rules.run_length(network.width());
+        x.wanted(wanted, run).into_par_iter().with_max_len(1).for_each(|(first, x)| {
+            let other = other.map(|other| &other.data[first * size..][..x.len()]);
+            let how = Join { norm: weights.norm_out.as_ref(), other, replace: false };
+            let norm = weights.norm_in.as_ref();
+            with_scratch(|scratch| dispatch(MlpTask { x, norm, network, how, scratch, rules }));
+        });
+    }
+}
+
+/// Joins `network(norm(x))` to a run of panels `x`.
+struct MlpTask<'a> {
+    x: &'a mut [f32],
+    norm: Option<&'a Norm>,
+    network: &'a FeedForward,
+    how: Join<'a>,
+    scratch: &'a mut Scratch,
+    rules: Rules,
 }
 
 impl Task for MlpTask<'_> {
@@ -33,64 +145,24 @@ impl Task for MlpTask<'_> {
 
     #[inline(always)]
     fn run<S: Simd, const NR: usize>(self, simd: S) {
-        let MlpTask { x, weights, scratch, eps, unit, dtype } = self;
-        let Mlp { norm: norm_weight, gate, up, down } = weights;
-        let (hidden, inner) = (gate.inputs, gate.outputs);
-        let ready = unit.start();
+        let MlpTask { x, norm, network, how, scratch, rules } = self;
+        let hidden = network.down.outputs;
+        let ready = rules.unit.start();
         let x = x.as_chunks_mut::<NR>().0;
         let panels = x.len() / hidden;
-        let mut normed = Rights::<NR>::new(unit, panels, hidden, &mut scratch.first);
-        let mut gated = Rights::<NR>::new(unit, panels, inner, &mut scratch.second);
+        let mut normed = Rights::<NR>::new(rules.unit, panels, hidden, &mut scratch.first);
         for (panel, x) in x.chunks_exact(hidden).enumerate() {
-            norm(simd, x, norm_weight, eps, dtype, normed.staging(panel));
+            match norm {
+                Some(norm) => norm.write(simd, x, normed.staging(panel), rules),
+                None => normed.staging(panel).copy_from_slice(x),
+            }
             normed.commit(panel);
         }
-        let (mut gates, mut ups) = ([[0.0; NR]; ROWS], [[0.0; NR]; ROWS]);
-        for block in 0..gate.count() {
-            let (first, valid) = (block * ROWS, gate.valid(block));
-            for panel in 0..panels {
-                let right = normed.panel(panel);
-                ready.product::<S, NR, false>(simd, gate.block(block), right, &mut gates);
-                ready.product::<S, NR, false>(simd, up.block(block), right, &mut ups);
-                for (i, (gates, ups)) in gates.iter_mut().zip(&mut ups).enumerate().take(valid) {
-                    add_bias(gates, gate.bias(first + i), dtype);
-                    add_bias(ups, up.bias(first + i), dtype);
-                    for gate in gates.iter_mut() {
-                        *gate = silu(*gate);
-                    }
-                    dtype.round(gates);
-                    for (gate, up) in gates.iter_mut().zip(ups) {
-                        *gate *= *up;
-                    }
-                    dtype.round(gates);
-                }
-                gated.set(panel, first, &gates[..valid]);
-            }
-        }
-        add_products(simd, &ready, &gated, down, x, dtype);
-    }
-}
-
-/// `x += weights · rights` for panels `x`.
-#[inline(always)]
-pub(crate) fn add_products<S: Simd, const NR: usize>(
-    simd: S,
-    unit: &Started,
-    rights: &Rights<'_, NR>,
-    weights: &Blocks,
-    x: &mut [[f32; NR]],
-    dtype: Dtype,
-) {
-    let mut sums = [[0.0; NR]; ROWS];
-    for block in 0..weights.count() {
-        let first = block * ROWS;
-        for (panel, x) in x.chunks_exact_mut(weights.outputs).enumerate() {
-            let right = rights.panel(panel);
-            unit.product::<S, NR, false>(simd, weights.block(block), right, &mut sums);
-            let x = &mut x[first..first + weights.valid(block)];
-            for (i, (x, sum)) in x.iter_mut().zip(&mut sums).enumerate() {
-                add_residual(x, sum, weights.bias(first + i), dtype);
-            }
-        }
+        let inner = network.inner();
+        let mut activated = Rights::<NR>::new(rules.unit, panels, inner, &mut scratch.second);
+        network.activate(simd, &ready, panels, &normed, &mut activated, rules);
+        let weights = &network.down;
+        let last = Projection { unit: &ready, weights, rights: &activated, rules };
+        last.finish(simd, how, x, &mut scratch.result);
     }
 }

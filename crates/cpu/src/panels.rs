@@ -17,6 +17,7 @@ pub(crate) struct Scratch {
     pub(crate) second: PanelMemory,
     pub(crate) scores: Floats,
     pub(crate) sums: Floats,
+    pub(crate) result: Floats,
     pub(crate) queries: Pairs,
     pub(crate) weights: Pairs,
 }
@@ -27,6 +28,7 @@ thread_local! {
         second: PanelMemory::new(),
         scores: AVec::new(64),
         sums: AVec::new(64),
+        result: AVec::new(64),
         queries: AVec::new(64),
         weights: AVec::new(64),
     });

@@ -5,15 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use strait_burn::panic_text;
-use strait_ops::{
-    AttentionTensors, Dtype, Hidden, LinearTensors, MlpTensors, Ops, OpsError, ScoreRange,
-    SequenceScores,
-};
+use strait_ops::{Dtype, Hidden, MlpTensors, Network, Ops, OpsError, ScoreRange, SequenceScores};
 
 use crate::config::ModelConfig;
 use crate::error::ModelError;
-use crate::source::{TensorSource, read};
+use crate::source::TensorSource;
 use crate::stage::{Reference, Stage};
+use crate::tensors::Tensors;
 
 /// A stage on the device of `O`.
 pub(crate) struct Decoder<O: Ops> {
@@ -21,9 +19,35 @@ pub(crate) struct Decoder<O: Ops> {
     config: ModelConfig,
     dtype: Dtype,
     range: Range<usize>,
-    embedding: Option<Arc<O::Table>>,
-    layers: Vec<(O::Attention, O::Mlp)>,
+    embedding: Option<(Arc<O::Table>, Option<O::Positions>)>,
+    layers: Vec<Layer<O>>,
     head: Option<(O::Norm, Arc<O::Table>)>,
+}
+
+struct Layer<O: Ops> {
+    attention: O::Attention,
+    mlp: O::Mlp,
+    parallel: bool,
+}
+
+impl<O: Ops> Layer<O> {
+    fn load(ops: &mut O, tensors: &Tensors<'_>, number: usize) -> Result<Layer<O>, ModelError> {
+        let layer = tensors.layer(number)?;
+        let attention = ops.prepare_attention(tensors.attention(number)?);
+        let network = match layer.mlp.experts {
+            None => Network::Dense(ops.prepare_feed_forward(tensors.network(number, None)?)),
+            Some((count, routing)) => {
+                let experts = (0..count).map(|expert| {
+                    Ok(ops.prepare_feed_forward(tensors.network(number, Some(expert))?))
+                });
+                let experts = experts.collect::<Result<_, ModelError>>()?;
+                Network::Experts { router: tensors.router(number, count)?, routing, experts }
+            }
+        };
+        let [norm_in, norm_out] = tensors.mlp_norms(number)?;
+        let mlp = ops.prepare_mlp(MlpTensors { norm_in, network, norm_out });
+        Ok(Layer { attention, mlp, parallel: layer.parallel })
+    }
 }
 
 /// Which part of the model a stage is.
@@ -40,56 +64,59 @@ impl<O: Ops> Decoder<O> {
     /// Reads the stage's tensors. `tied` keeps the table that embedding and head share, so that
     /// stages on one device hold it once.
     pub(crate) fn load(
-        ops: O,
+        mut ops: O,
         source: &dyn TensorSource,
         config: &ModelConfig,
         dtype: Dtype,
         part: Part,
         tied: &mut Option<Arc<O::Table>>,
     ) -> Result<Decoder<O>, ModelError> {
-        let table_shape = [config.shape.vocab, config.shape.hidden];
-        let mut table = |name: &str, shared: bool| {
-            if let (true, Some(table)) = (shared, &*tied) {
+        let tensors = Tensors::new(source, config);
+        let mut embedding = |ops: &mut O| {
+            if let (true, Some(table)) = (config.tied_head, &*tied) {
                 return Ok(Arc::clone(table));
             }
-            let table = Arc::new(ops.prepare_table(read(source, name, &table_shape)?));
-            if shared {
+            let table = Arc::new(ops.prepare_table(tensors.embedding()?));
+            if config.tied_head {
                 *tied = Some(Arc::clone(&table));
             }
             Ok::<_, ModelError>(table)
         };
-        let embedding = match part.first {
-            true => Some(table("model.embed_tokens.weight", config.tied_head)?),
+        let first = match part.first {
+            true => {
+                let positions = tensors.positions()?;
+                Some((embedding(&mut ops)?, positions.map(|table| ops.prepare_positions(table))))
+            }
             false => None,
         };
-        let layers = part.layers.clone().map(|layer| {
-            let attention = attention_tensors(source, config, layer)?;
-            let attention = ops.prepare_attention(attention);
-            Ok((attention, ops.prepare_mlp(mlp_tensors(source, config, layer)?)))
-        });
+        let layers = part.layers.clone().map(|number| Layer::load(&mut ops, &tensors, number));
         let layers = layers.collect::<Result<_, ModelError>>()?;
-        let head = match (part.last, config.tied_head) {
-            (false, _) => None,
-            (true, true) => Some(table("model.embed_tokens.weight", true)?),
-            (true, false) => Some(table("lm_head.weight", false)?),
-        };
-        let head = match head {
-            None => None,
-            Some(table) => {
-                let norm = read(source, "model.norm.weight", &[config.shape.hidden])?;
-                Some((ops.prepare_norm(norm), table))
+        let head = match part.last {
+            true => {
+                let norm = ops.prepare_norm(tensors.final_norm()?);
+                let table = match config.tied_head {
+                    true => embedding(&mut ops)?,
+                    false => Arc::new(ops.prepare_table(tensors.head()?)),
+                };
+                Some((norm, table))
             }
+            false => None,
         };
         let config = config.clone();
-        Ok(Decoder { ops, config, dtype, range: part.layers, embedding, layers, head })
+        Ok(Decoder { ops, config, dtype, range: part.layers, embedding: first, layers, head })
     }
 
     /// Runs all layers; of the last one only positions from `wanted` on are needed.
     fn run(&mut self, mut x: O::Stream, wanted: usize) -> O::Stream {
-        for (index, (attention, mlp)) in self.layers.iter().enumerate() {
+        for (index, layer) in self.layers.iter().enumerate() {
             let wanted = if index + 1 == self.layers.len() { wanted } else { 0 };
-            x = self.ops.attention(x, attention, wanted);
-            x = self.ops.mlp(x, mlp, wanted);
+            x = match layer.parallel {
+                true => self.ops.parallel(x, &layer.attention, &layer.mlp, wanted),
+                false => {
+                    let x = self.ops.attention(x, &layer.attention, wanted);
+                    self.ops.mlp(x, &layer.mlp, wanted)
+                }
+            };
         }
         x
     }
@@ -167,15 +194,18 @@ impl<O: Ops> Stage for Decoder<O> {
     }
 
     fn embed(&mut self, tokens: &[u32], batch: usize) -> Result<Hidden, ModelError> {
-        let Some(embedding) = self.embedding.clone() else {
+        if self.embedding.is_none() {
             return Err(self.no("embedding", "first"));
-        };
+        }
         self.check_tokens(tokens)?;
         if batch == 0 || tokens.is_empty() || !tokens.len().is_multiple_of(batch) {
             let expected = format!("a multiple of the batch {batch}, above 0");
             return Err(OpsError::size("tokens", expected, tokens.len()).into());
         }
         let length = tokens.len() / batch;
+        if let Some(longest) = self.config.positions.filter(|&longest| length > longest) {
+            return Err(ModelError::TooLong { tokens: length, longest });
+        }
         if length > self.config.max_positions {
             let longest = self.config.max_positions;
             log::warn!(
@@ -184,7 +214,10 @@ impl<O: Ops> Stage for Decoder<O> {
             );
         }
         self.guarded(|stage| {
-            let mut x = stage.ops.embed(&embedding, tokens, batch);
+            let Some((table, positions)) = &stage.embedding else {
+                return Err(stage.no("embedding", "first"));
+            };
+            let mut x = stage.ops.embed(table, positions.as_ref(), tokens, batch);
             if stage.head.is_none() {
                 x = stage.run(x, 0);
             }
@@ -247,58 +280,4 @@ impl<O: Ops> Stage for Decoder<O> {
         let scored = self.guarded(|stage| stage.score_all(hidden, score, of, kept))?;
         Ok(scored.into_iter().map(|(scores, _)| scores).collect())
     }
-}
-
-fn attention_tensors(
-    source: &dyn TensorSource,
-    config: &ModelConfig,
-    layer: usize,
-) -> Result<AttentionTensors, ModelError> {
-    let (hidden, dim) = (config.shape.hidden, config.shape.head_dim);
-    let (queries, keys) = (config.shape.heads * dim, config.shape.kv_heads * dim);
-    let prefix = format!("model.layers.{layer}");
-    let linear = |name: &str, outputs: usize, inputs: usize| {
-        let name = format!("{prefix}.self_attn.{name}");
-        linear(source, &name, outputs, inputs, config.attention_bias)
-    };
-    Ok(AttentionTensors {
-        norm: read(source, &format!("{prefix}.input_layernorm.weight"), &[hidden])?,
-        query: linear("q_proj", queries, hidden)?,
-        key: linear("k_proj", keys, hidden)?,
-        value: linear("v_proj", keys, hidden)?,
-        output: linear("o_proj", hidden, queries)?,
-    })
-}
-
-fn mlp_tensors(
-    source: &dyn TensorSource,
-    config: &ModelConfig,
-    layer: usize,
-) -> Result<MlpTensors, ModelError> {
-    let (hidden, inner) = (config.shape.hidden, config.shape.intermediate);
-    let prefix = format!("model.layers.{layer}");
-    let linear = |name: &str, outputs: usize, inputs: usize| {
-        linear(source, &format!("{prefix}.mlp.{name}"), outputs, inputs, config.mlp_bias)
-    };
-    Ok(MlpTensors {
-        norm: read(source, &format!("{prefix}.post_attention_layernorm.weight"), &[hidden])?,
-        gate: linear("gate_proj", inner, hidden)?,
-        up: linear("up_proj", inner, hidden)?,
-        down: linear("down_proj", hidden, inner)?,
-    })
-}
-
-fn linear(
-    source: &dyn TensorSource,
-    name: &str,
-    outputs: usize,
-    inputs: usize,
-    bias: bool,
-) -> Result<LinearTensors, ModelError> {
-    let weight = read(source, &format!("{name}.weight"), &[outputs, inputs])?;
-    let bias = match bias {
-        true => Some(read(source, &format!("{name}.bias"), &[outputs])?),
-        false => None,
-    };
-    Ok(LinearTensors { weight, bias, outputs, inputs })
 }

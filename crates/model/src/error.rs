@@ -124,6 +124,17 @@ pub enum ModelError {
         /// Size of the vocabulary.
         vocab: usize,
     },
+    /// A sequence is longer than the table of learned positions.
+    #[error(
+        "sequence of {tokens} tokens: expected at most {longest}, the positions that the model has \
+         learned; use a shorter window"
+    )]
+    TooLong {
+        /// Tokens of the sequence.
+        tokens: usize,
+        /// Rows of the table.
+        longest: usize,
+    },
     /// A method was called on a stage that does not have that part of the model.
     #[error("stage of layers {layers}: it has no {part}; call this on the {stage} stage")]
     StagePart {

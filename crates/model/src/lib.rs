@@ -5,24 +5,28 @@
 //! exact negative log-likelihood of every target over the full vocabulary, and the divergence from
 //! a baseline whose logits are still in memory.
 //!
-//! A model is data: [`ModelConfig`] from `config.json`, and a row in [`FAMILIES`]. The decoder is
-//! written once over [`strait_ops::Ops`]; strait-cpu and strait-burn are what it runs on.
+//! A model is data: a [`ModelConfig`], which one of the [`FAMILIES`] makes of a `config.json`. The
+//! decoder is written once over [`strait_ops::Ops`]; strait-cpu and strait-burn are what it runs on.
 
 mod config;
 mod decoder;
 mod device;
 mod error;
+mod families;
 mod model;
+mod names;
 mod source;
 mod stage;
+mod tensors;
 
-pub use config::{FAMILIES, Family, ModelConfig};
+pub use config::{HeadNorm, LayerConfig, MlpConfig, ModelConfig};
 pub use device::{Device, open_device};
 pub use error::ModelError;
+pub use families::{FAMILIES, Family};
 pub use model::Model;
 pub use source::{SourceTensor, TensorSource};
 pub use stage::{Reference, Stage};
 pub use strait_ops::{
-    AlignedBytes, Dtype, Hidden, OpsError, RopeConfig, RopeScaling, ScoreRange, SequenceScores,
-    Shape,
+    Activation, AlignedBytes, AttentionShape, Dtype, Hidden, Norm, NormKind, OpsError, RopeConfig,
+    RopeScaling, Routing, ScoreRange, SequenceScores, Shape,
 };

@@ -13,6 +13,7 @@ use crate::device::Device;
 use crate::error::ModelError;
 use crate::source::TensorSource;
 use crate::stage::Stage;
+use crate::tensors::Tensors;
 
 /// A model, cut into stages.
 pub struct Model {
@@ -34,7 +35,8 @@ impl Model {
         devices: &[Device],
         dtype: Dtype,
     ) -> Result<Model, ModelError> {
-        let config = ModelConfig::from_json(source.config())?;
+        let mut config = ModelConfig::from_json(source.config())?;
+        config.tied_head = Tensors::new(source, &config).tied_head()?;
         let ranges = ranges(cuts, config.layers)?;
         if devices.len() != 1 && devices.len() != ranges.len() {
             let found = devices.len();
@@ -68,7 +70,7 @@ impl Model {
         Ok(Model { config, dtype, stages })
     }
 
-    /// The model's shape.
+    /// The model's description.
     #[must_use]
     pub fn config(&self) -> &ModelConfig {
         &self.config

@@ -20,6 +20,9 @@ pub trait TensorSource {
     /// The keys of Hugging Face's `config.json`.
     fn config(&self) -> &serde_json::Value;
 
+    /// Whether there is a tensor of this Hugging Face name.
+    fn contains(&self, name: &str) -> bool;
+
     /// The tensor of a Hugging Face name, such as `model.layers.0.self_attn.q_proj.weight`.
     ///
     /// # Errors
@@ -36,6 +39,10 @@ pub trait TensorSource {
 impl TensorSource for Checkpoint {
     fn config(&self) -> &serde_json::Value {
         Checkpoint::config(self)
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.info(name).is_some()
     }
 
     fn tensor(&self, name: &str) -> Result<SourceTensor, Box<dyn Error + Send + Sync>> {

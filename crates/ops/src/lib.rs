@@ -8,13 +8,20 @@ mod error;
 mod hidden;
 mod operations;
 mod rope;
+mod routing;
 mod score;
 mod shape;
+mod tensors;
 
 pub use dtype::Dtype;
 pub use error::OpsError;
 pub use hidden::{AlignedBytes, Hidden};
-pub use operations::{AttentionTensors, LinearTensors, MlpTensors, Ops};
+pub use operations::Ops;
 pub use rope::{RopeConfig, RopeScaling, RopeTable};
+pub use routing::Routing;
 pub use score::{ScoreRange, SequenceScores};
-pub use shape::Shape;
+pub use shape::{Activation, AttentionShape, Norm, NormKind, Shape};
+pub use tensors::{
+    AttentionTensors, FeedForwardTensors, HeadNorms, LinearTensors, MlpTensors, Network,
+    NormTensors,
+};

@@ -3,18 +3,23 @@
 use crate::error::OpsError;
 use crate::hidden::Hidden;
 use crate::score::{ScoreRange, SequenceScores};
+use crate::tensors::{AttentionTensors, FeedForwardTensors, MlpTensors, NormTensors};
 
 /// Operations on the residual stream of one stage's device.
 pub trait Ops: Send + 'static {
     /// Hidden states `[batch, tokens, hidden]` on the device.
     type Stream: Send;
-    /// An attention block's weights, prepared.
+    /// An attention block, prepared.
     type Attention: Send;
-    /// An MLP block's weights, prepared.
+    /// A feed-forward network's weights, prepared.
+    type FeedForward: Send;
+    /// An MLP block, prepared.
     type Mlp: Send;
     /// A table `[vocab, hidden]`: embedding, head, or both.
     type Table: Send + Sync;
-    /// The final norm's weight, prepared.
+    /// A table of learned positions `[positions, hidden]`.
+    type Positions: Send;
+    /// The final norm's weights, prepared.
     type Norm: Send;
     /// The baseline's logits of one sequence.
     type Logits: Send + 'static;
@@ -22,14 +27,18 @@ pub trait Ops: Send + 'static {
     /// The device's name, such as `cpu` or `cuda:0`.
     fn device(&self) -> String;
 
-    /// Brings an attention block's weights to the device.
-    fn prepare_attention(&self, tensors: AttentionTensors) -> Self::Attention;
-    /// Brings an MLP block's weights to the device.
-    fn prepare_mlp(&self, tensors: MlpTensors) -> Self::Mlp;
+    /// Brings an attention block to the device.
+    fn prepare_attention(&mut self, tensors: AttentionTensors) -> Self::Attention;
+    /// Brings a feed-forward network to the device.
+    fn prepare_feed_forward(&mut self, tensors: FeedForwardTensors) -> Self::FeedForward;
+    /// Brings the rest of an MLP block to the device.
+    fn prepare_mlp(&mut self, tensors: MlpTensors<Self::FeedForward>) -> Self::Mlp;
     /// Brings a table `[vocab, hidden]` to the device.
-    fn prepare_table(&self, weight: Vec<f32>) -> Self::Table;
-    /// Brings the final norm's weight `[hidden]` to the device.
-    fn prepare_norm(&self, weight: Vec<f32>) -> Self::Norm;
+    fn prepare_table(&mut self, weight: Vec<f32>) -> Self::Table;
+    /// Brings learned positions `[positions, hidden]` to the device.
+    fn prepare_positions(&mut self, weight: Vec<f32>) -> Self::Positions;
+    /// Brings the final norm to the device.
+    fn prepare_norm(&mut self, tensors: NormTensors) -> Self::Norm;
 
     /// Brings hidden states to the device.
     fn upload(&self, hidden: &Hidden) -> Self::Stream;
@@ -39,10 +48,17 @@ pub trait Ops: Send + 'static {
     /// When the device fails.
     fn download(&self, stream: Self::Stream) -> Result<Hidden, OpsError>;
 
-    /// Rows of the embedding for `batch` sequences of equal length.
-    fn embed(&self, table: &Self::Table, tokens: &[u32], batch: usize) -> Self::Stream;
+    /// Rows of the embedding, scaled, for `batch` sequences of equal length; learned positions are
+    /// added to them.
+    fn embed(
+        &self,
+        table: &Self::Table,
+        positions: Option<&Self::Positions>,
+        tokens: &[u32],
+        batch: usize,
+    ) -> Self::Stream;
 
-    /// `x + output(attention(rope(project(norm(x)))))`.
+    /// `x + norm_out(output(attention(rope(head_norms(project(norm_in(x)))))))`.
     ///
     /// Nobody looks at positions before `wanted` of the result, of any sequence: they may hold
     /// anything finite.
@@ -53,8 +69,18 @@ pub trait Ops: Send + 'static {
         wanted: usize,
     ) -> Self::Stream;
 
-    /// `x + down(silu(gate(norm(x))) * up(norm(x)))`; `wanted` as in [`Ops::attention`].
+    /// `x + norm_out(network(norm_in(x)))`; `wanted` as in [`Ops::attention`].
     fn mlp(&mut self, x: Self::Stream, weights: &Self::Mlp, wanted: usize) -> Self::Stream;
+
+    /// Both blocks on the same `x`: the MLP's result, to which the attention's is added, and then
+    /// `x`; `wanted` as in [`Ops::attention`].
+    fn parallel(
+        &mut self,
+        x: Self::Stream,
+        attention: &Self::Attention,
+        mlp: &Self::Mlp,
+        wanted: usize,
+    ) -> Self::Stream;
 
     /// Norm, head and log-softmax on the scored positions of sequence `sequence`. Without a
     /// reference the logits are returned to be one.
@@ -72,45 +98,4 @@ pub trait Ops: Send + 'static {
 
     /// Bytes of kept logits.
     fn logits_bytes(logits: &Self::Logits) -> usize;
-}
-
-/// A weight `[out, in]`, row-major, with its bias `[out]`.
-#[derive(Debug, Clone)]
-pub struct LinearTensors {
-    /// `[out, in]`.
-    pub weight: Vec<f32>,
-    /// `[out]`.
-    pub bias: Option<Vec<f32>>,
-    /// Rows of the weight.
-    pub outputs: usize,
-    /// Columns of the weight.
-    pub inputs: usize,
-}
-
-/// The weights of an attention block.
-#[derive(Debug, Clone)]
-pub struct AttentionTensors {
-    /// Weight of the norm before the block, `[hidden]`.
-    pub norm: Vec<f32>,
-    /// `[heads * head_dim, hidden]`.
-    pub query: LinearTensors,
-    /// `[kv_heads * head_dim, hidden]`.
-    pub key: LinearTensors,
-    /// `[kv_heads * head_dim, hidden]`.
-    pub value: LinearTensors,
-    /// `[hidden, heads * head_dim]`.
-    pub output: LinearTensors,
-}
-
-/// The weights of an MLP block.
-#[derive(Debug, Clone)]
-pub struct MlpTensors {
-    /// Weight of the norm before the block, `[hidden]`.
-    pub norm: Vec<f32>,
-    /// `[intermediate, hidden]`.
-    pub gate: LinearTensors,
-    /// `[intermediate, hidden]`.
-    pub up: LinearTensors,
-    /// `[hidden, intermediate]`.
-    pub down: LinearTensors,
 }

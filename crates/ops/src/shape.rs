@@ -1,24 +1,74 @@
-//! The sizes that a backend has to know.
+//! What a backend has to know of a whole model, and of each of its blocks, beside the weights.
+//!
+//! Nothing here names a family of models: a family is a way to fill these in.
 
 use crate::rope::RopeConfig;
 
-/// Sizes of a decoder and constants of its operations.
+/// Sizes of a decoder, and what all its blocks have in common.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shape {
     /// Size of the vocabulary.
     pub vocab: usize,
     /// Hidden size.
     pub hidden: usize,
+    /// All norms of the model.
+    pub norm: Norm,
+    /// Rows of the embedding are multiplied by this, rounded to the model's dtype.
+    pub embedding_scale: f64,
+    /// Logits become `cap * tanh(logits / cap)`.
+    pub logit_cap: Option<f64>,
+}
+
+/// How the norms of a model compute.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Norm {
+    /// The formula.
+    pub kind: NormKind,
+    /// Added to the mean square, or to the variance.
+    pub eps: f64,
+}
+
+/// A norm's formula. All are computed in f32; they differ in where a half type rounds, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormKind {
+    /// `x / rms(x) * weight`, rounded before the weight and after it.
+    Rms,
+    /// `x / rms(x) * weight`, rounded at the end.
+    RmsOnce,
+    /// `x / rms(x) * (1 + weight)`, rounded at the end.
+    RmsPlusOne,
+    /// `(x - mean(x)) / deviation(x) * weight + bias`, rounded at the end.
+    Layer,
+}
+
+/// An attention block without its weights.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttentionShape {
     /// Query heads.
     pub heads: usize,
-    /// Key/value heads; divides `heads`.
+    /// Key/value heads; divides `heads`. Query head `h` reads key head `h / (heads / kv_heads)`.
     pub kv_heads: usize,
-    /// Channels of one head; even.
+    /// Channels of one head.
     pub head_dim: usize,
-    /// Hidden size of the MLP.
-    pub intermediate: usize,
-    /// Added to the mean square in RMSNorm.
-    pub norm_eps: f64,
+    /// Products of queries and keys are multiplied by this.
+    pub scale: f64,
+    /// Keys that a query sees, its own included; all before it where there is none.
+    pub window: Option<usize>,
     /// Rotary positions.
-    pub rope: RopeConfig,
+    pub rope: Option<RopeConfig>,
+}
+
+/// The function between the projections of an MLP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// `x / (1 + e^-x)`.
+    Silu,
+    /// `x (1 + erf(x / sqrt 2)) / 2`.
+    Gelu,
+    /// `x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2`, rounded at the end.
+    GeluTanh,
+    /// The same, in a half type every step rounded: `x^3`, `0.044715 _`, `x + _`, and so on.
+    GeluNew,
+    /// The same, in a half type every step of `x sqrt(2/pi) (1 + 0.044715 x x)` rounded.
+    GeluFast,
 }

@@ -4,7 +4,10 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use strait_model::{Device, Dtype, Model, SourceTensor, TensorSource, open_device};
+use strait_model::{
+    Device, Dtype, Hidden, Model, Reference, ScoreRange, SequenceScores, SourceTensor,
+    TensorSource, open_device,
+};
 use strait_weights::Checkpoint;
 
 /// The CPU in both ways, and the devices that `STRAIT_TEST_DEVICES` names, with commas between them.
@@ -22,8 +25,31 @@ fn package() -> PathBuf {
     now.map_or(Path::new(env!("CARGO_MANIFEST_DIR")).to_owned(), PathBuf::from)
 }
 
-fn data(name: &str) -> PathBuf {
-    package().join("tests/data").join(name)
+/// Every folder with a golden checkpoint.
+pub(crate) const FAMILIES: [&str; 19] = [
+    "gemma3",
+    "gemma3-layer-types",
+    "gpt-neox",
+    "gpt-neox-sequential",
+    "gpt2",
+    "llama",
+    "llama-3",
+    "llama-linear",
+    "llama-yarn",
+    "mistral",
+    "mixtral",
+    "olmo2",
+    "phi3",
+    "phi3-partial",
+    "qwen2",
+    "qwen2-window",
+    "qwen3",
+    "qwen3-moe",
+    "qwen3-moe-mixed",
+];
+
+fn family(name: &str) -> PathBuf {
+    package().join("tests/families").join(name)
 }
 
 /// A checkpoint by its path in the repository.
@@ -33,7 +59,38 @@ pub(crate) fn checkpoint(path: &str) -> Checkpoint {
 
 /// A golden checkpoint.
 pub(crate) fn model(name: &str) -> Checkpoint {
-    Checkpoint::open(&data(name)).unwrap()
+    Checkpoint::open(&family(name)).unwrap()
+}
+
+pub(crate) fn load(name: &str, cuts: &[usize], device: Device, dtype: Dtype) -> Model {
+    Model::load(&model(name), cuts, &[device], dtype).unwrap()
+}
+
+/// Runs all stages but the last.
+pub(crate) fn hidden(model: &mut Model, tokens: &[u32], batch: usize) -> Hidden {
+    let (first, rest) = model.stages().split_first_mut().unwrap();
+    let start = first.embed(tokens, batch).unwrap();
+    let rest = rest.split_last_mut().map_or(Default::default(), |(_, rest)| rest);
+    rest.iter_mut().fold(start, |hidden, stage| stage.forward(hidden).unwrap())
+}
+
+pub(crate) fn reference(
+    model: &mut Model,
+    hidden: &Hidden,
+    score: &[ScoreRange],
+) -> (Vec<SequenceScores>, Reference) {
+    model.stages().last_mut().unwrap().reference(hidden, score).unwrap()
+}
+
+pub(crate) fn next_tokens(sequence: &[u32]) -> ScoreRange {
+    ScoreRange { first_position: 0, targets: sequence[1..].to_vec() }
+}
+
+/// The scores of a whole run over `tokens`, two sequences.
+pub(crate) fn run(model: &mut Model, tokens: &[u32]) -> Vec<SequenceScores> {
+    let score: Vec<_> = tokens.chunks(tokens.len() / 2).map(next_tokens).collect();
+    let hidden = hidden(model, tokens, 2);
+    reference(model, &hidden, &score).0
 }
 
 /// Tokens, and what Transformers computed from them.
@@ -45,12 +102,16 @@ pub(crate) struct Golden {
 
 impl Golden {
     pub(crate) fn read(name: &str) -> Golden {
-        let bytes = std::fs::read(data(name).join("golden.safetensors")).unwrap();
+        Golden::read_file(name, "golden.safetensors")
+    }
+
+    pub(crate) fn read_file(name: &str, file: &str) -> Golden {
+        let bytes = std::fs::read(family(name).join(file)).unwrap();
         let (length, rest) = bytes.split_first_chunk().unwrap();
         let (header, values) = rest.split_at(u64::from_le_bytes(*length) as usize);
         let header = serde_json::from_slice(header).unwrap();
         let mut golden = Golden { tokens: Vec::new(), header, values: values.to_vec() };
-        golden.tokens = golden.words("tokens").map(u32::from_le_bytes).collect();
+        golden.tokens = golden.words::<4>("tokens").map(u32::from_le_bytes).collect();
         golden
     }
 
@@ -58,7 +119,12 @@ impl Golden {
         self.words(name).map(f32::from_le_bytes).collect()
     }
 
-    fn words(&self, name: &str) -> impl Iterator<Item = [u8; 4]> {
+    /// Values in f64.
+    pub(crate) fn numbers(&self, name: &str) -> Vec<f64> {
+        self.words(name).map(f64::from_le_bytes).collect()
+    }
+
+    fn words<const N: usize>(&self, name: &str) -> impl Iterator<Item = [u8; N]> {
         let offsets = self.header[name]["data_offsets"].as_array().unwrap();
         let at = |i: usize| offsets[i].as_u64().unwrap() as usize;
         self.values[at(0)..at(1)].as_chunks().0.iter().copied()
@@ -86,6 +152,10 @@ impl Patched {
 impl TensorSource for Patched {
     fn config(&self) -> &Value {
         &self.config
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.missing != Some(name) && TensorSource::contains(&self.checkpoint, name)
     }
 
     fn tensor(&self, name: &str) -> Result<SourceTensor, Box<dyn Error + Send + Sync>> {

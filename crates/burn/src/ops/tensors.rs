@@ -1,0 +1,190 @@
+//! Weights on a device, and the operations that are nothing but one of them.
+
+use burn_tensor::backend::Backend;
+use burn_tensor::{Bytes, DType, Distribution, FloatDType, Tensor, TensorData, activation};
+use strait_ops::{Activation, Dtype, LinearTensors, Norm, NormKind, NormTensors};
+
+use crate::product::{Factors, product};
+
+/// Standard deviation of random weights, as models start their training.
+const RANDOM_SCALE: f64 = 0.02;
+
+/// Makes tensors for a model on one device.
+pub(crate) struct Maker<B: Backend> {
+    pub(crate) device: B::Device,
+    pub(crate) dtype: Dtype,
+    pub(crate) norm: Norm,
+    pub(crate) factors: Factors,
+    /// Whether matrices are random ones of the same shapes.
+    pub(crate) random: bool,
+}
+
+/// A weight `[in, out]` with its bias.
+pub(crate) struct Linear<B: Backend> {
+    weight: Tensor<B, 2>,
+    bias: Option<Tensor<B, 1>>,
+    factors: Factors,
+}
+
+/// The final norm, or another one.
+pub(crate) struct NormWeights<B: Backend> {
+    weight: Tensor<B, 1>,
+    bias: Option<Tensor<B, 1>>,
+    norm: Norm,
+    native: FloatDType,
+}
+
+impl<B: Backend> Maker<B> {
+    /// A tensor of f32.
+    pub(crate) fn floats<const D: usize>(
+        &self,
+        values: Vec<f32>,
+        shape: [usize; D],
+    ) -> Tensor<B, D> {
+        Tensor::from_data(TensorData::new(values, shape), (&self.device, DType::F32))
+    }
+
+    /// A tensor of the model's dtype. Rounded on the host, so that the device never holds it in f32.
+    pub(crate) fn weights<const D: usize>(
+        &self,
+        values: Vec<f32>,
+        shape: [usize; D],
+    ) -> Tensor<B, D> {
+        if self.random && D > 1 {
+            let normal = Distribution::Normal(0.0, RANDOM_SCALE);
+            let values = Tensor::<B, D>::random(shape, normal, (&self.device, DType::F32));
+            return values.cast(self.native());
+        }
+        let dtype = self.native().into();
+        let data = match self.dtype {
+            Dtype::F32 => TensorData::new(values, shape),
+            Dtype::F16 | Dtype::Bf16 => {
+                let mut halves = vec![0u16; values.len()];
+                self.dtype.encode(&values, bytemuck::cast_slice_mut(&mut halves));
+                TensorData::from_bytes(Bytes::from_elems(halves), shape, dtype)
+            }
+        };
+        Tensor::from_data(data, (&self.device, dtype))
+    }
+
+    pub(crate) fn linear(&self, tensors: LinearTensors) -> Linear<B> {
+        let LinearTensors { weight, bias, outputs, inputs } = tensors;
+        Linear {
+            weight: self.weights(weight, [outputs, inputs]).transpose(),
+            bias: bias.map(|bias| self.weights(bias, [outputs])),
+            factors: self.factors,
+        }
+    }
+
+    /// A norm's weights: in f32, rounded to the model's dtype, where they multiply f32.
+    pub(crate) fn norm(&self, tensors: NormTensors) -> NormWeights<B> {
+        let vector = |mut values: Vec<f32>| {
+            let length = values.len();
+            if self.norm.kind == NormKind::Rms {
+                return self.weights(values, [length]);
+            }
+            self.dtype.round(&mut values);
+            if self.norm.kind == NormKind::RmsPlusOne {
+                values.iter_mut().for_each(|value| *value += 1.0);
+            }
+            self.floats(values, [length])
+        };
+        let (weight, bias) = (vector(tensors.weight), tensors.bias.map(vector));
+        NormWeights { weight, bias, norm: self.norm, native: self.native() }
+    }
+
+    /// The model's dtype by burn's name.
+    pub(crate) fn native(&self) -> FloatDType {
+        float(self.dtype)
+    }
+}
+
+/// An element type by burn's name.
+pub(crate) fn float(dtype: Dtype) -> FloatDType {
+    match dtype {
+        Dtype::F32 => FloatDType::F32,
+        Dtype::F16 => FloatDType::F16,
+        Dtype::Bf16 => FloatDType::BF16,
+    }
+}
+
+impl<B: Backend> Linear<B> {
+    /// Rows `[rows, in]` to `[rows, out]`.
+    pub(crate) fn apply(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
+        let y = product(x, self.weight.clone(), self.factors);
+        match &self.bias {
+            Some(bias) => y + bias.clone().unsqueeze(),
+            None => y,
+        }
+    }
+}
+
+impl<B: Backend> NormWeights<B> {
+    /// The norm over the last dimension.
+    pub(crate) fn apply<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
+        let mut x = x.cast(FloatDType::F32);
+        if self.norm.kind == NormKind::Layer {
+            x = x.clone() - x.mean_dim(D - 1);
+        }
+        let squares = x.clone().square().mean_dim(D - 1);
+        let normed = x / (squares + self.norm.eps).sqrt();
+        let weight = self.weight.clone().unsqueeze();
+        if self.norm.kind == NormKind::Rms {
+            return normed.cast(self.native) * weight;
+        }
+        let y = normed * weight;
+        let y = match &self.bias {
+            Some(bias) => y + bias.clone().unsqueeze(),
+            None => y,
+        };
+        y.cast(self.native)
+    }
+
+    /// Channels that the norm is taken over.
+    pub(crate) fn channels(&self) -> usize {
+        self.weight.dims()[0]
+    }
+}
+
+/// The norm, or `x` where there is none.
+pub(crate) fn normed<B: Backend, const D: usize>(
+    norm: Option<&NormWeights<B>>,
+    x: Tensor<B, D>,
+) -> Tensor<B, D> {
+    match norm {
+        Some(norm) => norm.apply(x),
+        None => x,
+    }
+}
+
+/// The function between the projections of an MLP.
+pub(crate) fn activate<B: Backend, const D: usize>(
+    kind: Activation,
+    x: Tensor<B, D>,
+    native: FloatDType,
+) -> Tensor<B, D> {
+    const ROOT: f64 = 0.797_884_560_802_865_4; // sqrt(2 / pi)
+    const CUBIC: f64 = 0.044_715;
+    let half = |x: Tensor<B, D>, inner: Tensor<B, D>| x * 0.5 * (inner.tanh() + 1.0);
+    match kind {
+        Activation::Silu => activation::silu(x),
+        Activation::Gelu => {
+            let x = x.cast(FloatDType::F32);
+            let error = (x.clone() * std::f64::consts::FRAC_1_SQRT_2).erf();
+            (x * 0.5 * (error + 1.0)).cast(native)
+        }
+        Activation::GeluTanh => {
+            let x = x.cast(FloatDType::F32);
+            let cube = x.clone() * x.clone() * x.clone();
+            half(x.clone(), (x + cube * CUBIC) * ROOT).cast(native)
+        }
+        Activation::GeluNew => {
+            let cube = x.clone() * x.clone() * x.clone();
+            half(x.clone(), (x + cube * CUBIC) * ROOT)
+        }
+        Activation::GeluFast => {
+            let square = x.clone() * CUBIC * x.clone();
+            half(x.clone(), x * ROOT * (square + 1.0))
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Keys and values of all sequences, packed as left operands.
+
+use crate::attention::Heads;
+use crate::kernel::panel_tokens;
+use crate::panels::per_sequence;
+use crate::product::{Left, LeftBlock, ROWS, Unit};
+
+/// Keys are filled up to a multiple of this, so that every unit takes them in whole steps.
+pub(crate) const KEY_STEP: usize = 32;
+
+/// Keys and values of all sequences as left operands.
+pub(crate) struct KeysValues {
+    /// For every sequence and key head blocks of keys, `[padded keys, dim]`.
+    keys: Left,
+    /// For every sequence and key head blocks of channels, `[dim, padded keys]`.
+    values: Left,
+    /// Tokens, filled up to whole panels and steps.
+    padded: usize,
+}
+
+impl KeysValues {
+    pub(crate) fn new(unit: Unit) -> KeysValues {
+        KeysValues { keys: Left::zeros(unit, 0, 0), values: Left::zeros(unit, 0, 0), padded: 0 }
+    }
+
+    /// Takes keys and values out of rows `[panels, queries, keys and values of all heads]`.
+    pub(crate) fn pack(
+        &mut self,
+        projected: &[f32],
+        heads: Heads,
+        batch: usize,
+        tokens: usize,
+        unit: Unit,
+    ) {
+        let nr = panel_tokens();
+        let panels = per_sequence(tokens);
+        let padded = (panels * nr).next_multiple_of(KEY_STEP);
+        let width = heads.width();
+        let row = |owner: usize, panel: usize, channel: usize| {
+            let panel = owner / heads.keys * panels + panel;
+            &projected[(panel * width + channel) * nr..][..nr]
+        };
+        let owners = batch * heads.keys;
+        self.padded = padded;
+        self.keys.reuse(unit, owners * (padded / ROWS), heads.dim);
+        self.keys.fill(padded / ROWS, |owner, mut group| {
+            for panel in 0..panels {
+                for c in 0..heads.dim {
+                    let channel = (heads.queries + owner % heads.keys) * heads.dim + c;
+                    group.set_input(c, panel * nr, row(owner, panel, channel));
+                }
+            }
+        });
+        let blocks = heads.dim.div_ceil(ROWS);
+        self.values.reuse(unit, owners * blocks, padded);
+        self.values.fill(1, |index, mut group| {
+            let (owner, block) = (index / blocks, index % blocks);
+            for c in 0..ROWS.min(heads.dim - block * ROWS) {
+                let head = heads.queries + heads.keys + owner % heads.keys;
+                for panel in 0..panels {
+                    let channel = head * heads.dim + block * ROWS + c;
+                    group.set_output(c, panel * nr, row(owner, panel, channel));
+                }
+            }
+        });
+    }
+
+    /// Keys from `from` on, a multiple of [`ROWS`]: their block `block`. `owner` is the sequence times the
+    /// number of key heads, plus the key head.
+    #[inline(always)]
+    pub(crate) fn keys(&self, owner: usize, from: usize, block: usize) -> LeftBlock<'_> {
+        self.keys.block((owner * self.padded + from) / ROWS + block)
+    }
+
+    /// Block `block` of channels of `count` values from `from` on, both in whole steps.
+    #[inline(always)]
+    pub(crate) fn values(
+        &self,
+        owner: usize,
+        dim: usize,
+        block: usize,
+        from: usize,
+        count: usize,
+    ) -> LeftBlock<'_> {
+        self.values.block(owner * dim.div_ceil(ROWS) + block).inputs(from, count)
+    }
+}

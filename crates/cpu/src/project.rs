@@ -1,0 +1,133 @@
+//! The start of an attention block: norm, projections, norms of heads, rotary positions.
+
+use pulp::Simd;
+use strait_ops::Dtype;
+
+use crate::attention::Attention;
+use crate::finish::add_bias;
+use crate::kernel::Task;
+use crate::panels::Scratch;
+use crate::product::{ROWS, Rights};
+use crate::rope::RopePanels;
+use crate::rules::Rules;
+
+/// Writes the rotated queries and keys, and the values, of a run of panels:
+/// `out` is `[panels, (queries + 2 * keys) * dim, NR]`.
+pub(crate) struct ProjectTask<'a> {
+    pub(crate) x: &'a [f32],
+    pub(crate) out: &'a mut [f32],
+    pub(crate) weights: &'a Attention,
+    pub(crate) rope: Option<&'a RopePanels>,
+    pub(crate) scratch: &'a mut Scratch,
+    /// Index of the run's first panel, and panels of one sequence.
+    pub(crate) first: usize,
+    pub(crate) panels: usize,
+    /// Panels of a sequence before this one need no queries.
+    pub(crate) wanted: usize,
+    pub(crate) rules: Rules,
+}
+
+impl Task for ProjectTask<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd, const NR: usize>(self, simd: S) {
+        let ProjectTask { x, out, weights, rope, scratch, first, panels, wanted, rules } = self;
+        let (heads, project) = (weights.heads, &weights.project);
+        let (hidden, width) = (project.inputs, project.outputs);
+        let (x, out) = (x.as_chunks::<NR>().0, out.as_chunks_mut::<NR>().0);
+        let count = x.len() / hidden;
+        let ready = rules.unit.start();
+        let mut normed = Rights::<NR>::new(rules.unit, count, hidden, &mut scratch.first);
+        for (panel, x) in x.chunks_exact(hidden).enumerate() {
+            match &weights.norm_in {
+                Some(norm) => norm.write(simd, x, normed.staging(panel), rules),
+                None => normed.staging(panel).copy_from_slice(x),
+            }
+            normed.commit(panel);
+        }
+        let mut sums = [[0.0; NR]; ROWS];
+        let queried = (0..count).any(|panel| (first + panel) % panels >= wanted);
+        let first_block = if queried { 0 } else { heads.queries * heads.dim / ROWS };
+        for block in first_block..project.count() {
+            let row = block * ROWS;
+            for panel in 0..count {
+                let right = normed.panel(panel);
+                ready.product::<S, NR, false>(simd, project.block(block), right, &mut sums);
+                let out = &mut out[panel * width + row..][..project.valid(block)];
+                for (i, (out, sum)) in out.iter_mut().zip(&mut sums).enumerate() {
+                    add_bias(sum, project.bias(row + i), rules.dtype);
+                    *out = *sum;
+                }
+            }
+        }
+        let rotated = (heads.queries + heads.keys) * heads.dim;
+        for (panel, out) in out.chunks_exact_mut(width).enumerate() {
+            let out = &mut out[..rotated];
+            if let Some((query, key)) = &weights.head_norms {
+                let (queries, keys) = out.split_at_mut(heads.queries * heads.dim);
+                for queries in queries.chunks_exact_mut(query.channels()) {
+                    query.replace(simd, queries, rules);
+                }
+                for keys in keys.chunks_exact_mut(key.channels()) {
+                    key.replace(simd, keys, rules);
+                }
+            }
+            let Some(rope) = rope else { continue };
+            let start = (first + panel) % panels * rope.pairs;
+            let cos = &rope.cos.as_chunks::<NR>().0[start..start + rope.pairs];
+            let sin = &rope.sin.as_chunks::<NR>().0[start..start + rope.pairs];
+            for head in out.chunks_exact_mut(heads.dim) {
+                let (low, high) = head.split_at_mut(rope.pairs);
+                for (((low, high), cos), sin) in low.iter_mut().zip(high).zip(cos).zip(sin) {
+                    match rope.rounded_once || rules.dtype == Dtype::F32 {
+                        true => rotate(low, high, cos, sin),
+                        false => rotate_in_steps(low, high, cos, sin, rules.dtype),
+                    }
+                    rules.dtype.round(low);
+                    rules.dtype.round(high);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn rotate<const NR: usize>(
+    low: &mut [f32; NR],
+    high: &mut [f32; NR],
+    cos: &[f32; NR],
+    sin: &[f32; NR],
+) {
+    for t in 0..NR {
+        let (a, b) = (low[t], high[t]);
+        low[t] = a * cos[t] - b * sin[t];
+        high[t] = b * cos[t] + a * sin[t];
+    }
+}
+
+/// The same with every product rounded.
+#[inline(always)]
+fn rotate_in_steps<const NR: usize>(
+    low: &mut [f32; NR],
+    high: &mut [f32; NR],
+    cos: &[f32; NR],
+    sin: &[f32; NR],
+    dtype: Dtype,
+) {
+    let (mut low_sin, mut high_sin) = (*low, *high);
+    for t in 0..NR {
+        low[t] *= cos[t];
+        high[t] *= cos[t];
+        low_sin[t] *= sin[t];
+        high_sin[t] *= sin[t];
+    }
+    dtype.round(low);
+    dtype.round(high);
+    dtype.round(&mut low_sin);
+    dtype.round(&mut high_sin);
+    for t in 0..NR {
+        low[t] -= high_sin[t];
+        high[t] += low_sin[t];
+    }
+}

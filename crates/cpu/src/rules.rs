@@ -1,0 +1,32 @@
+//! What all tasks of a model have in common.
+
+use strait_ops::{Dtype, NormKind, Shape};
+
+use crate::kernel::panel_tokens;
+use crate::product::Unit;
+
+/// Right operands of a run that should stay in a core's second-level cache.
+const CACHED_BYTES: usize = 1280 * 1024;
+
+/// How values are computed and rounded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    pub(crate) dtype: Dtype,
+    /// What computes products.
+    pub(crate) unit: Unit,
+    pub(crate) norm: NormKind,
+    pub(crate) eps: f32,
+}
+
+impl Rules {
+    pub(crate) fn new(shape: &Shape, dtype: Dtype) -> Rules {
+        let eps = shape.norm.eps as f32;
+        Rules { dtype, unit: Unit::of(dtype), norm: shape.norm.kind, eps }
+    }
+
+    /// Panels that one task takes, so that weights are read once for all of them, where its right
+    /// operands have `channels` channels.
+    pub(crate) fn run_length(self, channels: usize) -> usize {
+        (CACHED_BYTES / (channels * panel_tokens() * self.unit.size()).max(1)).clamp(1, 8)
+    }
+}

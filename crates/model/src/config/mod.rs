@@ -1,0 +1,121 @@
+//! The description of a model, read from the keys of Hugging Face's `config.json`.
+
+pub(crate) mod keys;
+pub(crate) mod rope;
+#[cfg(test)]
+mod tests;
+
+use serde_json::Value;
+use strait_ops::{Activation, AttentionShape, NormKind, Routing, Shape};
+
+use crate::error::ModelError;
+use crate::families;
+use crate::names::Names;
+
+/// The description of a decoder: everything that its weights do not say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelConfig {
+    /// The family: `model_type` in `config.json`.
+    pub model_type: &'static str,
+    /// Sizes, and what all layers have in common.
+    pub shape: Shape,
+    /// Number of layers.
+    pub layers: usize,
+    /// One for each layer.
+    pub blocks: Vec<LayerConfig>,
+    /// Whether the head shares the embedding.
+    pub tied_head: bool,
+    /// Rows of a table of learned positions.
+    pub positions: Option<usize>,
+    /// The longest sequence that the model was made for; longer ones give a warning.
+    pub max_positions: usize,
+    pub(crate) names: Names,
+}
+
+/// The description of a layer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerConfig {
+    /// Heads, window and rotary positions.
+    pub attention: AttentionShape,
+    /// Norms of queries and keys.
+    pub head_norm: Option<HeadNorm>,
+    /// Whether the q, k and v projections have biases.
+    pub qkv_bias: bool,
+    /// Whether the output projection has a bias.
+    pub output_bias: bool,
+    /// The MLP.
+    pub mlp: MlpConfig,
+    /// Whether attention and MLP both read the layer's input.
+    pub parallel: bool,
+}
+
+/// What the norm of queries and keys is taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeadNorm {
+    /// Each head.
+    Each,
+    /// All heads at once.
+    All,
+}
+
+/// The description of an MLP.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MlpConfig {
+    /// Channels between the projections, of one expert if there are many.
+    pub inner: usize,
+    /// The function between the projections.
+    pub activation: Activation,
+    /// Whether there is a gate beside the first projection.
+    pub gated: bool,
+    /// Whether the projections have biases.
+    pub bias: bool,
+    /// Number of experts, and how tokens find them.
+    pub experts: Option<(usize, Routing)>,
+}
+
+impl ModelConfig {
+    /// Reads a configuration in the style of published checkpoints (`rope_theta`, `rope_scaling`)
+    /// or in that of Transformers 5 (`rope_parameters`).
+    ///
+    /// # Errors
+    /// When the family is unknown, or a key is missing or cannot be used.
+    pub fn from_json(config: &Value) -> Result<ModelConfig, ModelError> {
+        families::describe(config)
+    }
+
+    /// Number of parameters, a tied head counted once.
+    #[must_use]
+    pub fn parameters(&self) -> u64 {
+        let Shape { vocab, hidden, .. } = self.shape;
+        let norm = if self.shape.norm.kind == NormKind::Layer { 2 * hidden } else { hidden };
+        let norms = self.names.layer_norms().count() * norm;
+        let layers: usize = self.blocks.iter().map(|layer| layer.parameters(hidden) + norms).sum();
+        let tables = if self.tied_head { 1 } else { 2 };
+        (layers + (tables * vocab + self.positions.unwrap_or(0)) * hidden + norm) as u64
+    }
+}
+
+impl LayerConfig {
+    /// Parameters without the norms before and after the blocks.
+    fn parameters(&self, hidden: usize) -> usize {
+        let AttentionShape { heads, kv_heads, head_dim, .. } = self.attention;
+        let (q, kv) = (heads * head_dim, kv_heads * head_dim);
+        let qkv_bias = if self.qkv_bias { q + 2 * kv } else { 0 };
+        let output_bias = if self.output_bias { hidden } else { 0 };
+        let head_norms = match self.head_norm {
+            None => 0,
+            Some(HeadNorm::Each) => 2 * head_dim,
+            Some(HeadNorm::All) => q + kv,
+        };
+        let attention = hidden * (2 * q + 2 * kv) + qkv_bias + output_bias + head_norms;
+        let MlpConfig { inner, gated, bias, .. } = self.mlp;
+        let ups = if gated { 2 } else { 1 };
+        let biases = if bias { ups * inner + hidden } else { 0 };
+        let network = (ups + 1) * hidden * inner + biases;
+        let (networks, router) = match self.mlp.experts {
+            None => (1, 0),
+            Some((count, _)) => (count, count * hidden),
+        };
+        attention + networks * network + router
+    }
+}

@@ -1,0 +1,184 @@
+//! Keys, their defaults, and what is refused.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use strait_ops::RopeScaling;
+
+use super::*;
+
+fn small() -> Value {
+    json!({
+        "model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "intermediate_size": 96, "vocab_size": 100,
+    })
+}
+
+fn with(key: &str, value: Value) -> Value {
+    let mut config = small();
+    config[key] = value;
+    config
+}
+
+fn rope(config: &Value) -> strait_ops::RopeConfig {
+    let config = ModelConfig::from_json(config).unwrap();
+    config.blocks[0].attention.rope.clone().unwrap()
+}
+
+fn families() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/families")
+}
+
+fn read(path: &Path) -> Value {
+    std::fs::read_to_string(path).unwrap().parse().unwrap()
+}
+
+#[test]
+fn defaults() {
+    let config = ModelConfig::from_json(&small()).unwrap();
+    let attention = &config.blocks[1].attention;
+    assert_eq!((attention.head_dim, attention.kv_heads, attention.window), (16, 4, None));
+    let rope = attention.rope.as_ref().unwrap();
+    assert_eq!((rope.theta, &rope.scaling, rope.rotated), (10_000.0, &RopeScaling::None, 16));
+    assert_eq!(config.parameters(), 2 * (4 * 64 * 64 + 3 * 64 * 96 + 128) + 2 * 6400 + 64);
+
+    let absent = ["head_dim", "num_key_value_heads", "tie_word_embeddings", "sliding_window"];
+    let mut config = small();
+    config["num_attention_heads"] = json!(32);
+    for (family, head_dim, kv_heads, tied, window) in [
+        ("mistral", 2, 8, false, Some(4096)),
+        ("mixtral", 2, 8, false, None),
+        ("qwen2", 2, 32, false, None),
+        ("qwen3", 128, 32, false, None),
+        ("qwen3_moe", 2, 4, false, None),
+        ("gemma3_text", 256, 4, true, Some(4096)),
+        ("phi3", 2, 32, false, None),
+        ("olmo2", 2, 32, false, None),
+    ] {
+        config["model_type"] = json!(family);
+        assert!(absent.iter().all(|key| config.get(key).is_none()));
+        let model = ModelConfig::from_json(&config).unwrap();
+        let attention = &model.blocks[0].attention;
+        let found = (attention.head_dim, attention.kv_heads, model.tied_head, attention.window);
+        assert_eq!(found, (head_dim, kv_heads, tied, window), "{family}");
+    }
+}
+
+#[test]
+fn null_is_not_absent_where_it_says_something() {
+    let mut config = with("model_type", json!("mistral"));
+    config["num_attention_heads"] = json!(16);
+    config["sliding_window"] = Value::Null;
+    config["num_key_value_heads"] = Value::Null;
+    let attention = &ModelConfig::from_json(&config).unwrap().blocks[0].attention;
+    assert_eq!((attention.window, attention.kv_heads), (None, 16));
+}
+
+#[test]
+fn both_styles_of_every_family_read_the_same() {
+    let mut seen = 0;
+    for folder in std::fs::read_dir(families()).unwrap() {
+        let folder = folder.unwrap().path();
+        if folder.is_dir() {
+            let [older, newer] = ["config.json", "config.v5.json"]
+                .map(|name| ModelConfig::from_json(&read(&folder.join(name))).unwrap());
+            assert_eq!(older, newer, "{}", folder.display());
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 19);
+}
+
+#[test]
+fn frequencies_are_those_of_transformers() {
+    let cases = read(&families().join("rope.json"));
+    for case in cases.as_array().unwrap() {
+        let name = &case["name"];
+        let config = ModelConfig::from_json(&case["config"]).unwrap();
+        let layer = case["layer"].as_u64().unwrap() as usize;
+        let rope = config.blocks[layer].attention.rope.as_ref().unwrap();
+        let expected = case["attention_factor"].as_f64().unwrap();
+        assert!((rope.attention_factor - expected).abs() < 1e-12, "{name}");
+        let length = case["length"].as_u64().unwrap() as usize;
+        let found = rope.frequencies(rope.is_long(length));
+        let expected = case["frequencies"].as_array().unwrap();
+        assert_eq!(found.len(), expected.len(), "{name}");
+        for (found, expected) in found.iter().zip(expected) {
+            let expected = expected.as_f64().unwrap();
+            let error = (f64::from(*found) / expected - 1.0).abs();
+            assert!(error < 2.5e-7, "{name}: {found} {expected}");
+        }
+    }
+}
+
+#[test]
+fn the_older_table_wins() {
+    let mut config = with("rope_scaling", json!({"type": "linear", "factor": 2.0}));
+    config["rope_parameters"] = json!({"rope_type": "linear", "factor": 4.0, "rope_theta": 5.0});
+    config["rope_theta"] = json!(7.0);
+    let rope = rope(&config);
+    assert_eq!((rope.theta, rope.scaling), (7.0, RopeScaling::Linear { factor: 2.0 }));
+}
+
+#[test]
+fn unknown_family_lists_the_known_ones() {
+    let error = ModelConfig::from_json(&with("model_type", json!("mamba"))).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "unknown architecture: expected \"model_type\" to be one of \"gemma3\", \"gemma3_text\", \
+         \"gpt2\", \"gpt_neox\", \"llama\", \"mistral\", \"mixtral\", \"olmo2\", \"phi3\", \
+         \"qwen2\", \"qwen3\", \"qwen3_moe\", found \"mamba\"; use a checkpoint of a supported \
+         family"
+    );
+}
+
+#[test]
+fn bad_values_name_the_key() {
+    for (family, key, value, expected) in [
+        ("llama", "hidden_size", json!(0), "a whole number above 0"),
+        ("llama", "hidden_size", json!(62), "a divisor of the hidden size 62"),
+        ("llama", "num_key_value_heads", json!(3), "a divisor of 4"),
+        ("llama", "head_dim", json!(15), "an even number of 15 channels"),
+        ("llama", "hidden_act", json!("relu"), "\"silu\", \"gelu\""),
+        ("llama", "rope_scaling", json!({"type": "dynamic"}), "\"yarn\" or \"longrope\""),
+        ("llama", "rope_scaling", json!({"type": "linear"}), "no such key"),
+        ("llama", "mlp_bias", json!("yes"), "true or false"),
+        ("llama", "partial_rotary_factor", json!(0.5), "1.0 in this family"),
+        ("phi3", "partial_rotary_factor", json!(0.2), "an even number of 16 channels"),
+        (
+            "phi3",
+            "rope_scaling",
+            json!({"type": "su", "short_factor": [1.0], "long_factor": [1.0]}),
+            "8 numbers above 0, found 1 values",
+        ),
+        ("gemma3_text", "attn_logit_softcapping", json!(50.0), "null, the only value"),
+        ("gemma3_text", "use_bidirectional_attention", json!(true), "false, the only value"),
+        ("gemma3_text", "layer_types", json!(["full_attention"]), "2 times \"full_attention\""),
+        ("gemma3", "text_config", Value::Null, "an object"),
+        ("mixtral", "num_experts_per_tok", json!(9), "at most 8, the number of experts"),
+        ("qwen3_moe", "mlp_only_layers", json!([0.5]), "a list of layer numbers"),
+        ("gpt2", "scale_attn_by_inverse_layer_idx", json!(true), "false, the only value"),
+        ("gpt2", "scale_attn_weights", json!(false), "true, the only value"),
+        ("gpt2", "add_cross_attention", json!(true), "false, the only value"),
+    ] {
+        let mut config = with(key, value);
+        config["model_type"] = json!(family);
+        config["num_key_value_heads"] = match key {
+            "num_key_value_heads" => config[key].clone(),
+            _ => json!(4),
+        };
+        let message = ModelConfig::from_json(&config).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+        assert!(message.contains(key) || key == "rope_scaling", "{message}");
+    }
+}
+
+#[test]
+fn the_text_part_of_a_multimodal_model() {
+    let mut text = with("model_type", json!("gemma3_text"));
+    text["num_key_value_heads"] = json!(2);
+    let whole = json!({"model_type": "gemma3", "text_config": text});
+    let model = ModelConfig::from_json(&whole).unwrap();
+    assert_eq!(model, ModelConfig::from_json(&whole["text_config"]).unwrap());
+    assert!(model.tied_head && model.shape.embedding_scale == 8.0);
+}

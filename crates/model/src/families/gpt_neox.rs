@@ -1,0 +1,74 @@
+//! GPT-NeoX (Pythia): LayerNorm, fused projections, some channels rotate, blocks side by side.
+
+use strait_ops::{AttentionShape, Norm, NormKind, Shape};
+
+use super::llama::head_dim;
+use crate::config::keys::Keys;
+use crate::config::rope::RopeKeys;
+use crate::config::{LayerConfig, MlpConfig, ModelConfig};
+use crate::error::ModelError;
+use crate::names::{Names, Network, Projections, Up};
+
+const ROPE: RopeKeys<'static> = RopeKeys {
+    theta: ("rotary_emb_base", 10_000.0),
+    share: Some(("rotary_pct", 0.25)),
+    ..RopeKeys::PLAIN
+};
+
+const NAMES: Names = Names {
+    embedding: "gpt_neox.embed_in",
+    final_norm: "gpt_neox.final_layer_norm",
+    head: &["embed_out", "lm_head"],
+    layer: "gpt_neox.layers.",
+    projections: Projections::ByHead("attention.query_key_value"),
+    output: "attention.dense",
+    network: Network { up: Up::Plain("mlp.dense_h_to_4h"), down: "mlp.dense_4h_to_h" },
+    ..Names::LLAMA
+};
+
+pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
+    let hidden = keys.size("hidden_size", None)?;
+    let heads = keys.size("num_attention_heads", None)?;
+    let head_dim = head_dim(hidden, heads, "num_attention_heads")?;
+    let max_positions = keys.size("max_position_embeddings", Some(2048))?;
+    let bias = keys.flag("attention_bias", true)?;
+    let layer = LayerConfig {
+        attention: AttentionShape {
+            heads,
+            kv_heads: heads,
+            head_dim,
+            scale: (head_dim as f64).powf(-0.5),
+            window: None,
+            rope: Some(ROPE.read(keys, head_dim, max_positions)?),
+        },
+        head_norm: None,
+        qkv_bias: bias,
+        output_bias: bias,
+        mlp: MlpConfig {
+            inner: keys.size("intermediate_size", None)?,
+            activation: keys.activation("hidden_act", "gelu")?,
+            gated: false,
+            bias: true,
+            experts: None,
+        },
+        parallel: keys.flag("use_parallel_residual", true)?,
+    };
+    let layers = keys.size("num_hidden_layers", None)?;
+    let eps = keys.number("layer_norm_eps", Some(1e-5))?;
+    Ok(ModelConfig {
+        model_type: "gpt_neox",
+        shape: Shape {
+            vocab: keys.size("vocab_size", None)?,
+            hidden,
+            norm: Norm { kind: NormKind::Layer, eps },
+            embedding_scale: 1.0,
+            logit_cap: None,
+        },
+        layers,
+        blocks: vec![layer; layers],
+        tied_head: keys.flag("tie_word_embeddings", false)?,
+        positions: None,
+        max_positions,
+        names: NAMES,
+    })
+}

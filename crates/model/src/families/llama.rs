@@ -1,0 +1,114 @@
+//! Llama 1 to 3.x, and what other families take over from it.
+
+use strait_ops::{AttentionShape, Norm, NormKind, Shape};
+
+use crate::config::keys::{Keys, invalid};
+use crate::config::rope::RopeKeys;
+use crate::config::{LayerConfig, MlpConfig, ModelConfig};
+use crate::error::ModelError;
+use crate::names::Names;
+
+/// Values of absent keys.
+pub(super) struct Defaults {
+    /// `num_key_value_heads`; as many as query heads where there is none.
+    pub(super) kv_heads: Option<usize>,
+    /// `head_dim`; hidden size divided by heads where there is none.
+    pub(super) head_dim: Option<usize>,
+    /// `rms_norm_eps`.
+    pub(super) eps: f64,
+    /// `tie_word_embeddings`.
+    pub(super) tied_head: bool,
+    /// `max_position_embeddings`.
+    pub(super) max_positions: usize,
+    /// Key of the activation, and its name.
+    pub(super) activation: (&'static str, &'static str),
+    pub(super) rope: RopeKeys<'static>,
+}
+
+impl Defaults {
+    pub(super) const LLAMA: Defaults = Defaults {
+        kv_heads: None,
+        head_dim: None,
+        eps: 1e-6,
+        tied_head: false,
+        max_positions: 2048,
+        activation: ("hidden_act", "silu"),
+        rope: RopeKeys::PLAIN,
+    };
+}
+
+pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
+    let mut model = llama_like(keys, "llama", Defaults::LLAMA)?;
+    let (attention, mlp) = (keys.flag("attention_bias", false)?, keys.flag("mlp_bias", false)?);
+    for layer in &mut model.blocks {
+        (layer.qkv_bias, layer.output_bias, layer.mlp.bias) = (attention, attention, mlp);
+    }
+    Ok(model)
+}
+
+/// A model with Llama's layers, all alike and without biases or windows, and with Llama's names.
+pub(super) fn llama_like(
+    keys: Keys<'_>,
+    model_type: &'static str,
+    defaults: Defaults,
+) -> Result<ModelConfig, ModelError> {
+    let hidden = keys.size("hidden_size", None)?;
+    let heads = keys.size("num_attention_heads", None)?;
+    let kv_heads = keys.size_or_null("num_key_value_heads", defaults.kv_heads)?.unwrap_or(heads);
+    let head_dim = match (keys.value("head_dim"), defaults.head_dim) {
+        (None, None) => head_dim(hidden, heads, "num_attention_heads")?,
+        (_, default) => keys.size("head_dim", default)?,
+    };
+    if !heads.is_multiple_of(kv_heads) {
+        return Err(invalid("num_key_value_heads", format!("a divisor of {heads}"), kv_heads));
+    }
+    let max_positions = keys.size("max_position_embeddings", Some(defaults.max_positions))?;
+    let (activation, name) = defaults.activation;
+    let layer = LayerConfig {
+        attention: AttentionShape {
+            heads,
+            kv_heads,
+            head_dim,
+            scale: (head_dim as f64).powf(-0.5),
+            window: None,
+            rope: Some(defaults.rope.read(keys, head_dim, max_positions)?),
+        },
+        head_norm: None,
+        qkv_bias: false,
+        output_bias: false,
+        mlp: MlpConfig {
+            inner: keys.size("intermediate_size", None)?,
+            activation: keys.activation(activation, name)?,
+            gated: true,
+            bias: false,
+            experts: None,
+        },
+        parallel: false,
+    };
+    let layers = keys.size("num_hidden_layers", None)?;
+    let eps = keys.number("rms_norm_eps", Some(defaults.eps))?;
+    Ok(ModelConfig {
+        model_type,
+        shape: Shape {
+            vocab: keys.size("vocab_size", None)?,
+            hidden,
+            norm: Norm { kind: NormKind::Rms, eps },
+            embedding_scale: 1.0,
+            logit_cap: None,
+        },
+        layers,
+        blocks: vec![layer; layers],
+        tied_head: keys.flag("tie_word_embeddings", defaults.tied_head)?,
+        positions: None,
+        max_positions,
+        names: Names::LLAMA,
+    })
+}
+
+/// Channels of a head where heads share the hidden size.
+pub(super) fn head_dim(hidden: usize, heads: usize, key: &str) -> Result<usize, ModelError> {
+    match hidden.is_multiple_of(heads) {
+        true => Ok(hidden / heads),
+        false => Err(invalid(key, format!("a divisor of the hidden size {hidden}"), heads)),
+    }
+}

@@ -1,0 +1,18 @@
+//! Mistral: Llama with a sliding window in every layer.
+
+use super::llama::{Defaults, llama_like};
+use crate::config::ModelConfig;
+use crate::config::keys::Keys;
+use crate::error::ModelError;
+
+const DEFAULTS: Defaults =
+    Defaults { kv_heads: Some(8), max_positions: 131_072, ..Defaults::LLAMA };
+
+pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
+    let mut model = llama_like(keys, "mistral", DEFAULTS)?;
+    let window = keys.size_or_null("sliding_window", Some(4096))?;
+    for layer in &mut model.blocks {
+        layer.attention.window = window;
+    }
+    Ok(model)
+}

@@ -1,0 +1,34 @@
+//! OLMo-2: Llama with norms after the blocks instead of before, and norms of all queries and all keys.
+
+use strait_ops::NormKind;
+
+use super::llama::{Defaults, llama_like};
+use crate::config::keys::Keys;
+use crate::config::{HeadNorm, ModelConfig};
+use crate::error::ModelError;
+use crate::names::Names;
+
+const DEFAULTS: Defaults = Defaults { eps: 1e-5, ..Defaults::LLAMA };
+
+const NAMES: Names = Names {
+    attention_in: None,
+    attention_out: Some("post_attention_layernorm"),
+    mlp_in: None,
+    mlp_out: Some("post_feedforward_layernorm"),
+    ..Names::LLAMA
+};
+
+pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
+    let mut model = llama_like(keys, "olmo2", DEFAULTS)?;
+    model.names = NAMES;
+    model.shape.norm.kind = NormKind::RmsOnce;
+    let bias = keys.flag("attention_bias", false)?;
+    for layer in &mut model.blocks {
+        layer.head_norm = Some(HeadNorm::All);
+        (layer.qkv_bias, layer.output_bias) = (bias, bias);
+        if let Some(rope) = &mut layer.attention.rope {
+            rope.rounded_once = true;
+        }
+    }
+    Ok(model)
+}

@@ -1,0 +1,58 @@
+//! Qwen2 and Qwen2.5: Llama with biases of q, k and v, and windows in some layers if asked for.
+
+use serde_json::Value;
+
+use super::llama::{Defaults, llama_like};
+use crate::config::ModelConfig;
+use crate::config::keys::Keys;
+use crate::error::ModelError;
+
+pub(super) const DEFAULTS: Defaults =
+    Defaults { kv_heads: Some(32), max_positions: 32_768, ..Defaults::LLAMA };
+
+pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
+    let mut model = llama_like(keys, "qwen2", DEFAULTS)?;
+    set_windows(keys, &mut model)?;
+    for layer in &mut model.blocks {
+        layer.qkv_bias = true;
+    }
+    Ok(model)
+}
+
+/// Sets the windows of layers that `layer_types` or `max_window_layers` says slide.
+pub(super) fn set_windows(keys: Keys<'_>, model: &mut ModelConfig) -> Result<(), ModelError> {
+    if !keys.flag("use_sliding_window", false)? {
+        return Ok(());
+    }
+    let window = keys.size_or_null("sliding_window", Some(4096))?;
+    let first = match keys.0.get("max_window_layers").and_then(Value::as_u64) {
+        Some(first) => first,
+        None => keys.size("max_window_layers", Some(28))? as u64,
+    };
+    let slides = match layer_types(keys, model.layers)? {
+        Some(types) => types,
+        None => (0..model.layers as u64).map(|layer| layer >= first).collect(),
+    };
+    for (layer, slides) in model.blocks.iter_mut().zip(slides) {
+        layer.attention.window = window.filter(|_| slides);
+    }
+    Ok(())
+}
+
+/// Whether each layer is one of `sliding_attention`, where `layer_types` says so.
+pub(super) fn layer_types(keys: Keys<'_>, layers: usize) -> Result<Option<Vec<bool>>, ModelError> {
+    let Some(types) = keys.value("layer_types") else { return Ok(None) };
+    let slides = |kind: &Value| match kind.as_str() {
+        Some("sliding_attention") => Some(true),
+        Some("full_attention") => Some(false),
+        _ => None,
+    };
+    let types = types.as_array().and_then(|types| types.iter().map(slides).collect());
+    match types.filter(|types: &Vec<bool>| types.len() == layers) {
+        Some(types) => Ok(Some(types)),
+        None => {
+            let kinds = "\"full_attention\" or \"sliding_attention\"";
+            Err(keys.invalid("layer_types", format!("{layers} times {kinds}")))
+        }
+    }
+}

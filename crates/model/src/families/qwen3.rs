@@ -1,0 +1,30 @@
+//! Qwen3: Llama with a norm of each head of queries and keys.
+
+use super::llama::{Defaults, llama_like};
+use super::qwen2;
+use crate::config::keys::Keys;
+use crate::config::{HeadNorm, ModelConfig};
+use crate::error::ModelError;
+
+const DEFAULTS: Defaults = Defaults { head_dim: Some(128), ..qwen2::DEFAULTS };
+
+pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
+    let mut model = qwen3_like(keys, "qwen3", DEFAULTS)?;
+    qwen2::set_windows(keys, &mut model)?;
+    Ok(model)
+}
+
+/// Qwen3 without windows.
+pub(super) fn qwen3_like(
+    keys: Keys<'_>,
+    model_type: &'static str,
+    defaults: Defaults,
+) -> Result<ModelConfig, ModelError> {
+    let mut model = llama_like(keys, model_type, defaults)?;
+    let bias = keys.flag("attention_bias", false)?;
+    for layer in &mut model.blocks {
+        layer.head_norm = Some(HeadNorm::Each);
+        (layer.qkv_bias, layer.output_bias) = (bias, bias);
+    }
+    Ok(model)
+}

@@ -1,0 +1,249 @@
+//! A model's tensors by what they are for: names, fused and transposed layouts end here.
+
+use std::ops::Range;
+
+use strait_ops::{
+    AttentionTensors, FeedForwardTensors, HeadNorms, LinearTensors, NormKind, NormTensors,
+};
+
+use crate::config::{HeadNorm, LayerConfig, ModelConfig};
+use crate::error::ModelError;
+use crate::names::{Names, Network, Projections, Up};
+use crate::source::{TensorSource, read};
+
+/// Reads the tensors of one model.
+pub(crate) struct Tensors<'a> {
+    source: &'a dyn TensorSource,
+    config: &'a ModelConfig,
+    names: Names,
+    prefix: &'static str,
+}
+
+impl<'a> Tensors<'a> {
+    pub(crate) fn new(source: &'a dyn TensorSource, config: &'a ModelConfig) -> Tensors<'a> {
+        let names = config.names;
+        let fits = |prefix: &&str| source.contains(&format!("{prefix}{}.weight", names.final_norm));
+        let prefix = names.prefixes.iter().find(|prefix| fits(prefix)).unwrap_or(&"");
+        Tensors { source, config, names, prefix }
+    }
+
+    /// Whether the head is the embedding. A checkpoint whose configuration says so may still hold a
+    /// head of its own.
+    ///
+    /// # Errors
+    /// When embedding or head cannot be read.
+    pub(crate) fn tied_head(&self) -> Result<bool, ModelError> {
+        let embedding = format!("{}{}.weight", self.prefix, self.names.embedding);
+        let head = self.head_name();
+        if !self.config.tied_head || !self.source.contains(&head) {
+            return Ok(self.config.tied_head);
+        }
+        if !self.source.contains(&embedding) {
+            return Ok(true);
+        }
+        let shape = self.table_shape();
+        Ok(read(self.source, &embedding, &shape)? == read(self.source, &head, &shape)?)
+    }
+
+    pub(crate) fn embedding(&self) -> Result<Vec<f32>, ModelError> {
+        let name = format!("{}{}.weight", self.prefix, self.names.embedding);
+        let head = self.head_name();
+        let only_head =
+            self.config.tied_head && !self.source.contains(&name) && self.source.contains(&head);
+        read(self.source, if only_head { &head } else { &name }, &self.table_shape())
+    }
+
+    pub(crate) fn head(&self) -> Result<Vec<f32>, ModelError> {
+        read(self.source, &self.head_name(), &self.table_shape())
+    }
+
+    /// Learned positions, where there are any.
+    pub(crate) fn positions(&self) -> Result<Option<Vec<f32>>, ModelError> {
+        let name = format!("{}{}.weight", self.prefix, self.names.positions);
+        let shape = |rows| [rows, self.config.shape.hidden];
+        let positions = self.config.positions;
+        positions.map(|rows| read(self.source, &name, &shape(rows))).transpose()
+    }
+
+    pub(crate) fn final_norm(&self) -> Result<NormTensors, ModelError> {
+        let name = format!("{}{}", self.prefix, self.names.final_norm);
+        self.norm(&name, self.config.shape.hidden)
+    }
+
+    /// The attention block of layer `number`.
+    pub(crate) fn attention(&self, number: usize) -> Result<AttentionTensors, ModelError> {
+        let (layer, names, hidden) = (self.layer(number)?, self.names, self.config.shape.hidden);
+        let shape = layer.attention.clone();
+        let (queries, keys) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
+        let bias = layer.qkv_bias;
+        let linear = |name: &str, outputs: usize| self.linear(number, name, outputs, hidden, bias);
+        let [query, key, value] = match names.projections {
+            Projections::Apart { query, key, value } => {
+                [linear(query, queries)?, linear(key, keys)?, linear(value, keys)?]
+            }
+            Projections::Stacked(name) => {
+                let all = linear(name, queries + 2 * keys)?;
+                let rows =
+                    [0..queries, queries..queries + keys, queries + keys..queries + 2 * keys];
+                rows.map(|rows| take(&all, [rows]))
+            }
+            Projections::ByHead(name) => {
+                let all = linear(name, 3 * queries)?;
+                [0, 1, 2].map(|part| {
+                    let rows = (0..shape.heads).map(|head| {
+                        let first = (3 * head + part) * shape.head_dim;
+                        first..first + shape.head_dim
+                    });
+                    take(&all, rows)
+                })
+            }
+        };
+        let of_heads = |all: usize| match layer.head_norm {
+            Some(HeadNorm::All) => all,
+            _ => shape.head_dim,
+        };
+        let head_norms = match layer.head_norm {
+            None => None,
+            Some(_) => Some(HeadNorms {
+                query: self.norm(&self.name(number, names.query_norm), of_heads(queries))?,
+                key: self.norm(&self.name(number, names.key_norm), of_heads(keys))?,
+            }),
+        };
+        Ok(AttentionTensors {
+            norm_in: self.layer_norm(number, names.attention_in)?,
+            query,
+            key,
+            value,
+            head_norms,
+            output: self.linear(number, names.output, hidden, queries, layer.output_bias)?,
+            norm_out: self.layer_norm(number, names.attention_out)?,
+            shape,
+        })
+    }
+
+    /// The norms before and after the MLP of layer `number`.
+    pub(crate) fn mlp_norms(&self, number: usize) -> Result<[Option<NormTensors>; 2], ModelError> {
+        let norms = [self.names.mlp_in, self.names.mlp_out];
+        let [norm_in, norm_out] = norms.map(|name| self.layer_norm(number, name));
+        Ok([norm_in?, norm_out?])
+    }
+
+    /// The only network of the MLP of layer `number`, or one of its experts.
+    pub(crate) fn network(
+        &self,
+        number: usize,
+        expert: Option<usize>,
+    ) -> Result<FeedForwardTensors, ModelError> {
+        let (layer, names, hidden) = (self.layer(number)?, self.names, self.config.shape.hidden);
+        let (inner, bias) = (layer.mlp.inner, layer.mlp.bias);
+        let (Network { up, down }, prefix) = match expert {
+            None => (names.network, String::new()),
+            Some(expert) => (names.expert, format!("{}{expert}.", names.experts)),
+        };
+        let linear = |name: &str, outputs: usize, inputs: usize| {
+            self.linear(number, &format!("{prefix}{name}"), outputs, inputs, bias)
+        };
+        let (gate, up) = match up {
+            Up::Plain(up) => (None, linear(up, inner, hidden)?),
+            Up::Gated { gate, up } => {
+                (Some(linear(gate, inner, hidden)?), linear(up, inner, hidden)?)
+            }
+            Up::Stacked(name) => {
+                let both = linear(name, 2 * inner, hidden)?;
+                (Some(take(&both, [0..inner])), take(&both, [inner..2 * inner]))
+            }
+        };
+        let down = linear(down, hidden, inner)?;
+        Ok(FeedForwardTensors { activation: layer.mlp.activation, gate, up, down })
+    }
+
+    /// The router of layer `number`, for `experts` experts.
+    pub(crate) fn router(
+        &self,
+        number: usize,
+        experts: usize,
+    ) -> Result<LinearTensors, ModelError> {
+        self.linear(number, self.names.router, experts, self.config.shape.hidden, false)
+    }
+
+    /// The description of layer `number`.
+    ///
+    /// # Errors
+    /// When the model has fewer layers.
+    pub(crate) fn layer(&self, number: usize) -> Result<&'a LayerConfig, ModelError> {
+        let layers = self.config.layers;
+        let last = layers.saturating_sub(1);
+        let missing = ModelError::CutPastEnd { cut: number, last, layers };
+        self.config.blocks.get(number).ok_or(missing)
+    }
+
+    fn name(&self, number: usize, name: &str) -> String {
+        format!("{}{}{number}.{name}", self.prefix, self.names.layer)
+    }
+
+    fn head_name(&self) -> String {
+        let names = self.names.head.iter().map(|name| format!("{name}.weight"));
+        let first = names.clone().next().unwrap_or_default();
+        names.into_iter().find(|name| self.source.contains(name)).unwrap_or(first)
+    }
+
+    fn table_shape(&self) -> [usize; 2] {
+        [self.config.shape.vocab, self.config.shape.hidden]
+    }
+
+    fn layer_norm(
+        &self,
+        number: usize,
+        name: Option<&str>,
+    ) -> Result<Option<NormTensors>, ModelError> {
+        let hidden = self.config.shape.hidden;
+        name.map(|name| self.norm(&self.name(number, name), hidden)).transpose()
+    }
+
+    fn norm(&self, name: &str, channels: usize) -> Result<NormTensors, ModelError> {
+        let vector = |part: &str| read(self.source, &format!("{name}.{part}"), &[channels]);
+        let bias = match self.config.shape.norm.kind {
+            NormKind::Layer => Some(vector("bias")?),
+            _ => None,
+        };
+        Ok(NormTensors { weight: vector("weight")?, bias })
+    }
+
+    fn linear(
+        &self,
+        number: usize,
+        name: &str,
+        outputs: usize,
+        inputs: usize,
+        bias: bool,
+    ) -> Result<LinearTensors, ModelError> {
+        let name = self.name(number, name);
+        let weight = format!("{name}.weight");
+        let weight = match self.names.transposed {
+            true => transpose(&read(self.source, &weight, &[inputs, outputs])?, outputs),
+            false => read(self.source, &weight, &[outputs, inputs])?,
+        };
+        let bias = match bias {
+            true => Some(read(self.source, &format!("{name}.bias"), &[outputs])?),
+            false => None,
+        };
+        Ok(LinearTensors { weight, bias, outputs, inputs })
+    }
+}
+
+/// Some rows of a matrix, and their biases.
+fn take(all: &LinearTensors, rows: impl IntoIterator<Item = Range<usize>>) -> LinearTensors {
+    let (mut weight, mut bias) = (Vec::new(), all.bias.as_ref().map(|_| Vec::new()));
+    for rows in rows {
+        weight.extend_from_slice(&all.weight[rows.start * all.inputs..rows.end * all.inputs]);
+        if let (Some(bias), Some(all)) = (&mut bias, &all.bias) {
+            bias.extend_from_slice(&all[rows]);
+        }
+    }
+    LinearTensors { outputs: weight.len() / all.inputs.max(1), weight, bias, inputs: all.inputs }
+}
+
+/// A matrix `[inputs, outputs]` as `[outputs, inputs]`.
+fn transpose(weight: &[f32], outputs: usize) -> Vec<f32> {
+    (0..outputs).flat_map(|output| weight.iter().skip(output).step_by(outputs).copied()).collect()
+}
