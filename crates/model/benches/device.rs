@@ -275,6 +275,10 @@ impl TensorSource for Random<'_> {
         &self.config
     }
 
+    fn contains(&self, name: &str) -> bool {
+        name.starts_with("model.") || name == "lm_head.weight"
+    }
+
     fn tensor(&self, name: &str) -> Result<SourceTensor, Box<dyn Error + Send + Sync>> {
         let shape = self.shape.tensor(name);
         let count = shape.iter().product::<usize>();

@@ -68,7 +68,7 @@ impl Plan {
             model: CellModel {
                 source: source.clone(),
                 dtype: experiment.model.dtype,
-                architecture: config.family.model_type.to_owned(),
+                architecture: config.model_type.to_owned(),
                 parameters: config.parameters(),
                 layers: config.layers,
                 hidden: config.shape.hidden,

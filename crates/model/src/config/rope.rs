@@ -98,6 +98,13 @@ impl RopeKeys<'_> {
         if self.share.is_none() && share != 1.0 {
             return Err(invalid(key, "1.0 in this family", share));
         }
+        if self.share.is_none() && !head_dim.is_multiple_of(2) {
+            return Err(invalid(
+                "head_dim",
+                "an even number, since its channels turn in pairs",
+                head_dim,
+            ));
+        }
         if rotated > head_dim || rotated < 2 || !rotated.is_multiple_of(2) {
             let expected = format!("a share that leaves an even number of {head_dim} channels");
             return Err(invalid(key, expected, share));

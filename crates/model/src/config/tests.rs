@@ -136,9 +136,9 @@ fn unknown_family_lists_the_known_ones() {
 fn bad_values_name_the_key() {
     for (family, key, value, expected) in [
         ("llama", "hidden_size", json!(0), "a whole number above 0"),
-        ("llama", "hidden_size", json!(62), "a divisor of the hidden size 62"),
+        ("llama", "num_attention_heads", json!(5), "a divisor of the hidden size 64"),
         ("llama", "num_key_value_heads", json!(3), "a divisor of 4"),
-        ("llama", "head_dim", json!(15), "an even number of 15 channels"),
+        ("llama", "head_dim", json!(15), "an even number, since"),
         ("llama", "hidden_act", json!("relu"), "\"silu\", \"gelu\""),
         ("llama", "rope_scaling", json!({"type": "dynamic"}), "\"yarn\" or \"longrope\""),
         ("llama", "rope_scaling", json!({"type": "linear"}), "no such key"),
