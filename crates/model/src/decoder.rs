@@ -19,10 +19,13 @@ pub(crate) struct Decoder<O: Ops> {
     config: ModelConfig,
     dtype: Dtype,
     range: Range<usize>,
-    embedding: Option<(Arc<O::Table>, Option<O::Positions>)>,
+    embedding: Option<Embedding<O>>,
     layers: Vec<Layer<O>>,
     head: Option<(O::Norm, Arc<O::Table>)>,
 }
+
+/// What turns tokens into hidden states: rows by token, and rows by position where they are learned.
+type Embedding<O> = (Arc<<O as Ops>::Table>, Option<<O as Ops>::Positions>);
 
 struct Layer<O: Ops> {
     attention: O::Attention,

@@ -1,5 +1,6 @@
 //! A model's tensors by what they are for: names, fused and transposed layouts end here.
 
+use std::iter::once;
 use std::ops::Range;
 
 use strait_ops::{
@@ -150,7 +151,7 @@ impl<'a> Tensors<'a> {
             }
             Up::Stacked(name) => {
                 let both = linear(name, 2 * inner, hidden)?;
-                (Some(take(&both, [0..inner])), take(&both, [inner..2 * inner]))
+                (Some(take(&both, once(0..inner))), take(&both, once(inner..2 * inner)))
             }
         };
         let down = linear(down, hidden, inner)?;
