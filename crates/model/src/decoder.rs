@@ -9,28 +9,29 @@ use strait_ops::{Dtype, Hidden, MlpTensors, Network, Ops, OpsError, ScoreRange, 
 
 use crate::config::ModelConfig;
 use crate::error::ModelError;
+use crate::past::{CacheVisitor, RunInput, StageCaches};
 use crate::source::TensorSource;
 use crate::stage::{Reference, Stage};
 use crate::tensors::Tensors;
 
 /// A stage on the device of `O`.
 pub(crate) struct Decoder<O: Ops> {
-    ops: O,
-    config: ModelConfig,
+    pub(crate) ops: O,
+    pub(crate) config: ModelConfig,
     dtype: Dtype,
-    range: Range<usize>,
+    pub(crate) range: Range<usize>,
     embedding: Option<Embedding<O>>,
-    layers: Vec<Layer<O>>,
+    pub(crate) layers: Vec<Layer<O>>,
     head: Option<(O::Norm, Arc<O::Table>)>,
 }
 
 /// What turns tokens into hidden states: rows by token, and rows by position where they are learned.
 type Embedding<O> = (Arc<<O as Ops>::Table>, Option<<O as Ops>::Positions>);
 
-struct Layer<O: Ops> {
-    attention: O::Attention,
-    mlp: O::Mlp,
-    parallel: bool,
+pub(crate) struct Layer<O: Ops> {
+    pub(crate) attention: O::Attention,
+    pub(crate) mlp: O::Mlp,
+    pub(crate) parallel: bool,
 }
 
 impl<O: Ops> Layer<O> {
@@ -58,6 +59,13 @@ pub(crate) struct Part {
     pub(crate) layers: Range<usize>,
     pub(crate) first: bool,
     pub(crate) last: bool,
+}
+
+/// Whether hidden states still have to go through the layers of the last stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layers {
+    Ahead,
+    Done,
 }
 
 /// The scores of a sequence, and its logits where it is a reference.
@@ -110,13 +118,13 @@ impl<O: Ops> Decoder<O> {
     }
 
     /// Runs all layers; of the last one only positions from `wanted` on are needed.
-    fn run(&mut self, mut x: O::Stream, wanted: usize) -> O::Stream {
+    fn run_layers(&mut self, mut x: O::Stream, wanted: usize) -> O::Stream {
         for (index, layer) in self.layers.iter().enumerate() {
             let wanted = if index + 1 == self.layers.len() { wanted } else { 0 };
             x = match layer.parallel {
-                true => self.ops.parallel(x, &layer.attention, &layer.mlp, wanted),
+                true => self.ops.parallel(x, &layer.attention, &layer.mlp, wanted, None),
                 false => {
-                    let x = self.ops.attention(x, &layer.attention, wanted);
+                    let x = self.ops.attention(x, &layer.attention, wanted, None);
                     self.ops.mlp(x, &layer.mlp, wanted)
                 }
             };
@@ -134,6 +142,32 @@ impl<O: Ops> Decoder<O> {
             None => Ok(()),
             Some(at) => Err(ModelError::TokenRange { token: tokens[at], position: at, vocab }),
         }
+    }
+
+    /// Checks tokens of `batch` sequences that begin at `first_position`.
+    fn check_sequences(
+        &self,
+        tokens: &[u32],
+        batch: usize,
+        first_position: usize,
+    ) -> Result<(), ModelError> {
+        self.check_tokens(tokens)?;
+        if batch == 0 || tokens.is_empty() || !tokens.len().is_multiple_of(batch) {
+            let expected = format!("a multiple of the batch {batch}, above 0");
+            return Err(OpsError::size("tokens", expected, tokens.len()).into());
+        }
+        let length = first_position + tokens.len() / batch;
+        if let Some(longest) = self.config.positions.filter(|&longest| length > longest) {
+            return Err(ModelError::TooLong { tokens: length, longest });
+        }
+        let longest = self.config.max_positions;
+        if length > longest && first_position <= longest {
+            log::warn!(
+                "sequence of {length} tokens: the model was made for at most {longest} \
+                 (max_position_embeddings); expect a worse perplexity, or use a shorter window"
+            );
+        }
+        Ok(())
     }
 
     fn check_ranges(&self, hidden: &Hidden, score: &[ScoreRange]) -> Result<(), ModelError> {
@@ -158,13 +192,16 @@ impl<O: Ops> Decoder<O> {
         score: &[ScoreRange],
         of: impl Fn(usize) -> Option<usize>,
         kept: &[O::Logits],
+        layers: Layers,
     ) -> Result<Vec<Scored<O>>, ModelError> {
         if self.head.is_none() {
             return Err(self.no("head", "last"));
         }
         let wanted = score.iter().map(|range| range.first_position).min().unwrap_or(0);
-        let x = self.ops.upload(hidden);
-        let x = self.run(x, wanted);
+        let mut x = self.ops.upload(hidden);
+        if layers == Layers::Ahead {
+            x = self.run_layers(x, wanted);
+        }
         let Some((norm, head)) = &self.head else { return Ok(Vec::new()) };
         let ranges = score.iter().enumerate();
         ranges
@@ -173,6 +210,48 @@ impl<O: Ops> Decoder<O> {
                 Ok(self.ops.score(&x, index, (norm, head), range, reference)?)
             })
             .collect()
+    }
+
+    fn keep_reference(
+        &mut self,
+        hidden: &Hidden,
+        score: &[ScoreRange],
+        layers: Layers,
+    ) -> Result<(Vec<SequenceScores>, Reference), ModelError> {
+        self.check_ranges(hidden, score)?;
+        let scored = self.guarded(|stage| stage.score_all(hidden, score, |_| None, &[], layers))?;
+        let (scores, kept): (Vec<_>, Vec<_>) = scored.into_iter().unzip();
+        let kept: Vec<O::Logits> = kept.into_iter().flatten().collect();
+        let reference = Reference {
+            rows: score.iter().map(|range| range.targets.len()).collect(),
+            bytes: kept.iter().map(O::logits_bytes).sum(),
+            inner: Box::new(kept),
+        };
+        Ok((scores, reference))
+    }
+
+    fn compare(
+        &mut self,
+        hidden: &Hidden,
+        score: &[ScoreRange],
+        reference: &Reference,
+        sequence_of: &[usize],
+        layers: Layers,
+    ) -> Result<Vec<SequenceScores>, ModelError> {
+        self.check_ranges(hidden, score)?;
+        if sequence_of.len() != score.len() {
+            return Err(OpsError::size("sequence_of", score.len(), sequence_of.len()).into());
+        }
+        let kept = reference.inner.downcast_ref::<Vec<O::Logits>>();
+        let kept = kept.ok_or(ModelError::ForeignReference)?;
+        for (range, &of) in score.iter().zip(sequence_of) {
+            if reference.rows.get(of) != Some(&range.targets.len()) {
+                return Err(ModelError::ForeignReference);
+            }
+        }
+        let of = |index: usize| sequence_of.get(index).copied();
+        let scored = self.guarded(|stage| stage.score_all(hidden, score, of, kept, layers))?;
+        Ok(scored.into_iter().map(|(scores, _)| scores).collect())
     }
 
     /// Runs `work`; a panic of the backend becomes an error.
@@ -200,29 +279,14 @@ impl<O: Ops> Stage for Decoder<O> {
         if self.embedding.is_none() {
             return Err(self.no("embedding", "first"));
         }
-        self.check_tokens(tokens)?;
-        if batch == 0 || tokens.is_empty() || !tokens.len().is_multiple_of(batch) {
-            let expected = format!("a multiple of the batch {batch}, above 0");
-            return Err(OpsError::size("tokens", expected, tokens.len()).into());
-        }
-        let length = tokens.len() / batch;
-        if let Some(longest) = self.config.positions.filter(|&longest| length > longest) {
-            return Err(ModelError::TooLong { tokens: length, longest });
-        }
-        if length > self.config.max_positions {
-            let longest = self.config.max_positions;
-            log::warn!(
-                "sequence of {length} tokens: the model was made for at most {longest} \
-                 (max_position_embeddings); expect a worse perplexity, or use a shorter window"
-            );
-        }
+        self.check_sequences(tokens, batch, 0)?;
         self.guarded(|stage| {
             let Some((table, positions)) = &stage.embedding else {
                 return Err(stage.no("embedding", "first"));
             };
-            let mut x = stage.ops.embed(table, positions.as_ref(), tokens, batch);
+            let mut x = stage.ops.embed(table, positions.as_ref(), tokens, batch, 0);
             if stage.head.is_none() {
-                x = stage.run(x, 0);
+                x = stage.run_layers(x, 0);
             }
             Ok(stage.ops.download(x)?)
         })
@@ -239,7 +303,7 @@ impl<O: Ops> Stage for Decoder<O> {
         }
         self.guarded(|stage| {
             let x = stage.ops.upload(&hidden);
-            let x = stage.run(x, 0);
+            let x = stage.run_layers(x, 0);
             Ok(stage.ops.download(x)?)
         })
     }
@@ -249,16 +313,7 @@ impl<O: Ops> Stage for Decoder<O> {
         hidden: &Hidden,
         score: &[ScoreRange],
     ) -> Result<(Vec<SequenceScores>, Reference), ModelError> {
-        self.check_ranges(hidden, score)?;
-        let scored = self.guarded(|stage| stage.score_all(hidden, score, |_| None, &[]))?;
-        let (scores, kept): (Vec<_>, Vec<_>) = scored.into_iter().unzip();
-        let kept: Vec<O::Logits> = kept.into_iter().flatten().collect();
-        let reference = Reference {
-            rows: score.iter().map(|range| range.targets.len()).collect(),
-            bytes: kept.iter().map(O::logits_bytes).sum(),
-            inner: Box::new(kept),
-        };
-        Ok((scores, reference))
+        self.keep_reference(hidden, score, Layers::Ahead)
     }
 
     fn score(
@@ -268,19 +323,76 @@ impl<O: Ops> Stage for Decoder<O> {
         reference: &Reference,
         sequence_of: &[usize],
     ) -> Result<Vec<SequenceScores>, ModelError> {
-        self.check_ranges(hidden, score)?;
-        if sequence_of.len() != score.len() {
-            return Err(OpsError::size("sequence_of", score.len(), sequence_of.len()).into());
-        }
-        let kept = reference.inner.downcast_ref::<Vec<O::Logits>>();
-        let kept = kept.ok_or(ModelError::ForeignReference)?;
-        for (range, &of) in score.iter().zip(sequence_of) {
-            if reference.rows.get(of) != Some(&range.targets.len()) {
-                return Err(ModelError::ForeignReference);
+        self.compare(hidden, score, reference, sequence_of, Layers::Ahead)
+    }
+
+    fn open_caches(&mut self, sequences: usize, turned: bool) -> StageCaches {
+        self.new_caches(sequences, turned)
+    }
+
+    fn run(
+        &mut self,
+        input: RunInput<'_>,
+        caches: &mut StageCaches,
+        first_position: usize,
+        visitor: Option<&mut dyn CacheVisitor>,
+    ) -> Result<Hidden, ModelError> {
+        let batch = caches.sequences;
+        let caches = caches.inner.downcast_mut::<Vec<Vec<O::Cache>>>();
+        let caches = caches.filter(|caches| caches.len() == self.layers.len());
+        let caches = caches.ok_or(ModelError::ForeignCaches)?;
+        let count = match input {
+            RunInput::Tokens(tokens) => {
+                self.check_sequences(tokens, batch, first_position)?;
+                tokens.len() / batch
             }
-        }
-        let of = |index: usize| sequence_of.get(index).copied();
-        let scored = self.guarded(|stage| stage.score_all(hidden, score, of, kept))?;
-        Ok(scored.into_iter().map(|(scores, _)| scores).collect())
+            RunInput::Hidden(hidden) => {
+                hidden.check(self.config.shape.hidden, self.dtype)?;
+                if hidden.batch != batch {
+                    return Err(OpsError::size("caches", hidden.batch, batch).into());
+                }
+                hidden.tokens
+            }
+        };
+        self.guarded(|stage| {
+            let x = match (input, &stage.embedding) {
+                (RunInput::Tokens(tokens), Some((table, positions))) => {
+                    stage.ops.embed(table, positions.as_ref(), tokens, batch, first_position)
+                }
+                (RunInput::Tokens(_), None) => return Err(stage.no("embedding", "first")),
+                (RunInput::Hidden(hidden), _) => stage.ops.upload(hidden),
+            };
+            let x = stage.run_with(x, count, caches, first_position, visitor)?;
+            Ok(stage.ops.download(x)?)
+        })
+    }
+
+    fn reference_of(
+        &mut self,
+        states: &Hidden,
+        score: &[ScoreRange],
+    ) -> Result<(Vec<SequenceScores>, Reference), ModelError> {
+        self.keep_reference(states, score, Layers::Done)
+    }
+
+    fn score_of(
+        &mut self,
+        states: &Hidden,
+        score: &[ScoreRange],
+        reference: &Reference,
+        sequence_of: &[usize],
+    ) -> Result<Vec<SequenceScores>, ModelError> {
+        self.compare(states, score, reference, sequence_of, Layers::Done)
+    }
+
+    fn logits(
+        &mut self,
+        reference: &Reference,
+        sequence: usize,
+        row: usize,
+    ) -> Result<Vec<f32>, ModelError> {
+        let kept = reference.inner.downcast_ref::<Vec<O::Logits>>();
+        let kept = kept.and_then(|kept| kept.get(sequence)).ok_or(ModelError::ForeignReference)?;
+        Ok(self.ops.logits_row(kept, row)?)
     }
 }

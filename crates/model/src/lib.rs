@@ -15,6 +15,7 @@ mod error;
 mod families;
 mod model;
 mod names;
+mod past;
 mod source;
 mod stage;
 mod tensors;
@@ -24,9 +25,11 @@ pub use device::{Device, open_device};
 pub use error::ModelError;
 pub use families::{FAMILIES, Family};
 pub use model::Model;
+pub use past::{CacheVisitor, CachedLayer, RunInput, StageCaches};
 pub use source::{SourceTensor, TensorSource};
 pub use stage::{Reference, Stage};
 pub use strait_ops::{
-    Activation, AlignedBytes, AttentionShape, Dtype, Hidden, Norm, NormKind, OpsError, RopeConfig,
-    RopeScaling, Routing, ScoreRange, SequenceScores, Shape,
+    Activation, AlignedBytes, AttentionShape, CacheContents, Dtype, HeadEntries, Hidden, Look,
+    Norm, NormKind, OpsError, RopeConfig, RopeScaling, Routing, ScoreRange, Seen, SequenceScores,
+    Shape,
 };
