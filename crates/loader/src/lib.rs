@@ -9,9 +9,11 @@ mod entry;
 mod error;
 mod file;
 mod host;
+mod inner;
 mod instance;
 mod library;
 mod matrix;
+mod peers;
 mod plugin;
 mod set;
 

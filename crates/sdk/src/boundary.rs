@@ -5,7 +5,11 @@ mod codec;
 mod export;
 mod guard;
 mod host;
+mod inner;
+mod offer;
 mod table;
 
 pub use export::{Exported, header, module};
+pub use inner::Inner;
+pub use offer::offer;
 pub use table::CodecTable;

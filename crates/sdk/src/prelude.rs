@@ -1,6 +1,6 @@
 //! Everything a codec's source file needs, in one `use`.
 
 pub use crate::{
-    Choice, Codec, CodecInfo, Dtype, Error, Message, MessageMut, NoParams, Params, PayloadBytes,
-    Result, Shape, Site,
+    Choice, Codec, CodecInfo, Dtype, Error, Inner, InnerCodec, Message, MessageMut, NoParams,
+    Params, PayloadBytes, Result, Shape, Site,
 };

@@ -149,6 +149,7 @@ fn kind_name(kind: ParamKind) -> &'static str {
         ParamKind::Boolean => "true | false",
         ParamKind::String => "text",
         ParamKind::Choice => "choice",
+        ParamKind::Codec => "codec",
         ParamKind::Any => "any value",
     }
 }
