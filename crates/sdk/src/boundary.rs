@@ -5,7 +5,9 @@ mod codec;
 mod export;
 mod guard;
 mod host;
+mod press;
 mod table;
 
 pub use export::{Exported, header, module};
+pub use press::PressTable;
 pub use table::CodecTable;
