@@ -14,6 +14,7 @@ mod matrix;
 mod module;
 mod outcome;
 pub mod params;
+pub mod press;
 mod shape;
 mod side;
 mod sink;

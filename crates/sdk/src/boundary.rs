@@ -7,9 +7,11 @@ mod guard;
 mod host;
 mod inner;
 mod offer;
+mod press;
 mod table;
 
 pub use export::{Exported, header, module};
 pub use inner::Inner;
 pub use offer::offer;
+pub use press::PressTable;
 pub use table::CodecTable;

@@ -56,6 +56,7 @@ mod message_mut;
 pub mod minifloat;
 mod params;
 pub mod prelude;
+pub mod press;
 pub mod simd;
 pub mod slices;
 
@@ -78,6 +79,7 @@ pub use strait_sdk_derive::{Choice, Params};
 /// What the derives and [`export!`] expand to; not for direct use.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::boundary::PressTable;
     pub use crate::boundary::{CodecTable, Exported, header, module};
     pub use crate::params::private::*;
     pub use strait_abi::PluginHeader;

@@ -12,6 +12,7 @@ use strait_abi::{CodecModuleRef, OpenRequest};
 use super::codec::module;
 use super::export::Exported;
 use super::host::host;
+use super::press::PressTable;
 use super::table::CodecTable;
 use crate::{Codec, Error, Result};
 
@@ -60,5 +61,6 @@ struct One<C>(PhantomData<fn() -> C>);
 
 impl<C: Codec> Exported for One<C> {
     const CODECS: &'static [CodecTable] = &[CodecTable::of::<C>()];
+    const PRESSES: &'static [PressTable] = &[];
     const VERSION: &'static str = "";
 }
