@@ -11,9 +11,11 @@ use crate::panels::{Scratch, grow};
 use crate::product::{ROWS, Right};
 use crate::rules::Rules;
 
-/// Keys that are scored at a time; a multiple of `KEY_STEP`, and at least that more than a panel: so
-/// many keys from the first that a panel sees hold one for each of its queries.
+/// Keys that are scored at a time; a multiple of `KEY_STEP`.
 const KEY_BLOCK: usize = 256;
+
+/// The highest score of a query that has not seen a key yet: below every score, but a number.
+const LOWEST: f32 = -1e30;
 
 /// Causal attention of one head for one panel of queries; `out` is `[dim, NR]`.
 ///
@@ -55,7 +57,7 @@ impl Task for AttendTask<'_> {
         let positions = self.positions.map(|positions| positions[owner]);
         let (start, end) = match (positions, window) {
             (None, None) => (0, (first_query + NR).min(tokens)),
-            // Every query has a key among the first: those that fill up the panel, too.
+            // Those that fill up the panel have a key, too.
             (None, Some(window)) => ((first_query + 1).saturating_sub(window), first_query + NR),
             (Some(positions), window) => {
                 let hidden = |&p: &u32| window.is_some_and(|w| p as usize + w <= first_query);
@@ -131,7 +133,7 @@ impl Task for AttendTask<'_> {
 /// The highest score of every query, `maxima` being those so far.
 #[inline(always)]
 fn highest<const NR: usize>(scores: &[[f32; NR]], maxima: &[f32; NR]) -> [f32; NR] {
-    let mut highest = *maxima;
+    let mut highest = maxima.map(|highest| highest.max(LOWEST));
     for row in scores {
         for (highest, score) in highest.iter_mut().zip(row) {
             *highest = if *score > *highest { *score } else { *highest };

@@ -5,11 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use strait_burn::panic_text;
-use strait_ops::{Dtype, Hidden, MlpTensors, Network, Ops, OpsError, ScoreRange, SequenceScores};
+use strait_ops::{
+    CacheContents, Dtype, Hidden, MlpTensors, Network, Ops, OpsError, ScoreRange, SequenceScores,
+};
 
 use crate::config::ModelConfig;
 use crate::error::ModelError;
-use crate::past::{CacheVisitor, RunInput, StageCaches};
+use crate::past::{CacheVisitor, RunInput, StageCaches, fits};
 use crate::source::TensorSource;
 use crate::stage::{Reference, Stage};
 use crate::tensors::Tensors;
@@ -328,6 +330,22 @@ impl<O: Ops> Stage for Decoder<O> {
 
     fn open_caches(&mut self, sequences: usize, turned: bool) -> StageCaches {
         self.new_caches(sequences, turned)
+    }
+
+    fn fill_cache(
+        &mut self,
+        caches: &mut StageCaches,
+        layer: usize,
+        sequence: usize,
+        contents: CacheContents,
+    ) -> Result<(), ModelError> {
+        let caches = caches.inner.downcast_mut::<Vec<Vec<O::Cache>>>();
+        let layers = layer.checked_sub(self.range.start).zip(caches);
+        let cache = layers.and_then(|(layer, caches)| caches.get_mut(layer)?.get_mut(sequence));
+        let cache = cache.ok_or(ModelError::ForeignCaches)?;
+        fits(&self.config.blocks[layer].attention, &contents)?;
+        self.ops.set_cache(cache, contents);
+        Ok(())
     }
 
     fn run(

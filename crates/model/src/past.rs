@@ -114,16 +114,7 @@ impl<O: Ops> CachedLayer for Cached<'_, O> {
     }
 
     fn replace(&mut self, contents: CacheContents) -> Result<(), ModelError> {
-        let AttentionShape { kv_heads, head_dim, .. } = *self.shape;
-        if contents.heads.len() != kv_heads {
-            return Err(OpsError::size("cache, key heads", kv_heads, contents.heads.len()).into());
-        }
-        if let Some(head) = contents.heads.iter().position(|head| !head.fits(head_dim)) {
-            let expected = format!("rising positions with keys and values of {head_dim} channels");
-            return Err(
-                OpsError::size("cache", expected, format!("others in key head {head}")).into()
-            );
-        }
+        fits(self.shape, &contents)?;
         self.ops.set_cache(self.cache, contents);
         Ok(())
     }
@@ -146,6 +137,19 @@ impl<O: Ops> CachedLayer for Cached<'_, O> {
         own.data.copy_from_slice(all.sequence(self.sequence));
         Ok(own)
     }
+}
+
+/// Checks that a block can keep these contents.
+pub(crate) fn fits(shape: &AttentionShape, contents: &CacheContents) -> Result<(), ModelError> {
+    let AttentionShape { kv_heads, head_dim, .. } = *shape;
+    if contents.heads.len() != kv_heads {
+        return Err(OpsError::size("cache, key heads", kv_heads, contents.heads.len()).into());
+    }
+    if let Some(head) = contents.heads.iter().position(|head| !head.fits(head_dim)) {
+        let expected = format!("rising positions with keys and values of {head_dim} channels");
+        return Err(OpsError::size("cache", expected, format!("others in key head {head}")).into());
+    }
+    Ok(())
 }
 
 impl<O: Ops> Decoder<O> {

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::ops::Range;
 
-use strait_ops::{Hidden, ScoreRange, SequenceScores};
+use strait_ops::{CacheContents, Hidden, ScoreRange, SequenceScores};
 
 use crate::error::ModelError;
 use crate::past::{CacheVisitor, RunInput, StageCaches};
@@ -64,6 +64,18 @@ pub trait Stage: Send {
     /// Empty caches for `sequences` sequences. Keys are kept turned by their positions, or with
     /// `turned = false` as they are before.
     fn open_caches(&mut self, sequences: usize, turned: bool) -> StageCaches;
+
+    /// Gives a layer of this stage, by its number in the model, what it keeps of one sequence.
+    ///
+    /// # Errors
+    /// When there is no such layer or sequence, or the contents do not fit the block.
+    fn fill_cache(
+        &mut self,
+        caches: &mut StageCaches,
+        layer: usize,
+        sequence: usize,
+        contents: CacheContents,
+    ) -> Result<(), ModelError>;
 
     /// Runs the layers of this stage on a run of tokens that begins at `first_position`, of as many
     /// sequences as there are caches. Every token attends to what the caches hold, to which its own

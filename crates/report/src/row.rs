@@ -121,7 +121,7 @@ impl Row {
             shift_rms_error: shift.map(|shift| shift.rms_error()),
             top1_agreement: agreement.map(|a| a.share),
             top1_error: agreement.map(|a| a.error),
-            bytes_per_token: bytes_per_token(links),
+            bytes_per_token: bytes_per_token(record),
             bits_per_value: ratio(8 * sum(|link| link.payload_bytes), sum(|link| link.values)),
             encode_s,
             decode_s,
@@ -143,9 +143,15 @@ impl Row {
     }
 }
 
-/// The codec's id; `baseline` for the baseline.
+/// The id of the codec, or of the press or codec of the KV cache; `baseline` for the baseline.
 fn codec_of(record: &Record) -> &str {
-    record.cell.compressor.as_ref().map_or(strait_schema::BASELINE_LABEL, |codec| &codec.codec)
+    let cell = &record.cell;
+    let link = cell.compressor.as_ref().map(|codec| codec.codec.as_str());
+    let cache = cell.cache.as_ref().and_then(|cache| {
+        let codec = cache.key.as_ref().or(cache.value.as_ref()).map(|codec| codec.codec.as_str());
+        cache.press.as_deref().or(codec)
+    });
+    link.or(cache).unwrap_or(strait_schema::BASELINE_LABEL)
 }
 
 fn interval(record: &Record) -> Option<Interval> {
@@ -153,10 +159,13 @@ fn interval(record: &Record) -> Option<Interval> {
     Bootstrap::default().of_windows(&windows, |sums| sums.summary().delta)
 }
 
-fn bytes_per_token(links: &[LinkCounts]) -> Option<f64> {
-    let each: Option<Vec<f64>> =
-        links.iter().map(|link| ratio(link.payload_bytes, link.tokens)).collect();
-    each.filter(|each| !each.is_empty()).map(|each| each.iter().sum::<f64>() / each.len() as f64)
+/// Of a link on average; of a KV cache, keys and values together.
+fn bytes_per_token(record: &Record) -> Option<f64> {
+    let links = record.links.iter();
+    let each: Option<Vec<f64>> = links.map(|link| ratio(link.payload_bytes, link.tokens)).collect();
+    let each = each.filter(|each| !each.is_empty())?;
+    let parts = if record.cell.cache.is_some() { 1.0 } else { each.len() as f64 };
+    Some(each.iter().sum::<f64>() / parts)
 }
 
 fn ratio(part: u64, whole: u64) -> Option<f64> {

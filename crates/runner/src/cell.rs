@@ -1,6 +1,7 @@
 //! A cell at work: its codec on every link, its journal, and its running sums.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rayon::ThreadPool;
 use rayon::prelude::*;
@@ -11,14 +12,17 @@ use strait_schema::{Link, LinkCounts, RecordCell};
 
 use crate::error::RunnerError;
 use crate::journal::{Journal, WindowEntry};
+use crate::kv::{CachePlan, OpenCache};
 use crate::link::{CellLink, Ends, Sequence};
 use crate::progress::CellProgress;
 
 /// A cell before it runs: everything about it is known, nothing of it is open.
 pub(crate) struct PlannedCell {
     pub(crate) label: String,
-    /// `None` is the baseline, which passes every message on as it is.
+    /// `None` passes every message on as it is.
     pub(crate) codec: Option<CellCodec>,
+    /// `None` leaves the KV cache alone.
+    pub(crate) cache: Option<Arc<CachePlan>>,
     pub(crate) identity: RecordCell,
     pub(crate) id: String,
 }
@@ -37,6 +41,7 @@ pub(crate) struct Cell {
     /// Position in the experiment: 0 is the baseline.
     pub(crate) index: usize,
     pub(crate) links: Vec<CellLink>,
+    pub(crate) cache: Option<(Arc<CachePlan>, OpenCache)>,
     pub(crate) journal: Journal,
     pub(crate) running: Running,
     pub(crate) failed: Option<String>,
@@ -68,11 +73,18 @@ impl Cell {
     ) -> Result<Self, RunnerError> {
         let mut running = Running::default();
         let journal = Journal::open(journal, |entry| running.add(entry))?;
-        let (links, failed) = match open_links(planned, links) {
+        let (links, mut failed) = match open_links(planned, links) {
             Ok(links) => (links, None),
             Err(reason) => (Vec::new(), Some(reason)),
         };
-        Ok(Self { index, links, journal, running, failed })
+        let mut cache = None;
+        if let Some(plan) = &planned.cache {
+            match OpenCache::open(plan) {
+                Ok(open) => cache = Some((Arc::clone(plan), open)),
+                Err(reason) => failed = Some(reason),
+            }
+        }
+        Ok(Self { index, links, cache, journal, running, failed })
     }
 
     /// Sends `sequences` hidden states over one link, one after the other, each as its own

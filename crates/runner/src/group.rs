@@ -18,6 +18,8 @@ pub(crate) struct Batch<'c> {
 pub(crate) struct Group<'c> {
     pub(crate) windows: usize,
     pub(crate) first_window: usize,
+    /// Tokens of all windows, one behind the other.
+    pub(crate) tokens: Vec<u32>,
     pub(crate) ranges: Vec<ScoreRange>,
     /// What every cell starts from: the first stage's hidden states.
     pub(crate) prefix: Hidden,
@@ -36,6 +38,7 @@ enum Slot {
 impl<'c> Group<'c> {
     pub(crate) fn new(
         windows: &[Window],
+        tokens: Vec<u32>,
         ranges: Vec<ScoreRange>,
         prefix: Hidden,
         batches: VecDeque<Batch<'c>>,
@@ -43,6 +46,7 @@ impl<'c> Group<'c> {
         Self {
             windows: windows.len(),
             first_window: windows.first().map_or(0, |window| window.index),
+            tokens,
             ranges,
             prefix,
             queue: Mutex::new(batches),

@@ -5,6 +5,7 @@
 //! folder. Each finished window of a cell is in that cell's [`journal`] before the next begins, so
 //! a run can be killed at any point and goes on from there.
 
+mod cache_plan;
 mod cell;
 mod clock;
 mod convert;
@@ -13,6 +14,7 @@ mod error;
 mod folder;
 mod group;
 pub mod journal;
+mod kv;
 mod link;
 mod pass;
 mod plan;

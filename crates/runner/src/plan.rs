@@ -16,6 +16,7 @@ use strait_schema::{
 };
 use strait_weights::{Checkpoint, TokenizerSource, resolve_source_with};
 
+use crate::cache_plan::{self, cache_cells};
 use crate::cell::{CellCodec, PlannedCell};
 use crate::convert;
 use crate::error::RunnerError;
@@ -32,6 +33,7 @@ pub(crate) struct Plan {
     pub(crate) partition: Partition,
     pub(crate) stream: Vec<u32>,
     pub(crate) windows: Vec<Window>,
+    pub(crate) config: ModelConfig,
     /// The baseline first.
     pub(crate) cells: Vec<PlannedCell>,
 }
@@ -44,9 +46,19 @@ impl Plan {
         threads: usize,
         observer: &mut dyn Observer,
     ) -> Result<Self, RunnerError> {
-        let specs = experiment.cells()?;
+        let (specs, caches) = (experiment.cells()?, experiment.caches()?);
         observer.step("open plugins");
-        let codecs = codecs(experiment, &specs, threads)?;
+        let plugins = match specs.is_empty() && caches.is_empty() {
+            true => None,
+            false => Some(plugins(experiment, threads)?),
+        };
+        let (codecs, caches) = match &plugins {
+            None => (Vec::new(), Vec::new()),
+            Some(plugins) => (
+                codecs(experiment, &specs, plugins)?,
+                cache_plan::find(experiment, caches, plugins)?,
+            ),
+        };
 
         observer.step("read model and text");
         let source = &experiment.model.source;
@@ -89,6 +101,7 @@ impl Plan {
                 preset: experiment.protocol.preset,
                 window: protocol.window,
                 stride: protocol.stride,
+                context: protocol.context,
                 max_windows: protocol.max_windows,
                 first_k_tokens: protocol.first_k_tokens,
                 fingerprint: protocol.fingerprint(&text, &stream, &windows).id,
@@ -99,28 +112,32 @@ impl Plan {
                 links: partition.links.iter().map(|link| link.name.clone()).collect(),
             },
             compressor: None,
+            cache: None,
             chunk_tokens: experiment.run.chunk_tokens,
             seed: experiment.run.seed,
         };
-        let cells = cells(experiment, baseline, &specs, codecs, partition.links.len())?;
-        Ok(Self { checkpoint, devices, partition, stream: stream.tokens, windows, cells })
+        let mut cells = cells(experiment, baseline.clone(), &specs, codecs, partition.links.len())?;
+        cells.extend(cache_cells(experiment, &baseline, caches, &config, &cells)?);
+        Ok(Self { checkpoint, devices, partition, stream: stream.tokens, windows, config, cells })
     }
+}
+
+/// The plugins of the experiment's folder.
+fn plugins(experiment: &Experiment, threads: usize) -> Result<PluginSet, RunnerError> {
+    let dir = experiment.resolve(&experiment.plugins.dir);
+    let plugins = PluginSet::scan(&dir, &experiment.plugins.pin, HostServices { threads })?;
+    for (path, error) in plugins.failures() {
+        log::warn!("{} was left out: {error}", path.display());
+    }
+    Ok(plugins)
 }
 
 /// The entry of every cell's codec, with its parameters checked and completed.
 fn codecs(
     experiment: &Experiment,
     specs: &[CellSpec],
-    threads: usize,
+    plugins: &PluginSet,
 ) -> Result<Vec<Resolved>, RunnerError> {
-    if specs.is_empty() {
-        return Ok(Vec::new());
-    }
-    let dir = experiment.resolve(&experiment.plugins.dir);
-    let plugins = PluginSet::scan(&dir, &experiment.plugins.pin, HostServices { threads })?;
-    for (path, error) in plugins.failures() {
-        log::warn!("{} was left out: {error}", path.display());
-    }
     specs
         .iter()
         .map(|spec| {
@@ -143,6 +160,7 @@ fn cells(
     let mut cells = vec![PlannedCell {
         label: BASELINE_LABEL.to_owned(),
         codec: None,
+        cache: None,
         id: baseline.identity(),
         identity: baseline.clone(),
     }];
@@ -184,6 +202,7 @@ fn cells(
             id,
             identity,
             codec: Some(CellCodec { entry, params, artifact, active }),
+            cache: None,
         });
     }
     Ok(cells)
@@ -201,6 +220,7 @@ fn protocol(experiment: &Experiment) -> Protocol {
     let section = &experiment.protocol;
     let preset = convert::preset(section.preset);
     let mut protocol = Protocol::new(preset, section.window, section.stride);
+    protocol.context = section.context.or(protocol.context);
     protocol.max_windows = match section.max_windows {
         None => protocol.max_windows,
         Some(MaxWindows::All) => None,

@@ -19,6 +19,7 @@ use crate::environment::environment;
 use crate::error::RunnerError;
 use crate::folder::Folder;
 use crate::journal::WindowEntry;
+use crate::kv;
 use crate::pass::{DeviceStage, Pass};
 use crate::plan::Plan;
 use crate::progress::{CellIntro, Observer};
@@ -139,10 +140,12 @@ impl Run<'_> {
             .into_iter()
             .map(|(index, record)| {
                 let codec = planned[index].codec.as_ref();
-                (codec.is_none_or(|codec| codec.entry.descriptor().lossless), record)
+                let codec = codec.is_none_or(|codec| codec.entry.descriptor().lossless);
+                let cache = planned[index].cache.as_ref().is_none_or(|cache| cache.lossless());
+                (codec && cache, record)
             })
             .unzip();
-        if records.first().is_some_and(|record| record.cell.compressor.is_none()) {
+        if records.first().is_some_and(|record| record.cell.is_baseline()) {
             check_effects(&mut records, &lossless);
         }
         self.save(&records)?;
@@ -266,6 +269,10 @@ impl Run<'_> {
             stages,
             devices,
             links: &self.plan.partition.links,
+            model: kv::Model {
+                config: &self.plan.config,
+                dtype: convert::model_dtype(self.experiment.model.dtype),
+            },
             stream: &self.plan.stream,
             chunk_tokens: self.experiment.run.chunk_tokens,
             cell_batch: self.cell_batch(),

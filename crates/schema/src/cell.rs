@@ -23,6 +23,9 @@ pub struct RecordCell {
     pub partition: CellPartition,
     /// The codec; null for the baseline.
     pub compressor: Option<CellCompressor>,
+    /// What is done to the KV cache; absent where nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CellCache>,
     /// Tokens of a message chunk; null for whole messages.
     pub chunk_tokens: Option<usize>,
     /// Seed of everything random.
@@ -87,6 +90,9 @@ pub struct CellProtocol {
     pub window: usize,
     /// Tokens from the start of one window to the start of the next.
     pub stride: usize,
+    /// Tokens of a window before the scored ones, where the preset has a context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<usize>,
     /// Windows after which the run stops; null for all.
     pub max_windows: Option<usize>,
     /// Tokens from the start of the text that are used; null for all.
@@ -133,7 +139,56 @@ pub struct CellCompressor {
     pub static_bytes: u64,
 }
 
+/// What a cell does to the KV cache.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CellCache {
+    /// Tokens of a run after which the cache is compressed; null where the context is one run and the
+    /// suffix another.
+    pub interval: Option<usize>,
+    /// Id of the press.
+    pub press: Option<String>,
+    /// Parameters of the press with defaults filled in.
+    pub params: Map<String, Value>,
+    /// Share of the tokens so far that the press removes.
+    pub ratio: Option<f64>,
+    /// Tokens that the press keeps.
+    pub size: Option<usize>,
+    /// Whether kept keys are turned to the positions 0, 1, 2, … after the press.
+    pub reposition: bool,
+    /// Codec of the keys.
+    pub key: Option<CellCacheCodec>,
+    /// Codec of the values.
+    pub value: Option<CellCacheCodec>,
+    /// The first tokens of a sequence that stay uncoded.
+    pub sinks: usize,
+    /// The last tokens so far that stay uncoded until later ones follow.
+    pub recent: usize,
+    /// Whether keys are coded before they are turned by their positions.
+    pub before_rope: bool,
+    /// Layers whose cache is compressed; null for all.
+    pub layers: Option<Vec<usize>>,
+    /// File names of the plugins and the SHA-256 (hexadecimal) of their contents.
+    pub plugins: BTreeMap<String, String>,
+}
+
+/// A codec of keys or values.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CellCacheCodec {
+    /// Id of the codec.
+    pub codec: String,
+    /// Parameters with defaults filled in.
+    pub params: Map<String, Value>,
+}
+
 impl RecordCell {
+    /// Whether nothing is compressed.
+    #[must_use]
+    pub fn is_baseline(&self) -> bool {
+        self.compressor.is_none() && self.cache.is_none()
+    }
+
     /// SHA-256 (hexadecimal) of everything that decides the cell's numbers. Two runs with the same
     /// identity measure the same thing: the second one need not run.
     ///
@@ -157,7 +212,7 @@ impl RecordCell {
             }
             identity
         });
-        let identity = json!({
+        let mut identity = json!({
             "schema": crate::RECORD_SCHEMA,
             "model": { "dtype": self.model.dtype, "files": files },
             "data": { "text": self.data.text_sha256, "tokens": self.data.tokens_sha256 },
@@ -167,6 +222,13 @@ impl RecordCell {
             "chunk_tokens": self.chunk_tokens,
             "seed": self.seed,
         });
+        // Cells that leave the cache alone have the identity of releases that had no such thing.
+        if let Some(cache) = &self.cache {
+            let mut plugins: Vec<&String> = cache.plugins.values().collect();
+            plugins.sort();
+            identity["cache"] = json!(CellCache { plugins: BTreeMap::new(), ..cache.clone() });
+            identity["cache"]["plugins"] = json!(plugins);
+        }
         let mut canonical = String::new();
         write_canonical(&identity, &mut canonical);
         Sha256::digest(canonical.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()

@@ -156,7 +156,7 @@ pub(crate) fn get<'a>(params: &'a Map<String, Value>, key: &str) -> Option<&'a V
 
 /// Sets the value of a key, in the table that its dots lead to. An inner codec that is written as
 /// its id alone becomes a table.
-fn insert(params: &mut Map<String, Value>, key: &str, value: &Value) {
+pub(crate) fn insert(params: &mut Map<String, Value>, key: &str, value: &Value) {
     let Some((table, key)) = key.split_once('.') else {
         params.insert(key.to_owned(), value.clone());
         return;
@@ -173,7 +173,7 @@ fn insert(params: &mut Map<String, Value>, key: &str, value: &Value) {
 
 /// A value as it looks in a label: strings without quotation marks, and inner codecs as
 /// `affine(bits=4)`.
-fn plain(value: &Value) -> String {
+pub(crate) fn plain(value: &Value) -> String {
     let Value::Object(table) = value else {
         return value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     };

@@ -5,6 +5,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::cache::{CacheSection, KvSection};
 use crate::lines::Lines;
 use crate::sections::{
     CompressorSection, DataSection, ModelSection, OutputSection, PartitionSection, PluginsSection,
@@ -42,6 +43,12 @@ pub struct Experiment {
     /// The codecs to compare with the baseline; none at all measures the baseline alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub compressor: Vec<CompressorSection>,
+    /// How KV caches are compressed; for `[[cache]]`.
+    #[serde(default)]
+    pub kv: KvSection,
+    /// Presses and codecs of the KV cache to compare with the baseline.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cache: Vec<CacheSection>,
     /// Where each key stands in the file.
     #[serde(skip)]
     pub(crate) lines: Lines,

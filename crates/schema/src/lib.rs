@@ -10,6 +10,7 @@
 //! Every complaint about an experiment file names the file, the line, the key, what was expected
 //! and what stands there.
 
+mod cache;
 mod cell;
 mod cells;
 mod check;
@@ -26,7 +27,11 @@ mod sections;
 mod store;
 mod validate;
 
-pub use cell::{CellCompressor, CellData, CellModel, CellPartition, CellProtocol, RecordCell};
+pub use cache::{CacheSection, CacheSpec, KvSection};
+pub use cell::{
+    CellCache, CellCacheCodec, CellCompressor, CellData, CellModel, CellPartition, CellProtocol,
+    RecordCell,
+};
 pub use cells::{BASELINE_LABEL, CellSpec};
 pub use error::{Place, SchemaError};
 pub use experiment::Experiment;

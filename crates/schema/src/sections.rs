@@ -100,6 +100,11 @@ pub struct ProtocolSection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_048_576))]
     pub stride: Option<usize>,
+    /// With `prefill-suffix`: tokens of a window that are prefilled, before the scored ones; 2048 when
+    /// left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub context: Option<usize>,
     /// Stop after this many windows, or take `"all"`; the preset's when left out, which is 20 for
     /// `exl3` and all for the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -135,6 +140,9 @@ pub enum Preset {
     /// Windows of 512 that do not overlap, the second half scored (llama.cpp's `perplexity`). The
     /// first token of a window is replaced by BOS if the tokenizer adds one.
     Llamacpp,
+    /// Windows of a context and a suffix, the suffix scored: what a pressed or quantized KV cache does
+    /// to what comes after a prefill. 2048 and 512 tokens when left out.
+    PrefillSuffix,
 }
 
 /// `[partition]`: where the model is cut. Either `plan` or `cuts`.
@@ -278,6 +286,7 @@ impl Preset {
             Self::Gptq => "gptq",
             Self::Exl3 => "exl3",
             Self::Llamacpp => "llamacpp",
+            Self::PrefillSuffix => "prefill-suffix",
         }
     }
 }

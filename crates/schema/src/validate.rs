@@ -4,7 +4,7 @@
 use crate::error::nearest;
 use crate::lines::Lines;
 use crate::plan::{PLANS, Plan};
-use crate::{Experiment, SchemaError};
+use crate::{Experiment, Preset, SchemaError};
 
 /// The longest label that fits a table.
 const MOST_LABEL_CHARS: usize = 60;
@@ -85,6 +85,11 @@ impl Validate<'_> {
         if let (Some(window), Some(stride)) = (protocol.window, protocol.stride) {
             let expected = format!("an integer from 1 to the window of {window}");
             self.expect(stride <= window, "protocol.stride", &expected, stride.to_string());
+        }
+        if let (Some(context), true) = (protocol.context, protocol.preset != Preset::PrefillSuffix)
+        {
+            let expected = "preset = \"prefill-suffix\" with `context`";
+            self.expect(false, "protocol.context", expected, context.to_string());
         }
     }
 

@@ -89,7 +89,7 @@ fn runs_of_tokens_give_what_whole_sequences_give_to_the_last_bit() {
             let length = model.config().positions.unwrap_or(300).min(300);
             let tokens = tokens(&model, length);
             let whole = in_runs(&mut model, &tokens, &[length], true, &mut Nothing);
-            let runs = [17, 2, length - 70, 51];
+            let runs = [length / 9, 2, length / 3, length - length / 9 - length / 3 - 2];
             let parts = in_runs(&mut model, &tokens, &runs, true, &mut Rewrite);
             assert_eq!(parts, whole, "{name} in {dtype}");
             // LongRoPE turns by the length so far, and a cache keeps what was turned.
@@ -117,11 +117,12 @@ fn single_tokens_and_other_devices_agree() {
     for device in devices() {
         for name in FAMILIES {
             let mut reference = load(name, &[], Device::Cpu, Dtype::F32);
-            let tokens = tokens(&reference, 90);
-            let whole = in_runs(&mut reference, &tokens, &[90], true, &mut Nothing);
-            let channels = whole.len() / 90;
+            let length = reference.config().positions.unwrap_or(90).min(90);
+            let tokens = tokens(&reference, length);
+            let whole = in_runs(&mut reference, &tokens, &[length], true, &mut Nothing);
+            let channels = whole.len() / length;
             let mut model = load(name, &[], device, Dtype::F32);
-            let runs: Vec<usize> = [60].into_iter().chain([1; 20]).chain([10]).collect();
+            let runs: Vec<usize> = [length - 30].into_iter().chain([1; 20]).chain([10]).collect();
             for turned in [true, false] {
                 if !turned && name.starts_with("phi3") {
                     continue;
@@ -173,16 +174,18 @@ impl CacheVisitor for Thin {
 fn what_is_removed_is_gone_on_every_device() {
     for name in ["llama", "gpt2", "mistral", "gemma3", "gpt-neox", "qwen3"] {
         let mut reference = load(name, &[], Device::Cpu, Dtype::F32);
-        let tokens = tokens(&reference, 90);
-        let whole = in_runs(&mut reference, &tokens, &[60, 30], true, &mut Nothing);
-        let thin = in_runs(&mut reference, &tokens, &[60, 30], true, &mut Thin);
-        let channels = whole.len() / 90;
-        assert_eq!(thin[..60 * channels], whole[..60 * channels], "{name}");
+        let length = reference.config().positions.unwrap_or(90).min(90);
+        let first = length - 30;
+        let tokens = tokens(&reference, length);
+        let whole = in_runs(&mut reference, &tokens, &[first, 30], true, &mut Nothing);
+        let thin = in_runs(&mut reference, &tokens, &[first, 30], true, &mut Thin);
+        let channels = whole.len() / length;
+        assert_eq!(thin[..first * channels], whole[..first * channels], "{name}");
         assert!(relative_error(&thin, &whole, channels) > 1e-3, "{name}");
-        let runs: Vec<usize> = [60].into_iter().chain([1; 30]).collect();
+        let runs: Vec<usize> = [first].into_iter().chain([1; 30]).collect();
         for device in devices() {
             let mut model = load(name, &[], device, Dtype::F32);
-            for runs in [&[60, 30][..], &runs] {
+            for runs in [&[first, 30][..], &runs] {
                 let found = in_runs(&mut model, &tokens, runs, true, &mut Thin);
                 let error = relative_error(&found, &thin, channels);
                 assert!(error < ORDER, "{name} on {device}: {error}");
@@ -222,15 +225,18 @@ fn attention_is_seen_as_it_is() {
     for name in FAMILIES {
         let see = |device: Device| {
             let mut model = load(name, &[], device, Dtype::F32);
-            let tokens = tokens(&model, 60);
+            let length = model.config().positions.unwrap_or(60).min(60);
+            let tokens = tokens(&model, length);
             let rows = 3..40;
             let mut watch = Watch { layer: 1, rows, seen: Vec::new(), inputs: Vec::new() };
-            in_runs(&mut model, &tokens, &[45, 15], true, &mut watch);
+            in_runs(&mut model, &tokens, &[length - 15, 15], true, &mut watch);
             let heads = model.config().blocks[1].attention.clone();
-            (watch, heads)
+            (watch, heads, length)
         };
-        let (own, shape) = see(Device::Cpu);
-        for (seen, (rows, entries)) in own.seen.iter().zip([(37, 45), (12, 60)]) {
+        let (own, shape, length) = see(Device::Cpu);
+        let runs = [(0, length - 15), (length - 15, length)];
+        for (seen, (start, entries)) in own.seen.iter().zip(runs) {
+            let rows = (entries - start).min(40) - 3;
             assert_eq!(seen.queries.len(), shape.heads);
             for head in 0..shape.heads {
                 assert_eq!(seen.queries[head].len(), rows * shape.head_dim);
@@ -239,7 +245,7 @@ fn attention_is_seen_as_it_is() {
                 for (row, shares) in each.chunks_exact(entries).enumerate() {
                     let total: f32 = shares.iter().sum();
                     assert!((total - 1.0).abs() < 1e-5, "{name}: {total}");
-                    let position = entries - 45 + if entries == 60 { 30 } else { 0 } + 3 + row;
+                    let position = start + 3 + row;
                     assert!(shares[position + 1..].iter().all(|&share| share == 0.0));
                     if let Some(window) = shape.window {
                         let hidden = (position + 1).saturating_sub(window);
@@ -256,7 +262,7 @@ fn attention_is_seen_as_it_is() {
             }
         }
         for device in devices().into_iter().skip(1) {
-            let (other, _) = see(device);
+            let (other, ..) = see(device);
             assert_eq!(other.inputs.len(), 2);
             for (own, other) in own.seen.iter().zip(&other.seen) {
                 let pairs = [
