@@ -9,7 +9,8 @@ use strait_ops::{Dtype, Hidden, MlpTensors, Network, Ops, OpsError, ScoreRange, 
 
 use crate::config::ModelConfig;
 use crate::error::ModelError;
-use crate::source::TensorSource;
+use crate::noise::Noise;
+use crate::source::{SharedSource, TensorSource};
 use crate::stage::{Reference, Stage};
 use crate::tensors::Tensors;
 
@@ -20,12 +21,20 @@ pub(crate) struct Decoder<O: Ops> {
     dtype: Dtype,
     range: Range<usize>,
     embedding: Option<Embedding<O>>,
-    layers: Vec<Layer<O>>,
+    layers: Layers<O>,
+    noise: Option<Noise>,
     head: Option<(O::Norm, Arc<O::Table>)>,
 }
 
 /// What turns tokens into hidden states: rows by token, and rows by position where they are learned.
 type Embedding<O> = (Arc<<O as Ops>::Table>, Option<<O as Ops>::Positions>);
+
+/// The layers of a stage.
+enum Layers<O: Ops> {
+    Resident(Vec<Layer<O>>),
+    /// Each is loaded when it runs, and dropped.
+    Streamed(SharedSource),
+}
 
 struct Layer<O: Ops> {
     attention: O::Attention,
@@ -58,6 +67,8 @@ pub(crate) struct Part {
     pub(crate) layers: Range<usize>,
     pub(crate) first: bool,
     pub(crate) last: bool,
+    /// Where to read each layer when it runs; none keeps all of them.
+    pub(crate) streamed: Option<SharedSource>,
 }
 
 /// The scores of a sequence, and its logits where it is a reference.
@@ -92,8 +103,14 @@ impl<O: Ops> Decoder<O> {
             }
             false => None,
         };
-        let layers = part.layers.clone().map(|number| Layer::load(&mut ops, &tensors, number));
-        let layers = layers.collect::<Result<_, ModelError>>()?;
+        let layers = match part.streamed {
+            Some(source) => Layers::Streamed(source),
+            None => {
+                let numbers = part.layers.clone();
+                let layers = numbers.map(|number| Layer::load(&mut ops, &tensors, number));
+                Layers::Resident(layers.collect::<Result<_, ModelError>>()?)
+            }
+        };
         let head = match part.last {
             true => {
                 let norm = ops.prepare_norm(tensors.final_norm()?);
@@ -106,13 +123,23 @@ impl<O: Ops> Decoder<O> {
             false => None,
         };
         let config = config.clone();
-        Ok(Decoder { ops, config, dtype, range: part.layers, embedding: first, layers, head })
+        let range = part.layers;
+        Ok(Decoder { ops, config, dtype, range, embedding: first, layers, noise: None, head })
     }
 
     /// Runs all layers; of the last one only positions from `wanted` on are needed.
-    fn run(&mut self, mut x: O::Stream, wanted: usize) -> O::Stream {
-        for (index, layer) in self.layers.iter().enumerate() {
-            let wanted = if index + 1 == self.layers.len() { wanted } else { 0 };
+    fn run(&mut self, mut x: O::Stream, wanted: usize) -> Result<O::Stream, ModelError> {
+        for number in self.range.clone() {
+            let wanted = if number + 1 == self.range.end { wanted } else { 0 };
+            let loaded;
+            let layer = match &self.layers {
+                Layers::Resident(layers) => &layers[number - self.range.start],
+                Layers::Streamed(source) => {
+                    let tensors = Tensors::new(&**source, &self.config);
+                    loaded = Layer::load(&mut self.ops, &tensors, number)?;
+                    &loaded
+                }
+            };
             x = match layer.parallel {
                 true => self.ops.parallel(x, &layer.attention, &layer.mlp, wanted),
                 false => {
@@ -120,8 +147,13 @@ impl<O: Ops> Decoder<O> {
                     self.ops.mlp(x, &layer.mlp, wanted)
                 }
             };
+            if let Some(noise) = &self.noise {
+                let mut hidden = self.ops.download(x)?;
+                noise.disturb(number, &mut hidden)?;
+                x = self.ops.upload(&hidden);
+            }
         }
-        x
+        Ok(x)
     }
 
     fn no(&self, part: &'static str, stage: &'static str) -> ModelError {
@@ -164,7 +196,7 @@ impl<O: Ops> Decoder<O> {
         }
         let wanted = score.iter().map(|range| range.first_position).min().unwrap_or(0);
         let x = self.ops.upload(hidden);
-        let x = self.run(x, wanted);
+        let x = self.run(x, wanted)?;
         let Some((norm, head)) = &self.head else { return Ok(Vec::new()) };
         let ranges = score.iter().enumerate();
         ranges
@@ -196,6 +228,10 @@ impl<O: Ops> Stage for Decoder<O> {
         self.ops.device()
     }
 
+    fn disturb(&mut self, noise: Option<Noise>) {
+        self.noise = noise;
+    }
+
     fn embed(&mut self, tokens: &[u32], batch: usize) -> Result<Hidden, ModelError> {
         if self.embedding.is_none() {
             return Err(self.no("embedding", "first"));
@@ -222,7 +258,7 @@ impl<O: Ops> Stage for Decoder<O> {
             };
             let mut x = stage.ops.embed(table, positions.as_ref(), tokens, batch);
             if stage.head.is_none() {
-                x = stage.run(x, 0);
+                x = stage.run(x, 0)?;
             }
             Ok(stage.ops.download(x)?)
         })
@@ -234,12 +270,12 @@ impl<O: Ops> Stage for Decoder<O> {
             let layers = format!("{:?}", self.range);
             return Err(ModelError::LastStage { layers });
         }
-        if self.layers.is_empty() {
+        if self.range.is_empty() {
             return Ok(hidden);
         }
         self.guarded(|stage| {
             let x = stage.ops.upload(&hidden);
-            let x = stage.run(x, 0);
+            let x = stage.run(x, 0)?;
             Ok(stage.ops.download(x)?)
         })
     }

@@ -144,7 +144,10 @@ impl Checkpoint {
                 nearest: self.nearest(name),
             });
         };
-        self.entries[index].dense(&self.files, &self.path)
+        let tensor = self.entries[index].dense(&self.files, &self.path);
+        // Mapped pages count as memory of this process: without this a model would take its size on disk on top.
+        self.files.iter().for_each(FileBytes::release);
+        tensor
     }
 
     /// The sizes added up: format, parameters, stored bytes and bits per weight, as a whole and by decoder block.

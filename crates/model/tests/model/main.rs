@@ -4,5 +4,6 @@
 mod bad_input;
 mod exactness;
 mod families;
+mod loading;
 mod scores;
 mod support;
