@@ -13,12 +13,15 @@ use crate::error::RunnerError;
 use crate::journal::{Journal, WindowEntry};
 use crate::link::{CellLink, Ends, Sequence};
 use crate::progress::CellProgress;
+use crate::rerun::Rerun;
 
 /// A cell before it runs: everything about it is known, nothing of it is open.
 pub(crate) struct PlannedCell {
     pub(crate) label: String,
     /// `None` is the baseline, which passes every message on as it is.
     pub(crate) codec: Option<CellCodec>,
+    /// What runs again for this cell; `None` if it goes on from the baseline's first stage.
+    pub(crate) rerun: Option<Rerun>,
     pub(crate) identity: RecordCell,
     pub(crate) id: String,
 }
@@ -36,6 +39,7 @@ pub(crate) struct CellCodec {
 pub(crate) struct Cell {
     /// Position in the experiment: 0 is the baseline.
     pub(crate) index: usize,
+    pub(crate) rerun: Option<Rerun>,
     pub(crate) links: Vec<CellLink>,
     pub(crate) journal: Journal,
     pub(crate) running: Running,
@@ -72,7 +76,7 @@ impl Cell {
             Ok(links) => (links, None),
             Err(reason) => (Vec::new(), Some(reason)),
         };
-        Ok(Self { index, links, journal, running, failed })
+        Ok(Self { index, rerun: planned.rerun, links, journal, running, failed })
     }
 
     /// Sends `sequences` hidden states over one link, one after the other, each as its own

@@ -14,10 +14,12 @@ mod folder;
 mod group;
 pub mod journal;
 mod link;
+mod models;
 mod pass;
 mod plan;
 mod progress;
 mod record;
+mod rerun;
 mod run;
 mod trace;
 
