@@ -8,8 +8,8 @@ use std::any::Any;
 
 use burn_tensor::StreamId;
 use strait_ops::{
-    AttentionTensors, CacheContents, FeedForwardTensors, Hidden, Look, MlpTensors, Network,
-    NormTensors, Ops, OpsError, Past, ScoreRange, Seen, SequenceScores,
+    AttentionShape, AttentionTensors, CacheContents, FeedForwardTensors, Hidden, Look, MlpTensors,
+    Network, NormTensors, Ops, OpsError, Past, ScoreRange, Seen, SequenceScores,
 };
 
 /// The decoder's operations on a burn backend that was chosen at run time.
@@ -170,8 +170,8 @@ impl Ops for BurnOps {
         })
     }
 
-    fn open_cache(&self, weights: &Held, turned: bool) -> Held {
-        self.hold(|ops| ops.open_cache(weights.value(), turned))
+    fn open_cache(&self, shape: &AttentionShape, turned: bool) -> Held {
+        self.hold(|ops| ops.open_cache(shape, turned))
     }
 
     fn cache_contents(&self, cache: &Held) -> Result<CacheContents, OpsError> {
@@ -260,7 +260,7 @@ trait AnyOps: Send {
         wanted: usize,
         past: Option<Past<'_, Value>>,
     ) -> Value;
-    fn open_cache(&self, weights: Borrowed, turned: bool) -> Value;
+    fn open_cache(&self, shape: &AttentionShape, turned: bool) -> Value;
     fn cache_contents(&self, cache: Borrowed) -> Result<CacheContents, OpsError>;
     fn set_cache(&mut self, cache: &mut Value, contents: CacheContents);
     fn look(
@@ -374,8 +374,8 @@ where
         })
     }
 
-    fn open_cache(&self, weights: Borrowed, turned: bool) -> Value {
-        Box::new(Ops::open_cache(self, seen(weights), turned))
+    fn open_cache(&self, shape: &AttentionShape, turned: bool) -> Value {
+        Box::new(Ops::open_cache(self, shape, turned))
     }
 
     fn cache_contents(&self, cache: Borrowed) -> Result<CacheContents, OpsError> {

@@ -17,8 +17,8 @@ use std::sync::OnceLock;
 use burn_tensor::backend::Backend;
 use burn_tensor::{DType, FloatDType, Int, Tensor, TensorData};
 use strait_ops::{
-    AttentionTensors, CacheContents, Dtype, FeedForwardTensors, Hidden, Look, MlpTensors,
-    NormTensors, Ops, OpsError, Past, ScoreRange, Seen, SequenceScores, Shape,
+    AttentionShape, AttentionTensors, CacheContents, Dtype, FeedForwardTensors, Hidden, Look,
+    MlpTensors, NormTensors, Ops, OpsError, Past, ScoreRange, Seen, SequenceScores, Shape,
 };
 
 use self::attention::{Attention, Ropes};
@@ -210,8 +210,8 @@ impl<B: Backend> Ops for BackendOps<B> {
         from_wanted(x.clone(), wanted, |x| mlp.apply(x, &self.maker)) + attended + x
     }
 
-    fn open_cache(&self, weights: &Attention<B>, turned: bool) -> Cache<B> {
-        Cache::new(weights, turned)
+    fn open_cache(&self, shape: &AttentionShape, turned: bool) -> Cache<B> {
+        Cache::new(shape, turned)
     }
 
     fn cache_contents(&self, cache: &Cache<B>) -> Result<CacheContents, OpsError> {

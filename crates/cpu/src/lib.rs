@@ -43,8 +43,9 @@ use crate::past::Cache;
 use crate::rope::Ropes;
 use crate::rules::Rules;
 use strait_ops::{
-    AttentionTensors, CacheContents, Dtype, FeedForwardTensors, Hidden, LinearTensors, Look,
-    MlpTensors, NormTensors, Ops, OpsError, Past, ScoreRange, Seen, SequenceScores, Shape,
+    AttentionShape, AttentionTensors, CacheContents, Dtype, FeedForwardTensors, Hidden,
+    LinearTensors, Look, MlpTensors, NormTensors, Ops, OpsError, Past, ScoreRange, Seen,
+    SequenceScores, Shape,
 };
 
 /// The CPU's operations for one model.
@@ -229,8 +230,8 @@ impl Ops for CpuOps {
         x
     }
 
-    fn open_cache(&self, weights: &Attention, turned: bool) -> Cache {
-        Cache::new(weights, turned)
+    fn open_cache(&self, shape: &AttentionShape, turned: bool) -> Cache {
+        Cache::new(shape.kv_heads, turned)
     }
 
     fn cache_contents(&self, cache: &Cache) -> Result<CacheContents, OpsError> {

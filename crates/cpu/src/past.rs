@@ -3,7 +3,7 @@
 
 use strait_ops::{CacheContents, HeadEntries};
 
-use crate::attention::{Attention, Heads};
+use crate::attention::Heads;
 use crate::kernel::panel_tokens;
 use crate::panels::per_sequence;
 
@@ -18,8 +18,8 @@ pub struct Cache {
 }
 
 impl Cache {
-    pub(crate) fn new(weights: &Attention, turned: bool) -> Cache {
-        let heads = vec![HeadEntries::default(); weights.heads.keys];
+    pub(crate) fn new(kv_heads: usize, turned: bool) -> Cache {
+        let heads = vec![HeadEntries::default(); kv_heads];
         Cache { contents: CacheContents { heads }, turned }
     }
 

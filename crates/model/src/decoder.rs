@@ -1,6 +1,6 @@
 //! One stage of the decoder over any set of operations.
 
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -11,8 +11,9 @@ use strait_ops::{
 
 use crate::config::ModelConfig;
 use crate::error::ModelError;
+use crate::noise::Noise;
 use crate::past::{CacheVisitor, RunInput, StageCaches, fits};
-use crate::source::TensorSource;
+use crate::source::{SharedSource, TensorSource};
 use crate::stage::{Reference, Stage};
 use crate::tensors::Tensors;
 
@@ -23,17 +24,61 @@ pub(crate) struct Decoder<O: Ops> {
     dtype: Dtype,
     pub(crate) range: Range<usize>,
     embedding: Option<Embedding<O>>,
-    pub(crate) layers: Vec<Layer<O>>,
+    pub(crate) layers: Layers<O>,
+    pub(crate) noise: Option<Noise>,
     head: Option<(O::Norm, Arc<O::Table>)>,
 }
 
 /// What turns tokens into hidden states: rows by token, and rows by position where they are learned.
 type Embedding<O> = (Arc<<O as Ops>::Table>, Option<<O as Ops>::Positions>);
 
+/// The layers of a stage.
+pub(crate) enum Layers<O: Ops> {
+    Resident(Vec<Layer<O>>),
+    /// Each is loaded when it runs, and dropped.
+    Streamed(SharedSource),
+}
+
 pub(crate) struct Layer<O: Ops> {
     pub(crate) attention: O::Attention,
     pub(crate) mlp: O::Mlp,
     pub(crate) parallel: bool,
+}
+
+/// A layer that is kept, or one that was just loaded.
+pub(crate) enum Loaded<'a, O: Ops> {
+    Kept(&'a Layer<O>),
+    Now(Layer<O>),
+}
+
+impl<O: Ops> Deref for Loaded<'_, O> {
+    type Target = Layer<O>;
+
+    fn deref(&self) -> &Layer<O> {
+        match self {
+            Loaded::Kept(layer) => layer,
+            Loaded::Now(layer) => layer,
+        }
+    }
+}
+
+impl<O: Ops> Layers<O> {
+    /// Layer `number` of a stage that has those of `range`.
+    pub(crate) fn get(
+        &self,
+        ops: &mut O,
+        config: &ModelConfig,
+        range: &Range<usize>,
+        number: usize,
+    ) -> Result<Loaded<'_, O>, ModelError> {
+        match self {
+            Layers::Resident(layers) => Ok(Loaded::Kept(&layers[number - range.start])),
+            Layers::Streamed(source) => {
+                let tensors = Tensors::new(&**source, config);
+                Ok(Loaded::Now(Layer::load(ops, &tensors, number)?))
+            }
+        }
+    }
 }
 
 impl<O: Ops> Layer<O> {
@@ -61,13 +106,16 @@ pub(crate) struct Part {
     pub(crate) layers: Range<usize>,
     pub(crate) first: bool,
     pub(crate) last: bool,
+    /// Where to read each layer when it runs; none keeps all of them.
+    pub(crate) streamed: Option<SharedSource>,
 }
 
-/// Whether hidden states still have to go through the layers of the last stage.
+/// What hidden states still have to go through in the last stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Layers {
-    Ahead,
-    Done,
+enum Ahead {
+    /// Its layers, and then the head.
+    Layers,
+    Head,
 }
 
 /// The scores of a sequence, and its logits where it is a reference.
@@ -102,8 +150,14 @@ impl<O: Ops> Decoder<O> {
             }
             false => None,
         };
-        let layers = part.layers.clone().map(|number| Layer::load(&mut ops, &tensors, number));
-        let layers = layers.collect::<Result<_, ModelError>>()?;
+        let layers = match part.streamed {
+            Some(source) => Layers::Streamed(source),
+            None => {
+                let numbers = part.layers.clone();
+                let layers = numbers.map(|number| Layer::load(&mut ops, &tensors, number));
+                Layers::Resident(layers.collect::<Result<_, ModelError>>()?)
+            }
+        };
         let head = match part.last {
             true => {
                 let norm = ops.prepare_norm(tensors.final_norm()?);
@@ -116,13 +170,15 @@ impl<O: Ops> Decoder<O> {
             false => None,
         };
         let config = config.clone();
-        Ok(Decoder { ops, config, dtype, range: part.layers, embedding: first, layers, head })
+        let range = part.layers;
+        Ok(Decoder { ops, config, dtype, range, embedding: first, layers, noise: None, head })
     }
 
     /// Runs all layers; of the last one only positions from `wanted` on are needed.
-    fn run_layers(&mut self, mut x: O::Stream, wanted: usize) -> O::Stream {
-        for (index, layer) in self.layers.iter().enumerate() {
-            let wanted = if index + 1 == self.layers.len() { wanted } else { 0 };
+    fn run_layers(&mut self, mut x: O::Stream, wanted: usize) -> Result<O::Stream, ModelError> {
+        for number in self.range.clone() {
+            let wanted = if number + 1 == self.range.end { wanted } else { 0 };
+            let layer = self.layers.get(&mut self.ops, &self.config, &self.range, number)?;
             x = match layer.parallel {
                 true => self.ops.parallel(x, &layer.attention, &layer.mlp, wanted, None),
                 false => {
@@ -130,8 +186,13 @@ impl<O: Ops> Decoder<O> {
                     self.ops.mlp(x, &layer.mlp, wanted)
                 }
             };
+            if let Some(noise) = &self.noise {
+                let mut hidden = self.ops.download(x)?;
+                noise.disturb(number, &mut hidden)?;
+                x = self.ops.upload(&hidden);
+            }
         }
-        x
+        Ok(x)
     }
 
     fn no(&self, part: &'static str, stage: &'static str) -> ModelError {
@@ -194,15 +255,15 @@ impl<O: Ops> Decoder<O> {
         score: &[ScoreRange],
         of: impl Fn(usize) -> Option<usize>,
         kept: &[O::Logits],
-        layers: Layers,
+        ahead: Ahead,
     ) -> Result<Vec<Scored<O>>, ModelError> {
         if self.head.is_none() {
             return Err(self.no("head", "last"));
         }
         let wanted = score.iter().map(|range| range.first_position).min().unwrap_or(0);
         let mut x = self.ops.upload(hidden);
-        if layers == Layers::Ahead {
-            x = self.run_layers(x, wanted);
+        if ahead == Ahead::Layers {
+            x = self.run_layers(x, wanted)?;
         }
         let Some((norm, head)) = &self.head else { return Ok(Vec::new()) };
         let ranges = score.iter().enumerate();
@@ -218,10 +279,10 @@ impl<O: Ops> Decoder<O> {
         &mut self,
         hidden: &Hidden,
         score: &[ScoreRange],
-        layers: Layers,
+        ahead: Ahead,
     ) -> Result<(Vec<SequenceScores>, Reference), ModelError> {
         self.check_ranges(hidden, score)?;
-        let scored = self.guarded(|stage| stage.score_all(hidden, score, |_| None, &[], layers))?;
+        let scored = self.guarded(|stage| stage.score_all(hidden, score, |_| None, &[], ahead))?;
         let (scores, kept): (Vec<_>, Vec<_>) = scored.into_iter().unzip();
         let kept: Vec<O::Logits> = kept.into_iter().flatten().collect();
         let reference = Reference {
@@ -238,7 +299,7 @@ impl<O: Ops> Decoder<O> {
         score: &[ScoreRange],
         reference: &Reference,
         sequence_of: &[usize],
-        layers: Layers,
+        ahead: Ahead,
     ) -> Result<Vec<SequenceScores>, ModelError> {
         self.check_ranges(hidden, score)?;
         if sequence_of.len() != score.len() {
@@ -252,7 +313,7 @@ impl<O: Ops> Decoder<O> {
             }
         }
         let of = |index: usize| sequence_of.get(index).copied();
-        let scored = self.guarded(|stage| stage.score_all(hidden, score, of, kept, layers))?;
+        let scored = self.guarded(|stage| stage.score_all(hidden, score, of, kept, ahead))?;
         Ok(scored.into_iter().map(|(scores, _)| scores).collect())
     }
 
@@ -277,6 +338,10 @@ impl<O: Ops> Stage for Decoder<O> {
         self.ops.device()
     }
 
+    fn disturb(&mut self, noise: Option<Noise>) {
+        self.noise = noise;
+    }
+
     fn embed(&mut self, tokens: &[u32], batch: usize) -> Result<Hidden, ModelError> {
         if self.embedding.is_none() {
             return Err(self.no("embedding", "first"));
@@ -288,7 +353,7 @@ impl<O: Ops> Stage for Decoder<O> {
             };
             let mut x = stage.ops.embed(table, positions.as_ref(), tokens, batch, 0);
             if stage.head.is_none() {
-                x = stage.run_layers(x, 0);
+                x = stage.run_layers(x, 0)?;
             }
             Ok(stage.ops.download(x)?)
         })
@@ -300,12 +365,12 @@ impl<O: Ops> Stage for Decoder<O> {
             let layers = format!("{:?}", self.range);
             return Err(ModelError::LastStage { layers });
         }
-        if self.layers.is_empty() {
+        if self.range.is_empty() {
             return Ok(hidden);
         }
         self.guarded(|stage| {
             let x = stage.ops.upload(&hidden);
-            let x = stage.run_layers(x, 0);
+            let x = stage.run_layers(x, 0)?;
             Ok(stage.ops.download(x)?)
         })
     }
@@ -315,7 +380,7 @@ impl<O: Ops> Stage for Decoder<O> {
         hidden: &Hidden,
         score: &[ScoreRange],
     ) -> Result<(Vec<SequenceScores>, Reference), ModelError> {
-        self.keep_reference(hidden, score, Layers::Ahead)
+        self.keep_reference(hidden, score, Ahead::Layers)
     }
 
     fn score(
@@ -325,7 +390,7 @@ impl<O: Ops> Stage for Decoder<O> {
         reference: &Reference,
         sequence_of: &[usize],
     ) -> Result<Vec<SequenceScores>, ModelError> {
-        self.compare(hidden, score, reference, sequence_of, Layers::Ahead)
+        self.compare(hidden, score, reference, sequence_of, Ahead::Layers)
     }
 
     fn open_caches(&mut self, sequences: usize, turned: bool) -> StageCaches {
@@ -357,7 +422,7 @@ impl<O: Ops> Stage for Decoder<O> {
     ) -> Result<Hidden, ModelError> {
         let batch = caches.sequences;
         let caches = caches.inner.downcast_mut::<Vec<Vec<O::Cache>>>();
-        let caches = caches.filter(|caches| caches.len() == self.layers.len());
+        let caches = caches.filter(|caches| caches.len() == self.range.len());
         let caches = caches.ok_or(ModelError::ForeignCaches)?;
         let count = match input {
             RunInput::Tokens(tokens) => {
@@ -390,7 +455,7 @@ impl<O: Ops> Stage for Decoder<O> {
         states: &Hidden,
         score: &[ScoreRange],
     ) -> Result<(Vec<SequenceScores>, Reference), ModelError> {
-        self.keep_reference(states, score, Layers::Done)
+        self.keep_reference(states, score, Ahead::Head)
     }
 
     fn score_of(
@@ -400,7 +465,7 @@ impl<O: Ops> Stage for Decoder<O> {
         reference: &Reference,
         sequence_of: &[usize],
     ) -> Result<Vec<SequenceScores>, ModelError> {
-        self.compare(states, score, reference, sequence_of, Layers::Done)
+        self.compare(states, score, reference, sequence_of, Ahead::Head)
     }
 
     fn logits(

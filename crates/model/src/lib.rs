@@ -13,8 +13,10 @@ mod decoder;
 mod device;
 mod error;
 mod families;
+mod load_in;
 mod model;
 mod names;
+mod noise;
 mod past;
 mod source;
 mod stage;
@@ -24,9 +26,11 @@ pub use config::{HeadNorm, LayerConfig, MlpConfig, ModelConfig};
 pub use device::{Device, open_device};
 pub use error::ModelError;
 pub use families::{FAMILIES, Family};
+pub use load_in::LoadedIn;
 pub use model::Model;
+pub use noise::Noise;
 pub use past::{CacheVisitor, CachedLayer, RunInput, StageCaches};
-pub use source::{SourceTensor, TensorSource};
+pub use source::{SharedSource, SourceTensor, TensorSource};
 pub use stage::{Reference, Stage};
 pub use strait_ops::{
     Activation, AlignedBytes, AttentionShape, CacheContents, Dtype, HeadEntries, Hidden, Look,

@@ -11,7 +11,7 @@ use crate::config::ModelConfig;
 use crate::decoder::{Decoder, Part};
 use crate::device::Device;
 use crate::error::ModelError;
-use crate::source::TensorSource;
+use crate::source::{SharedSource, TensorSource};
 use crate::stage::Stage;
 use crate::tensors::Tensors;
 
@@ -35,6 +35,31 @@ impl Model {
         devices: &[Device],
         dtype: Dtype,
     ) -> Result<Model, ModelError> {
+        Model::build(source, None, cuts, devices, dtype)
+    }
+
+    /// As [`Model::load`], but keeps embedding and head alone: a layer is read each time it runs and
+    /// dropped then, so that a model larger than memory can be run. Results are the same to the last
+    /// bit.
+    ///
+    /// # Errors
+    /// As [`Model::load`]; tensors of layers are looked at only when a stage runs.
+    pub fn stream(
+        source: SharedSource,
+        cuts: &[usize],
+        devices: &[Device],
+        dtype: Dtype,
+    ) -> Result<Model, ModelError> {
+        Model::build(&*source, Some(&source), cuts, devices, dtype)
+    }
+
+    fn build(
+        source: &dyn TensorSource,
+        streamed: Option<&SharedSource>,
+        cuts: &[usize],
+        devices: &[Device],
+        dtype: Dtype,
+    ) -> Result<Model, ModelError> {
         let mut config = ModelConfig::from_json(source.config())?;
         config.tied_head = Tensors::new(source, &config).tied_head()?;
         let ranges = ranges(cuts, config.layers)?;
@@ -51,7 +76,8 @@ impl Model {
         let mut stages: Vec<Box<dyn Stage>> = Vec::new();
         let count = ranges.len();
         for (index, layers) in ranges.into_iter().enumerate() {
-            let part = Part { layers, first: index == 0, last: index + 1 == count };
+            let (first, last) = (index == 0, index + 1 == count);
+            let part = Part { layers, first, last, streamed: streamed.cloned() };
             let device = devices[if devices.len() == 1 { 0 } else { index }];
             let stage: Box<dyn Stage> = match device.burn() {
                 None => {

@@ -154,10 +154,11 @@ pub(crate) fn fits(shape: &AttentionShape, contents: &CacheContents) -> Result<(
 
 impl<O: Ops> Decoder<O> {
     pub(crate) fn new_caches(&self, sequences: usize, turned: bool) -> StageCaches {
-        let of = |layer: &Layer<O>| -> Vec<O::Cache> {
-            (0..sequences).map(|_| self.ops.open_cache(&layer.attention, turned)).collect()
+        let of = |layer: usize| -> Vec<O::Cache> {
+            let shape = &self.config.blocks[layer].attention;
+            (0..sequences).map(|_| self.ops.open_cache(shape, turned)).collect()
         };
-        let caches: Vec<Vec<O::Cache>> = self.layers.iter().map(of).collect();
+        let caches: Vec<Vec<O::Cache>> = self.range.clone().map(of).collect();
         StageCaches { inner: Box::new(caches), sequences }
     }
 
@@ -170,7 +171,8 @@ impl<O: Ops> Decoder<O> {
         first_position: usize,
         mut visitor: Option<&mut dyn CacheVisitor>,
     ) -> Result<O::Stream, ModelError> {
-        for (number, (layer, caches)) in self.range.clone().zip(self.layers.iter().zip(caches)) {
+        for (number, caches) in self.range.clone().zip(caches) {
+            let layer = self.layers.get(&mut self.ops, &self.config, &self.range, number)?;
             let looks = visitor.as_ref().is_some_and(|visitor| visitor.looks(number));
             let input = looks.then(|| self.ops.copy(&x));
             let past = Some(Past { caches, first_position });
@@ -187,7 +189,7 @@ impl<O: Ops> Decoder<O> {
                     ops: &mut self.ops,
                     number,
                     sequence,
-                    layer,
+                    layer: &layer,
                     shape: &self.config.blocks[number].attention,
                     cache,
                     input: input.as_ref(),

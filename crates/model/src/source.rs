@@ -1,6 +1,7 @@
 //! Where weights come from: a checkpoint, or numbers made for a test.
 
 use std::error::Error;
+use std::sync::Arc;
 
 use strait_weights::Checkpoint;
 
@@ -29,12 +30,27 @@ pub trait TensorSource {
     /// When there is no such tensor or it cannot be read.
     fn tensor(&self, name: &str) -> Result<SourceTensor, Box<dyn Error + Send + Sync>>;
 
+    /// Changes the weight `[out, in]` of a linear layer of a decoder block, router gates left out,
+    /// before it is used.
+    ///
+    /// # Errors
+    /// When the source cannot work with these values.
+    fn finish_linear(
+        &self,
+        _weight: &mut SourceTensor,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        Ok(())
+    }
+
     /// Whether the values of matrices do not matter, so that a burn device makes random ones of its
     /// own instead of moving them there. For measurements of speed; no checkpoint says so.
     fn any_values(&self) -> bool {
         false
     }
 }
+
+/// A source that stages keep, to read each layer when it runs.
+pub type SharedSource = Arc<dyn TensorSource + Send + Sync>;
 
 impl TensorSource for Checkpoint {
     fn config(&self) -> &serde_json::Value {
@@ -48,6 +64,28 @@ impl TensorSource for Checkpoint {
     fn tensor(&self, name: &str) -> Result<SourceTensor, Box<dyn Error + Send + Sync>> {
         let tensor = Checkpoint::tensor(self, name)?;
         Ok(SourceTensor { shape: tensor.shape, data: tensor.data })
+    }
+}
+
+impl<S: TensorSource + ?Sized> TensorSource for Arc<S> {
+    fn config(&self) -> &serde_json::Value {
+        (**self).config()
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        (**self).contains(name)
+    }
+
+    fn tensor(&self, name: &str) -> Result<SourceTensor, Box<dyn Error + Send + Sync>> {
+        (**self).tensor(name)
+    }
+
+    fn finish_linear(&self, weight: &mut SourceTensor) -> Result<(), Box<dyn Error + Send + Sync>> {
+        (**self).finish_linear(weight)
+    }
+
+    fn any_values(&self) -> bool {
+        (**self).any_values()
     }
 }
 

@@ -6,6 +6,7 @@ use std::ops::Range;
 use strait_ops::{CacheContents, Hidden, ScoreRange, SequenceScores};
 
 use crate::error::ModelError;
+use crate::noise::Noise;
 use crate::past::{CacheVisitor, RunInput, StageCaches};
 
 /// Consecutive layers on one device. The first stage also holds the embedding, the last one the
@@ -19,6 +20,9 @@ pub trait Stage: Send {
 
     /// The device, such as `cpu` or `cuda:0`.
     fn device(&self) -> String;
+
+    /// From now on disturbs the output of every layer, or no longer.
+    fn disturb(&mut self, noise: Option<Noise>);
 
     /// First stage: embeds `batch` sequences of `tokens.len() / batch` tokens and, unless it is the
     /// last stage too, runs its layers.

@@ -10,7 +10,7 @@ use strait_ops::{
 use crate::config::{HeadNorm, LayerConfig, ModelConfig};
 use crate::error::ModelError;
 use crate::names::{Names, Network, Projections, Up};
-use crate::source::{TensorSource, read};
+use crate::source::{SourceTensor, TensorSource, read};
 
 /// Reads the tensors of one model.
 pub(crate) struct Tensors<'a> {
@@ -164,7 +164,7 @@ impl<'a> Tensors<'a> {
         number: usize,
         experts: usize,
     ) -> Result<LinearTensors, ModelError> {
-        self.linear(number, self.names.router, experts, self.config.shape.hidden, false)
+        self.stored_linear(number, self.names.router, experts, self.config.shape.hidden, false)
     }
 
     /// The description of layer `number`.
@@ -211,6 +211,25 @@ impl<'a> Tensors<'a> {
     }
 
     fn linear(
+        &self,
+        number: usize,
+        name: &str,
+        outputs: usize,
+        inputs: usize,
+        bias: bool,
+    ) -> Result<LinearTensors, ModelError> {
+        let mut linear = self.stored_linear(number, name, outputs, inputs, bias)?;
+        let data = std::mem::take(&mut linear.weight);
+        let mut weight = SourceTensor { shape: vec![outputs, inputs], data };
+        self.source.finish_linear(&mut weight).map_err(|source| ModelError::Tensor {
+            name: format!("{}.weight", self.name(number, name)),
+            source,
+        })?;
+        linear.weight = weight.data;
+        Ok(linear)
+    }
+
+    fn stored_linear(
         &self,
         number: usize,
         name: &str,

@@ -4,6 +4,7 @@ use crate::cache::{CacheContents, Look, Past, Seen};
 use crate::error::OpsError;
 use crate::hidden::Hidden;
 use crate::score::{ScoreRange, SequenceScores};
+use crate::shape::AttentionShape;
 use crate::tensors::{AttentionTensors, FeedForwardTensors, MlpTensors, NormTensors};
 
 /// Operations on the residual stream of one stage's device.
@@ -92,9 +93,9 @@ pub trait Ops: Send + 'static {
         past: Option<Past<'_, Self::Cache>>,
     ) -> Self::Stream;
 
-    /// An empty cache for one sequence. Keys are kept as `turned` says: turned by their positions, or
+    /// An empty cache for one sequence in a block of this shape. Keys are kept as `turned` says: turned by their positions, or
     /// as they are before that.
-    fn open_cache(&self, weights: &Self::Attention, turned: bool) -> Self::Cache;
+    fn open_cache(&self, shape: &AttentionShape, turned: bool) -> Self::Cache;
     /// What a cache holds.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use strait_schema::Status;
 use crate::{Report, Row};
 
 /// The columns. New ones are added at the end: other programs read this file.
-const COLUMNS: [&str; 30] = [
+const COLUMNS: [&str; 36] = [
     "label",
     "codec",
     "status",
@@ -36,6 +36,12 @@ const COLUMNS: [&str; 30] = [
     "shift_mean",
     "shift_rms",
     "shift_rms_error",
+    "bits_per_weight",
+    "head_bits_per_weight",
+    "gib",
+    "gib_without_embeddings",
+    "ppl_delta_floors",
+    "kld_floors",
 ];
 
 impl Report {
@@ -90,6 +96,12 @@ fn line(row: &Row) -> String {
         number(row.shift_mean),
         number(row.shift_rms),
         number(row.shift_rms_error),
+        number(row.bits_per_weight),
+        number(row.head_bits_per_weight),
+        number(row.gib),
+        number(row.gib_without_embeddings),
+        number(row.ppl_delta_floors),
+        number(row.kld_floors),
     ];
     fields.join(",")
 }

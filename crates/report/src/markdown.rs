@@ -3,30 +3,48 @@
 use crate::format::{NONE, bits, difference, percent, perplexity, three_digits};
 use crate::{Report, Row};
 
-/// The columns, and which way they are aligned.
+/// The columns of a table of codecs, and which way they are aligned.
 const HEADING: &str = "\
 | cell | bits/value | bytes/token | PPL | ΔPPL ± error | KLD (nats) | top-1 | encode MB/s | decode MB/s |
 |:--|--:|--:|--:|--:|--:|--:|--:|--:|
 ";
 
-/// The second table: what the first has no room for.
-const DETAILS: &str = "
-| cell | ΔPPL, 95 % of bootstrap draws | bits/byte | KLD median | KLD 99 % | KLD, confident | Δp RMS ± error |
-|:--|--:|--:|--:|--:|--:|--:|
+/// The same of models.
+const MODELS_HEADING: &str = "\
+| model | bits/weight | head bits | PPL | ΔPPL ± error | KLD (nats) | top-1 | GiB | GiB without embeddings |
+|:--|--:|--:|--:|--:|--:|--:|--:|--:|
 ";
+
+/// The second table: what the first has no room for.
+const DETAILS: [&str; 7] = [
+    "cell",
+    "ΔPPL, 95 % of bootstrap draws",
+    "bits/byte",
+    "KLD median",
+    "KLD 99 %",
+    "KLD, confident",
+    "Δp RMS ± error",
+];
+
+/// Columns of the second table where the noise floor was measured.
+const FLOORS: [&str; 2] = ["ΔPPL / noise floor", "KLD / noise floor"];
 
 impl Report {
     /// Two tables in GitHub's Markdown, one of quality against bytes and speed and one of details;
     /// cells on the Pareto front are bold.
     #[must_use]
     pub fn markdown(&self) -> String {
-        let mut out = format!("{} · protocol {}\n\n{HEADING}", self.subtitle, self.fingerprint);
+        let heading = if self.models { MODELS_HEADING } else { HEADING };
+        let mut out = format!("{} · protocol {}\n\n{heading}", self.subtitle, self.fingerprint);
         for row in &self.rows {
-            out.push_str(&line(row));
+            out.push_str(&line(row, self.models));
         }
-        out.push_str(DETAILS);
+        let floors = if self.noise_floor.is_some() { FLOORS.as_slice() } else { &[] };
+        let names = [&DETAILS, floors].concat();
+        let alignment = names.iter().skip(1).map(|_| "--:|").collect::<String>();
+        out.push_str(&format!("\n| {} |\n|:--|{alignment}\n", names.join(" | ")));
         for row in self.rows.iter().filter(|row| row.ppl.is_some()) {
-            out.push_str(&details(row));
+            out.push_str(&details(row, !floors.is_empty()));
         }
         for row in self.rows.iter().filter(|row| row.ppl.is_none()) {
             let reason = row.reason.as_deref().unwrap_or("no reason was recorded");
@@ -36,7 +54,7 @@ impl Report {
     }
 }
 
-fn line(row: &Row) -> String {
+fn line(row: &Row, models: bool) -> String {
     let show = |value: Option<f64>, format: fn(f64) -> String| {
         value.map_or_else(|| NONE.to_owned(), format)
     };
@@ -45,21 +63,31 @@ fn line(row: &Row) -> String {
         let (delta, error) = difference(delta, error);
         format!("{delta} ± {error}").replace('-', "−")
     });
-    let fields = [
-        name(row),
-        show(row.bits_per_value, bits),
-        show(row.bytes_per_token, |bytes| format!("{bytes:.1}")),
+    let quality = [
         row.ppl.map_or_else(|| "failed".to_owned(), perplexity),
         relative(delta.unwrap_or_else(|| NONE.to_owned())),
         relative(show(row.kld_mean, three_digits)),
         relative(show(row.top1_agreement, percent)),
-        show(row.encode_mb_per_s, |rate| format!("{rate:.0}")),
-        show(row.decode_mb_per_s, |rate| format!("{rate:.0}")),
     ];
+    let (before, after) = match models {
+        false => (
+            [
+                show(row.bits_per_value, bits),
+                show(row.bytes_per_token, |bytes| format!("{bytes:.1}")),
+            ],
+            [row.encode_mb_per_s, row.decode_mb_per_s]
+                .map(|rate| show(rate, |r| format!("{r:.0}"))),
+        ),
+        true => (
+            [row.bits_per_weight, row.head_bits_per_weight].map(|value| show(value, bits)),
+            [row.gib, row.gib_without_embeddings].map(|value| show(value, |g| format!("{g:.3}"))),
+        ),
+    };
+    let fields = [&[name(row)], before.as_slice(), &quality, &after].concat();
     format!("| {} |\n", fields.join(" | "))
 }
 
-fn details(row: &Row) -> String {
+fn details(row: &Row, floors: bool) -> String {
     let show = |value: Option<f64>, format: fn(f64) -> String| {
         value.filter(|_| !row.is_baseline()).map_or_else(|| NONE.to_owned(), format)
     };
@@ -70,7 +98,7 @@ fn details(row: &Row) -> String {
         format!("{low} … {high}").replace('-', "−")
     });
     let shift = row.shift_rms.zip(row.shift_rms_error).filter(|_| !row.is_baseline());
-    let fields = [
+    let mut fields = vec![
         name(row),
         interval.unwrap_or_else(|| NONE.to_owned()),
         row.bits_per_byte.map_or_else(|| NONE.to_owned(), |bits| format!("{bits:.4}")),
@@ -82,6 +110,10 @@ fn details(row: &Row) -> String {
             |(rms, error)| format!("{} ± {}", percent(rms), percent(error)),
         ),
     ];
+    if floors {
+        let units = [row.ppl_delta_floors, row.kld_floors];
+        fields.extend(units.map(|units| show(units, three_digits).replace('-', "−")));
+    }
     format!("| {} |\n", fields.join(" | "))
 }
 

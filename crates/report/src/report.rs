@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use strait_metrics::pareto_front;
+use strait_metrics::{NoiseFloor, pareto_front};
 use strait_schema::Record;
 
 use crate::format::count;
@@ -20,6 +20,10 @@ pub struct Report {
     /// Perplexity of the baseline and its standard error, if any cell finished and there is one
     /// protocol.
     pub baseline_ppl: Option<(f64, f64)>,
+    /// Whether models are compared: bits are then those of their weights, not of what crosses links.
+    pub models: bool,
+    /// What noise as small as rounding does to the baseline, if that was measured.
+    pub noise_floor: Option<NoiseFloor>,
     /// One row a record: most bytes first, failed cells last.
     pub rows: Vec<Row>,
 }
@@ -64,19 +68,40 @@ impl Report {
             let start: String = row.fingerprint.chars().take(8).collect();
             row.label = format!("{} [{start}]", row.label);
         }
+        let models = records.iter().any(|record| record.cell.reference.is_some());
+        for row in rows.iter_mut().filter(|_| models) {
+            row.bits = row.bits_per_weight.filter(|_| row.ppl.is_some() && !row.is_noise_floor());
+        }
+        // Units of noise are those of one baseline.
+        let noise_floor = Some(records).filter(|_| !mixed && experiments.len() == 1);
+        let noise_floor = noise_floor.and_then(floor);
+        for row in rows.iter_mut().filter(|row| !row.is_baseline() && !row.is_noise_floor()) {
+            let Some(floor) = &noise_floor else { break };
+            row.ppl_delta_floors = row.ppl_delta.map(|delta| floor.ppl_units(delta));
+            row.kld_floors = row.kld_mean.map(|kld| floor.kld_units(kld));
+        }
         fingerprints.iter().for_each(|fingerprint| mark_front(&mut rows, fingerprint));
         rows.sort_by(order);
         let summary = records.iter().find_map(|record| record.scores.as_ref()).filter(|_| !mixed);
         Ok(Self {
             title: experiments.join(", "),
-            subtitle: subtitle(records, first),
+            subtitle: subtitle(records, first, models),
             fingerprint: fingerprints.join(", "),
             baseline_ppl: summary
                 .map(|scores| scores.sums.summary())
                 .map(|paired| (paired.base_ppl, paired.base_ppl_error)),
+            models,
+            noise_floor,
             rows,
         })
     }
+}
+
+/// The floor that the record of the baseline under noise gives.
+fn floor(records: &[Record]) -> Option<NoiseFloor> {
+    let mut noisy = records.iter().filter(|record| record.cell.noise.is_some());
+    let scores = noisy.find_map(|record| record.scores.as_ref())?;
+    Some(NoiseFloor::new(&scores.sums, scores.kld.mean))
 }
 
 fn fingerprint(record: &Record) -> String {
@@ -85,7 +110,7 @@ fn fingerprint(record: &Record) -> String {
 
 /// Most bytes first; the baseline before its equals; failed cells last.
 fn order(a: &Row, b: &Row) -> Ordering {
-    let bits = |row: &Row| row.bits_per_value.unwrap_or(0.0);
+    let bits = |row: &Row| row.bits.unwrap_or(0.0);
     let loss = |row: &Row| row.ppl_delta.unwrap_or(0.0);
     a.ppl
         .is_none()
@@ -101,14 +126,14 @@ fn mark_front(rows: &mut [Row], fingerprint: &str) {
         .iter()
         .enumerate()
         .filter(|(_, row)| row.fingerprint == fingerprint)
-        .filter_map(|(at, row)| Some((at, (row.bits_per_value?, row.ppl_delta?))))
+        .filter_map(|(at, row)| Some((at, (row.bits?, row.ppl_delta?))))
         .unzip();
     for at in pareto_front(&points) {
         rows[places[at]].on_front = true;
     }
 }
 
-fn subtitle(records: &[Record], first: &Record) -> String {
+fn subtitle(records: &[Record], first: &Record, compared: bool) -> String {
     let models = distinct(records, |record| {
         let name = record.cell.model.source.trim_end_matches('/');
         let name = name.rsplit('/').next().unwrap_or(name);
@@ -124,9 +149,19 @@ fn subtitle(records: &[Record], first: &Record) -> String {
     });
     let one = records.iter().all(|record| fingerprint(record) == fingerprint(first));
     let scored = records.iter().find_map(|record| record.scores.as_ref()).map(|s| s.sums.n);
-    let mut parts = vec![models.join(", "), texts.join(", "), protocols.join(", ")];
+    let models = match compared {
+        true => {
+            let quiet = records.iter().filter(|record| record.cell.noise.is_none());
+            format!("{} models", quiet.count())
+        }
+        false => models.join(", "),
+    };
+    let mut parts = vec![models, texts.join(", "), protocols.join(", ")];
     if let Some(scored) = scored.filter(|_| one) {
         parts.push(format!("{} tokens scored", count(scored)));
+    }
+    if compared {
+        return parts.join(" · ");
     }
     let links = distinct(records, |record| record.cell.partition.links.len().to_string());
     parts.push(match links.join(" or ").as_str() {

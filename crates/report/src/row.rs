@@ -1,7 +1,7 @@
 //! One line of a table: the ratios that a record's raw counts stand for.
 
 use strait_metrics::{Agreement, Bootstrap, Interval, bits_per_byte};
-use strait_schema::{LinkCounts, Record, Status};
+use strait_schema::{BASELINE_LABEL, LinkCounts, NOISE_FLOOR_LABEL, Record, Status};
 
 /// The figures of one cell. All but the names are `None` if the cell failed, and a rate is also
 /// `None` if nothing was counted.
@@ -9,7 +9,8 @@ use strait_schema::{LinkCounts, Record, Status};
 pub struct Row {
     /// Name of the cell.
     pub label: String,
-    /// Id of the codec; `baseline` for the baseline.
+    /// Id of the codec; `baseline` for the baseline, `noise floor` for that under noise, and for a model
+    /// that is compared the format of its weights.
     pub codec: String,
     /// Whether the cell went through all windows.
     pub status: Status,
@@ -54,6 +55,17 @@ pub struct Row {
     pub bytes_per_token: Option<f64>,
     /// Payload bits of one value, over all links together.
     pub bits_per_value: Option<f64>,
+    /// Stored bits of one weight of the decoder blocks; `None` also if they were not counted.
+    pub bits_per_weight: Option<f64>,
+    /// Stored bits of one weight of the head.
+    pub head_bits_per_weight: Option<f64>,
+    /// GiB of all weights.
+    pub gib: Option<f64>,
+    /// GiB of the decoder blocks' matrices and of the head.
+    pub gib_without_embeddings: Option<f64>,
+    /// What front and picture go by: bits of a value on the links, or bits of a weight where models
+    /// are compared.
+    pub bits: Option<f64>,
     /// Seconds in encode, all links together.
     pub encode_s: Option<f64>,
     /// Seconds in decode, all links together.
@@ -70,14 +82,18 @@ pub struct Row {
     pub scored_tokens: u64,
     /// Fingerprint of the protocol: figures of different ones do not compare.
     pub fingerprint: String,
-    /// Whether no other row has both fewer bits per value and a lower perplexity.
+    /// The difference of perplexities in units of the noise floor; `None` also if that was not measured.
+    pub ppl_delta_floors: Option<f64>,
+    /// The mean divergence in units of the noise floor.
+    pub kld_floors: Option<f64>,
+    /// Whether no other row has both fewer [`Row::bits`] and a lower perplexity.
     pub on_front: bool,
     /// What a reader should know before believing the numbers.
     pub warnings: Vec<String>,
 }
 
 impl Row {
-    /// Computes the ratios. `on_front` needs the other rows and is false.
+    /// Computes the ratios. What needs the other rows (`on_front`, units of the noise floor) is not set.
     #[must_use]
     pub fn from_record(record: &Record) -> Self {
         let scores = record.scores.as_ref().filter(|_| record.is_finished());
@@ -97,6 +113,10 @@ impl Row {
         let rate = |time: Option<f64>| {
             time.filter(|&time| time > 0.0).map(|time| raw_bytes as f64 / time / 1e6)
         };
+        let bits_per_value = ratio(8 * sum(|link| link.payload_bytes), sum(|link| link.values));
+        let storage = record.cell.model.storage.as_ref();
+        let bits_of = |bytes: u64, values: u64| ratio(bytes.saturating_mul(8), values);
+        let gib = |bytes: u64| bytes as f64 / (1_u64 << 30) as f64;
         Self {
             label: record.label.clone(),
             codec: codec_of(record).to_owned(),
@@ -122,7 +142,12 @@ impl Row {
             top1_agreement: agreement.map(|a| a.share),
             top1_error: agreement.map(|a| a.error),
             bytes_per_token: bytes_per_token(record),
-            bits_per_value: ratio(8 * sum(|link| link.payload_bytes), sum(|link| link.values)),
+            bits_per_value,
+            bits_per_weight: storage.and_then(|s| bits_of(s.decoder_bytes, s.decoder_values)),
+            head_bits_per_weight: storage.and_then(|s| bits_of(s.head_bytes, s.head_values)),
+            gib: storage.map(|s| gib(s.bytes)),
+            gib_without_embeddings: storage.map(|s| gib(s.decoder_bytes + s.head_bytes)),
+            bits: bits_per_value,
             encode_s,
             decode_s,
             encode_mb_per_s: rate(encode_s),
@@ -131,6 +156,8 @@ impl Row {
             static_bytes: record.cell.compressor.as_ref().map_or(0, |codec| codec.static_bytes),
             scored_tokens: scores.map_or(0, |scores| scores.sums.n),
             fingerprint: record.cell.protocol.fingerprint.clone(),
+            ppl_delta_floors: None,
+            kld_floors: None,
             on_front: false,
             warnings: record.warnings.clone(),
         }
@@ -139,19 +166,30 @@ impl Row {
     /// Whether this is the baseline.
     #[must_use]
     pub fn is_baseline(&self) -> bool {
-        self.codec == strait_schema::BASELINE_LABEL
+        self.codec == BASELINE_LABEL
+    }
+
+    /// Whether this is the baseline under noise.
+    #[must_use]
+    pub fn is_noise_floor(&self) -> bool {
+        self.codec == NOISE_FLOOR_LABEL
     }
 }
 
-/// The id of the codec, or of the press or codec of the KV cache; `baseline` for the baseline.
+/// The codec's id; of a cell that compresses the KV cache that of its press or codec; `baseline` for
+/// the baseline, `noise floor` for that under noise, and for another model the format of its weights.
 fn codec_of(record: &Record) -> &str {
     let cell = &record.cell;
-    let link = cell.compressor.as_ref().map(|codec| codec.codec.as_str());
-    let cache = cell.cache.as_ref().and_then(|cache| {
+    if let Some(cache) = &cell.cache {
         let codec = cache.key.as_ref().or(cache.value.as_ref()).map(|codec| codec.codec.as_str());
-        cache.press.as_deref().or(codec)
-    });
-    link.or(cache).unwrap_or(strait_schema::BASELINE_LABEL)
+        return cache.press.as_deref().or(codec).unwrap_or("cache");
+    }
+    match (&cell.compressor, cell.noise, &cell.reference) {
+        (Some(codec), ..) => &codec.codec,
+        (None, Some(_), _) => NOISE_FLOOR_LABEL,
+        (None, None, Some(_)) => cell.model.storage.as_ref().map_or("model", |s| &s.format),
+        (None, None, None) => BASELINE_LABEL,
+    }
 }
 
 fn interval(record: &Record) -> Option<Interval> {

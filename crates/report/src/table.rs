@@ -18,14 +18,20 @@ impl Default for TableStyle {
     }
 }
 
-/// Label, the difference's two halves, and the other figures.
-const COLUMNS: usize = 10;
-
-/// Two lines of headings. The 5th column follows the 4th after `±`.
-const HEADINGS: [[&str; COLUMNS]; 2] = [
+/// Two lines of headings of a table of codecs. The 5th column follows the 4th after `±`.
+const CODECS: [[&str; 10]; 2] = [
     ["", "bits/", "bytes/", "", "", "", "KLD", "", "enc", "dec"],
     ["cell", "value", "token", "PPL", "ΔPPL", "error", "nats", "top-1", "MB/s", "MB/s"],
 ];
+
+/// The same of models.
+const MODELS: [[&str; 10]; 2] = [
+    ["", "bits/", "head", "", "", "", "KLD", "", "", "GiB no"],
+    ["model", "weight", "bits", "PPL", "ΔPPL", "error", "nats", "top-1", "GiB", "emb."],
+];
+
+/// Columns behind either where the noise floor was measured.
+const FLOORS: [[&str; 2]; 2] = [["ΔPPL/", "KLD/"], ["floor", "floor"]];
 
 /// The fewest characters that still tell labels apart.
 const LEAST_LABEL: usize = 12;
@@ -34,10 +40,17 @@ impl Report {
     /// The table as aligned text: most bytes first, failed cells last with their reasons below.
     #[must_use]
     pub fn terminal(&self, style: &TableStyle) -> String {
-        let cells: Vec<[String; COLUMNS]> = self.rows.iter().map(cells).collect();
-        let mut widths = [0; COLUMNS];
+        let floors = self.noise_floor.is_some();
+        let headings = if self.models { MODELS } else { CODECS };
+        let headings = [0, 1].map(|line: usize| {
+            let floors = if floors { FLOORS[line].as_slice() } else { &[] };
+            [headings[line].as_slice(), floors].concat()
+        });
+        let cells = self.rows.iter().map(|row| cells(row, self.models, floors));
+        let cells: Vec<Vec<String>> = cells.collect();
+        let mut widths = vec![0; headings[0].len()];
         for (column, width) in widths.iter_mut().enumerate() {
-            let headings = HEADINGS.iter().map(|line| line[column].chars().count());
+            let headings = headings.iter().map(|line| line[column].chars().count());
             let values = cells.iter().map(|line| line[column].chars().count());
             *width = headings.chain(values).max().unwrap_or(0);
         }
@@ -53,8 +66,9 @@ impl Report {
         }
         out.push_str(&format!("protocol {}\n", self.fingerprint));
         out.push('\n');
-        for (line, joined) in HEADINGS.into_iter().zip([false, true]) {
-            let text = draw("  ", &line.map(str::to_owned), &widths, joined);
+        for (line, joined) in headings.iter().zip([false, true]) {
+            let line: Vec<String> = line.iter().map(|&text| text.to_owned()).collect();
+            let text = draw("  ", &line, &widths, joined);
             out.push_str(&format!("{}\n", paint.bold(text.trim_end())));
         }
         for (row, line) in self.rows.iter().zip(&cells) {
@@ -76,6 +90,13 @@ impl Report {
             );
             out.push('\n');
         }
+        if let Some(floor) = &self.noise_floor {
+            out.push_str(&format!(
+                "\nnoise floor: noise of 2⁻⁹ after every layer changes PPL by {} and makes a KLD of {}\n",
+                three_digits(floor.ppl_delta),
+                three_digits(floor.kld)
+            ));
+        }
         for row in self.rows.iter().filter(|row| row.ppl.is_none()) {
             let reason = row.reason.as_deref().unwrap_or("no reason was recorded");
             out.push_str(&format!(
@@ -92,7 +113,7 @@ impl Report {
     }
 }
 
-fn cells(row: &Row) -> [String; COLUMNS] {
+fn cells(row: &Row, models: bool, floors: bool) -> Vec<String> {
     let show = |value: Option<f64>, format: fn(f64) -> String| {
         value.map_or_else(|| NONE.to_owned(), format)
     };
@@ -107,22 +128,36 @@ fn cells(row: &Row) -> [String; COLUMNS] {
     };
     let baseline = row.is_baseline();
     let relative = |text: String| if baseline { NONE.to_owned() } else { text };
-    [
-        row.label.clone(),
-        show(row.bits_per_value, bits),
-        show(row.bytes_per_token, |bytes| format!("{bytes:.1}")),
+    let quality = [
         ppl,
         delta,
         error,
         relative(show(row.kld_mean, three_digits)),
         relative(show(row.top1_agreement, percent)),
-        show(row.encode_mb_per_s, |rate| format!("{rate:.0}")),
-        show(row.decode_mb_per_s, |rate| format!("{rate:.0}")),
-    ]
+    ];
+    let (before, after) = match models {
+        false => (
+            [
+                show(row.bits_per_value, bits),
+                show(row.bytes_per_token, |bytes| format!("{bytes:.1}")),
+            ],
+            [row.encode_mb_per_s, row.decode_mb_per_s]
+                .map(|rate| show(rate, |r| format!("{r:.0}"))),
+        ),
+        true => (
+            [row.bits_per_weight, row.head_bits_per_weight].map(|value| show(value, bits)),
+            [row.gib, row.gib_without_embeddings].map(|value| show(value, |g| format!("{g:.3}"))),
+        ),
+    };
+    let mut cells = [&[row.label.clone()], before.as_slice(), &quality, &after].concat();
+    if floors {
+        cells.extend([row.ppl_delta_floors, row.kld_floors].map(|units| show(units, three_digits)));
+    }
+    cells
 }
 
 /// Labels to the left, figures to the right, errors to the left of their `±`.
-fn draw(mark: &str, line: &[String], widths: &[usize; COLUMNS], values: bool) -> String {
+fn draw(mark: &str, line: &[String], widths: &[usize], values: bool) -> String {
     let mut out = mark.to_owned();
     for (column, (text, &width)) in line.iter().zip(widths).enumerate() {
         match column {

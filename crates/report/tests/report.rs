@@ -247,6 +247,69 @@ fn picture() {
     insta::assert_snapshot!("pareto", svg);
 }
 
+/// Records of models that are compared, and of the reference under noise.
+fn models() -> Vec<Record> {
+    let reference = record("full", "baseline", 32.0, 0.0, 0.0);
+    let mut records = vec![reference.clone()];
+    let others = [("Q8_0", 17, 0.0031, 0.0042), ("Q4_K", 9, 0.92, 0.05), ("nf4", 9, 1.31, 0.06)];
+    for (format, sixteenths, delta, error) in others {
+        let mut other = record(&format!("full {format}"), "baseline", 32.0, delta, error);
+        other.cell.reference = Some(reference.id.clone());
+        let storage = other.cell.model.storage.as_mut().unwrap();
+        storage.format = format.to_owned();
+        storage.decoder_bytes = storage.decoder_values * sixteenths / 16;
+        storage.bytes = storage.decoder_bytes + storage.head_bytes;
+        records.push(other);
+    }
+    records[3].fail("window 0: the model's output is not finite");
+    let mut noisy = record("noise floor", "baseline", 32.0, -0.0012, 0.0035);
+    noisy.cell.noise = Some(1.0 / 512.0);
+    records.push(noisy);
+    for record in &mut records {
+        record.links.clear();
+        record.cell.partition.links.clear();
+        record.id = record.cell.identity();
+    }
+    records
+}
+
+#[test]
+fn models_are_compared_by_the_bits_of_their_weights() {
+    let report = Report::from_records(&models()).unwrap();
+    insta::assert_snapshot!("models_table", report.terminal(&TableStyle::default()));
+    insta::assert_snapshot!("models_markdown", report.markdown());
+    insta::assert_snapshot!("models_csv", report.csv());
+    let svg = report.pareto_svg();
+    assert!(svg.contains("bits per weight of the decoder") && svg.contains(">full Q4_K</text>"));
+    assert!(!svg.contains("noise floor"));
+    let row = report.rows.iter().find(|row| row.label == "full Q4_K").unwrap();
+    assert_eq!((row.bits, row.codec.as_str()), (Some(4.5), "Q4_K"));
+    assert_eq!(row.gib_without_embeddings.unwrap() * 1024.0 * 1048576.0, 1_769_472.0 + 1_572_864.0);
+}
+
+#[test]
+fn differences_are_shown_in_units_of_the_noise_floor() {
+    let mut records = records();
+    let mut noisy = record("noise floor", "baseline", 32.0, -0.0012, 0.0035);
+    noisy.cell.noise = Some(1.0 / 512.0);
+    noisy.links.clear();
+    noisy.id = noisy.cell.identity();
+    records.push(noisy);
+    let report = Report::from_records(&records).unwrap();
+    insta::assert_snapshot!(
+        "noise_table",
+        report.terminal(&TableStyle { width: 110, color: false })
+    );
+    let row = report.rows.iter().find(|row| row.label == "int4 g64").unwrap();
+    let floor = report.noise_floor.unwrap();
+    assert!((floor.ppl_delta / 0.0035 - 1.0).abs() < 1e-3, "{floor:?}");
+    assert_eq!(row.ppl_delta_floors, Some(row.ppl_delta.unwrap() / floor.ppl_delta));
+    assert_eq!(row.kld_floors, Some(row.kld_mean.unwrap() / floor.kld));
+    assert!(report.markdown().contains("| ΔPPL / noise floor | KLD / noise floor |"));
+    let baseline = report.rows.iter().find(|row| row.is_baseline()).unwrap();
+    assert_eq!(baseline.kld_floors, None);
+}
+
 #[test]
 fn names_are_escaped() {
     let odd = record("a<b & \"c\", d|e", "x&y", 4.0, 0.5, 0.1);

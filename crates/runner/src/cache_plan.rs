@@ -142,7 +142,14 @@ pub(crate) fn cache_cells(
             seed: experiment.run.seed,
         };
         let cache = Some(Arc::new(plan));
-        cells.push(PlannedCell { label: spec.label, id, identity, codec: None, cache });
+        cells.push(PlannedCell {
+            label: spec.label,
+            id,
+            identity,
+            codec: None,
+            cache,
+            rerun: None,
+        });
     }
     Ok(cells)
 }

@@ -15,6 +15,7 @@ use crate::journal::{Journal, WindowEntry};
 use crate::kv::{CachePlan, OpenCache};
 use crate::link::{CellLink, Ends, Sequence};
 use crate::progress::CellProgress;
+use crate::rerun::Rerun;
 
 /// A cell before it runs: everything about it is known, nothing of it is open.
 pub(crate) struct PlannedCell {
@@ -23,6 +24,8 @@ pub(crate) struct PlannedCell {
     pub(crate) codec: Option<CellCodec>,
     /// `None` leaves the KV cache alone.
     pub(crate) cache: Option<Arc<CachePlan>>,
+    /// What runs again for this cell; `None` if it goes on from the baseline's first stage.
+    pub(crate) rerun: Option<Rerun>,
     pub(crate) identity: RecordCell,
     pub(crate) id: String,
 }
@@ -40,6 +43,7 @@ pub(crate) struct CellCodec {
 pub(crate) struct Cell {
     /// Position in the experiment: 0 is the baseline.
     pub(crate) index: usize,
+    pub(crate) rerun: Option<Rerun>,
     pub(crate) links: Vec<CellLink>,
     pub(crate) cache: Option<(Arc<CachePlan>, OpenCache)>,
     pub(crate) journal: Journal,
@@ -84,7 +88,8 @@ impl Cell {
                 Err(reason) => failed = Some(reason),
             }
         }
-        Ok(Self { index, links, cache, journal, running, failed })
+        let rerun = planned.rerun;
+        Ok(Self { index, rerun, links, cache, journal, running, failed })
     }
 
     /// Sends `sequences` hidden states over one link, one after the other, each as its own

@@ -22,6 +22,15 @@ pub(crate) fn model_dtype(dtype: strait_schema::Dtype) -> strait_model::Dtype {
     }
 }
 
+/// What weights are quantized to on load.
+pub(crate) fn load_in(kind: strait_schema::LoadIn) -> strait_weights::load_in::LoadIn {
+    match kind {
+        strait_schema::LoadIn::Int8 => strait_weights::load_in::LoadIn::Int8,
+        strait_schema::LoadIn::Nf4 => strait_weights::load_in::LoadIn::Nf4,
+        strait_schema::LoadIn::Fp4 => strait_weights::load_in::LoadIn::Fp4,
+    }
+}
+
 /// The preset of a protocol.
 pub(crate) fn preset(preset: strait_schema::Preset) -> Preset {
     match preset {

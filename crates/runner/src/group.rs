@@ -7,18 +7,21 @@ use strait_data::Window;
 use strait_model::{Hidden, Reference, ScoreRange};
 
 use crate::cell::Cell;
+use crate::rerun::Rerun;
 
 /// Cells that go through the stages together. The first batch of a group is the baseline.
 pub(crate) struct Batch<'c> {
     pub(crate) cells: Vec<&'c mut Cell>,
     pub(crate) baseline: bool,
+    /// For one cell that does not go on from the shared prefix.
+    pub(crate) rerun: Option<Rerun>,
 }
 
 /// What the cells of a group of equally long windows share.
 pub(crate) struct Group<'c> {
     pub(crate) windows: usize,
     pub(crate) first_window: usize,
-    /// Tokens of all windows, one behind the other.
+    /// Of all windows, one behind the other.
     pub(crate) tokens: Vec<u32>,
     pub(crate) ranges: Vec<ScoreRange>,
     /// What every cell starts from: the first stage's hidden states.

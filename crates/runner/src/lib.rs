@@ -16,10 +16,12 @@ mod group;
 pub mod journal;
 mod kv;
 mod link;
+mod models;
 mod pass;
 mod plan;
 mod progress;
 mod record;
+mod rerun;
 mod run;
 mod trace;
 

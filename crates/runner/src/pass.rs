@@ -20,6 +20,7 @@ use crate::group::{Batch, Group, PublishOnDrop, held};
 use crate::journal::{WindowEntry, WindowTime};
 use crate::kv::{self, LaneStages, Traveller};
 use crate::link::Sequence;
+use crate::rerun::disturbed;
 use crate::trace::{Lane, Trace};
 
 /// Cells whose caches are in memory at the same time; they share the first run of a window.
@@ -28,6 +29,8 @@ const CACHE_BATCH: usize = 8;
 /// What stays the same over all windows.
 pub(crate) struct Pass<'a> {
     pub(crate) stages: Vec<DeviceStage<'a>>,
+    /// The stages of every model that is compared with the first.
+    pub(crate) others: Vec<Vec<DeviceStage<'a>>>,
     /// Held by the batch that a device serves.
     pub(crate) devices: Vec<Mutex<()>>,
     pub(crate) links: &'a [Link],
@@ -49,9 +52,9 @@ pub(crate) struct Pass<'a> {
 /// Seconds that a batch took.
 pub(crate) struct Spent {
     /// Of the run: from the end of the work before, whoever's it was, to the end of each of its own.
-    wall_s: f64,
+    pub(crate) wall_s: f64,
     /// In each stage.
-    stage_s: Vec<f64>,
+    pub(crate) stage_s: Vec<f64>,
 }
 
 /// A stage, and which of the devices it runs on.
@@ -93,15 +96,23 @@ impl Pass<'_> {
         let ranges: Vec<ScoreRange> = windows.iter().map(|w| score_range(w, self.stream)).collect();
         let mut first = Spent { wall_s: 0.0, stage_s: vec![0.0; self.stages.len()] };
         let embed = |stage: &mut dyn Stage| stage.embed(&tokens, windows.len());
-        let prefix = self.stage(1, 0, "shared prefix", &mut first, embed)?;
+        let prefix = self.stage(1, &self.stages, 0, "shared prefix", &mut first, embed)?;
 
-        let mut batches = VecDeque::from([Batch { cells: vec![baseline], baseline: true }]);
         let (caches, cells): (Vec<_>, Vec<_>) =
             cells.into_iter().partition(|cell| cell.cache.is_some());
+        let cells_of = |cells, rerun| Batch { cells, baseline: false, rerun };
+        let baseline = Batch { baseline: true, ..cells_of(vec![baseline], None) };
+        let mut batches = VecDeque::from([baseline]);
+        let (cells, reruns): (Vec<_>, Vec<_>) =
+            cells.into_iter().partition(|cell| cell.rerun.is_none());
         let mut cells = cells.into_iter().peekable();
         while cells.peek().is_some() {
             let cells = cells.by_ref().take(self.cell_batch.max(1)).collect();
-            batches.push_back(Batch { cells, baseline: false });
+            batches.push_back(cells_of(cells, None));
+        }
+        for cell in reruns {
+            let rerun = cell.rerun;
+            batches.push_back(cells_of(vec![cell], rerun));
         }
         batches.extend(cache_batches(caches, windows[0].length()));
         let lanes = self.lanes().min(batches.len());
@@ -176,14 +187,23 @@ impl Pass<'_> {
         if batch.cells.iter().any(|cell| cell.cache.is_some()) {
             return Ok((self.travel_caches(lane, group, batch)?, None));
         }
-        let Batch { cells, baseline } = &mut batch;
-        let mut spent = Spent { wall_s: 0.0, stage_s: vec![0.0; self.stages.len()] };
-        let (hidden, counts) = self.later_stages(lane, group, cells, &mut spent)?;
+        let Batch { cells, baseline, rerun } = &mut batch;
+        let stages = self.stages_of(*rerun);
+        let noise = rerun.and_then(|rerun| rerun.noise(group));
+        let mut spent = Spent { wall_s: 0.0, stage_s: vec![0.0; stages.len()] };
+        let (hidden, counts) = match *rerun {
+            None => self.later_stages(lane, group, cells, &mut spent)?,
+            Some(rerun) => {
+                let hidden = self.rerun(lane, group, rerun, &mut spent)?;
+                (hidden, vec![vec![Vec::new(); group.windows]; cells.len()])
+            }
+        };
         let ranges: Vec<ScoreRange> = cells.iter().flat_map(|_| group.ranges.clone()).collect();
-        let last = self.stages.len() - 1;
+        let last = stages.len() - 1;
         if *baseline {
             let score = |stage: &mut dyn Stage| stage.reference(&hidden, &ranges);
-            let (scores, reference) = self.stage(lane, last, "baseline", &mut spent, score)?;
+            let (scores, reference) =
+                self.stage(lane, stages, last, "baseline", &mut spent, score)?;
             return Ok((Arrived { batch, counts, scores, spent }, Some(reference)));
         }
         if !group.await_reference() {
@@ -194,7 +214,8 @@ impl Pass<'_> {
             let compare = |reference: &_| stage.score(&hidden, &ranges, reference, &sequence_of);
             group.with_reference(compare).unwrap_or(Err(ModelError::ForeignReference))
         };
-        let scores = self.stage(lane, last, "score", &mut spent, score)?;
+        let score = |stage: &mut dyn Stage| disturbed(stage, &noise, score);
+        let scores = self.stage(lane, stages, last, "score", &mut spent, score)?;
         Ok((Arrived { batch, counts, scores, spent }, None))
     }
 
@@ -231,7 +252,7 @@ impl Pass<'_> {
                 let compare = |reference: &_| stage.score_of(&states, &ranges, reference, &of);
                 group.with_reference(compare).unwrap_or(Err(ModelError::ForeignReference))
             };
-            let found = self.stage(lane, last, "score", &mut spent, score)?;
+            let found = self.stage(lane, &self.stages, last, "score", &mut spent, score)?;
             scores.iter_mut().zip(found).for_each(|(scores, found)| scores.push(found));
         }
         Ok(Arrived { batch, counts, scores: scores.concat(), spent })
@@ -270,7 +291,7 @@ impl Pass<'_> {
             self.trace.span(lane, || format!("codecs of link {link}, window {window}"), cross);
             if link + 1 < self.links.len() {
                 let forward = |stage: &mut dyn Stage| stage.forward(received);
-                received = self.stage(lane, link + 1, "forward", spent, forward)?;
+                received = self.stage(lane, &self.stages, link + 1, "forward", spent, forward)?;
             }
             hidden = Some(received);
         }
@@ -285,12 +306,13 @@ impl Pass<'_> {
     pub(crate) fn stage<T: Send>(
         &self,
         lane: Lane,
+        stages: &[DeviceStage<'_>],
         index: usize,
         what: &str,
         spent: &mut Spent,
         work: impl FnOnce(&mut dyn Stage) -> Result<T, ModelError> + Send,
     ) -> Result<T, RunnerError> {
-        let DeviceStage { device, stage } = &self.stages[index];
+        let DeviceStage { device, stage } = &stages[index];
         let _serving = held(&self.devices[*device]);
         let mut stage = held(stage);
         let stage: &mut dyn Stage = &mut ***stage;
@@ -318,7 +340,7 @@ fn cache_batches<'c>(cells: Vec<&'c mut Cell>, tokens: usize) -> Vec<Batch<'c>> 
         };
         match batches.iter_mut().find(room) {
             Some(batch) => batch.cells.push(cell),
-            None => batches.push(Batch { cells: vec![cell], baseline: false }),
+            None => batches.push(Batch { cells: vec![cell], baseline: false, rerun: None }),
         }
     }
     batches

@@ -1,39 +1,40 @@
 //! From an experiment to everything that must be known before the first window: nothing of it
 //! depends on how the run goes, and everything that can be wrong with the input is found here.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Map, Value};
-use strait_data::{Protocol, Text, TextSource, TokenStream, Tokenizer, Window};
+use strait_data::{Protocol, Text, TextSource, Window};
 use strait_hub::Hub;
 use strait_loader::{CodecEntry, HostServices, PluginSet};
-use strait_model::{Device, ModelConfig, open_device};
+use strait_model::{Device, open_device};
 use strait_schema::{
-    BASELINE_LABEL, CellCompressor, CellData, CellModel, CellPartition, CellProtocol, CellSpec,
-    Experiment, MaxWindows, Partition, RecordCell,
+    CellCompressor, CellData, CellPartition, CellProtocol, CellSpec, Experiment, MaxWindows,
+    Partition, RecordCell,
 };
-use strait_weights::{Checkpoint, TokenizerSource, resolve_source_with};
 
 use crate::cache_plan::{self, cache_cells};
 use crate::cell::{CellCodec, PlannedCell};
 use crate::convert;
 use crate::error::RunnerError;
-use crate::folder::{bytes_sha256, file_sha256};
+use crate::folder::bytes_sha256;
+use crate::models::{Compared, OpenModel, open_others};
 use crate::progress::{Observer, Progress};
+use crate::rerun;
 
 /// A codec and its parameters, checked and completed.
 type Resolved = (CodecEntry, Map<String, Value>);
 
 /// A resolved experiment.
 pub(crate) struct Plan {
-    pub(crate) checkpoint: Checkpoint,
+    pub(crate) model: OpenModel,
+    /// What is compared with the model.
+    pub(crate) others: Vec<Compared>,
     pub(crate) devices: Vec<Device>,
     pub(crate) partition: Partition,
     pub(crate) stream: Vec<u32>,
     pub(crate) windows: Vec<Window>,
-    pub(crate) config: ModelConfig,
     /// The baseline first.
     pub(crate) cells: Vec<PlannedCell>,
 }
@@ -61,10 +62,8 @@ impl Plan {
         };
 
         observer.step("read model and text");
-        let source = &experiment.model.source;
-        let path = resolve_source_with(source, &experiment.base_dir(source), observer)?;
-        let checkpoint = Checkpoint::open(&path)?;
-        let config = ModelConfig::from_json(checkpoint.config())?;
+        let model = OpenModel::open(experiment, &experiment.model, observer)?;
+        let config = &model.config;
         let partition = experiment.partition(config.layers)?;
         let devices = partition
             .devices
@@ -73,20 +72,11 @@ impl Plan {
             .collect::<Result<Vec<_>, _>>()?;
 
         let protocol = protocol(experiment);
-        let (text, stream) = tokens(experiment, &checkpoint, &protocol, assets, observer)?;
-        stream.check_vocabulary(config.shape.vocab)?;
+        let text = text(experiment, &protocol, assets, observer)?;
+        let stream = model.tokenize(&protocol, &text)?;
         let windows = protocol.windows(stream.tokens.len(), stream.bos_id)?;
         let baseline = RecordCell {
-            model: CellModel {
-                source: source.clone(),
-                dtype: experiment.model.dtype,
-                architecture: config.model_type.to_owned(),
-                parameters: config.parameters(),
-                layers: config.layers,
-                hidden: config.shape.hidden,
-                vocab: config.shape.vocab,
-                files: model_files(&path, &checkpoint)?,
-            },
+            model: model.cell()?,
             data: CellData {
                 source: experiment.data.source.clone(),
                 split: experiment.data.split.clone(),
@@ -115,10 +105,21 @@ impl Plan {
             cache: None,
             chunk_tokens: experiment.run.chunk_tokens,
             seed: experiment.run.seed,
+            noise: None,
+            reference: None,
         };
+        let reference = (&model, devices[0]);
+        let others = open_others(experiment, reference, (&protocol, &text, &stream), observer)?;
+        let reruns = rerun::cells(experiment, &baseline, &others);
         let mut cells = cells(experiment, baseline.clone(), &specs, codecs, partition.links.len())?;
-        cells.extend(cache_cells(experiment, &baseline, caches, &config, &cells)?);
-        Ok(Self { checkpoint, devices, partition, stream: stream.tokens, windows, config, cells })
+        for rerun in reruns {
+            if let Some(same) = cells.iter().find(|cell| cell.id == rerun.id) {
+                return Err(same_again(experiment, &same.label, &rerun.label));
+            }
+            cells.push(rerun);
+        }
+        cells.extend(cache_cells(experiment, &baseline, caches, &model.config, &cells)?);
+        Ok(Self { model, others, devices, partition, stream: stream.tokens, windows, cells })
     }
 }
 
@@ -158,9 +159,10 @@ fn cells(
     links: usize,
 ) -> Result<Vec<PlannedCell>, RunnerError> {
     let mut cells = vec![PlannedCell {
-        label: BASELINE_LABEL.to_owned(),
+        label: experiment.baseline_label(),
         codec: None,
         cache: None,
+        rerun: None,
         id: baseline.identity(),
         identity: baseline.clone(),
     }];
@@ -203,9 +205,18 @@ fn cells(
             identity,
             codec: Some(CellCodec { entry, params, artifact, active }),
             cache: None,
+            rerun: None,
         });
     }
     Ok(cells)
+}
+
+/// Two models of the experiment that are one.
+fn same_again(experiment: &Experiment, first: &str, again: &str) -> RunnerError {
+    let index = experiment.model.iter().position(|model| model.name() == again).unwrap_or(0);
+    let key = experiment.model_key(index, "source");
+    let expected = "another model, dtype or load_in than every other entry";
+    experiment.value_error(&key, expected, format!("the model {first:?} again"), None).into()
 }
 
 fn read_artifact(path: &Path) -> Result<Vec<u8>, RunnerError> {
@@ -230,17 +241,12 @@ fn protocol(experiment: &Experiment) -> Protocol {
     protocol
 }
 
-fn tokens(
+fn text(
     experiment: &Experiment,
-    checkpoint: &Checkpoint,
     protocol: &Protocol,
     assets: &Path,
     progress: &mut dyn Progress,
-) -> Result<(Text, TokenStream), RunnerError> {
-    let tokenizer = match checkpoint.tokenizer()? {
-        TokenizerSource::File(path) => Tokenizer::from_file(&path)?,
-        TokenizerSource::Json(json) => Tokenizer::from_json(&json, &experiment.model.source)?,
-    };
+) -> Result<Text, RunnerError> {
     let section = &experiment.data;
     let source = TextSource {
         source: section.source.clone(),
@@ -253,25 +259,5 @@ fn tokens(
     };
     let base = experiment.base_dir(&section.source);
     let hub = Hub::from_environment(|name| std::env::var(name).ok());
-    let text = strait_data::load_with(&source, &base, assets, &hub, progress)?;
-    let stream = protocol.tokenize(&text.text, &tokenizer)?;
-    Ok((text, stream))
-}
-
-/// SHA-256 of every file that the numbers depend on, by file name.
-fn model_files(
-    path: &Path,
-    checkpoint: &Checkpoint,
-) -> Result<BTreeMap<String, String>, RunnerError> {
-    let mut files: Vec<PathBuf> = checkpoint.files();
-    if path.is_dir() {
-        files.extend(["config.json", "tokenizer.json"].map(|name| path.join(name)));
-    }
-    files
-        .iter()
-        .map(|file| {
-            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Ok((name, file_sha256(file)?))
-        })
-        .collect()
+    Ok(strait_data::load_with(&source, &base, assets, &hub, progress)?)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rayon::ThreadPool;
 use strait_data::Window;
-use strait_model::{Model, Stage};
+use strait_model::Stage;
 use strait_schema::{Environment, Experiment, Record};
 
 use crate::cell::Cell;
@@ -20,10 +20,12 @@ use crate::error::RunnerError;
 use crate::folder::Folder;
 use crate::journal::WindowEntry;
 use crate::kv;
+use crate::models::OpenModel;
 use crate::pass::{DeviceStage, Pass};
 use crate::plan::Plan;
 use crate::progress::{CellIntro, Observer};
 use crate::record::{check_effects, from_journal};
+use crate::rerun::Rerun;
 use crate::trace::Trace;
 
 /// How to run, besides what the experiment says.
@@ -102,24 +104,31 @@ impl Run<'_> {
             let scored = self.plan.windows.iter().map(Window::scored).sum();
             self.folder.check_space(pending.len(), scored)?;
             observer.step("load the model");
-            let load = || {
-                Model::load(
-                    &self.plan.checkpoint,
-                    &self.plan.partition.cuts,
-                    &self.plan.devices,
-                    convert::model_dtype(self.experiment.model.dtype),
-                )
+            let load = |model: &OpenModel, cuts: &[usize]| {
+                let load = || model.load(cuts, &self.plan.devices);
+                let install = || self.pool.install(load);
+                self.trace.span(0, || "load the model".to_owned(), install).0
             };
-            let install = || self.pool.install(load);
-            let mut model = self.trace.span(0, || "load the model".to_owned(), install).0?;
+            let mut model = load(&self.plan.model, &self.plan.partition.cuts)?;
             environment.device = devices(model.stages());
+            // A model whose record is there has no part in this run.
+            let mut others = Vec::new();
+            for (index, other) in self.plan.others.iter().enumerate() {
+                let rerun = Some(Rerun::Model(index));
+                let wanted = pending.iter().any(|&cell| planned[cell].rerun == rerun);
+                others.push(match wanted {
+                    true => load(&other.model, &[])?.into_stages(),
+                    false => Vec::new(),
+                });
+            }
             // The baseline runs with whatever else runs, since the others are compared with it.
             let mut open = pending.clone();
             if open[0] != 0 {
                 open.insert(0, 0);
             }
             cells = self.open(&open)?;
-            self.windows(model.stages(), &mut cells, &finished, &environment, observer)?;
+            let models = std::iter::once(model.into_stages()).chain(others).collect();
+            self.windows(models, &mut cells, &finished, &environment, observer)?;
         }
         let mut records = Vec::new();
         let mut interrupted = false;
@@ -234,7 +243,7 @@ impl Run<'_> {
 
     fn windows(
         &self,
-        stages: &mut [Box<dyn Stage>],
+        mut models: Vec<Vec<Box<dyn Stage>>>,
         cells: &mut [Cell],
         finished: &HashMap<String, Record>,
         environment: &Environment,
@@ -264,13 +273,15 @@ impl Run<'_> {
         let work = |cell: &Cell| windows.len().saturating_sub(cell.journal.windows());
         let mut eta = Eta::new(cells.iter().map(work).sum());
         let Some((baseline, cells)) = cells.split_first_mut() else { return Ok(()) };
-        let (stages, devices) = on_devices(stages);
+        let (mut models, devices) = on_devices(&mut models);
+        let stages = models.remove(0);
         let pass = Pass {
             stages,
+            others: models,
             devices,
             links: &self.plan.partition.links,
             model: kv::Model {
-                config: &self.plan.config,
+                config: &self.plan.model.config,
                 dtype: convert::model_dtype(self.experiment.model.dtype),
             },
             stream: &self.plan.stream,
@@ -342,19 +353,22 @@ fn groups(windows: &[Window], most: usize) -> impl Iterator<Item = &[Window]> {
     windows.chunk_by(|a, b| a.length() == b.length()).flat_map(move |same| same.chunks(most.max(1)))
 }
 
-/// The stages with the numbers of their devices, and a lock for every device.
-fn on_devices(stages: &mut [Box<dyn Stage>]) -> (Vec<DeviceStage<'_>>, Vec<Mutex<()>>) {
+/// The stages of every model with the numbers of their devices, and a lock for every device.
+fn on_devices(models: &mut [Vec<Box<dyn Stage>>]) -> (Vec<Vec<DeviceStage<'_>>>, Vec<Mutex<()>>) {
     let mut names: Vec<String> = Vec::new();
-    let stages = stages.iter_mut().map(|stage| {
+    let mut of = |stage: &dyn Stage| {
         let name = stage.device();
-        let device = names.iter().position(|known| *known == name).unwrap_or_else(|| {
+        names.iter().position(|known| *known == name).unwrap_or_else(|| {
             names.push(name);
             names.len() - 1
-        });
-        DeviceStage { device, stage: Mutex::new(stage) }
+        })
+    };
+    let models = models.iter_mut().map(|stages| {
+        let stages = stages.iter_mut();
+        stages.map(|stage| DeviceStage { device: of(&**stage), stage: Mutex::new(stage) }).collect()
     });
-    let stages = stages.collect();
-    (stages, names.iter().map(|_| Mutex::new(())).collect())
+    let models = models.collect();
+    (models, names.iter().map(|_| Mutex::new(())).collect())
 }
 
 fn devices(stages: &[Box<dyn Stage>]) -> String {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::{Dtype, Preset};
+use crate::{Dtype, LoadIn, Preset};
 
 /// One point of an experiment, resolved: model × text × protocol × partition × codec.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +30,13 @@ pub struct RecordCell {
     pub chunk_tokens: Option<usize>,
     /// Seed of everything random.
     pub seed: u64,
+    /// Standard deviation, relative to a value, of the noise after every layer; null without noise.
+    #[serde(default)]
+    pub noise: Option<f64>,
+    /// Identity of the baseline that another model is compared with; null if this model is its own
+    /// baseline.
+    #[serde(default)]
+    pub reference: Option<String>,
 }
 
 /// The model of a cell.
@@ -40,6 +47,9 @@ pub struct CellModel {
     pub source: String,
     /// Element type of the weights in use and of the messages.
     pub dtype: Dtype,
+    /// What linear layers were quantized to on load; null if they were not.
+    #[serde(default)]
+    pub load_in: Option<LoadIn>,
     /// Model family, the `model_type` of the configuration (`llama`).
     pub architecture: String,
     /// Number of parameters.
@@ -52,6 +62,28 @@ pub struct CellModel {
     pub vocab: usize,
     /// SHA-256 (hexadecimal) of every file that was read, by file name.
     pub files: BTreeMap<String, String>,
+    /// What the weights take; null in records of releases that did not count it.
+    #[serde(default)]
+    pub storage: Option<CellStorage>,
+}
+
+/// What the weights of a model take as they are stored, or as `load_in` would store them. Scales, zero
+/// points and codebooks count as bytes of the weights that they belong to. Not part of the identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CellStorage {
+    /// Format of most of the decoder blocks' weights (`Q4_K`).
+    pub format: String,
+    /// Values of the decoder blocks' matrices, router gates left out.
+    pub decoder_values: u64,
+    /// Bytes of the same.
+    pub decoder_bytes: u64,
+    /// Values of the head, or of the embedding where the head is tied to it.
+    pub head_values: u64,
+    /// Bytes of the same.
+    pub head_bytes: u64,
+    /// Bytes of all tensors.
+    pub bytes: u64,
 }
 
 /// The text of a cell.
@@ -222,6 +254,16 @@ impl RecordCell {
             "chunk_tokens": self.chunk_tokens,
             "seed": self.seed,
         });
+        // Only where they are used, so that the identities of earlier releases stay.
+        if let Some(kind) = self.model.load_in {
+            identity["model"]["load_in"] = json!(kind);
+        }
+        if let Some(noise) = self.noise {
+            identity["noise"] = json!(noise);
+        }
+        if let Some(reference) = &self.reference {
+            identity["reference"] = json!(reference);
+        }
         // Cells that leave the cache alone have the identity of releases that had no such thing.
         if let Some(cache) = &self.cache {
             let mut plugins: Vec<&String> = cache.plugins.values().collect();

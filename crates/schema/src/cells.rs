@@ -10,6 +10,9 @@ use crate::{CompressorSection, Experiment, SchemaError};
 /// The label of the baseline, which every experiment has and no compressor may take.
 pub const BASELINE_LABEL: &str = "baseline";
 
+/// The label of the baseline under noise, which no compressor may take either.
+pub const NOISE_FLOOR_LABEL: &str = "noise floor";
+
 /// More cells than anyone waits for; a sweep that asks for more is a slip.
 const MOST_CELLS: usize = 10_000;
 
@@ -53,6 +56,14 @@ impl Experiment {
                         label,
                         first_line: first.line,
                     });
+                }
+                if label == NOISE_FLOOR_LABEL {
+                    return Err(self.value_error(
+                        &format!("{path}.label"),
+                        "a label other than that of the baseline under noise",
+                        format!("{label:?}"),
+                        None,
+                    ));
                 }
                 if label == BASELINE_LABEL {
                     return Err(self.value_error(

@@ -40,6 +40,9 @@ impl<'a> Check<'a> {
                 let property = self.resolve(&schema["properties"][name]);
                 let expected = match kind(property) {
                     Kind::Table => format!("a table `[{name}]`"),
+                    Kind::Union if self.alternative(property, Kind::Table).is_some() => {
+                        format!("a table `[{name}]`")
+                    }
                     _ => self.describe(property),
                 };
                 let at = Box::new(self.lines.place(&Lines::join(path, name)));
@@ -53,6 +56,18 @@ impl<'a> Check<'a> {
         let value = value.get_ref();
         match (value, kind(schema)) {
             (DeValue::Table(table), Kind::Table) => self.table(path, table, schema),
+            (DeValue::Table(table), Kind::Union)
+                if let Some(schema) = self.alternative(schema, Kind::Table) =>
+            {
+                self.table(path, table, schema);
+            }
+            (DeValue::Array(array), Kind::Union)
+                if let Some(schema) = self.alternative(schema, Kind::Array) =>
+            {
+                for (index, element) in array.iter().enumerate() {
+                    self.value(&format!("{path}[{index}]"), element, &schema["items"]);
+                }
+            }
             (DeValue::Table(table), Kind::Any) => {
                 for (key, value) in table {
                     self.value(&Lines::join(path, key.get_ref()), value, &Value::Bool(true));
@@ -64,7 +79,7 @@ impl<'a> Check<'a> {
                     self.value(&format!("{path}[{index}]"), element, items);
                 }
             }
-            (value, kind) if !fits(value, kind, schema) => {
+            (value, kind) if !self.fits(value, kind, schema) => {
                 let nearest = match (value, choices(schema)) {
                     (DeValue::String(text), Some(names)) => nearest(text, names),
                     _ => None,
@@ -105,6 +120,48 @@ impl<'a> Check<'a> {
                 Some(inner) => schema = inner,
                 None => return schema,
             }
+        }
+    }
+
+    /// The schema of this kind among those of a value that may be of several.
+    fn alternative(&self, schema: &'a Value, wanted: Kind) -> Option<&'a Value> {
+        let mut each = alternatives(schema)?.iter().map(|schema| self.resolve(schema));
+        each.find(|schema| kind(schema) == wanted)
+    }
+
+    /// Whether a value that is neither a table nor an array fits.
+    fn fits(&self, value: &DeValue<'_>, kind: Kind, schema: &'a Value) -> bool {
+        match (value, kind) {
+            (value, Kind::Union) => {
+                let mut each = alternatives(schema).into_iter().flatten();
+                each.any(|schema| {
+                    let schema = self.resolve(schema);
+                    self.fits(value, self::kind(schema), schema)
+                })
+            }
+            (DeValue::String(text), Kind::String) => {
+                let long_enough = text.len() as u64 >= schema["minLength"].as_u64().unwrap_or(0);
+                let constant = schema["const"].as_str();
+                long_enough
+                    && constant.is_none_or(|constant| constant == text.as_ref())
+                    && choices(schema).is_none_or(|names| names.contains(&text.as_ref()))
+            }
+            (DeValue::Integer(integer), Kind::Integer) => {
+                i64::from_str_radix(integer.as_str(), integer.radix()).is_ok_and(|integer| {
+                    schema["minimum"].as_i64().is_none_or(|low| integer >= low)
+                        && schema["maximum"].as_i64().is_none_or(|high| integer <= high)
+                })
+            }
+            (DeValue::Integer(integer), Kind::Any) => {
+                i64::from_str_radix(integer.as_str(), integer.radix()).is_ok()
+            }
+            (DeValue::Float(float), Kind::Any) => {
+                float.as_str().parse::<f64>().is_ok_and(f64::is_finite)
+            }
+            (DeValue::Boolean(_), Kind::Boolean | Kind::Any) | (DeValue::String(_), Kind::Any) => {
+                true
+            }
+            _ => false,
         }
     }
 
@@ -186,37 +243,6 @@ fn choices(schema: &Value) -> Option<Vec<&str>> {
 fn alternatives(schema: &Value) -> Option<&Vec<Value>> {
     let any = schema["anyOf"].as_array()?;
     (!any.iter().any(|schema| schema["type"] == "null")).then_some(any)
-}
-
-/// Whether a value that is neither a table nor an array fits.
-fn fits(value: &DeValue<'_>, kind: Kind, schema: &Value) -> bool {
-    match (value, kind) {
-        (value, Kind::Union) => {
-            let mut each = alternatives(schema).into_iter().flatten();
-            each.any(|schema| fits(value, self::kind(schema), schema))
-        }
-        (DeValue::String(text), Kind::String) => {
-            let long_enough = text.len() as u64 >= schema["minLength"].as_u64().unwrap_or(0);
-            let constant = schema["const"].as_str();
-            long_enough
-                && constant.is_none_or(|constant| constant == text.as_ref())
-                && choices(schema).is_none_or(|names| names.contains(&text.as_ref()))
-        }
-        (DeValue::Integer(integer), Kind::Integer) => {
-            i64::from_str_radix(integer.as_str(), integer.radix()).is_ok_and(|integer| {
-                schema["minimum"].as_i64().is_none_or(|low| integer >= low)
-                    && schema["maximum"].as_i64().is_none_or(|high| integer <= high)
-            })
-        }
-        (DeValue::Integer(integer), Kind::Any) => {
-            i64::from_str_radix(integer.as_str(), integer.radix()).is_ok()
-        }
-        (DeValue::Float(float), Kind::Any) => {
-            float.as_str().parse::<f64>().is_ok_and(f64::is_finite)
-        }
-        (DeValue::Boolean(_), Kind::Boolean | Kind::Any) | (DeValue::String(_), Kind::Any) => true,
-        _ => false,
-    }
 }
 
 /// A value in words.

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::{CacheSection, KvSection};
 use crate::lines::Lines;
+use crate::models::Models;
 use crate::sections::{
-    CompressorSection, DataSection, ModelSection, OutputSection, PartitionSection, PluginsSection,
+    CompressorSection, DataSection, OutputSection, PartitionSection, PluginsSection,
     ProtocolSection, RunSection,
 };
 use crate::{Place, SchemaError};
@@ -21,8 +22,8 @@ pub struct Experiment {
     /// `_` and `-`, beginning with a letter or digit.
     #[schemars(regex(pattern = "^[a-z0-9][a-z0-9._-]*$"))]
     pub name: String,
-    /// The model and where it runs.
-    pub model: ModelSection,
+    /// The model and where it runs, or several of them (`[[model]]`): each is compared with the first.
+    pub model: Models,
     /// The text that is scored.
     pub data: DataSection,
     /// How the text is cut into windows and which of their tokens are scored.

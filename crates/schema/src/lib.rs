@@ -18,6 +18,7 @@ mod error;
 mod experiment;
 mod json_schema;
 mod lines;
+mod models;
 mod parse;
 mod partition;
 mod paths;
@@ -30,20 +31,21 @@ mod validate;
 pub use cache::{CacheSection, CacheSpec, KvSection};
 pub use cell::{
     CellCache, CellCacheCodec, CellCompressor, CellData, CellModel, CellPartition, CellProtocol,
-    RecordCell,
+    CellStorage, RecordCell,
 };
-pub use cells::{BASELINE_LABEL, CellSpec};
+pub use cells::{BASELINE_LABEL, CellSpec, NOISE_FLOOR_LABEL};
 pub use error::{Place, SchemaError};
 pub use experiment::Experiment;
 pub use json_schema::{json_schema_experiment, json_schema_record, render};
+pub use models::{LoadIn, ModelSection, Models, WeightsSection};
 pub use partition::{Link, Partition};
 pub use record::{
     AgreementCounts, Environment, LinkCounts, RECORD_SCHEMA, Record, Scores, Status, Timing,
     WindowSums,
 };
 pub use sections::{
-    CompressorSection, DataSection, Dtype, Join, MaxWindows, ModelSection, OutputSection,
-    PartitionSection, PluginsSection, Preset, ProtocolSection, RunSection,
+    CompressorSection, DataSection, Dtype, Join, MaxWindows, OutputSection, PartitionSection,
+    PluginsSection, Preset, ProtocolSection, RunSection,
 };
 // Part of a record, so part of this interface.
 pub use strait_metrics::{ConfidenceBucket, Distortion, Divergence, PairedSums, ProbabilityShift};

@@ -8,21 +8,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// `[model]`: the model and where it runs.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ModelSection {
-    /// A model directory, a `.gguf` file, or `hf:owner/name@revision`.
-    #[schemars(length(min = 1))]
-    pub source: String,
-    /// Element type of the weights and of the messages that cross the links.
-    #[serde(default)]
-    pub dtype: Dtype,
-    /// `auto` (a GPU if there is one), `cpu`, or `cuda:N`.
-    #[serde(default = "auto")]
-    pub device: String,
-}
-
 /// Element type of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -204,6 +189,10 @@ pub struct RunSection {
     /// Seed of everything random.
     #[serde(default)]
     pub seed: u64,
+    /// Also run the baseline with noise as small as rounding after every layer (a cell of its own,
+    /// `noise floor`), and show differences in units of what that changes.
+    #[serde(default)]
+    pub noise_floor: bool,
 }
 
 /// `[output]`: where the results go.
@@ -299,11 +288,18 @@ impl Default for PluginsSection {
 
 impl Default for RunSection {
     fn default() -> Self {
-        Self { batch_windows: one(), chunk_tokens: None, cell_batch: None, threads: None, seed: 0 }
+        Self {
+            batch_windows: one(),
+            chunk_tokens: None,
+            cell_batch: None,
+            threads: None,
+            seed: 0,
+            noise_floor: false,
+        }
     }
 }
 
-fn auto() -> String {
+pub(crate) fn auto() -> String {
     "auto".to_owned()
 }
 

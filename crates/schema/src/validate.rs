@@ -4,7 +4,7 @@
 use crate::error::nearest;
 use crate::lines::Lines;
 use crate::plan::{PLANS, Plan};
-use crate::{Experiment, Preset, SchemaError};
+use crate::{Experiment, ModelSection, NOISE_FLOOR_LABEL, Preset, SchemaError};
 
 /// The longest label that fits a table.
 const MOST_LABEL_CHARS: usize = 60;
@@ -13,7 +13,7 @@ const MOST_LABEL_CHARS: usize = 60;
 pub(crate) fn validate(experiment: &Experiment) -> Vec<SchemaError> {
     let mut check = Validate { experiment, mistakes: Vec::new() };
     check.name();
-    check.device("model.device", &experiment.model.device);
+    check.models();
     check.data();
     check.protocol();
     check.partition();
@@ -57,6 +57,42 @@ impl Validate<'_> {
         );
     }
 
+    fn models(&mut self) {
+        let experiment = self.experiment;
+        let names: Vec<String> = experiment.model.iter().map(ModelSection::name).collect();
+        for (index, model) in experiment.model.iter().enumerate() {
+            self.device(&experiment.model_key(index, "device"), &model.device);
+            if let Some(label) = &model.label {
+                self.label(&experiment.model_key(index, "label"), label);
+            }
+            let name = &names[index];
+            if names[..index].contains(name) || name == NOISE_FLOOR_LABEL {
+                let key = experiment.model_key(index, "label");
+                let expected = "a label that no other model and no other cell has";
+                self.expect(false, &key, expected, format!("{name:?}"));
+            }
+        }
+        if experiment.model.others().is_empty() {
+            return;
+        }
+        let hint =
+            "several models are compared whole: test codecs on one model, in a file of its own";
+        let partition = &experiment.partition;
+        if !experiment.compressor.is_empty() {
+            self.conflict("model[1]", "compressor[0]", hint);
+        } else if partition.cuts.is_some() || partition.plan.as_ref().is_some_and(|p| p != "none") {
+            self.conflict("model[1]", "partition", hint);
+        }
+    }
+
+    fn label(&mut self, key: &str, label: &str) {
+        let holds = !label.trim().is_empty()
+            && label.chars().count() <= MOST_LABEL_CHARS
+            && !label.chars().any(char::is_control);
+        let expected = format!("1 to {MOST_LABEL_CHARS} printable characters");
+        self.expect(holds, key, &expected, format!("{label:?}"));
+    }
+
     fn device(&mut self, key: &str, device: &str) {
         let cuda = device.strip_prefix("cuda:").is_some_and(|n| n.parse::<u16>().is_ok());
         if device != "auto" && device != "cpu" && !cuda {
@@ -94,7 +130,8 @@ impl Validate<'_> {
     }
 
     fn partition(&mut self) {
-        let section = &self.experiment.partition;
+        let experiment = self.experiment;
+        let section = &experiment.partition;
         match (&section.plan, &section.cuts) {
             (Some(_), Some(_)) => self.conflict(
                 "partition.plan",
@@ -106,7 +143,8 @@ impl Validate<'_> {
                 None => self.expect(false, "partition.plan", PLANS, format!("{plan:?}")),
             },
             (None, Some(cuts)) => self.cuts(cuts),
-            (None, None) if !self.experiment.compressor.is_empty() => {
+            (None, None) if !experiment.model.others().is_empty() => {}
+            (None, None) if !experiment.compressor.is_empty() => {
                 let at = Box::new(self.experiment.place("partition.plan"));
                 let expected = "plan = \"ring-4\" or cuts = [...], because a codec works on links";
                 self.mistakes.push(SchemaError::Missing { at, expected: expected.to_owned() });
@@ -216,11 +254,7 @@ impl Validate<'_> {
             format!("{:?}", section.codec),
         );
         if let Some(label) = &section.label {
-            let holds = !label.trim().is_empty()
-                && label.chars().count() <= MOST_LABEL_CHARS
-                && !label.chars().any(char::is_control);
-            let expected = format!("1 to {MOST_LABEL_CHARS} printable characters");
-            self.expect(holds, &format!("{path}.label"), &expected, format!("{label:?}"));
+            self.label(&format!("{path}.label"), label);
         }
         for (key, values) in &section.sweep {
             let swept = Experiment::sweep_path(index, key);

@@ -6,7 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use strait_schema::{
-    Experiment, MaxWindows, Record, SchemaError, json_schema_experiment, json_schema_record,
+    Experiment, LoadIn, MaxWindows, ModelSection, Models, Record, SchemaError,
+    json_schema_experiment, json_schema_record,
 };
 
 /// The smallest file that is complete, without a compressor.
@@ -83,6 +84,62 @@ fn errors_about_keys_and_values() {
         ("pin of a path", with(&format!("[plugins.pin]\n\"a/x.so\" = \"sha256:{:064}\"\n", 0))),
     ];
     insta::assert_snapshot!("keys", report(&mistakes));
+}
+
+/// An experiment of these `[[model]]` tables.
+fn models(tables: &[&str]) -> String {
+    let tables: String = tables.iter().map(|table| format!("[[model]]\n{table}\n")).collect();
+    format!("name = \"demo\"\n{tables}[data]\nsource = \"wikitext-2-raw\"\n")
+}
+
+#[test]
+fn several_models() {
+    let text = models(&[
+        "source = \"models/full/\"\nweights = { streaming = true }",
+        "source = \"hf:owner/small.gguf\"\ndtype = \"bf16\"",
+        "source = \"models/full\"\nload_in = \"nf4\"",
+        "label = \"mine\"\nsource = \"models/full\"\nload_in = \"int8\"",
+    ]);
+    let experiment = Experiment::parse(&text, "demo.toml").unwrap();
+    let names: Vec<String> = experiment.model.iter().map(ModelSection::name).collect();
+    assert_eq!(names, ["full", "small", "full nf4", "mine"]);
+    assert_eq!(experiment.baseline_label(), "full");
+    assert!(experiment.model.weights.streaming);
+    assert_eq!(experiment.model.others()[1].load_in, Some(LoadIn::Nf4));
+    assert_eq!(experiment.place(&experiment.model_key(2, "load_in")).line, 10);
+    // As JSON, which is TOML's data, it reads the same.
+    let value = serde_json::to_value(&experiment.model).unwrap();
+    let again: Models = serde_json::from_value(value.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&again).unwrap(), value);
+
+    let one = Experiment::parse(&models(&["source = \"a\""]), "demo.toml").unwrap();
+    assert!(one.model.others().is_empty());
+    assert_eq!(
+        (one.baseline_label().as_str(), one.model_key(0, "x").as_str()),
+        ("baseline", "model[0].x")
+    );
+    assert_eq!(Experiment::parse(HEAD, "demo.toml").unwrap().model_key(0, "x"), "model.x");
+}
+
+#[test]
+fn errors_about_models() {
+    let two = ["source = \"a\"", "source = \"b\""];
+    let mistakes = [
+        ("a key of the second", models(&["source = \"a\"", "source = \"b\"\ndevise = \"cpu\""])),
+        ("a type in the second", models(&["source = \"a\"", "source = 3"])),
+        ("no source", models(&["source = \"a\"", "dtype = \"bf16\""])),
+        ("no models", "name = \"demo\"\nmodel = []\n[data]\nsource = \"x\"\n".to_owned()),
+        ("names", "name = \"demo\"\nmodel = [\"a\"]\n[data]\nsource = \"x\"\n".to_owned()),
+        ("the same label", models(&["source = \"x/a\"", "source = \"y/a\""])),
+        ("the label of noise", models(&["source = \"a\"\nlabel = \"noise floor\""])),
+        ("device", models(&["source = \"a\"", "source = \"b\"\ndevice = \"gpu\""])),
+        ("load_in", models(&["source = \"a\"\nload_in = \"nf3\""])),
+        ("weights", models(&["source = \"a\"\nweights = { stream = true }"])),
+        ("with codecs", models(&two) + "[[compressor]]\ncodec = \"raw\"\n"),
+        ("with cuts", models(&two) + "[partition]\ncuts = [1]\n"),
+        ("a codec called as noise", compressor("codec = \"raw\"\nlabel = \"noise floor\"")),
+    ];
+    insta::assert_snapshot!("models", report(&mistakes));
 }
 
 #[test]
@@ -233,6 +290,12 @@ fn a_record_of_an_earlier_release_is_read() {
     let text = fs::read_to_string(root().join("crates/schema/tests/record.json")).unwrap();
     let mut old: serde_json::Value = serde_json::from_str(&text).unwrap();
     old["scores"].as_object_mut().unwrap().retain(|key, _| key != "shift" && key != "confidence");
+    for key in ["noise", "reference"] {
+        old["cell"].as_object_mut().unwrap().remove(key).unwrap();
+    }
+    for key in ["load_in", "storage"] {
+        old["cell"]["model"].as_object_mut().unwrap().remove(key).unwrap();
+    }
     old["cell"]["data"].as_object_mut().unwrap().remove("scored_bytes").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("old.json");
@@ -259,6 +322,10 @@ fn identity_is_what_decides_the_numbers() {
     assert!(same(|r| r.cell.data.scored_bytes = None));
     assert!(same(|r| r.cell.partition.nodes[1] = "paris".to_owned()));
     assert!(same(|r| r.cell.compressor.as_mut().unwrap().plugin = "other.so".to_owned()));
+    assert!(same(|r| r.cell.model.storage = None));
+    assert!(!same(|r| r.cell.model.load_in = Some(LoadIn::Nf4)));
+    assert!(!same(|r| r.cell.noise = Some(0.5)));
+    assert!(!same(|r| r.cell.reference = Some(r.id.clone())));
     assert!(!same(|r| r.cell.seed += 1));
     assert!(!same(|r| r.cell.chunk_tokens = Some(1)));
     assert!(!same(|r| r.cell.partition.cuts[0] += 1));

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::load_in::LoadIn;
 use crate::tensor::TensorInfo;
 
 /// Bytes in a GiB.
@@ -22,6 +23,14 @@ pub struct Summary {
     /// Values of all tensors; `rope_freqs.weight` and `rope_factors_*`, constants of the position encoding, and scales of a quantized KV cache are
     /// left out.
     pub parameters: u64,
+    /// Values of the decoder blocks' matrices, router gates left out.
+    pub decoder_values: u64,
+    /// Stored bytes of the same.
+    pub decoder_bytes: u64,
+    /// Values of the head, or of the embedding where the head is tied to it.
+    pub head_values: u64,
+    /// Stored bytes of the same.
+    pub head_bytes: u64,
     /// Stored bits per value over the decoder blocks' matrices, router gates left out. `None` if there is no such tensor.
     pub decoder_bits_per_weight: Option<f64>,
     /// Stored bits per value of the head, or of the embedding where the head is tied to it.
@@ -117,6 +126,10 @@ impl Summary {
         Self {
             format: most.map_or(first, |(format, _)| format).to_owned(),
             parameters,
+            decoder_values: decoder.values,
+            decoder_bytes: decoder.bytes,
+            head_values: head.values,
+            head_bytes: head.bytes,
             decoder_bits_per_weight: decoder.bits_per_value(),
             head_bits_per_weight: head.bits_per_value(),
             bytes: whole.bytes,
@@ -126,6 +139,28 @@ impl Summary {
             layers: layers.into_iter().map(|(number, layer)| layer.finish(number)).collect(),
         }
     }
+}
+
+/// What `infos` come to when the decoder blocks' matrices are quantized to `kind` on load. `transposed` says that they are
+/// stored as `[in, out]`.
+pub(crate) fn loaded_in<'a>(
+    infos: impl IntoIterator<Item = &'a TensorInfo>,
+    kind: LoadIn,
+    transposed: bool,
+) -> Vec<TensorInfo> {
+    let change = |info: &TensorInfo| {
+        let mut info = info.clone();
+        if matches!(Role::of(&info), Role::Decoder(_)) {
+            let mut shape = info.shape.clone();
+            if transposed {
+                shape.reverse();
+            }
+            info.stored_bytes = kind.stored_bytes(&shape);
+            info.format = kind.name().to_owned();
+        }
+        info
+    };
+    infos.into_iter().map(change).collect()
 }
 
 /// What a tensor counts as.
@@ -233,6 +268,21 @@ mod tests {
             info("model.layers.0.input_layernorm.weight", &[32], "F32", 128),
             info("rope_freqs.weight", &[16], "F32", 64),
         ]
+    }
+
+    #[test]
+    fn loading_in_another_format_changes_blocks_alone() {
+        let infos = model();
+        let before = Summary::from_infos(&infos);
+        let after = Summary::from_infos(&loaded_in(&infos, LoadIn::Int8, false));
+        assert_eq!(after.decoder_bytes, 32 * 32 + 4 * 32 + 32 * 64 + 4 * 32);
+        assert_eq!(after.decoder_values, before.decoder_values);
+        assert_eq!(after.bytes - after.decoder_bytes, before.bytes - before.decoder_bytes);
+        assert_eq!((after.format.as_str(), after.head_bytes), ("int8", before.head_bytes));
+        let flipped = Summary::from_infos(&loaded_in(&infos, LoadIn::Int8, true));
+        assert_eq!(flipped.decoder_bytes, after.decoder_bytes + 4 * 32);
+        let four = Summary::from_infos(&loaded_in(&infos, LoadIn::Nf4, false));
+        assert_eq!(four.decoder_bits_per_weight, Some(4.5));
     }
 
     #[test]

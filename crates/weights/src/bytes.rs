@@ -40,6 +40,17 @@ impl FileBytes {
         Ok(Self { path: path.to_path_buf(), content })
     }
 
+    /// Lets the system take back the memory of what was read; reading again brings it back.
+    pub(crate) fn release(&self) {
+        let Content::Mapped(map) = &self.content else { return };
+        // SAFETY: the mapping is of a file, private and never written to, so that dropped pages come back from the file
+        // with the same bytes.
+        let released = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+        if let Err(error) = released {
+            log::debug!("{}: pages stay in memory: {error}", self.path.display());
+        }
+    }
+
     /// Takes bytes that are in memory already; `path` only names them in messages.
     pub(crate) fn owned(path: &Path, content: Vec<u8>) -> Self {
         Self { path: path.to_path_buf(), content: Content::Owned(content) }

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::accounting::Summary;
+use crate::accounting::{self, Summary};
 use crate::bytes::FileBytes;
 use crate::directory::{self, Directory};
 use crate::error::WeightsError;
 use crate::gguf::{self, Gguf, Metadata};
+use crate::load_in::LoadIn;
 use crate::quantized::{self, Entry};
 use crate::safetensors;
 use crate::tensor::{DenseTensor, TensorInfo};
@@ -144,12 +145,35 @@ impl Checkpoint {
                 nearest: self.nearest(name),
             });
         };
-        self.entries[index].dense(&self.files, &self.path)
+        let tensor = self.entries[index].dense(&self.files, &self.path);
+        // Mapped pages count as memory of this process: without this a model would take its size on disk on top.
+        self.files.iter().for_each(FileBytes::release);
+        tensor
     }
 
     /// The sizes added up: format, parameters, stored bytes and bits per weight, as a whole and by decoder block.
     pub fn summary(&self) -> Summary {
         Summary::from_infos(self.tensor_infos())
+    }
+
+    /// As [`Checkpoint::summary`], of the model when it is quantized to `kind` on load.
+    ///
+    /// # Errors
+    /// A matrix of a decoder block is quantized already.
+    pub fn summary_loaded_in(&self, kind: LoadIn) -> Result<Summary, WeightsError> {
+        const DENSE: [&str; 3] = ["F32", "F16", "BF16"];
+        let summary = self.summary();
+        let formats = summary.layers.iter().flat_map(|layer| &layer.formats);
+        if let Some(format) = formats.into_iter().find(|name| !DENSE.contains(&name.as_str())) {
+            return Err(WeightsError::LoadIn {
+                kind: kind.name(),
+                expected: "a model of dense weights (F32, F16 or BF16)",
+                found: format!("{format} in {}", self.path.display()),
+            });
+        }
+        let transposed = self.config["model_type"] == "gpt2";
+        let infos = accounting::loaded_in(self.tensor_infos(), kind, transposed);
+        Ok(Summary::from_infos(&infos))
     }
 
     /// The files that hold tensors.

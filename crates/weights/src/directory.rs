@@ -56,7 +56,7 @@ pub(crate) fn read(directory: &Path) -> Result<Directory, WeightsError> {
 }
 
 /// Reads `config.json`, which must be an object.
-fn read_config(path: &Path) -> Result<Value, WeightsError> {
+pub(crate) fn read_config(path: &Path) -> Result<Value, WeightsError> {
     let object: serde_json::Map<String, Value> = read_json(path, "the model configuration")?;
     Ok(Value::Object(object))
 }

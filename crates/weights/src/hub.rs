@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use strait_hub::{Address, Hub, HubError, Kind, Progress, Repository};
 
 use crate::WeightsError;
+use crate::directory::read_config;
+use crate::quantized;
 use crate::safetensors::{INDEX_NAME, Index, SINGLE_NAME};
 
 /// A model on the hub.
@@ -47,6 +49,13 @@ impl HubModel {
         }
         for file in ["tokenizer.json", "tokenizer_config.json"] {
             self.get_optional(hub, file, complete, progress)?;
+        }
+        if quantized::may_be_beside(&read_config(&config)?) {
+            for file in quantized::BESIDE {
+                if self.get_optional(hub, file, complete, progress)?.is_some() {
+                    break;
+                }
+            }
         }
         Ok(config.parent().map(Path::to_path_buf).unwrap_or(config))
     }

@@ -102,15 +102,40 @@ fn a_single_file_model_is_fetched_once() {
     assert_eq!(checkpoint.config()["model_type"], "llama");
     assert!(checkpoint.tokenizer().is_ok());
 
-    // From the cache: weights and tokenizer need no request; the file that does not exist may be asked for again.
+    // From the cache: weights and tokenizer need no request; files that do not exist may be asked for again.
     server.requests.lock().unwrap().clear();
     assert_eq!(fetch(&server.settings(cache.path()), wanted).unwrap(), directory);
     let again = server.requests.lock().unwrap();
-    assert!(again.iter().all(|path| path.ends_with("tokenizer_config.json")), "{again:?}");
+    assert!(again.iter().all(|path| path.ends_with("_config.json")), "{again:?}");
 
     // And with nobody there.
     let offline = Hub { endpoint: closed_port(), ..server.settings(cache.path()) };
     assert_eq!(fetch(&offline, wanted).unwrap(), directory);
+}
+
+#[test]
+fn a_quantization_configuration_beside_is_fetched() {
+    let files = [
+        ("config.json", "{\"model_type\": \"llama\"}"),
+        ("model.safetensors", "\u{2}\0\0\0\0\0\0\0{}"),
+        ("quantize_config.json", "{\"bits\": 4, \"group_size\": 128}"),
+    ];
+    let server = Server::start(&files);
+    let cache = tempfile::tempdir().unwrap();
+    let directory = fetch(&server.settings(cache.path()), "owner/name").unwrap();
+    let checkpoint = crate::Checkpoint::open(&directory).unwrap();
+    assert_eq!(checkpoint.config()["quantization_config"]["quant_method"], "gptq");
+    let requests = server.requests.lock().unwrap();
+    let asked = |name: &str| requests.iter().any(|path| path.ends_with(name));
+    assert!(asked("/hf_quant_config.json") && !asked("/quant_config.json"), "{requests:?}");
+
+    // A configuration that says it itself has nothing beside it.
+    let config = "{\"quantization_config\": {\"quant_method\": \"fp8\"}}";
+    let server = Server::start(&[("config.json", config), files[1]]);
+    let cache = tempfile::tempdir().unwrap();
+    fetch(&server.settings(cache.path()), "owner/name").unwrap();
+    let requests = server.requests.lock().unwrap();
+    assert!(!requests.iter().any(|path| path.contains("quant")), "{requests:?}");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use burn_tensor::backend::Backend;
 use burn_tensor::{DType, FloatDType, Int, Tensor, TensorData};
-use strait_ops::{CacheContents, HeadEntries, Look, OpsError, Seen};
+use strait_ops::{AttentionShape, CacheContents, HeadEntries, Look, OpsError, Seen};
 
 use crate::attention::{Causal, Entries};
 use crate::ops::attention::{Attention, Ropes};
@@ -28,8 +28,8 @@ pub(crate) struct Cache<B: Backend> {
 }
 
 impl<B: Backend> Cache<B> {
-    pub(crate) fn new(weights: &Attention<B>, turned: bool) -> Cache<B> {
-        let (kv_heads, dim) = (weights.shape.kv_heads, weights.shape.head_dim);
+    pub(crate) fn new(shape: &AttentionShape, turned: bool) -> Cache<B> {
+        let (kv_heads, dim) = (shape.kv_heads, shape.head_dim);
         Cache { turned, kv_heads, dim, entries: None, channels: vec![None; kv_heads] }
     }
 

@@ -49,7 +49,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: Arguments, screen: MultiProgress) -> anyhow::Result<ExitCode> {
     let mut experiment = Experiment::load(&arguments.experiment)?;
     if let Some(device) = arguments.device {
-        experiment.model.device = device;
+        experiment.model.iter_mut().for_each(|model| model.device.clone_from(&device));
     }
     if let Some(plugins) = arguments.plugins {
         experiment.plugins.dir = plugins;

@@ -4,6 +4,7 @@
 mod bad_input;
 mod exactness;
 mod families;
+mod loading;
 mod past;
 mod scores;
 mod support;

@@ -1,4 +1,5 @@
-//! `pareto.svg`: what a bit on the links costs in perplexity. Bits per value to the right, lost
+//! `pareto.svg`: what a bit on the links costs in perplexity, or a bit of a weight where models are
+//! compared. Bits to the right, lost
 //! perplexity upwards, a point with an error bar for every cell, and the front of those that no
 //! other cell beats. The file is written by hand: a plotting crate has neither this axis nor labels
 //! that keep out of each other's way.
@@ -50,7 +51,11 @@ impl Report {
                 "middle",
                 "#555",
                 "400",
-                "no cell with bytes on its links finished",
+                if self.models {
+                    "no model finished"
+                } else {
+                    "no cell with bytes on its links finished"
+                },
             );
             return svg.finish();
         }
@@ -60,7 +65,7 @@ impl Report {
             points.iter().flat_map(|p| [p.loss - p.error, p.loss + p.error]),
             (AREA.y + AREA.height, AREA.y),
         );
-        axes(&mut svg, &x, &y);
+        axes(&mut svg, &x, &y, self.models);
 
         let places: Vec<Pixel> = points.iter().map(|p| (x.at(p.bits), y.at(p.loss))).collect();
         let mut lines = front(&points, &places);
@@ -104,7 +109,7 @@ impl Report {
 
 impl<'a> Point<'a> {
     fn of(row: &'a Row) -> Option<Self> {
-        let (bits, loss) = (row.bits_per_value?, row.ppl_delta?);
+        let (bits, loss) = (row.bits?, row.ppl_delta?);
         let error = row.ppl_delta_error.unwrap_or(0.0);
         let drawable = bits > 0.0 && [bits, loss, error].into_iter().all(f64::is_finite);
         drawable.then_some(Self { row, bits, loss, error })
@@ -151,7 +156,7 @@ fn legend(svg: &mut Svg, families: &[(&str, Look)]) {
     }
 }
 
-fn axes(svg: &mut Svg, x: &Scale, y: &Scale) {
+fn axes(svg: &mut Svg, x: &Scale, y: &Scale, models: bool) {
     let (left, right) = (AREA.x, AREA.x + AREA.width);
     let (top, bottom) = (AREA.y, AREA.y + AREA.height);
     for (value, name) in &x.ticks {
@@ -167,7 +172,10 @@ fn axes(svg: &mut Svg, x: &Scale, y: &Scale) {
     }
     svg.line((left, bottom), (right, bottom), "#444", 1.2, None);
     svg.line((left, top), (left, bottom), "#444", 1.2, None);
-    let title = "bits per value on the links (logarithmic)";
+    let title = match models {
+        true => "bits per weight of the decoder (logarithmic)",
+        false => "bits per value on the links (logarithmic)",
+    };
     svg.text((left + right) / 2.0, bottom + 42.0, 13.0, "middle", "#222", "400", title);
     let linear = y.linear.unwrap_or(0.0);
     let title = format!("ΔPPL, perplexity above the baseline (linear within ±{linear})");

@@ -124,7 +124,7 @@ pub(crate) fn travel(
                 stage_ref.run(input, &mut caches[stage], start, Some(&mut visitor))
             };
             let LaneStages { pass, lane, spent } = &mut *stages;
-            hidden = Some(pass.stage(*lane, stage, "cache", spent, run)?);
+            hidden = Some(pass.stage(*lane, &pass.stages, stage, "cache", spent, run)?);
         }
         if !last {
             let tokens = start + length;

@@ -9,7 +9,8 @@ use crate::WeightsError;
 use crate::directory::read_json;
 
 /// Files that hold what older tools did not put into `config.json`, and how their content is named there.
-const BESIDE: [&str; 3] = ["hf_quant_config.json", "quantize_config.json", "quant_config.json"];
+pub(crate) const BESIDE: [&str; 3] =
+    ["hf_quant_config.json", "quantize_config.json", "quant_config.json"];
 
 /// Completes `config` from the files of older tools in `directory`, if it does not say itself how weights are quantized.
 ///
@@ -41,6 +42,11 @@ pub(crate) fn read_beside(directory: &Path, config: &mut Value) -> Result<(), We
         return Ok(());
     }
     Ok(())
+}
+
+/// Whether one of the [`BESIDE`] files may say how weights are quantized, since `config` does not.
+pub(crate) fn may_be_beside(config: &Value) -> bool {
+    config.as_object().is_some_and(|object| section_of(object).is_none())
 }
 
 /// `quantization_config`, or the older `compression_config`, of a model's configuration.

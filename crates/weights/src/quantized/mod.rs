@@ -39,7 +39,7 @@ use crate::bytes::FileBytes;
 use crate::tensor::{DenseTensor, StoredTensor, TensorInfo};
 
 pub(crate) use bitsandbytes::ONE_127TH;
-pub(crate) use config::read_beside as read_config_beside;
+pub(crate) use config::{BESIDE, may_be_beside, read_beside as read_config_beside};
 pub(crate) use tables::{FP4, NF4};
 
 /// Values a task converts at least, so that small rows do not drown in scheduling.

@@ -1,0 +1,174 @@
+//! A model of the experiment: opened, described, and loaded when its turn comes.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use strait_data::{Protocol, Text, TokenStream, Tokenizer};
+use strait_model::{Device, LoadedIn, Model, ModelConfig, ModelError, SharedSource, open_device};
+use strait_schema::{CellModel, CellStorage, Experiment, ModelSection};
+use strait_weights::{Checkpoint, Summary, TokenizerSource, resolve_source_with};
+
+use crate::convert;
+use crate::error::RunnerError;
+use crate::folder::file_sha256;
+use crate::progress::Progress;
+
+/// An open checkpoint and how it is to be loaded.
+pub(crate) struct OpenModel {
+    pub(crate) checkpoint: Arc<Checkpoint>,
+    pub(crate) config: ModelConfig,
+    section: ModelSection,
+    path: PathBuf,
+}
+
+impl OpenModel {
+    /// Opens one of the experiment's models.
+    pub(crate) fn open(
+        experiment: &Experiment,
+        section: &ModelSection,
+        progress: &mut dyn Progress,
+    ) -> Result<Self, RunnerError> {
+        let base = experiment.base_dir(&section.source);
+        let path = resolve_source_with(&section.source, &base, progress)?;
+        let checkpoint = Checkpoint::open(&path)?;
+        let config = ModelConfig::from_json(checkpoint.config())?;
+        Ok(Self { checkpoint: Arc::new(checkpoint), config, section: section.clone(), path })
+    }
+
+    /// What a record says of the model.
+    pub(crate) fn cell(&self) -> Result<CellModel, RunnerError> {
+        let Self { checkpoint, config, section, path } = self;
+        let summary = match section.load_in {
+            Some(kind) => checkpoint.summary_loaded_in(convert::load_in(kind))?,
+            None => checkpoint.summary(),
+        };
+        Ok(CellModel {
+            source: section.source.clone(),
+            dtype: section.dtype,
+            load_in: section.load_in,
+            architecture: config.model_type.to_owned(),
+            parameters: config.parameters(),
+            layers: config.layers,
+            hidden: config.shape.hidden,
+            vocab: config.shape.vocab,
+            files: model_files(path, checkpoint)?,
+            storage: Some(storage(summary)),
+        })
+    }
+
+    /// The text in the model's tokens.
+    pub(crate) fn tokenize(
+        &self,
+        protocol: &Protocol,
+        text: &Text,
+    ) -> Result<TokenStream, RunnerError> {
+        let tokenizer = match self.checkpoint.tokenizer()? {
+            TokenizerSource::File(path) => Tokenizer::from_file(&path)?,
+            TokenizerSource::Json(json) => Tokenizer::from_json(&json, &self.section.source)?,
+        };
+        let stream = protocol.tokenize(&text.text, &tokenizer)?;
+        stream.check_vocabulary(self.config.shape.vocab)?;
+        Ok(stream)
+    }
+
+    /// Brings the model to its devices.
+    pub(crate) fn load(&self, cuts: &[usize], devices: &[Device]) -> Result<Model, ModelError> {
+        let dtype = convert::model_dtype(self.section.dtype);
+        let source: SharedSource = match self.section.load_in {
+            Some(kind) => {
+                let checkpoint = Arc::clone(&self.checkpoint);
+                Arc::new(LoadedIn::new(checkpoint, convert::load_in(kind), dtype))
+            }
+            None => Arc::clone(&self.checkpoint) as SharedSource,
+        };
+        match self.section.weights.streaming {
+            true => Model::stream(source, cuts, devices, dtype),
+            false => Model::load(&*source, cuts, devices, dtype),
+        }
+    }
+}
+
+/// A model that is compared with the reference.
+pub(crate) struct Compared {
+    pub(crate) model: OpenModel,
+    pub(crate) name: String,
+    pub(crate) cell: CellModel,
+}
+
+/// Opens the models that are compared with `reference`, which has made `stream` of `text`.
+///
+/// # Errors
+/// Also if a model does not share vocabulary, tokens or device with the reference: divergences are
+/// sums over one vocabulary, from logits that lie in one place.
+pub(crate) fn open_others(
+    experiment: &Experiment,
+    (reference, device): (&OpenModel, Device),
+    (protocol, text, stream): (&Protocol, &Text, &TokenStream),
+    progress: &mut dyn Progress,
+) -> Result<Vec<Compared>, RunnerError> {
+    let mut others = Vec::new();
+    for (index, section) in experiment.model.others().iter().enumerate() {
+        let error = |key: &str, expected: String, found: String| -> RunnerError {
+            experiment
+                .value_error(&experiment.model_key(index + 1, key), expected, found, None)
+                .into()
+        };
+        let model = OpenModel::open(experiment, section, progress)?;
+        let first = experiment.model.name();
+        let (vocab, wanted) = (model.config.shape.vocab, reference.config.shape.vocab);
+        if vocab != wanted {
+            let expected =
+                format!("a model with the {wanted} entries of the vocabulary of {first:?}");
+            return Err(error("source", expected, format!("one with {vocab}")));
+        }
+        let own = model.tokenize(protocol, text)?;
+        if own.sha256 != stream.sha256 {
+            let expected =
+                format!("a model with the tokenizer of {first:?}, to compare token by token");
+            let found = format!(
+                "one that makes other tokens of this text ({} of it, the reference {}); run it in a file of its own and compare bits per byte",
+                own.tokens.len(),
+                stream.tokens.len()
+            );
+            return Err(error("source", expected, found));
+        }
+        let own = open_device(&section.device)?;
+        if own != device {
+            let expected = format!("{device}, the device of {first:?}");
+            return Err(error("device", expected, own.to_string()));
+        }
+        let cell = model.cell()?;
+        others.push(Compared { model, name: section.name(), cell });
+    }
+    Ok(others)
+}
+
+fn storage(summary: Summary) -> CellStorage {
+    CellStorage {
+        format: summary.format,
+        decoder_values: summary.decoder_values,
+        decoder_bytes: summary.decoder_bytes,
+        head_values: summary.head_values,
+        head_bytes: summary.head_bytes,
+        bytes: summary.bytes,
+    }
+}
+
+/// SHA-256 of every file that the numbers depend on, by file name.
+fn model_files(
+    path: &Path,
+    checkpoint: &Checkpoint,
+) -> Result<BTreeMap<String, String>, RunnerError> {
+    let mut files: Vec<PathBuf> = checkpoint.files();
+    if path.is_dir() {
+        files.extend(["config.json", "tokenizer.json"].map(|name| path.join(name)));
+    }
+    files
+        .iter()
+        .map(|file| {
+            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Ok((name, file_sha256(file)?))
+        })
+        .collect()
+}
