@@ -58,6 +58,7 @@ mod params;
 pub mod prelude;
 pub mod simd;
 pub mod slices;
+pub mod subset;
 
 pub use log;
 pub use serde_json;
