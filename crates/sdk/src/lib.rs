@@ -59,6 +59,7 @@ pub mod prelude;
 pub mod press;
 pub mod simd;
 pub mod slices;
+pub mod subset;
 
 pub use log;
 pub use serde_json;

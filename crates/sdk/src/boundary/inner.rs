@@ -92,6 +92,69 @@ impl Inner {
         check(&self.id, "decode", (self.module.decode())(self.handle, payload.into(), target))
     }
 
+    /// [`encode`](Inner::encode) for a payload that something follows: its length stands in front of it,
+    /// 7 bits a byte, unless the codec states it exactly. Nothing is written for a message of no values.
+    ///
+    /// # Errors
+    /// As [`encode`](Inner::encode).
+    pub fn encode_framed(&mut self, message: Message<'_>, payload: &mut Vec<u8>) -> Result<()> {
+        let shape = message.shape();
+        if shape.values() == 0 {
+            return Ok(());
+        }
+        let start = payload.len();
+        self.encode(message, payload)?;
+        let found = payload.len() - start;
+        match self.payload_bytes(shape) {
+            PayloadBytes::Exact(bytes) if bytes == found => {}
+            PayloadBytes::Exact(bytes) => {
+                payload.truncate(start);
+                let text = format!("expected exactly the {bytes} bytes it states, found {found}");
+                return Err(failed(&self.id, "encode", &text));
+            }
+            PayloadBytes::AtMost(_) => {
+                payload.splice(start..start, length_bytes(found));
+            }
+        }
+        Ok(())
+    }
+
+    /// [`decode`](Inner::decode) of what [`encode_framed`](Inner::encode_framed) wrote at the start of
+    /// `payload`; returns what follows.
+    ///
+    /// # Errors
+    /// As [`decode`](Inner::decode); a payload that is too short.
+    pub fn decode_framed<'p>(
+        &mut self,
+        payload: &'p [u8],
+        message: &mut MessageMut<'_>,
+    ) -> Result<&'p [u8]> {
+        let shape = message.shape();
+        if shape.values() == 0 {
+            return Ok(payload);
+        }
+        let (length, payload) = match self.payload_bytes(shape) {
+            PayloadBytes::Exact(bytes) => (bytes, payload),
+            PayloadBytes::AtMost(_) => read_length(payload)?,
+        };
+        let (mine, rest) = payload
+            .split_at_checked(length)
+            .ok_or_else(|| Error::payload_length(length, payload.len()))?;
+        self.decode(mine, message)?;
+        Ok(rest)
+    }
+
+    /// Bytes of [`encode_framed`](Inner::encode_framed).
+    pub fn framed_bytes(&self, shape: Shape) -> PayloadBytes {
+        match self.payload_bytes(shape) {
+            _ if shape.values() == 0 => PayloadBytes::Exact(0),
+            PayloadBytes::Exact(bytes) => PayloadBytes::Exact(bytes),
+            PayloadBytes::AtMost(bytes) => {
+                PayloadBytes::AtMost(bytes.saturating_add(length_bytes(bytes).len()))
+            }
+        }
+    }
+
     /// [`encode`](Inner::encode) of f32 values `[rows, channels]`, one row per value of each side.
     ///
     /// # Errors
@@ -169,6 +232,29 @@ fn rows_of(channels: usize, values: usize) -> Shape {
     Shape { rows: values.checked_div(channels).unwrap_or(0), channels, dtype: Dtype::F32 }
 }
 
+/// A length, 7 bits a byte, the lowest first; a set top bit says that more follow.
+#[allow(clippy::cast_possible_truncation)]
+fn length_bytes(mut length: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while length >= 0x80 {
+        bytes.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    bytes.push(length as u8);
+    bytes
+}
+
+fn read_length(bytes: &[u8]) -> Result<(usize, &[u8])> {
+    let mut length = 0;
+    for (i, byte) in bytes.iter().take(6).enumerate() {
+        length |= usize::from(byte & 0x7f) << (7 * i);
+        if byte & 0x80 == 0 {
+            return Ok((length, &bytes[i + 1..]));
+        }
+    }
+    Err("payload: expected the length of an inner payload, found none".into())
+}
+
 fn check(codec: &str, call: &'static str, outcome: Outcome) -> Result<()> {
     match outcome.end() {
         CallEnd::Ok => Ok(()),
@@ -179,4 +265,21 @@ fn check(codec: &str, call: &'static str, outcome: Outcome) -> Result<()> {
 
 fn failed(codec: &str, call: &'static str, message: &str) -> Error {
     Error::Inner { codec: codec.to_owned(), call, message: message.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_come_back() {
+        for length in [0, 1, 127, 128, 16_383, 16_384, 1 << 34] {
+            let mut bytes = length_bytes(length);
+            bytes.push(9);
+            assert_eq!(read_length(&bytes).unwrap(), (length, &[9][..]));
+        }
+        for bytes in [&[][..], &[0x80], &[0xff; 9]] {
+            assert!(read_length(bytes).is_err());
+        }
+    }
 }
