@@ -7,5 +7,6 @@ mod calls;
 mod evolution;
 mod files;
 mod params;
+mod presses;
 mod services;
 mod sets;
