@@ -33,6 +33,7 @@ mod example;
 mod guard;
 mod in_process;
 mod library;
+mod press;
 mod report;
 mod sample;
 mod subject;
@@ -42,6 +43,7 @@ pub use case::{Bound, Case};
 pub use example::check_example;
 pub use in_process::check_codec;
 pub use library::check_library;
+pub use press::{PRESS_CHECKS, PressCheck, check_press, check_press_example};
 pub use report::{Outcome, Report};
 pub use sample::Sample;
 
@@ -50,6 +52,7 @@ pub use sample::Sample;
 pub mod __private {
     pub use crate::bench::{SHAPES, input};
     pub use crate::in_process::assert_check;
+    pub use crate::press::assert_press_check;
     pub use serde_json;
 }
 
