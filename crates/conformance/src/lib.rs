@@ -43,7 +43,9 @@ pub use case::{Bound, Case};
 pub use example::check_example;
 pub use in_process::check_codec;
 pub use library::check_library;
-pub use press::{PRESS_CHECKS, PressCheck, check_press, check_press_example};
+pub use press::{
+    GoldenPress, PRESS_CHECKS, PressCheck, check_press, check_press_example, golden_presses,
+};
 pub use report::{Outcome, Report};
 pub use sample::Sample;
 

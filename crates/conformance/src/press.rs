@@ -2,6 +2,7 @@
 
 mod checks;
 mod example;
+mod golden;
 mod sample;
 mod subject;
 
@@ -12,6 +13,7 @@ use strait_loader::PressEntry;
 use strait_sdk::press::Press;
 
 pub use example::check_press_example;
+pub use golden::{GoldenPress, golden_presses};
 
 use crate::guard::guarded;
 use crate::report::Outcome;
