@@ -23,9 +23,19 @@ pub(crate) struct Table {
     /// The ids of the codecs that the built library provides.
     #[serde(default)]
     pub(crate) codecs: Vec<String>,
+    /// The ids of the presses that the built library provides.
+    #[serde(default)]
+    pub(crate) presses: Vec<String>,
     /// `false` keeps the plugin out of `build-plugin --all`.
     #[serde(default = "yes")]
     pub(crate) bundle: bool,
+}
+
+impl Table {
+    /// The ids of everything that the built library provides.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &String> {
+        self.codecs.iter().chain(&self.presses)
+    }
 }
 
 fn yes() -> bool {
@@ -50,7 +60,7 @@ pub(crate) fn all(workspace: &Workspace) -> Result<Vec<Plugin<'_>>> {
 pub(crate) fn read_table(package: &Package) -> Result<Table> {
     match package.metadata.get("strait") {
         Some(value) => Ok(Table::deserialize(value)?),
-        None => bail!("expected the table with codecs = [\"…\"], found none"),
+        None => bail!("expected the table with codecs or presses = [\"…\"], found none"),
     }
 }
 
@@ -69,13 +79,13 @@ pub(crate) fn select<'a>(plugins: &[Plugin<'a>], ids: &[String]) -> Result<Vec<P
     Ok(selected)
 }
 
-/// The bundled plugins that provide these codecs, and the codecs that no plugin here provides.
+/// The bundled plugins that provide these codecs or presses, and those that no plugin here provides.
 pub(crate) fn providers<'a, 'c>(
     plugins: &[Plugin<'a>],
     codecs: &'c BTreeSet<String>,
 ) -> (Vec<Plugin<'a>>, Vec<&'c str>) {
     let provides = |plugin: &Plugin<'_>, codec: &String| {
-        plugin.table.bundle && plugin.table.codecs.contains(codec)
+        plugin.table.bundle && plugin.table.ids().any(|id| id == codec)
     };
     let found = plugins
         .iter()
@@ -121,7 +131,8 @@ mod tests {
 
     fn tree() -> Workspace {
         let mut affine = package("strait-affine", "plugins/affine", &[]);
-        affine.metadata = json!({"strait": {"codecs": ["affine", "affine.ref"]}});
+        affine.metadata =
+            json!({"strait": {"codecs": ["affine", "affine.ref"], "presses": ["knorm"]}});
         let mut hostile = package("strait-hostile", "plugins/hostile", &[]);
         hostile.metadata = json!({"strait": {"codecs": ["hostile"], "bundle": false}});
         workspace(vec![hostile, package("strait-sdk", "crates/sdk", &[]), affine])
@@ -152,6 +163,8 @@ mod tests {
     fn codecs_lead_to_their_plugins() {
         let tree = tree();
         let plugins = all(&tree).unwrap();
+        let (found, missing) = providers(&plugins, &["knorm".to_owned()].into());
+        assert_eq!((found[0].id.as_str(), missing.len()), ("affine", 0));
         let wanted = ["affine", "affine.ref", "elsewhere", "hostile"].map(String::from).into();
         let (found, missing) = providers(&plugins, &wanted);
         let ids: Vec<_> = found.iter().map(|plugin| plugin.id.as_str()).collect();

@@ -1,7 +1,7 @@
 //! The checks, written once over [`Subject`].
 
 mod altered;
-mod params;
+pub(crate) mod params;
 mod round_trip;
 
 use std::sync::Arc;

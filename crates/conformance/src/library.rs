@@ -15,8 +15,8 @@ use crate::battery::{self, CHECKS};
 use crate::subject::{Call, End, Facts, Instance, Subject};
 use crate::{Case, Report, Sample};
 
-/// Runs every check on each codec of a built plugin, with its default parameters. Codecs that it has
-/// inside come from the files of the same folder.
+/// Runs every check on each codec and press of a built plugin, with its default parameters. Codecs
+/// that it has inside come from the files of the same folder.
 ///
 /// # Errors
 /// A file that cannot be loaded as a plugin.
@@ -43,6 +43,11 @@ pub fn check_library(path: &Path) -> Result<Report, Box<LoaderError>> {
             let subject = Arc::new(InLibrary(entry));
             let checked = battery::run(subject, &[Case::default()], CHECKS);
             report.outcomes.extend(checked.outcomes);
+        }
+    }
+    for press in plugin.presses() {
+        if let Some(entry) = plugin.press(&press.id) {
+            report.outcomes.extend(crate::press::check_entry(entry).outcomes);
         }
     }
     Ok(report)

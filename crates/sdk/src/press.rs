@@ -31,18 +31,20 @@ mod budget;
 mod data;
 mod layer;
 mod merge;
+mod opened;
 mod rank;
 mod rope;
 mod selection;
 mod side;
+pub mod tools;
 mod units;
 
 pub use attention::{dot, scores, softmax};
 pub use data::{HeadData, LayerData, SideData};
 pub use layer::{Head, Layer};
+pub use opened::{Opened, describe};
 pub use rope::Rope;
 pub use selection::{Allocation, Selection, Unit};
-pub(crate) use selection::{read as read_params, specs};
 pub use side::{Need, PerHead, Queries};
 pub use strait_abi::press as abi;
 

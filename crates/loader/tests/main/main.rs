@@ -8,5 +8,6 @@ mod evolution;
 mod files;
 mod inner;
 mod params;
+mod presses;
 mod services;
 mod sets;

@@ -5,12 +5,12 @@
 
 use strait_abi::abi_stable::std_types::{ROption, RString, RVec};
 use strait_abi::descriptor::PressDescriptor;
-use strait_abi::press::{LayerRequest, PressNeeds, Pressed, PressedHead};
+use strait_abi::press::{LayerRequest, PressNeeds, Pressed, PressedHead, SideNeed};
 use strait_abi::{InstanceHandle, OpenRequest, Opened, Outcome, PressModule, Text};
 
 use super::export::Exported;
 use super::guard::guard;
-use crate::press::{Kept, Layer, Need, Press, Selection, read_params, specs};
+use crate::press::{self, Kept, Press};
 use crate::serde_json::{self, Value};
 use crate::{Error, Result};
 
@@ -24,49 +24,36 @@ impl PressTable {
     /// The table of `P`.
     pub const fn of<P: Press>() -> Self {
         PressTable {
-            describe: describe::<P>,
-            open: |params| Ok(Box::new(OpenPress::<P>::new(params)?)),
+            describe: press::describe::<P>,
+            open: |params| Ok(Box::new(press::Opened::<P>::new(params)?)),
         }
     }
 }
 
 /// The functions of the presses that `E` exports; none for none.
 pub(super) fn module<E: Exported>() -> Option<PressModule> {
-    let module = PressModule { open: open::<E>, close, needs, press, reset };
+    let module = PressModule { open: open::<E>, close, needs, press: press_layer, reset };
     (!E::PRESSES.is_empty()).then_some(module)
 }
 
 /// An open press of any type.
 trait AnyPress: Send {
-    fn needs(&self) -> Vec<Need>;
+    fn needs(&self) -> Vec<SideNeed>;
     fn press(&mut self, request: &LayerRequest<'_>) -> Result<Vec<Kept>>;
     fn reset(&mut self);
 }
 
-struct OpenPress<P> {
-    press: P,
-    selection: Selection,
-}
-
-impl<P: Press> OpenPress<P> {
-    fn new(params: &Value) -> Result<Self> {
-        let (params, selection) = read_params::<P::Params>(&P::INFO, params)?;
-        Ok(OpenPress { press: P::open(params)?, selection })
-    }
-}
-
-impl<P: Press> AnyPress for OpenPress<P> {
-    fn needs(&self) -> Vec<Need> {
-        self.selection.needs(self.press.needs())
+impl<P: Press> AnyPress for press::Opened<P> {
+    fn needs(&self) -> Vec<SideNeed> {
+        self.needs()
     }
 
     fn press(&mut self, request: &LayerRequest<'_>) -> Result<Vec<Kept>> {
-        let layer = Layer::new(request)?.with_sinks(self.selection.sinks());
-        self.press.press(&layer, &self.selection)
+        self.press(request)
     }
 
     fn reset(&mut self) {
-        self.press.reset();
+        self.reset();
     }
 }
 
@@ -74,19 +61,6 @@ struct Instance {
     press: Box<dyn AnyPress>,
     /// After a panic the press may be half changed.
     poisoned: bool,
-}
-
-fn describe<P: Press>(version: &str) -> PressDescriptor {
-    let info = P::INFO;
-    PressDescriptor {
-        id: info.id.to_owned(),
-        version: version.to_owned(),
-        summary: info.summary.to_owned(),
-        paper: info.paper.to_owned(),
-        budget: info.budget.name().to_owned(),
-        side_information: info.side_information.iter().map(|name| (*name).to_owned()).collect(),
-        params: specs::<P::Params>(&info),
-    }
 }
 
 extern "C" fn open<E: Exported>(request: OpenRequest<'_>) -> Opened {
@@ -106,13 +80,13 @@ extern "C" fn open<E: Exported>(request: OpenRequest<'_>) -> Opened {
 
 extern "C" fn needs(handle: InstanceHandle) -> Text {
     let (outcome, text) = with_instance(handle, |instance| {
-        let side = instance.press.needs().into_iter().flat_map(Need::encode).collect();
+        let side = instance.press.needs();
         serde_json::to_string(&PressNeeds { side }).map_err(|error| Error::new(error.to_string()))
     });
     Text { outcome, text: RString::from(text.unwrap_or_default()) }
 }
 
-extern "C" fn press(handle: InstanceHandle, request: LayerRequest<'_>) -> Pressed {
+extern "C" fn press_layer(handle: InstanceHandle, request: LayerRequest<'_>) -> Pressed {
     let (outcome, heads) = with_instance(handle, |instance| {
         instance.press.press(&request)?.into_iter().map(encode).collect::<Result<Vec<_>>>()
     });

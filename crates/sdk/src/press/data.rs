@@ -2,7 +2,7 @@
 
 use strait_abi::press::{KvHeadView, LayerRequest, ROPE_HALVES, RopeView, SideArray};
 
-use super::{Kept, Layer, Press, read_params};
+use super::{Kept, Opened, Press, Scores};
 use crate::Result;
 use crate::serde_json::Value;
 
@@ -135,23 +135,16 @@ impl LayerData {
     /// # Errors
     /// Those of the press.
     pub fn press<P: Press>(&self, params: &Value) -> Result<Vec<Kept>> {
-        let (params, selection) = read_params::<P::Params>(&P::INFO, params)?;
-        let mut press = P::open(params)?;
-        self.with_request(|request| {
-            let layer = Layer::new(&request)?.with_sinks(selection.sinks());
-            press.press(&layer, &selection)
-        })
+        let mut press = Opened::<P>::new(params)?;
+        self.with_request(|request| press.press(&request))
     }
 
     /// The scores of a press for the layer, opened with these parameters.
     ///
     /// # Errors
     /// Those of the press.
-    pub fn score<P: Press>(&self, params: &Value) -> Result<super::Scores> {
-        let (params, selection) = read_params::<P::Params>(&P::INFO, params)?;
-        let mut press = P::open(params)?;
-        self.with_request(|request| {
-            press.score(&Layer::new(&request)?.with_sinks(selection.sinks()))
-        })
+    pub fn score<P: Press>(&self, params: &Value) -> Result<Scores> {
+        let mut press = Opened::<P>::new(params)?;
+        self.with_request(|request| press.score(&request))
     }
 }

@@ -57,15 +57,15 @@ impl<'a> Rope<'a> {
         });
     }
 
-    /// Applies the mean of the rotations to `count` positions from `first` on, the expected rotation
-    /// of a future query. Nothing changes when `count` is 0.
-    pub fn rotate_mean(&self, row: &mut [f32], first: usize, count: usize) {
-        let means = self.mean_rotation(first, count);
-        let mut means = means.iter();
-        self.turn(row, |_| means.next().copied().unwrap_or((0.0, 1.0)));
+    /// Rotates one query or key, `[head_dim]`, by a sine and cosine for each pair of channels, as
+    /// from [`mean_rotation`](Rope::mean_rotation).
+    pub fn rotate_by(&self, row: &mut [f32], rotation: &[(f32, f32)]) {
+        let mut rotation = rotation.iter();
+        self.turn(row, |_| rotation.next().copied().unwrap_or((0.0, 1.0)));
     }
 
-    /// Mean sine and cosine of each pair of channels over `count` positions from `first` on.
+    /// Mean sine and cosine of each pair of channels over `count` positions from `first` on: the
+    /// expected rotation of a future query. No rotation when `count` is 0.
     pub fn mean_rotation(&self, first: usize, count: usize) -> Vec<(f32, f32)> {
         let mean = |frequency: &f32| {
             if count == 0 {
@@ -157,7 +157,7 @@ mod tests {
         let rope = rope(ROPE_PAIRS);
         let (mut one, mut mean) = ([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0]);
         rope.rotate(&mut one, 5);
-        rope.rotate_mean(&mut mean, 5, 1);
+        rope.rotate_by(&mut mean, &rope.mean_rotation(5, 1));
         assert_eq!(one, mean);
         assert!(
             Rope::new(&RopeView {

@@ -5,7 +5,7 @@ use strait_abi::params::{self, ParamSpec};
 
 use super::budget::{self, Layers};
 use super::merge::merged_values;
-use super::rank::{CHOSEN, Rank, ranks, top};
+use super::rank::{CHOSEN, Rank, SCORED, ranks, top};
 use super::units::{self, Score};
 use super::{Budget, Head, Kept, Layer, Need, PressInfo, Scores};
 use crate::{Choice, Error, Params, Result};
@@ -181,7 +181,7 @@ impl Selection {
             for entry in top(ranks, first.min(*budget)) {
                 ranks[entry] = ranks[entry].at_least(CHOSEN);
             }
-            for (entry, rank) in ranks.iter_mut().enumerate().filter(|(_, r)| r.class() == 0) {
+            for (entry, rank) in ranks.iter_mut().enumerate().filter(|(_, r)| r.class() == SCORED) {
                 let heads = kv_head * group..(kv_head + 1) * group;
                 let norm = heads.map(|head| norms.head(head)[entry]).sum::<f32>() / group as f32;
                 *rank = rank.with_score((rank.score() + epsilon as f32) * norm);
