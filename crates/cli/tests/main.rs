@@ -8,6 +8,8 @@ mod cli {
     mod failures;
     mod harness;
     mod memory;
+    mod models;
     mod quickstart;
     mod resume;
+    mod weights;
 }

@@ -110,14 +110,9 @@ impl Plan {
         };
         let reference = (&model, devices[0]);
         let others = open_others(experiment, reference, (&protocol, &text, &stream), observer)?;
-        let reruns = rerun::cells(experiment, &baseline, &others);
+        let reruns = rerun::cells(experiment, &baseline, &others)?;
         let mut cells = cells(experiment, baseline.clone(), &specs, codecs, partition.links.len())?;
-        for rerun in reruns {
-            if let Some(same) = cells.iter().find(|cell| cell.id == rerun.id) {
-                return Err(same_again(experiment, &same.label, &rerun.label));
-            }
-            cells.push(rerun);
-        }
+        cells.extend(reruns);
         cells.extend(cache_cells(experiment, &baseline, caches, &model.config, &cells)?);
         Ok(Self { model, others, devices, partition, stream: stream.tokens, windows, cells })
     }
@@ -209,14 +204,6 @@ fn cells(
         });
     }
     Ok(cells)
-}
-
-/// Two models of the experiment that are one.
-fn same_again(experiment: &Experiment, first: &str, again: &str) -> RunnerError {
-    let index = experiment.model.iter().position(|model| model.name() == again).unwrap_or(0);
-    let key = experiment.model_key(index, "source");
-    let expected = "another model, dtype or load_in than every other entry";
-    experiment.value_error(&key, expected, format!("the model {first:?} again"), None).into()
 }
 
 fn read_artifact(path: &Path) -> Result<Vec<u8>, RunnerError> {

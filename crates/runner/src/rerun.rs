@@ -77,18 +77,27 @@ pub(crate) fn disturbed<T>(
 }
 
 /// The cells of noise and of other models.
+///
+/// # Errors
+/// Two models are one.
 pub(crate) fn cells(
     experiment: &Experiment,
     baseline: &RecordCell,
     others: &[Compared],
-) -> Vec<PlannedCell> {
+) -> Result<Vec<PlannedCell>, RunnerError> {
     let mut cells = Vec::new();
+    let mut models = vec![(baseline.identity(), experiment.model.name())];
     for (index, other) in others.iter().enumerate() {
-        let identity = RecordCell {
-            model: other.cell.clone(),
-            reference: Some(baseline.identity()),
-            ..baseline.clone()
-        };
+        let alone = RecordCell { model: other.cell.clone(), ..baseline.clone() };
+        let id = alone.identity();
+        if let Some((_, same)) = models.iter().find(|(known, _)| *known == id) {
+            let key = experiment.model_key(index + 1, "source");
+            let expected = "another model, dtype or load_in than every other entry";
+            let found = format!("the model {same:?} again");
+            return Err(experiment.value_error(&key, expected, found, None).into());
+        }
+        models.push((id, other.name.clone()));
+        let identity = RecordCell { reference: Some(baseline.identity()), ..alone };
         cells.push(planned(other.name.clone(), identity, Rerun::Model(index)));
     }
     if experiment.run.noise_floor {
@@ -96,7 +105,7 @@ pub(crate) fn cells(
         let rerun = Rerun::Noise { seed: experiment.run.seed };
         cells.push(planned(NOISE_FLOOR_LABEL.to_owned(), identity, rerun));
     }
-    cells
+    Ok(cells)
 }
 
 fn planned(label: String, identity: RecordCell, rerun: Rerun) -> PlannedCell {

@@ -1,8 +1,9 @@
 //! A folder for one test with plugins, an experiment file, and the binary under test.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -91,6 +92,24 @@ impl Bench {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{:?}\n{stderr}", output.status);
         stderr
+    }
+
+    /// Runs `strait …`, expects success, and gives the largest resident set that was seen, in KiB.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn peak_kib(&self, arguments: &[&str]) -> usize {
+        let mut command = self.command(arguments);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let status = format!("/proc/{}/status", child.id());
+        let mut peak = 0;
+        while child.try_wait().unwrap().is_none() {
+            let status = std::fs::read_to_string(&status).unwrap_or_default();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok());
+            peak = peak.max(kib.unwrap_or(0));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(child.wait().unwrap().success());
+        peak
     }
 
     /// The records of an experiment's folder by label.

@@ -1,9 +1,6 @@
 //! Peak memory does not grow with the number of windows or cells; a timeline is a readable trace.
 
 use std::fs;
-use std::process::Stdio;
-use std::thread::sleep;
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -11,7 +8,7 @@ use super::harness::{Bench, root};
 
 /// Runs and gives the largest resident set that was seen, in MiB, with the number of windows.
 #[cfg(target_os = "linux")]
-fn peak(tokens: usize, groups: &str) -> (u64, usize) {
+fn peak(tokens: usize, groups: &str) -> (usize, usize) {
     let bench = Bench::new(&["affine"]);
     bench.experiment(&format!(
         "[partition]\nplan = \"ring-4\"\n\
@@ -25,22 +22,7 @@ fn peak(tokens: usize, groups: &str) -> (u64, usize) {
     let prose = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     bench.write("text.txt", &prose.repeat(6));
     let assets = root().join("assets");
-    let mut child = bench
-        .command(&["run", "test.toml", "--assets", assets.to_str().unwrap()])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0;
-    while child.try_wait().unwrap().is_none() {
-        let status = fs::read_to_string(&status).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-        peak = peak.max(kib.unwrap_or(0));
-        sleep(Duration::from_millis(5));
-    }
-    assert!(child.wait().unwrap().success());
+    let peak = bench.peak_kib(&["run", "test.toml", "--assets", assets.to_str().unwrap()]);
     let records = bench.records("results/test");
     (peak / 1024, records[0].1["windows"].as_array().unwrap().len())
 }
