@@ -32,7 +32,16 @@ macro_rules! bench {
             params: &::strait_sdk::serde_json::Value,
         ) {
             use ::strait_sdk::{Dtype, Message, MessageMut, Params, Shape};
-            let mut codec = C::open(C::Params::from_json(params).unwrap()).unwrap();
+            let read = || C::Params::from_json(params).unwrap();
+            let mut codec = if C::INFO.fits {
+                let [_, (rows, channels)] = $crate::__private::SHAPES;
+                let shape = Shape { rows, channels, dtype: Dtype::F32 };
+                let bytes = $crate::__private::input(shape);
+                let sample = Message::new(shape, &bytes, &[]).unwrap();
+                C::open_fitted(read(), &C::fit(&read(), &[sample]).unwrap()).unwrap()
+            } else {
+                C::open(read()).unwrap()
+            };
             let mut group = criterion.benchmark_group(format!("{} {name}", C::INFO.id));
             for (rows, channels) in $crate::__private::SHAPES {
                 let shape = Shape { rows, channels, dtype: Dtype::F32 };
