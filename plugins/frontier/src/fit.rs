@@ -19,6 +19,9 @@ const MAGIC: &[u8] = b"strait-frontier-1";
 /// A row counts in full up to this many times the median norm: sinks must not take the first vectors.
 const USUAL: f64 = 4.0;
 
+/// How much of a covariance is believed to hold for other texts.
+const TRUST: f64 = 0.7;
+
 /// Unit of the elements of a rotation.
 const UNIT: f32 = 1.0 / 32767.0;
 
@@ -88,7 +91,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     *values.select_nth_unstable_by(middle, f64::total_cmp).1
 }
 
-/// Covariance of some channels, with a little on the diagonal.
+/// Covariance of some channels, moved towards its diagonal.
 #[allow(clippy::cast_precision_loss)]
 fn covariance(rows: &[&[f32]], mean: &[f32], start: usize, width: usize) -> Vec<f64> {
     let mut sums = vec![0.0_f64; width * width];
@@ -106,7 +109,12 @@ fn covariance(rows: &[&[f32]], mean: &[f32], start: usize, width: usize) -> Vec<
         }
         sums.iter_mut().zip(&part).for_each(|(sum, part)| *sum += f64::from(*part));
     }
-    sums.iter_mut().for_each(|sum| *sum /= rows.len() as f64);
+    for (row, sums) in sums.chunks_exact_mut(width).enumerate() {
+        for (column, sum) in sums.iter_mut().enumerate() {
+            let kept = if row == column { 1.0 } else { TRUST };
+            *sum *= kept / rows.len() as f64;
+        }
+    }
     sums
 }
 

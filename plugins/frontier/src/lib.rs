@@ -11,6 +11,7 @@ mod stream;
 mod symbols;
 mod table;
 mod transform;
+mod trellis;
 
 use strait_sdk::prelude::*;
 

@@ -7,8 +7,9 @@ use strait_sdk::simd::vectorize;
 
 use crate::history::{History, Reference};
 use crate::search::{REFERENCES, Search};
-use crate::symbols::{LARGEST, Port, Values, level};
+use crate::symbols::{Port, Values, level};
 use crate::table::Table;
+use crate::trellis::{State, Trellis};
 
 /// The state of one sequence; encoder and decoder make the same steps.
 #[derive(Clone, Debug)]
@@ -19,6 +20,9 @@ pub(crate) struct Stream {
     state: Channels,
     history: History,
     search: Option<Search>,
+    trellis: Trellis,
+    expected: Vec<f32>,
+    indices: Vec<i32>,
     found: Vec<Reference>,
     values: Values,
     more: [Table; REFERENCES + 1],
@@ -47,13 +51,6 @@ struct Channels {
     coded: Vec<f32>,
 }
 
-/// Rounds magnitudes down from here on: a value that the next smaller one nearly represents is not
-/// worth its bits.
-const ROUND: f32 = 0.5 - 0.15;
-
-/// What the decoder takes off a magnitude, as smaller values are more likely within a step.
-const SHRINK: f32 = 0.05;
-
 /// How fast the local activity follows the values.
 const ACTIVITY: f32 = 1.0 / 16.0;
 
@@ -78,6 +75,9 @@ impl Stream {
             },
             history: History::new(channels, history),
             search: encoder.then(|| Search::new(channels, history)),
+            trellis: Trellis::new(channels),
+            expected: all(1.0),
+            indices: vec![0; channels],
             found: Vec::with_capacity(REFERENCES),
             values: Values::new(),
             more: std::array::from_fn(|_| Table::new(7)),
@@ -173,27 +173,38 @@ impl Stream {
     /// Codes what the prediction leaves, channel by channel.
     fn code_values<P: Port>(&mut self, port: &mut P) {
         let Channels { scale, inverse, rest, coded, .. } = &mut self.state;
+        if self.search.is_some() {
+            let (trellis, expected, indices) =
+                (&mut self.trellis, &mut self.expected, &mut self.indices);
+            let mut activity = 1.0_f32;
+            for (((scale, inverse), rest), expected) in
+                scale.iter().zip(&*inverse).zip(&*rest).zip(expected.iter_mut())
+            {
+                *expected = scale * activity;
+                activity += (rest.abs() * inverse - activity) * ACTIVITY;
+                activity = activity.clamp(0.05, 16.0);
+            }
+            vectorize(
+                #[inline(always)]
+                || trellis.quantize(rest, expected, indices),
+            );
+        }
         let values = &mut self.values;
         let mut activity = 1.0_f32;
-        for (((scale, inverse), rest), coded) in
-            scale.iter().zip(&*inverse).zip(&*rest).zip(coded.iter_mut())
+        let mut state = State::default();
+        for (((scale, inverse), index), coded) in
+            scale.iter().zip(&*inverse).zip(&self.indices).zip(coded.iter_mut())
         {
-            let value = values.code(port, level(scale * activity), quantized(*rest));
-            #[allow(clippy::cast_precision_loss)]
-            let magnitude = value.unsigned_abs() as f32;
-            let magnitude = if value == 0 { 0.0 } else { magnitude - SHRINK };
+            let expected = scale * activity;
+            let value = values.code(port, level(expected), state.set(), *index);
+            let index = value.unsigned_abs();
+            let magnitude = state.magnitude(index);
+            state = state.next(index);
             *coded = if value < 0 { -magnitude } else { magnitude };
             activity += (magnitude * inverse - activity) * ACTIVITY;
             activity = activity.clamp(0.05, 16.0);
         }
     }
-}
-
-#[inline(always)]
-#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
-fn quantized(rest: f32) -> i32 {
-    let magnitude = (rest.abs() + ROUND).min(LARGEST as f32) as i32;
-    if rest < 0.0 { -magnitude } else { magnitude }
 }
 
 impl Channels {

@@ -64,22 +64,23 @@ pub(crate) fn level(expected: f32) -> u32 {
 /// Adaptive distributions of the quantized values.
 #[derive(Clone, Debug)]
 pub(crate) struct Values {
-    levels: Vec<Table>,
+    levels: Vec<[Table; 2]>,
     escapes: Table,
 }
 
 impl Values {
     pub(crate) fn new() -> Values {
         Values {
-            levels: vec![Table::new(11); (OCTAVES * PER_OCTAVE) as usize],
+            levels: vec![std::array::from_fn(|_| Table::new(11)); (OCTAVES * PER_OCTAVE) as usize],
             escapes: Table::new(7),
         }
     }
 
     /// Codes one value at a level of expected magnitude; a damaged payload may give any value.
     #[inline(always)]
-    pub(crate) fn code<P: Port>(&mut self, port: &mut P, level: u32, value: i32) -> i32 {
-        let Some(model) = self.levels.get_mut(level as usize) else { return 0 };
+    pub(crate) fn code<P: Port>(&mut self, port: &mut P, level: u32, set: u32, value: i32) -> i32 {
+        let Some(models) = self.levels.get_mut(level as usize) else { return 0 };
+        let model = &mut models[(set & 1) as usize];
         if level < APART {
             // 0, -1, 1, -2, … become 0, 1, 2, 3, …
             let folded = ((value << 1) ^ (value >> 31)).cast_unsigned();
