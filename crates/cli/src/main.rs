@@ -27,6 +27,8 @@ struct Arguments {
 enum Command {
     /// Run an experiment file: compress what crosses the links and measure perplexity.
     Run(commands::run::Arguments),
+    /// Calibrate codecs: run the model over another text and write their artifacts.
+    Fit(commands::fit::Arguments),
     /// List, describe and check codec plugins.
     Plugins(commands::plugins::Arguments),
     /// Say what a checkpoint holds: formats, parameters, bits per weight, size.
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
     let screen = logging::install(arguments.verbose);
     let done = match arguments.command {
         Command::Run(arguments) => commands::run::run(arguments, screen),
+        Command::Fit(arguments) => commands::fit::run(arguments, screen),
         Command::Plugins(arguments) => commands::plugins::run(arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments, screen),
         Command::Schema(arguments) => commands::schema::run(&arguments),

@@ -34,7 +34,8 @@ pub(crate) struct PlannedCell {
 pub(crate) struct CellCodec {
     pub(crate) entry: CodecEntry,
     pub(crate) params: Map<String, Value>,
-    pub(crate) artifact: Option<Vec<u8>>,
+    /// For every link; the links of a cell may share one.
+    pub(crate) artifacts: Vec<Option<Arc<Vec<u8>>>>,
     /// For every link whether the codec works there.
     pub(crate) active: Vec<bool>,
 }
@@ -134,17 +135,18 @@ fn open_links(planned: &PlannedCell, links: &[Link]) -> Result<Vec<CellLink>, St
     let Some(codec) = &planned.codec else {
         return Ok(links.iter().map(|link| CellLink::new(&link.name, None)).collect());
     };
-    let open = |side| {
-        codec
-            .entry
-            .open(side, &codec.params, codec.artifact.as_deref())
-            .map_err(|error| error.to_string())
+    let open = |side, link: usize| {
+        let artifact = codec.artifacts[link].as_ref().map(|artifact| artifact.as_slice());
+        codec.entry.open(side, &codec.params, artifact).map_err(|error| error.to_string())
     };
     links
         .iter()
         .map(|link| {
             let ends = match codec.active[link.index] {
-                true => Some(Ends { encoder: open(Side::Encoder)?, decoder: open(Side::Decoder)? }),
+                true => {
+                    let encoder = open(Side::Encoder, link.index)?;
+                    Some(Ends { encoder, decoder: open(Side::Decoder, link.index)? })
+                }
                 false => None,
             };
             Ok(CellLink::new(&link.name, ends))

@@ -11,6 +11,7 @@ mod clock;
 mod convert;
 mod environment;
 mod error;
+mod fit;
 mod folder;
 mod group;
 pub mod journal;
@@ -27,5 +28,6 @@ mod trace;
 
 pub use clock::Stopwatch;
 pub use error::RunnerError;
+pub use fit::{Fitted, fit};
 pub use progress::{CellIntro, CellProgress, Observer, Progress, Silent};
 pub use run::{Options, Outcome, run};

@@ -2,7 +2,8 @@
 //! depends on how the run goes, and everything that can be wrong with the input is found here.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use strait_data::{Protocol, Text, TextSource, Window};
@@ -119,7 +120,7 @@ impl Plan {
 }
 
 /// The plugins of the experiment's folder.
-fn plugins(experiment: &Experiment, threads: usize) -> Result<PluginSet, RunnerError> {
+pub(crate) fn plugins(experiment: &Experiment, threads: usize) -> Result<PluginSet, RunnerError> {
     let dir = experiment.resolve(&experiment.plugins.dir);
     let plugins = PluginSet::scan(&dir, &experiment.plugins.pin, HostServices { threads })?;
     for (path, error) in plugins.failures() {
@@ -129,7 +130,7 @@ fn plugins(experiment: &Experiment, threads: usize) -> Result<PluginSet, RunnerE
 }
 
 /// The entry of every cell's codec, with its parameters checked and completed.
-fn codecs(
+pub(crate) fn codecs(
     experiment: &Experiment,
     specs: &[CellSpec],
     plugins: &PluginSet,
@@ -162,10 +163,9 @@ fn cells(
         identity: baseline.clone(),
     }];
     for (spec, (entry, params)) in specs.iter().zip(codecs) {
-        let artifact = spec.artifact.as_ref().map(|path| read_artifact(&experiment.resolve(path)));
-        let artifact = artifact.transpose()?;
         let mut active = vec![spec.links.is_none(); links];
         spec.links.iter().flatten().for_each(|&link| active[link] = true);
+        let (artifacts, files) = artifacts(experiment, spec, &active)?;
         let plugin = entry.plugin();
         let inner = entry.inner(&params)?;
         let inner = inner
@@ -180,8 +180,8 @@ fn cells(
             plugin: plugin.file_name().to_owned(),
             plugin_sha256: plugin.sha256().to_owned(),
             inner,
-            artifact_sha256: artifact.as_deref().map(bytes_sha256),
-            static_bytes: artifact.as_ref().map_or(0, |artifact| artifact.len() as u64),
+            artifact_sha256: (!files.is_empty()).then(|| bytes_sha256(&files.concat())),
+            static_bytes: files.iter().map(|file| file.len() as u64).sum(),
         };
         let identity = RecordCell { compressor: Some(compressor), ..baseline.clone() };
         let id = identity.identity();
@@ -198,12 +198,36 @@ fn cells(
             label: spec.label.clone(),
             id,
             identity,
-            codec: Some(CellCodec { entry, params, artifact, active }),
+            codec: Some(CellCodec { entry, params, artifacts, active }),
             cache: None,
             rerun: None,
         });
     }
     Ok(cells)
+}
+
+/// A cell's artifact on every link.
+type Artifacts = Vec<Option<Arc<Vec<u8>>>>;
+
+/// The artifacts of the links where the codec works, and every file once.
+fn artifacts(
+    experiment: &Experiment,
+    spec: &CellSpec,
+    active: &[bool],
+) -> Result<(Artifacts, Vec<Vec<u8>>), RunnerError> {
+    let mut known: Vec<(PathBuf, Arc<Vec<u8>>)> = Vec::new();
+    let mut all = vec![None; active.len()];
+    for (link, artifact) in all.iter_mut().enumerate().filter(|(link, _)| active[*link]) {
+        let Some(path) = spec.artifact_of(link) else { continue };
+        if let Some((_, bytes)) = known.iter().find(|(file, _)| *file == path) {
+            *artifact = Some(Arc::clone(bytes));
+            continue;
+        }
+        let bytes = Arc::new(read_artifact(&experiment.resolve(&path))?);
+        *artifact = Some(Arc::clone(&bytes));
+        known.push((path, bytes));
+    }
+    Ok((all, known.into_iter().map(|(_, bytes)| bytes.to_vec()).collect()))
 }
 
 fn read_artifact(path: &Path) -> Result<Vec<u8>, RunnerError> {
@@ -214,7 +238,7 @@ fn read_artifact(path: &Path) -> Result<Vec<u8>, RunnerError> {
     })
 }
 
-fn protocol(experiment: &Experiment) -> Protocol {
+pub(crate) fn protocol(experiment: &Experiment) -> Protocol {
     let section = &experiment.protocol;
     let preset = convert::preset(section.preset);
     let mut protocol = Protocol::new(preset, section.window, section.stride);
@@ -228,7 +252,8 @@ fn protocol(experiment: &Experiment) -> Protocol {
     protocol
 }
 
-fn text(
+/// The text that is scored.
+pub(crate) fn text(
     experiment: &Experiment,
     protocol: &Protocol,
     assets: &Path,
@@ -244,7 +269,17 @@ fn text(
         sample_idx: section.sample_idx,
         max_documents: section.max_documents,
     };
-    let base = experiment.base_dir(&section.source);
+    load_text(experiment, &source, assets, progress)
+}
+
+/// The text of any source.
+pub(crate) fn load_text(
+    experiment: &Experiment,
+    source: &TextSource,
+    assets: &Path,
+    progress: &mut dyn Progress,
+) -> Result<Text, RunnerError> {
+    let base = experiment.base_dir(&source.source);
     let hub = Hub::from_environment(|name| std::env::var(name).ok());
-    Ok(strait_data::load_with(&source, &base, assets, &hub, progress)?)
+    Ok(strait_data::load_with(source, &base, assets, &hub, progress)?)
 }

@@ -36,6 +36,17 @@ pub struct CellSpec {
     pub line: usize,
 }
 
+impl CellSpec {
+    /// The artifact file of a link, as written but for its placeholders.
+    #[must_use]
+    pub fn artifact_of(&self, link: usize) -> Option<PathBuf> {
+        let text = self.artifact.as_ref()?.to_string_lossy();
+        let kept = |c: char| if c.is_alphanumeric() || c == '.' { c } else { '-' };
+        let label: String = self.label.chars().map(kept).collect();
+        Some(text.replace("{link}", &link.to_string()).replace("{label}", &label).into())
+    }
+}
+
 impl Experiment {
     /// Expands the sweeps. The first swept key (in alphabetical order) varies slowest.
     ///

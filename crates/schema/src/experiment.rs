@@ -9,7 +9,7 @@ use crate::cache::{CacheSection, KvSection};
 use crate::lines::Lines;
 use crate::models::Models;
 use crate::sections::{
-    CompressorSection, DataSection, OutputSection, PartitionSection, PluginsSection,
+    CompressorSection, DataSection, FitSection, OutputSection, PartitionSection, PluginsSection,
     ProtocolSection, RunSection,
 };
 use crate::{Place, SchemaError};
@@ -44,6 +44,9 @@ pub struct Experiment {
     /// The codecs to compare with the baseline; none at all measures the baseline alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub compressor: Vec<CompressorSection>,
+    /// The text that codecs are calibrated with, for `strait fit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fit: Option<FitSection>,
     /// How KV caches are compressed; for `[[cache]]`.
     #[serde(default)]
     pub kv: KvSection,

@@ -44,8 +44,8 @@ pub use record::{
     WindowSums,
 };
 pub use sections::{
-    CompressorSection, DataSection, Dtype, Join, MaxWindows, OutputSection, PartitionSection,
-    PluginsSection, Preset, ProtocolSection, RunSection,
+    CompressorSection, DataSection, Dtype, FitSection, Join, MaxWindows, OutputSection,
+    PartitionSection, PluginsSection, Preset, ProtocolSection, RunSection,
 };
 // Part of a record, so part of this interface.
 pub use strait_metrics::{ConfidenceBucket, Distortion, Divergence, PairedSums, ProbabilityShift};

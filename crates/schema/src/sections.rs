@@ -130,6 +130,27 @@ pub enum Preset {
     PrefillSuffix,
 }
 
+/// `[fit]`: the text that `strait fit` calibrates codecs with. It may not be the text that is scored.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FitSection {
+    /// As `source` in `[data]`.
+    #[schemars(length(min = 1))]
+    pub source: String,
+    /// As `split` in `[data]`; `train` when left out.
+    #[serde(default = "train_split")]
+    #[schemars(length(min = 1))]
+    pub split: String,
+    /// Use only this many rows from the start of the set; all when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_documents: Option<usize>,
+    /// Tokens from the start of the text that are used.
+    #[serde(default = "fit_tokens")]
+    #[schemars(range(min = 2))]
+    pub tokens: usize,
+}
+
 /// `[partition]`: where the model is cut. Either `plan` or `cuts`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -226,7 +247,9 @@ pub struct CompressorSection {
     /// out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub links: Option<Vec<usize>>,
-    /// Artifact file that the codec's fit step made.
+    /// Artifact file that the codec's fit step made, and that `strait fit` writes. `{link}` in it stands
+    /// for the index of a link, which then has a file of its own, and `{label}` for the cell's label
+    /// with `-` for everything but letters, digits and `.`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact: Option<PathBuf>,
 }
@@ -305,6 +328,14 @@ pub(crate) fn auto() -> String {
 
 fn test_split() -> String {
     "test".to_owned()
+}
+
+fn train_split() -> String {
+    "train".to_owned()
+}
+
+fn fit_tokens() -> usize {
+    16_384
 }
 
 fn plugins_dir() -> PathBuf {
