@@ -163,7 +163,8 @@ mod tests {
     fn codecs_lead_to_their_plugins() {
         let tree = tree();
         let plugins = all(&tree).unwrap();
-        let (found, missing) = providers(&plugins, &["knorm".to_owned()].into());
+        let press = ["knorm".to_owned()].into();
+        let (found, missing) = providers(&plugins, &press);
         assert_eq!((found[0].id.as_str(), missing.len()), ("affine", 0));
         let wanted = ["affine", "affine.ref", "elsewhere", "hostile"].map(String::from).into();
         let (found, missing) = providers(&plugins, &wanted);
