@@ -9,6 +9,7 @@ pub mod descriptor;
 mod dtype;
 mod header;
 mod host;
+pub mod inner;
 mod matrix;
 mod module;
 mod outcome;

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use strait_abi::PluginModuleRef;
 use strait_abi::descriptor::{CodecDescriptor, PluginDescriptor, PressDescriptor, is_valid_id};
 
+use crate::peers::Peers;
 use crate::{CodecEntry, FileHeader, HostServices, LoaderError, Side, library};
 
 /// One loaded plugin file.
@@ -86,10 +87,10 @@ impl Plugin {
         &self.presses
     }
 
-    /// One of the plugin's codecs by id.
+    /// One of the plugin's codecs by id. Inside it, only codecs of the same plugin can be used; a
+    /// [`PluginSet`](crate::PluginSet) has those of its other files too.
     pub fn codec(self: &Arc<Self>, id: &str) -> Option<CodecEntry> {
-        let index = self.codecs.iter().position(|codec| codec.id == id)?;
-        Some(CodecEntry::new(Arc::clone(self), index))
+        CodecEntry::find(&Arc::new(Peers::alone(Arc::clone(self))), id).ok()
     }
 
     /// The plugin's functions for one side; the decoding side is loaded on first use.

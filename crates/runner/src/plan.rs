@@ -152,6 +152,11 @@ fn cells(
         let mut active = vec![spec.links.is_none(); links];
         spec.links.iter().flatten().for_each(|&link| active[link] = true);
         let plugin = entry.plugin();
+        let inner = entry.inner(&params)?;
+        let inner = inner
+            .iter()
+            .map(|inner| (inner.descriptor().id.clone(), inner.plugin().sha256().to_owned()))
+            .collect();
         let compressor = CellCompressor {
             codec: spec.codec.clone(),
             codec_version: entry.descriptor().version.clone(),
@@ -159,6 +164,7 @@ fn cells(
             links: (0..links).filter(|&link| active[link]).collect(),
             plugin: plugin.file_name().to_owned(),
             plugin_sha256: plugin.sha256().to_owned(),
+            inner,
             artifact_sha256: artifact.as_deref().map(bytes_sha256),
             static_bytes: artifact.as_ref().map_or(0, |artifact| artifact.len() as u64),
         };

@@ -124,6 +124,9 @@ pub struct CellCompressor {
     pub plugin: String,
     /// SHA-256 (hexadecimal) of the plugin file.
     pub plugin_sha256: String,
+    /// SHA-256 (hexadecimal) of the plugin files of the codecs inside it, by their ids.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inner: BTreeMap<String, String>,
     /// SHA-256 (hexadecimal) of the artifact of the fit step; null without one.
     pub artifact_sha256: Option<String>,
     /// Bytes that both sides hold before the first message (the artifact): not part of any payload.
@@ -141,13 +144,18 @@ impl RecordCell {
         let mut files: Vec<&String> = self.model.files.values().collect();
         files.sort();
         let compressor = self.compressor.as_ref().map(|codec| {
-            json!({
+            let mut identity = json!({
                 "codec": codec.codec,
                 "params": codec.params,
                 "links": codec.links,
                 "plugin": codec.plugin_sha256,
                 "artifact": codec.artifact_sha256,
-            })
+            });
+            // Without inner codecs the identity is what it was before there were any.
+            if !codec.inner.is_empty() {
+                identity["inner"] = json!(codec.inner);
+            }
+            identity
         });
         let identity = json!({
             "schema": crate::RECORD_SCHEMA,

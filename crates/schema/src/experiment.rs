@@ -96,11 +96,15 @@ impl Experiment {
 
     fn param_place(&self, compressor: usize, key: &str) -> Place {
         let table = |name: &str| format!("compressor[{compressor}].{name}");
-        let within = |name: &str| Lines::join(&table(name), key);
-        if self.lines.has(&within("sweep")) {
-            self.place(&within("sweep"))
-        } else {
-            self.place(&within("params"))
+        let whole = Lines::join(&table("sweep"), key);
+        let first = key.split('.').next().unwrap_or(key);
+        let of_table = Lines::join(&table("sweep"), first);
+        match [whole, of_table].iter().find(|swept| self.lines.has(swept)) {
+            Some(swept) => self.place(swept),
+            // A dot leads into the table of an inner codec.
+            None => {
+                self.place(&key.split('.').fold(table("params"), |t, key| Lines::join(&t, key)))
+            }
         }
     }
 }

@@ -221,7 +221,8 @@ pub struct CompressorSection {
     /// Parameters of the codec; `strait plugins show CODEC` prints them.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub params: Map<String, Value>,
-    /// Parameters with several values each: every combination is a cell.
+    /// Parameters with several values each: every combination is a cell. `"inner.bits"`, in quotes, is
+    /// the parameter `bits` of the codec that `inner` names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sweep: BTreeMap<String, Vec<Value>>,
     /// Links (by index, from 0) where the codec works; the others stay uncompressed. All when left

@@ -226,10 +226,10 @@ impl Validate<'_> {
                 let key = format!("{swept}[{at}]");
                 self.expect(false, &key, "each value once", format!("{value} again"));
             }
-            if section.params.contains_key(key) {
+            if crate::cells::get(&section.params, key).is_some() {
                 self.conflict(
                     &swept,
-                    &Lines::join(&format!("{path}.params"), key),
+                    &key.split('.').fold(format!("{path}.params"), |t, key| Lines::join(&t, key)),
                     "keep the parameter in `params` for one value, or in `sweep` for several",
                 );
             }

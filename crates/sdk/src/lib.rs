@@ -50,6 +50,7 @@ mod dynamic_map;
 pub mod entropy;
 mod error;
 pub mod host;
+mod inner;
 mod message;
 mod message_mut;
 pub mod minifloat;
@@ -58,14 +59,17 @@ pub mod prelude;
 pub mod press;
 pub mod simd;
 pub mod slices;
+pub mod subset;
 
 pub use log;
 pub use serde_json;
 
+pub use boundary::{Inner, offer};
 pub use codec::{Codec, CodecInfo, Site};
 pub use convert::{narrow, widen};
 pub use dynamic_map::dynamic_map;
 pub use error::{Error, Result};
+pub use inner::InnerCodec;
 pub use message::{Message, Side};
 pub use message_mut::MessageMut;
 pub use params::{Choice, NoParams, ParamField, Params};

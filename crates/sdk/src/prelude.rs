@@ -2,6 +2,6 @@
 
 pub use crate::press::{Kept, Layer, Need, Press, PressInfo, Scores, Selection};
 pub use crate::{
-    Choice, Codec, CodecInfo, Dtype, Error, Message, MessageMut, NoParams, Params, PayloadBytes,
-    Result, Shape, Site,
+    Choice, Codec, CodecInfo, Dtype, Error, Inner, InnerCodec, Message, MessageMut, NoParams,
+    Params, PayloadBytes, Result, Shape, Site,
 };

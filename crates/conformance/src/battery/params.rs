@@ -1,6 +1,6 @@
 //! What a codec says about itself and its parameters.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use strait_sdk::{ParamKind, ParamSpec};
 
 use super::Trial;
@@ -94,10 +94,12 @@ pub(crate) fn wrong_values(spec: &ParamSpec) -> Vec<Value> {
         ParamKind::Number => beyond.map(Value::from).collect(),
         ParamKind::Choice | ParamKind::String => vec![Value::from(3)],
         ParamKind::Boolean => vec![Value::from(1)],
+        ParamKind::Codec => vec![json!({}), json!({ "codec": 3 }), json!("No Such Id")],
         ParamKind::Any => Vec::new(),
     };
     match spec.kind {
         ParamKind::Any => {}
+        ParamKind::Codec => wrong.push(Value::from(3)),
         ParamKind::Integer => wrong.extend([Value::from(1.5), Value::from("no-such-value")]),
         ParamKind::String => wrong.push(Value::from(true)),
         _ => wrong.push(Value::from("no-such-value")),

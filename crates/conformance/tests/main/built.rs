@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use strait_conformance::{CHECKS, PRESS_CHECKS, check_library};
 
 /// The plugins, each with the codecs in its file.
-const PLUGINS: [(&str, &[&str]); 7] = [
+const PLUGINS: [(&str, &[&str]); 12] = [
     ("raw", &["raw"]),
     ("cast", &["cast"]),
     ("affine", &["affine"]),
@@ -15,6 +15,12 @@ const PLUGINS: [(&str, &[&str]); 7] = [
     ("ggml", &["ggml"]),
     ("hivemind", &["hivemind"]),
     ("hqq", &["hqq"]),
+    // These have other codecs inside, from the files above.
+    ("hadamard", &["hadamard", "exl3"]),
+    ("outlier", &["outlier.columns", "outlier.tokens", "outlier.values"]),
+    ("delta", &["delta"]),
+    ("importance", &["mixed", "channels"]),
+    ("lowrank", &["lowrank", "pca"]),
 ];
 
 /// Builds the plugins and returns the folder of their files.

@@ -80,7 +80,7 @@ fn main() {
 
 #[test]
 fn a_plugin_built_elsewhere_against_the_same_sdk_works_when_it_is_dropped_in() {
-    let built = Workspace::new("same", "1.1.0").build_plugin();
+    let built = shift();
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(built, folder.path().join("libshift.so")).unwrap();
     let set = PluginSet::scan(folder.path(), &Default::default(), HOST).unwrap();
@@ -133,6 +133,11 @@ fn a_plugin_of_another_major_is_refused_with_one_line() {
         error.replace(&built.display().to_string(), "X"),
         "plugin X: expected ABI 1, found ABI 2.0 (strait-sdk 2.0.0); rebuild it with strait-sdk 1"
     );
+}
+
+/// The plugin of another team, built against this SDK.
+pub(crate) fn shift() -> PathBuf {
+    Workspace::new("same", "1.1.0").build_plugin()
 }
 
 fn round_trip(plugin: &Arc<Plugin>, id: &str) {
@@ -214,13 +219,13 @@ impl Workspace {
             "    /// New in 1.2.\n    pub flush: extern \"C\" fn(InstanceHandle) -> Outcome,\n",
         );
         self.insert(
-            "crates/sdk/src/boundary/export.rs",
-            "        close: codec::close,\n",
-            "        flush: codec::reset,\n",
+            "crates/sdk/src/boundary/codec.rs",
+            "payload_bytes, encode, decode, reset, close",
+            ", flush: reset",
         );
         self.insert(
             "crates/abi/src/host.rs",
-            "    pub max_log_level: extern \"C\" fn(u64) -> u32,\n",
+            "    pub open_inner: extern \"C\" fn(u64, RStr<'_>, RStr<'_>) -> InnerOpened,\n",
             "    /// New in 1.2.\n    pub memory_bytes: u64,\n",
         );
         self.insert(
@@ -230,7 +235,7 @@ impl Workspace {
         );
         self.insert(
             "crates/loader/src/host.rs",
-            "log: forward, max_log_level",
+            "log: forward, max_log_level, open_inner",
             ", memory_bytes: 77",
         );
     }

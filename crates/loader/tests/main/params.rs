@@ -22,7 +22,9 @@ fn descriptors_cross_the_boundary() {
             "hostile.half-filled",
             "hostile.static-cheat",
             "hostile.instance-cheat",
-            "hostile.chatty"
+            "hostile.chatty",
+            "hostile.outer",
+            "hostile.self"
         ]
     );
     let panics = &plugin.codecs()[0];

@@ -7,7 +7,7 @@ use strait_abi::abi_stable::library::{CheckTypeLayout, LibHeader, RootModuleResu
 use strait_abi::abi_stable::prefix_type::{PrefixRefTrait, PrefixTypeTrait};
 use strait_abi::abi_stable::std_types::{ROption, RResult, RString};
 use strait_abi::descriptor::PluginDescriptor;
-use strait_abi::{CodecModule, PluginHeader, PluginModule, PluginModuleRef, Text, version_number};
+use strait_abi::{PluginHeader, PluginModule, PluginModuleRef, Text, version_number};
 
 use super::guard::guard;
 use super::press::PressTable;
@@ -68,7 +68,7 @@ pub trait Exported: 'static {
     /// The codecs, in the order of their index.
     const CODECS: &'static [CodecTable];
     /// The presses, in the order of their index.
-    const PRESSES: &'static [PressTable];
+    const PRESSES: &'static [PressTable] = &[];
     /// Version of the plugin's package.
     const VERSION: &'static str;
 }
@@ -90,19 +90,10 @@ pub const fn module<E: Exported>() -> LibHeader {
 }
 
 extern "C" fn construct<E: Exported>() -> RootModuleResult {
-    let codec = CodecModule {
-        open: codec::open::<E>,
-        fit: codec::fit::<E>,
-        payload_bytes: codec::payload_bytes,
-        encode: codec::encode,
-        decode: codec::decode,
-        reset: codec::reset,
-        close: codec::close,
-    };
     let module = PluginModule {
         start: host::start,
         describe: describe::<E>,
-        codec: codec.leak_into_prefix(),
+        codec: codec::module::<E>().leak_into_prefix(),
         press: ROption::from(press::module::<E>().map(PrefixTypeTrait::leak_into_prefix)),
     };
     // SAFETY: the host checks the layout of PluginModuleRef before it uses the reference as one.
