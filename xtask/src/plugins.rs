@@ -26,6 +26,9 @@ pub(crate) struct Table {
     /// The ids of the presses that the built library provides.
     #[serde(default)]
     pub(crate) presses: Vec<String>,
+    /// The ids of the codecs that are inside those by default.
+    #[serde(default)]
+    pub(crate) inner: Vec<String>,
     /// `false` keeps the plugin out of `build-plugin --all`.
     #[serde(default = "yes")]
     pub(crate) bundle: bool,
@@ -79,7 +82,8 @@ pub(crate) fn select<'a>(plugins: &[Plugin<'a>], ids: &[String]) -> Result<Vec<P
     Ok(selected)
 }
 
-/// The bundled plugins that provide these codecs or presses, and those that no plugin here provides.
+/// The bundled plugins that provide these codecs or presses and the codecs inside them by default, and
+/// those that no plugin here provides.
 pub(crate) fn providers<'a, 'c>(
     plugins: &[Plugin<'a>],
     codecs: &'c BTreeSet<String>,
@@ -87,9 +91,21 @@ pub(crate) fn providers<'a, 'c>(
     let provides = |plugin: &Plugin<'_>, codec: &String| {
         plugin.table.bundle && plugin.table.ids().any(|id| id == codec)
     };
+    let mut wanted: Vec<String> = codecs.iter().cloned().collect();
+    let mut next = 0;
+    while let Some(codec) = wanted.get(next) {
+        next += 1;
+        let inside = plugins.iter().filter(|plugin| provides(plugin, codec));
+        let inside: Vec<String> = inside.flat_map(|plugin| plugin.table.inner.clone()).collect();
+        for codec in inside {
+            if !wanted.contains(&codec) {
+                wanted.push(codec);
+            }
+        }
+    }
     let found = plugins
         .iter()
-        .filter(|plugin| codecs.iter().any(|codec| provides(plugin, codec)))
+        .filter(|plugin| wanted.iter().any(|codec| provides(plugin, codec)))
         .cloned()
         .collect();
     let missing = codecs
@@ -135,7 +151,9 @@ mod tests {
             json!({"strait": {"codecs": ["affine", "affine.ref"], "presses": ["knorm"]}});
         let mut hostile = package("strait-hostile", "plugins/hostile", &[]);
         hostile.metadata = json!({"strait": {"codecs": ["hostile"], "bundle": false}});
-        workspace(vec![hostile, package("strait-sdk", "crates/sdk", &[]), affine])
+        let mut outer = package("strait-outer", "plugins/outer", &[]);
+        outer.metadata = json!({"strait": {"codecs": ["outer"], "inner": ["affine", "outer"]}});
+        workspace(vec![hostile, package("strait-sdk", "crates/sdk", &[]), affine, outer])
     }
 
     #[test]
@@ -143,7 +161,7 @@ mod tests {
         let tree = tree();
         let plugins = all(&tree).unwrap();
         let ids: Vec<_> = plugins.iter().map(|plugin| plugin.id.as_str()).collect();
-        assert_eq!(ids, ["affine", "hostile"]);
+        assert_eq!(ids, ["affine", "hostile", "outer"]);
         assert!(plugins[0].table.bundle);
         assert!(!plugins[1].table.bundle);
     }
@@ -163,13 +181,18 @@ mod tests {
     fn codecs_lead_to_their_plugins() {
         let tree = tree();
         let plugins = all(&tree).unwrap();
-        let (found, missing) = providers(&plugins, &["knorm".to_owned()].into());
+        let press = ["knorm".to_owned()].into();
+        let (found, missing) = providers(&plugins, &press);
         assert_eq!((found[0].id.as_str(), missing.len()), ("affine", 0));
         let wanted = ["affine", "affine.ref", "elsewhere", "hostile"].map(String::from).into();
         let (found, missing) = providers(&plugins, &wanted);
         let ids: Vec<_> = found.iter().map(|plugin| plugin.id.as_str()).collect();
         assert_eq!(ids, ["affine"]);
         assert_eq!(missing, ["elsewhere", "hostile"]);
+        let wanted = ["outer"].map(String::from).into();
+        let (found, missing) = providers(&plugins, &wanted);
+        let ids: Vec<_> = found.iter().map(|plugin| plugin.id.as_str()).collect();
+        assert_eq!((ids, missing.len()), (vec!["affine", "outer"], 0));
     }
 
     #[test]
@@ -177,7 +200,7 @@ mod tests {
         let tree = tree();
         let plugins = all(&tree).unwrap();
         let error = select(&plugins, &["affin".to_owned()]).unwrap_err().to_string();
-        assert_eq!(error, "no plugin \"affin\" in plugins/; there are: affine, hostile");
+        assert_eq!(error, "no plugin \"affin\" in plugins/; there are: affine, hostile, outer");
         let twice = select(&plugins, &["affine".to_owned(), "affine".to_owned()]).unwrap();
         assert_eq!(twice.len(), 1);
     }

@@ -24,7 +24,7 @@ use subject::{InLibrary, InProcess, Subject};
 /// One check of a press.
 #[derive(Clone, Copy)]
 pub struct PressCheck {
-    /// Its name, the name of the test that [`check_press!`](crate::check_press) makes of it.
+    /// Its name, the name of the test that [`check_press!`](macro@crate::check_press) makes of it.
     pub name: &'static str,
     run: fn(&Trial) -> Result<(), String>,
 }
@@ -54,7 +54,7 @@ impl std::fmt::Debug for PressCheck {
 }
 
 /// Makes a test module for a press: one `#[test]` for each of the
-/// [`PRESS_CHECKS`](crate::PRESS_CHECKS). As [`check!`](crate::check): `check_press!(MyPress)`,
+/// [`PRESS_CHECKS`](crate::PRESS_CHECKS). As [`check!`](macro@crate::check): `check_press!(MyPress)`,
 /// `check_press!(MyPress, [case!({ "sinks": 4 }), …])`, `check_press!(mod name: MyPress, […])`.
 #[macro_export]
 macro_rules! check_press {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use serde_json::Value;
 use strait_loader::{CodecDescriptor, HostServices, ParamKind, ParamSpec, PluginSet};
 
 use crate::output::{columns, say};
@@ -125,7 +126,7 @@ fn properties(codec: &CodecDescriptor) -> String {
 }
 
 fn row(spec: &ParamSpec) -> [String; 4] {
-    let default = spec.default.as_ref().map_or_else(|| "required".to_owned(), ToString::to_string);
+    let default = spec.default.as_ref().map_or_else(|| "required".to_owned(), written);
     [spec.name.clone(), values(spec), default, spec.doc.clone()]
 }
 
@@ -155,11 +156,19 @@ fn kind_name(kind: ParamKind) -> &'static str {
 }
 
 fn example(specs: &[ParamSpec]) -> String {
-    let written = |spec: &ParamSpec| {
+    let pair = |spec: &ParamSpec| {
         let value = spec.default.as_ref().filter(|value| !value.is_null())?;
-        Some(format!("{} = {value}", spec.name))
+        Some(format!("{} = {}", spec.name, written(value)))
     };
-    specs.iter().filter_map(written).collect::<Vec<_>>().join(", ")
+    specs.iter().filter_map(pair).collect::<Vec<_>>().join(", ")
+}
+
+/// A value as TOML writes it on one line; inner codecs are tables.
+fn written(value: &Value) -> String {
+    let Value::Object(table) = value else { return value.to_string() };
+    let pairs: Vec<String> =
+        table.iter().map(|(key, value)| format!("{key} = {}", written(value))).collect();
+    format!("{{ {} }}", pairs.join(", "))
 }
 
 fn check(file: &Path) -> anyhow::Result<ExitCode> {
