@@ -25,6 +25,7 @@ pub(crate) struct Causal {
 }
 
 /// Keys and values `[1, kv_heads, entries, dim]` and their positions `[1, kv_heads, 1, entries]`.
+#[derive(Clone)]
 pub(crate) struct Entries<B: Backend> {
     pub(crate) keys: Tensor<B, 4>,
     pub(crate) values: Tensor<B, 4>,

@@ -112,7 +112,7 @@ pub(crate) fn check_effects(records: &mut [Record], lossless: &[bool]) {
     let found: Vec<_> = (0..records.len()).map(|i| effects(records, lossless, i)).collect();
     for (record, (mut warnings, unseen)) in records.iter_mut().zip(found) {
         match record.cell.cache.is_some() && !unseen.is_empty() {
-            true => record.fail(&unseen.join("; ")),
+            true => record.fail(unseen.join("; ")),
             false => warnings.extend(unseen),
         }
         record.warnings = warnings;

@@ -20,9 +20,8 @@ pub(crate) struct Cache<B: Backend> {
     pub(crate) turned: bool,
     kv_heads: usize,
     dim: usize,
-    /// Keys and values `[1, kv_heads, entries, dim]` of the model's dtype, and positions
-    /// `[1, kv_heads, 1, entries]`; nothing before the first token.
-    entries: Option<(Tensor<B, 4>, Tensor<B, 4>, Tensor<B, 4, Int>)>,
+    /// Nothing before the first token.
+    entries: Option<Entries<B>>,
     /// Key channels that are left, of every key head.
     channels: Vec<Option<Vec<u16>>>,
 }
@@ -57,13 +56,14 @@ impl<B: Backend> Cache<B> {
             .flat_map(|_| (first_position..first_position + tokens).map(|p| p as i32))
             .collect();
         let positions = integers(positions, [1, kv_heads, 1, tokens], maker);
+        let fresh = Entries { keys: key, values: value, positions };
         self.entries = Some(match self.entries.take() {
-            None => (key, value, positions),
-            Some((keys, values, known)) => (
-                Tensor::cat(vec![keys, key], 2),
-                Tensor::cat(vec![values, value], 2),
-                Tensor::cat(vec![known, positions], 3),
-            ),
+            None => fresh,
+            Some(known) => Entries {
+                keys: Tensor::cat(vec![known.keys, fresh.keys], 2),
+                values: Tensor::cat(vec![known.values, fresh.values], 2),
+                positions: Tensor::cat(vec![known.positions, fresh.positions], 3),
+            },
         });
     }
 
@@ -75,7 +75,7 @@ impl<B: Backend> Cache<B> {
         maker: &Maker<B>,
         ropes: &mut Ropes<B>,
     ) -> Entries<B> {
-        let Some((keys, values, positions)) = self.entries.clone() else {
+        let Some(Entries { keys, values, positions }) = self.entries.clone() else {
             let none = || Tensor::zeros([1, self.kv_heads, 0, self.dim], &maker.device);
             let positions = integers(Vec::new(), [1, self.kv_heads, 1, 0], maker);
             return Entries { keys: none(), values: none(), positions };
@@ -94,7 +94,7 @@ impl<B: Backend> Cache<B> {
         &self,
         floats: impl Fn(Tensor<B, 4>) -> Result<Vec<f32>, OpsError>,
     ) -> Result<CacheContents, OpsError> {
-        let Some((keys, values, positions)) = &self.entries else {
+        let Some(Entries { keys, values, positions }) = &self.entries else {
             return Ok(CacheContents { heads: vec![HeadEntries::default(); self.kv_heads] });
         };
         let [_, _, entries, dim] = keys.dims();
@@ -146,7 +146,7 @@ impl<B: Backend> Cache<B> {
         }
         let positions = integers(positions, [1, heads.len(), 1, longest], maker);
         let (keys, values) = (maker.values(keys, shape), maker.values(values, shape));
-        self.entries = Some((keys, values, positions));
+        self.entries = Some(Entries { keys, values, positions });
     }
 }
 

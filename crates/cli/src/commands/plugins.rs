@@ -1,4 +1,4 @@
-//! `strait plugins`: what is in the plugin folder, what a codec takes, and whether a file behaves.
+//! `strait plugins`: what is in the plugin folder, what a codec or press takes, and whether a file behaves.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use serde_json::Value;
-use strait_loader::{CodecDescriptor, HostServices, ParamKind, ParamSpec, PluginSet};
+use strait_loader::{CodecDescriptor, HostServices, ParamKind, ParamSpec, PluginSet, PressEntry};
 
 use crate::output::{columns, say};
 
@@ -22,11 +22,11 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
-    /// List the codecs of the plugin folder.
+    /// List the codecs and presses of the plugin folder.
     List,
-    /// Describe one codec: parameters, sites, source, where its file lies.
+    /// Describe one codec or press: parameters, source, where its file lies.
     Show {
-        /// The codec's id.
+        /// The id.
         codec: String,
     },
     /// Run the conformance tests on a plugin file.
@@ -55,23 +55,24 @@ fn list(dir: &Path) -> anyhow::Result<ExitCode> {
         .plugins()
         .iter()
         .flat_map(|plugin| {
-            plugin.codecs().iter().map(|codec| {
-                [
-                    codec.id.clone(),
-                    codec.version.clone(),
-                    plugin.file_name().to_owned(),
-                    codec.summary.clone(),
-                ]
+            let codecs = plugin.codecs().iter();
+            let codecs = codecs.map(|codec| [&codec.id, &codec.version, &codec.summary]);
+            let presses = plugin.presses().iter();
+            let presses = presses.map(|press| [&press.id, &press.version, &press.summary]);
+            codecs.chain(presses).map(|[id, version, summary]| {
+                [id.clone(), version.clone(), plugin.file_name().to_owned(), summary.clone()]
             })
         })
         .collect();
     let mut text = match rows.is_empty() {
         true => {
             let dir = dir.display();
-            format!("no codecs in {dir}: build some with `cargo xtask build-plugin --all`")
+            format!(
+                "no codecs or presses in {dir}: build some with `cargo xtask build-plugin --all`"
+            )
         }
         false => {
-            let header = ["codec", "version", "file", "what it does"].map(str::to_owned);
+            let header = ["codec or press", "version", "file", "what it does"].map(str::to_owned);
             columns(&std::iter::once(header).chain(rows).collect::<Vec<_>>())
         }
     };
@@ -84,6 +85,9 @@ fn list(dir: &Path) -> anyhow::Result<ExitCode> {
 
 fn show(dir: &Path, id: &str) -> anyhow::Result<ExitCode> {
     let plugins = scan(dir)?;
+    if let Some(press) = plugins.plugins().iter().find_map(|plugin| plugin.press(id)) {
+        return show_press(&press);
+    }
     let entry = plugins.codec(id)?;
     let codec = entry.descriptor();
     let plugin = entry.plugin();
@@ -96,14 +100,7 @@ fn show(dir: &Path, id: &str) -> anyhow::Result<ExitCode> {
     if !codec.paper.is_empty() {
         facts.push(["source".to_owned(), codec.paper.clone()]);
     }
-    let params = match codec.params.is_empty() {
-        true => "no parameters".to_owned(),
-        false => {
-            let header = ["parameter", "values", "default", "meaning"].map(str::to_owned);
-            let rows = codec.params.iter().map(row);
-            columns(&std::iter::once(header).chain(rows).collect::<Vec<_>>())
-        }
-    };
+    let params = parameters(&codec.params);
     let mut compressor = format!("[[compressor]]\ncodec = {:?}", codec.id);
     let example = example(&codec.params);
     if !example.is_empty() {
@@ -112,6 +109,33 @@ fn show(dir: &Path, id: &str) -> anyhow::Result<ExitCode> {
     let title = format!("{} {}: {}", codec.id, codec.version, codec.summary);
     say(&[title, columns(&facts), params, compressor].join("\n\n"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn show_press(entry: &PressEntry) -> anyhow::Result<ExitCode> {
+    let (press, plugin) = (entry.descriptor(), entry.plugin());
+    let mut facts = vec![
+        ["file".to_owned(), plugin.path().display().to_string()],
+        ["sha256".to_owned(), plugin.sha256().to_owned()],
+        ["budget".to_owned(), press.budget.clone()],
+    ];
+    if !press.side_information.is_empty() {
+        facts.push(["asks for".to_owned(), press.side_information.join(", ")]);
+    }
+    if !press.paper.is_empty() {
+        facts.push(["source".to_owned(), press.paper.clone()]);
+    }
+    let cache = format!("[[cache]]\npress = {:?}\nratio = 0.5", press.id);
+    let title = format!("{} {}: {}", press.id, press.version, press.summary);
+    say(&[title, columns(&facts), parameters(&press.params), cache].join("\n\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn parameters(specs: &[ParamSpec]) -> String {
+    if specs.is_empty() {
+        return "no parameters".to_owned();
+    }
+    let header = ["parameter", "values", "default", "meaning"].map(str::to_owned);
+    columns(&std::iter::once(header).chain(specs.iter().map(row)).collect::<Vec<_>>())
 }
 
 fn properties(codec: &CodecDescriptor) -> String {

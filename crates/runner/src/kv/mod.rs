@@ -98,9 +98,11 @@ impl OpenCache {
                 decoder: open(Side::Decoder)?,
             }))
         };
-        let press = plan.press.as_ref().map(|(entry, params)| entry.open(params)).transpose();
+        let open = |(entry, params): &(PressEntry, _)| {
+            entry.open(params).map_err(|error| error.to_string())
+        };
         Ok(OpenCache {
-            press: press.map_err(|error| error.to_string())?,
+            press: plan.press.as_ref().map(open).transpose()?,
             key: ends(&plan.key)?,
             value: ends(&plan.value)?,
             layers: Vec::new(),
