@@ -14,7 +14,7 @@ use crate::output::{columns, say};
 /// Which experiment.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The experiment file (TOML), with a table [fit] and codecs with `artifact`.
+    /// The experiment file (TOML), with a table `fit` and codecs with `artifact`.
     experiment: PathBuf,
     /// Look for plugins here instead of in the file's folder.
     #[arg(long, value_name = "DIR")]
