@@ -22,6 +22,17 @@ pub enum ReportError {
         /// The fields that differ, `window 512 and 2048`; empty if the difference is elsewhere.
         differing: Vec<String>,
     },
+    /// A folder cannot be listed.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The folder.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file is not a record of this release.
+    #[error(transparent)]
+    Schema(#[from] strait_schema::SchemaError),
     /// There is nothing to show.
     #[error("expected at least one record, found none\n  hint: run the experiment first")]
     Empty,

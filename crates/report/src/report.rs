@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use strait_metrics::pareto_front;
-use strait_schema::Record;
+use strait_schema::{Imported, Record, RunStatus};
 
 use crate::format::count;
 use crate::{ReportError, Row};
@@ -20,7 +20,7 @@ pub struct Report {
     /// Perplexity of the baseline and its standard error, if any cell finished and there is one
     /// protocol.
     pub baseline_ppl: Option<(f64, f64)>,
-    /// One row a record: most bytes first, failed cells last.
+    /// One row a record, most bytes first, failed cells last; then imported results and cells that run.
     pub rows: Vec<Row>,
 }
 
@@ -76,6 +76,48 @@ impl Report {
                 .map(|paired| (paired.base_ppl, paired.base_ppl_error)),
             rows,
         })
+    }
+}
+
+impl Report {
+    /// A report without rows, for results that have no record.
+    #[must_use]
+    pub fn titled(title: &str, subtitle: &str) -> Self {
+        let (title, subtitle) = (title.to_owned(), subtitle.to_owned());
+        Self { title, subtitle, fingerprint: String::new(), baseline_ppl: None, rows: Vec::new() }
+    }
+
+    /// Adds results of other programs behind the measured rows. Each is compared with the imported
+    /// baseline of its model and protocol, if there is one, and never stands on the front.
+    #[must_use]
+    pub fn with_imported(mut self, imported: &[Imported]) -> Self {
+        let mut rows: Vec<Row> = imported
+            .iter()
+            .map(|result| {
+                let like = |other: &&Imported| {
+                    other.baseline
+                        && (&other.origin, &other.model, &other.protocol)
+                            == (&result.origin, &result.model, &result.protocol)
+                };
+                let baseline = imported.iter().find(like).map(|baseline| baseline.ppl);
+                let ppl_delta = baseline.map(|ppl| result.ppl - ppl);
+                Row { ppl_delta, ..Row::from_imported(result) }
+            })
+            .collect();
+        rows.sort_by(order);
+        self.rows.extend(rows);
+        self
+    }
+
+    /// Adds the cells of a run that have no record yet.
+    #[must_use]
+    pub fn with_running(mut self, status: &RunStatus) -> Self {
+        for cell in status.cells.iter().filter(|cell| !cell.finished) {
+            if !self.rows.iter().any(|row| row.label == cell.label) {
+                self.rows.push(Row::from_running(cell, status.windows));
+            }
+        }
+        self
     }
 }
 

@@ -1,12 +1,14 @@
 //! One line of a table: the ratios that a record's raw counts stand for.
 
 use strait_metrics::{Agreement, Bootstrap, Interval, bits_per_byte};
-use strait_schema::{LinkCounts, Record, Status};
+use strait_schema::{Imported, LinkCounts, Record, RunningCell, Status};
 
 /// The figures of one cell. All but the names are `None` if the cell failed, and a rate is also
 /// `None` if nothing was counted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
+    /// Identity of the record; empty for a row that has none.
+    pub id: String,
     /// Name of the cell.
     pub label: String,
     /// Id of the codec; `baseline` for the baseline.
@@ -74,6 +76,10 @@ pub struct Row {
     pub on_front: bool,
     /// What a reader should know before believing the numbers.
     pub warnings: Vec<String>,
+    /// Where an imported result comes from: its bytes are declared, not counted.
+    pub imported: Option<String>,
+    /// Windows done and windows in all, of a cell that is running.
+    pub progress: Option<(usize, usize)>,
 }
 
 impl Row {
@@ -98,6 +104,7 @@ impl Row {
             time.filter(|&time| time > 0.0).map(|time| raw_bytes as f64 / time / 1e6)
         };
         Self {
+            id: record.id.clone(),
             label: record.label.clone(),
             codec: codec_of(record).to_owned(),
             status: record.status,
@@ -133,6 +140,92 @@ impl Row {
             fingerprint: record.cell.protocol.fingerprint.clone(),
             on_front: false,
             warnings: record.warnings.clone(),
+            imported: None,
+            progress: None,
+        }
+    }
+
+    /// A result of another program. Its difference to a baseline needs the other results.
+    #[must_use]
+    pub fn from_imported(imported: &Imported) -> Self {
+        Self {
+            ppl: Some(imported.ppl),
+            kld_mean: imported.kld.filter(|_| !imported.baseline),
+            bytes_per_token: imported.bytes_per_token,
+            bits_per_value: imported.bits_per_value,
+            scored_tokens: imported.scored_tokens.unwrap_or(0),
+            warnings: imported.warnings.clone(),
+            imported: Some(format!("{}, {}", imported.origin, imported.file)),
+            ..Self::empty(&imported.label, &imported.family)
+        }
+    }
+
+    /// A cell of a run that goes on.
+    #[must_use]
+    pub fn from_running(cell: &RunningCell, windows: usize) -> Self {
+        let figures = cell.figures.unwrap_or_default();
+        Self {
+            status: if cell.reason.is_some() { Status::Failed } else { Status::Finished },
+            reason: cell.reason.clone(),
+            ppl: figures.ppl.filter(|_| cell.reason.is_none()),
+            ppl_delta: figures.ppl_delta,
+            ppl_delta_error: figures.ppl_delta_error,
+            kld_mean: figures.kld_mean,
+            bytes_per_token: figures.bytes_per_token,
+            bits_per_value: figures.bits_per_value,
+            progress: Some((cell.windows_done, windows)).filter(|_| cell.reason.is_none()),
+            ..Self::empty(&cell.label, &cell.codec)
+        }
+    }
+
+    fn empty(label: &str, codec: &str) -> Self {
+        Self {
+            id: String::new(),
+            label: label.to_owned(),
+            codec: codec.to_owned(),
+            status: Status::Finished,
+            reason: None,
+            ppl: None,
+            ppl_error: None,
+            ppl_delta: None,
+            ppl_delta_error: None,
+            ppl_delta_interval: None,
+            bits_per_byte: None,
+            kld_mean: None,
+            kld_error: None,
+            kld_median: None,
+            kld_p99: None,
+            kld_confident: None,
+            shift_mean: None,
+            shift_rms: None,
+            shift_rms_error: None,
+            top1_agreement: None,
+            top1_error: None,
+            bytes_per_token: None,
+            bits_per_value: None,
+            encode_s: None,
+            decode_s: None,
+            encode_mb_per_s: None,
+            decode_mb_per_s: None,
+            sqnr_db: None,
+            static_bytes: 0,
+            scored_tokens: 0,
+            fingerprint: String::new(),
+            on_front: false,
+            warnings: Vec::new(),
+            imported: None,
+            progress: None,
+        }
+    }
+
+    /// What the row is, in a word: `finished`, `failed`, `imported` or `running`.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        match self.status {
+            Status::Failed => "failed",
+            Status::Finished if self.imported.is_some() => "imported",
+            Status::Finished if self.progress.is_some() => "running",
+            Status::Finished => "finished",
         }
     }
 

@@ -7,6 +7,8 @@
 //! * [`Record`] is the JSON of one cell. It holds raw counts and sums; ratios such as perplexity
 //!   and bits per value are computed when it is read.
 //!
+//! * [`Imported`] is a result of another program, [`RunStatus`] the state of a run that goes on.
+//!
 //! Every complaint about an experiment file names the file, the line, the key, what was expected
 //! and what stands there.
 
@@ -15,6 +17,7 @@ mod cells;
 mod check;
 mod error;
 mod experiment;
+mod imported;
 mod json_schema;
 mod lines;
 mod parse;
@@ -23,6 +26,7 @@ mod paths;
 mod plan;
 mod record;
 mod sections;
+mod status;
 mod store;
 mod validate;
 
@@ -30,6 +34,7 @@ pub use cell::{CellCompressor, CellData, CellModel, CellPartition, CellProtocol,
 pub use cells::{BASELINE_LABEL, CellSpec};
 pub use error::{Place, SchemaError};
 pub use experiment::Experiment;
+pub use imported::{IMPORTED_SCHEMA, IMPORTED_SUFFIX, Imported, ImportedSite};
 pub use json_schema::{json_schema_experiment, json_schema_record, render};
 pub use partition::{Link, Partition};
 pub use record::{
@@ -40,5 +45,6 @@ pub use sections::{
     CompressorSection, DataSection, Dtype, Join, MaxWindows, ModelSection, OutputSection,
     PartitionSection, PluginsSection, Preset, ProtocolSection, RunSection,
 };
+pub use status::{RunStatus, RunningCell, RunningFigures};
 // Part of a record, so part of this interface.
 pub use strait_metrics::{ConfidenceBucket, Distortion, Divergence, PairedSums, ProbabilityShift};

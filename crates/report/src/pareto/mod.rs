@@ -7,10 +7,11 @@ mod labels;
 mod scale;
 mod svg;
 
+use crate::palette::{COLORS, SHAPES};
 use crate::{Report, Row};
 use labels::{Line, Pixel, Placed, Rect};
 use scale::Scale;
-use svg::{BASELINE, HEIGHT, Look, SHAPES, Svg};
+use svg::{BASELINE, HEIGHT, Look, Svg};
 
 /// The plotting area.
 const AREA: Rect = Rect { x: 100.0, y: 96.0, width: 836.0, height: 428.0 };
@@ -18,10 +19,6 @@ const LABEL_SIZE: f64 = 12.0;
 /// Width of a character in shares of the font size: the widest of the fonts that may be used.
 const CHAR: f64 = 0.6;
 const BOLD_CHAR: f64 = 0.68;
-
-/// The colour-blind-safe palette of Okabe and Ito, <https://jfly.uni-koeln.de/color/>, without its
-/// yellow, which is too pale on white. Black is the baseline's.
-const COLORS: [&str; 6] = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
 
 /// A row that has a place in the picture.
 struct Point<'a> {
