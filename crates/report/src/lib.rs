@@ -5,20 +5,31 @@
 //! it renders are strings; whoever calls decides where they go.
 
 mod collect;
+mod compare;
 mod csv;
 mod error;
 mod format;
+mod import;
+mod json;
+mod latex;
 mod markdown;
 mod page;
 mod palette;
 mod pareto;
 mod report;
 mod row;
+mod serve;
 mod table;
+mod watch;
 
 pub use collect::{Collection, Together};
+pub use compare::{Comparison, Difference};
 pub use error::ReportError;
+pub use import::import;
 pub use page::Page;
+pub use pareto::{Picture, XAxis, YAxis};
 pub use report::Report;
 pub use row::Row;
+pub use serve::serve;
 pub use table::TableStyle;
+pub use watch::watch;

@@ -32,13 +32,7 @@ impl Report {
     pub fn from_records(records: &[Record]) -> Result<Self, ReportError> {
         let first = records.first().ok_or(ReportError::Empty)?;
         if let Some(other) = records.iter().find(|other| fingerprint(other) != fingerprint(first)) {
-            return Err(ReportError::Fingerprints {
-                first_label: first.label.clone(),
-                first: fingerprint(first),
-                other_label: other.label.clone(),
-                other: fingerprint(other),
-                differing: differing(first, other),
-            });
+            return Err(fingerprint_error(first, other));
         }
         Self::of_any_protocols(records)
     }
@@ -118,6 +112,17 @@ impl Report {
             }
         }
         self
+    }
+}
+
+/// Says what differs between the protocols of two records.
+pub(crate) fn fingerprint_error(first: &Record, other: &Record) -> ReportError {
+    ReportError::Fingerprints {
+        first_label: first.label.clone(),
+        first: fingerprint(first),
+        other_label: other.label.clone(),
+        other: fingerprint(other),
+        differing: differing(first, other),
     }
 }
 

@@ -51,6 +51,7 @@ pub(crate) struct Running {
     sums: PairedSums,
     kld_sum: f64,
     tokens: u64,
+    messages: u64,
     values: u64,
     payload_bytes: u64,
 }
@@ -166,6 +167,7 @@ impl Running {
         self.kld_sum += entry.kld.iter().map(|&x| f64::from(x)).sum::<f64>();
         for link in &entry.links {
             self.tokens += link.tokens;
+            self.messages += link.messages;
             self.values += link.values;
             self.payload_bytes += link.payload_bytes;
         }
@@ -175,6 +177,11 @@ impl Running {
         let paired = self.sums.summary();
         CellProgress {
             windows_done,
+            scored: self.sums.n,
+            nll: self.sums.a,
+            payload_bytes: self.payload_bytes,
+            tokens: self.tokens,
+            messages: self.messages,
             ppl: paired.ppl,
             ppl_delta: paired.delta,
             ppl_delta_error: paired.delta_error,

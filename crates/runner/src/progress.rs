@@ -20,6 +20,16 @@ pub struct CellIntro {
 pub struct CellProgress {
     /// Windows finished so far, earlier runs included.
     pub windows_done: usize,
+    /// Scored tokens so far.
+    pub scored: u64,
+    /// Sum of negative log-likelihood so far, in nats.
+    pub nll: f64,
+    /// Payload bytes so far, all links.
+    pub payload_bytes: u64,
+    /// Tokens that crossed so far, once for every link and window.
+    pub tokens: u64,
+    /// Messages so far.
+    pub messages: u64,
     /// Perplexity so far.
     pub ppl: f64,
     /// Perplexity minus the baseline's, so far.

@@ -28,6 +28,7 @@ mod record;
 mod sections;
 mod status;
 mod store;
+mod track;
 mod validate;
 
 pub use cell::{CellCompressor, CellData, CellModel, CellPartition, CellProtocol, RecordCell};
@@ -46,5 +47,6 @@ pub use sections::{
     PartitionSection, PluginsSection, Preset, ProtocolSection, RunSection,
 };
 pub use status::{RunStatus, RunningCell, RunningFigures};
+pub use track::{MlflowSection, TensorBoardSection, TrackSection, WandbSection};
 // Part of a record, so part of this interface.
 pub use strait_metrics::{ConfidenceBucket, Distortion, Divergence, PairedSums, ProbabilityShift};

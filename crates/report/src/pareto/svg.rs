@@ -76,8 +76,18 @@ impl Svg {
     }
 
     /// A point in the look of its codec.
-    pub(crate) fn marker(&mut self, (x, y): Pixel, look: Look) {
+    pub(crate) fn marker(&mut self, place: Pixel, look: Look) {
         let style = format!("fill=\"{}\" stroke=\"#fff\" stroke-width=\"1.2\"", look.color);
+        self.shape(place, look, &style);
+    }
+
+    /// The same for a result that was not measured here.
+    pub(crate) fn hollow_marker(&mut self, place: Pixel, look: Look) {
+        let style = format!("fill=\"#fff\" stroke=\"{}\" stroke-width=\"1.6\"", look.color);
+        self.shape(place, look, &style);
+    }
+
+    fn shape(&mut self, (x, y): Pixel, look: Look, style: &str) {
         let polygon = |corners: &[(f64, f64)]| {
             let corners: Vec<String> =
                 corners.iter().map(|(dx, dy)| format!("{:.1},{:.1}", x + dx, y + dy)).collect();

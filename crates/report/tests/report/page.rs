@@ -93,7 +93,10 @@ fn the_experiment_file_of_a_cell_asks_for_that_cell() {
             None => assert!(specs.is_empty()),
             Some(codec) => {
                 assert_eq!(experiment.compressor[0].codec, codec.codec);
-                assert_eq!(experiment.compressor[0].params, codec.params);
+                // TOML has no null: what is null is left out.
+                let mut params = codec.params.clone();
+                params.retain(|_, value| !value.is_null());
+                assert_eq!(experiment.compressor[0].params, params);
                 assert_eq!(specs[0].label, record.label);
             }
         }
