@@ -76,6 +76,10 @@ impl Report {
             );
             out.push('\n');
         }
+        if self.rows.iter().any(|row| row.imported.is_some()) {
+            let text = "\n† imported: bytes declared, not counted; no paired error";
+            out.push_str(&format!("{}\n", paint.dim(text)));
+        }
         for row in self.rows.iter().filter(|row| row.ppl.is_none()) {
             let reason = row.reason.as_deref().unwrap_or("no reason was recorded");
             out.push_str(&format!(
@@ -103,12 +107,14 @@ fn cells(row: &Row) -> [String; COLUMNS] {
     let (delta, error) = match (row.ppl_delta, row.ppl_delta_error) {
         (Some(_), Some(_)) if row.is_baseline() => (NONE.to_owned(), String::new()),
         (Some(delta), Some(error)) => difference(delta, error),
+        (Some(delta), None) => (format!("{delta:+.4}"), String::new()),
         _ => (NONE.to_owned(), String::new()),
     };
     let baseline = row.is_baseline();
     let relative = |text: String| if baseline { NONE.to_owned() } else { text };
+    let dagger = if row.imported.is_some() { "†" } else { "" };
     [
-        row.label.clone(),
+        format!("{}{dagger}", row.label),
         show(row.bits_per_value, bits),
         show(row.bytes_per_token, |bytes| format!("{bytes:.1}")),
         ppl,

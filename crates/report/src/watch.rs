@@ -116,7 +116,7 @@ mod tests {
         let text = watch(&status, 80);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         assert!(text.starts_with("quickstart  25%, 1:15 min left\n"), "{text}");
-        assert!(text.contains("+0.0135 ± 0.0090      8.12"), "{text}");
+        assert!(text.contains("+0.0135 ± 0.0090       8.12"), "{text}");
         assert!(text.contains("bad") && text.contains("failed: why"), "{text}");
         let ended = RunStatus { ended: true, ..RunStatus::default() };
         assert_eq!(watch(&ended, 80), "  ended\n");

@@ -3,5 +3,7 @@
 
 #[path = "report/figures.rs"]
 mod figures;
+#[path = "report/other.rs"]
+mod other;
 #[path = "report/page.rs"]
 mod page;

@@ -121,7 +121,11 @@ impl Mlflow {
         let id = id.ok_or_else(|| self.error("runs/create", "no run_id in the answer"))?.to_owned();
         let mut params: Vec<Value> =
             vec![param("label", &run.label), param("compressor", &run.codec)];
-        flatten("", &Value::Object(self.config.clone()), &mut params);
+        // The cell's own two take the place of the file's list of all codecs: MLflow refuses a key that
+        // comes twice.
+        let mut config = self.config.clone();
+        config.retain(|key, _| key != "label" && key != "compressor");
+        flatten("", &Value::Object(config), &mut params);
         params.truncate(100);
         self.post("runs/log-batch", &json!({ "run_id": id, "params": params }))?;
         if let Some(Some(run)) = self.runs.get_mut(cell) {

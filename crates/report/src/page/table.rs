@@ -43,7 +43,9 @@ pub(super) fn row(at: usize, group: usize, row: &Row, families: &[String]) -> St
         relative(row.ppl_delta).map(|delta| difference(delta, row.ppl_delta_error.unwrap_or(0.0)));
     let (delta, error) = match delta {
         Some((delta, error)) if row.ppl_delta_error.is_some() => (delta.replace('-', "−"), error),
-        Some((delta, _)) => (delta.replace('-', "−"), NONE.to_owned()),
+        Some(_) => {
+            (format!("{:+.4}", row.ppl_delta.unwrap_or(0.0)).replace('-', "−"), NONE.to_owned())
+        }
         None => (NONE.to_owned(), NONE.to_owned()),
     };
     let rate = |value: Option<f64>| show(value, |rate| format!("{rate:.0}"));

@@ -159,7 +159,7 @@ mod tests {
             Scale::log(values.into_iter(), (0.0, 100.0)).ticks.into_iter().map(|t| t.1).collect()
         };
         assert_eq!(names([160.0, 2304.0]), ["200", "500", "1000", "2000"]);
-        assert_eq!(names([2e-7, 3.0])[..3], ["1e-6", "1e-5", "0.0001"]);
+        assert_eq!(names([2e-7, 3.0])[..4], ["1e-7", "1e-6", "1e-5", "0.0001"]);
         assert!((2..14).contains(&names([1e-20, 1e9]).len()));
     }
 
