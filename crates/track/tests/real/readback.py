@@ -105,7 +105,10 @@ def check_mlflow(server, expected):
 
     client = MlflowClient(server)
     experiment = client.get_experiment_by_name(next(iter(expected.values()))["experiment"])
-    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    # The newest come first; a run that was started again has older ones of the same name.
+    runs = {}
+    for run in client.search_runs([experiment.experiment_id]):
+        runs.setdefault(run.info.run_name, run)
     for label, record in expected.items():
         run = runs[label]
         assert run.info.status == "FINISHED", run.info.status
