@@ -146,10 +146,11 @@ impl Collection {
                 if name != "journal" && !name.starts_with('.') {
                     self.folder(&path)?;
                 }
-            } else if name.ends_with(".json") && is_ours(&path) {
-                if let Err(error) = self.file(&path) {
-                    self.notes.push(format!("left out: {error}"));
-                }
+            } else if name.ends_with(".json")
+                && is_ours(&path)
+                && let Err(error) = self.file(&path)
+            {
+                self.notes.push(format!("left out: {error}"));
             }
         }
         Ok(())

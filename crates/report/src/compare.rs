@@ -222,8 +222,8 @@ fn difference_of(pairs: &[(&WindowSums, &WindowSums)], sum: fn(&WindowSums) -> f
     let interval: Option<Interval> = Bootstrap::default()
         .interval(each.len(), |drawn| of(&mut drawn.iter().map(|&at| each[at])));
     let p = match (value, error) {
-        (value, _) if value == 0.0 => 1.0,
-        (_, error) if error == 0.0 => 0.0,
+        (0.0, _) => 1.0,
+        (_, 0.0) => 0.0,
         (value, error) => two_sided(value / error, windows - 1.0),
     };
     Difference {
