@@ -25,7 +25,7 @@ mod rerun;
 mod run;
 mod trace;
 
-pub use clock::Stopwatch;
+pub use clock::{Stopwatch, unix_s};
 pub use error::RunnerError;
 pub use progress::{CellIntro, CellProgress, Observer, Progress, Silent};
 pub use run::{Options, Outcome, run};
