@@ -7,6 +7,7 @@ mod cli {
     mod exactness;
     mod failures;
     mod harness;
+    mod look;
     mod memory;
     mod models;
     mod quickstart;

@@ -60,7 +60,10 @@ pub(crate) type PerLink = Vec<LinkCounts>;
 pub(crate) struct Running {
     sums: PairedSums,
     kld_sum: f64,
+    /// Whether keys and values are counted, of which a token has one each.
+    cached: bool,
     tokens: u64,
+    messages: u64,
     values: u64,
     payload_bytes: u64,
 }
@@ -76,7 +79,7 @@ impl Cell {
         journal: &Path,
         links: &[Link],
     ) -> Result<Self, RunnerError> {
-        let mut running = Running::default();
+        let mut running = Running { cached: planned.cache.is_some(), ..Running::default() };
         let journal = Journal::open(journal, |entry| running.add(entry))?;
         let (links, mut failed) = match open_links(planned, links) {
             Ok(links) => (links, None),
@@ -183,8 +186,9 @@ impl Running {
             self.sums.push(a, b);
         }
         self.kld_sum += entry.kld.iter().map(|&x| f64::from(x)).sum::<f64>();
-        for link in &entry.links {
-            self.tokens += link.tokens;
+        for (at, link) in entry.links.iter().enumerate() {
+            self.tokens += if self.cached && at > 0 { 0 } else { link.tokens };
+            self.messages += link.messages;
             self.values += link.values;
             self.payload_bytes += link.payload_bytes;
         }
@@ -194,6 +198,11 @@ impl Running {
         let paired = self.sums.summary();
         CellProgress {
             windows_done,
+            scored: self.sums.n,
+            nll: self.sums.a,
+            payload_bytes: self.payload_bytes,
+            tokens: self.tokens,
+            messages: self.messages,
             ppl: paired.ppl,
             ppl_delta: paired.delta,
             ppl_delta_error: paired.delta_error,

@@ -26,7 +26,7 @@ mod rerun;
 mod run;
 mod trace;
 
-pub use clock::Stopwatch;
+pub use clock::{Stopwatch, unix_s};
 pub use error::RunnerError;
 pub use fit::{Fitted, fit};
 pub use progress::{CellIntro, CellProgress, Observer, Progress, Silent};

@@ -257,6 +257,7 @@ impl Run<'_> {
             .enumerate()
             .map(|(index, planned)| CellIntro {
                 label: planned.label.clone(),
+                family: planned.identity.family().to_owned(),
                 windows_done: match cells.iter().find(|cell| cell.index == index) {
                     Some(cell) => cell.journal.windows().min(windows.len()),
                     None => windows.len(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::{Dtype, LoadIn, Preset};
+use crate::{BASELINE_LABEL, Dtype, LoadIn, NOISE_FLOOR_LABEL, Preset};
 
 /// One point of an experiment, resolved: model × text × protocol × partition × codec.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -219,6 +219,24 @@ impl RecordCell {
     #[must_use]
     pub fn is_baseline(&self) -> bool {
         self.compressor.is_none() && self.cache.is_none()
+    }
+
+    /// What the cell is of, in tables and colours: the codec's id; of a compressed KV cache that of its
+    /// press or codec; of another model the format of its weights; `baseline`, or `noise floor` for the
+    /// baseline under noise.
+    #[must_use]
+    pub fn family(&self) -> &str {
+        if let Some(cache) = &self.cache {
+            let codec = cache.key.as_ref().or(cache.value.as_ref());
+            let codec = codec.map(|codec| codec.codec.as_str());
+            return cache.press.as_deref().or(codec).unwrap_or("cache");
+        }
+        match (&self.compressor, self.noise, &self.reference) {
+            (Some(codec), ..) => &codec.codec,
+            (None, Some(_), _) => NOISE_FLOOR_LABEL,
+            (None, None, Some(_)) => self.model.storage.as_ref().map_or("model", |s| &s.format),
+            (None, None, None) => BASELINE_LABEL,
+        }
     }
 
     /// SHA-256 (hexadecimal) of everything that decides the cell's numbers. Two runs with the same

@@ -12,6 +12,7 @@ use crate::sections::{
     CompressorSection, DataSection, FitSection, OutputSection, PartitionSection, PluginsSection,
     ProtocolSection, RunSection,
 };
+use crate::track::TrackSection;
 use crate::{Place, SchemaError};
 
 /// A strait experiment: one model, one text, one partition, and the codecs to compare on them.
@@ -41,6 +42,9 @@ pub struct Experiment {
     /// Where the results go.
     #[serde(default)]
     pub output: OutputSection,
+    /// Which experiment trackers follow the run; none when left out.
+    #[serde(default)]
+    pub track: TrackSection,
     /// The codecs to compare with the baseline; none at all measures the baseline alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub compressor: Vec<CompressorSection>,

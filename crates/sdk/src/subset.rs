@@ -18,7 +18,7 @@ const COMPLEMENT: u8 = 32;
 /// Rice codes keep at most this many lower bits.
 const MOST_LOWER: u32 = 20;
 
-/// The most bytes that [`write`] appends for `n` things.
+/// The most bytes that [`write()`] appends for `n` things.
 pub const fn most_bytes(n: usize) -> usize {
     if n == 0 { 0 } else { 1 + n.div_ceil(8) }
 }
@@ -77,7 +77,7 @@ pub fn write(chosen: &[bool], bytes: &mut Vec<u8>) {
 /// Fills `chosen` from the start of `bytes` and returns what comes after.
 ///
 /// # Errors
-/// Bytes that [`write`] cannot have written for so many things.
+/// Bytes that [`write()`] cannot have written for so many things.
 #[allow(clippy::cast_possible_truncation)]
 pub fn read<'a>(bytes: &'a [u8], chosen: &mut [bool]) -> Result<&'a [u8]> {
     if chosen.is_empty() {

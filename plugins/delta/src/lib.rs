@@ -8,8 +8,8 @@
 //! - `previous`: p = a x'[t-1].
 //! - `linear`: p = a (2 x'[t-1] - x'[t-2]), from the third token on.
 //! - `average`: p = a m, m = x' after the first token, then m + ρ (x' - m).
-//! - `adaptive`: p = a c x'[t-1], c = n/d within ±1 for each channel, n and d being sums of x'[t] x'[t-1] and
-//!   x'[t-1]², of which each token leaves the share 1 - ρ; 0 where d = 0.
+//! - `adaptive`: p = a c x'\[t-1\], c = n/d within ±1 for each channel, n and d being sums of x'\[t\] x'\[t-1\] and
+//!   x'\[t-1\]², of which each token leaves the share 1 - ρ; 0 where d = 0.
 //!
 //! Stored: for every `chunk` tokens the payload of `inner` for their differences, as f32, behind its length
 //! (7 bits a byte) unless `inner` states that exactly. With `chunk` above 1 the tokens of a chunk share

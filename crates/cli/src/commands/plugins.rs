@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use serde_json::Value;
-use strait_loader::{CodecDescriptor, HostServices, ParamKind, ParamSpec, PluginSet, PressEntry};
+use serde_json::{Value, json};
+use strait_loader::{
+    CodecDescriptor, HostServices, ParamKind, ParamSpec, PluginSet, PressDescriptor, PressEntry,
+};
 
 use crate::output::{columns, say};
 
@@ -18,6 +20,9 @@ pub(crate) struct Arguments {
     /// The plugin folder.
     #[arg(long, global = true, default_value = "plugins", value_name = "DIR")]
     dir: PathBuf,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 #[derive(Subcommand)]
@@ -39,9 +44,9 @@ enum Action {
 /// Prints the list, the description or the test results.
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.action {
-        Action::List => list(&arguments.dir),
-        Action::Show { codec } => show(&arguments.dir, &codec),
-        Action::Check { file } => check(&file),
+        Action::List => list(&arguments.dir, arguments.json),
+        Action::Show { codec } => show(&arguments.dir, &codec, arguments.json),
+        Action::Check { file } => check(&file, arguments.json),
     }
 }
 
@@ -49,8 +54,31 @@ fn scan(dir: &Path) -> anyhow::Result<PluginSet> {
     Ok(PluginSet::scan(dir, &BTreeMap::new(), HostServices { threads: 1 })?)
 }
 
-fn list(dir: &Path) -> anyhow::Result<ExitCode> {
+fn list(dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let plugins = scan(dir)?;
+    let code = if plugins.failures().is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) };
+    if json {
+        let codecs: Vec<Value> = plugins
+            .plugins()
+            .iter()
+            .flat_map(|plugin| plugin.codecs().iter().map(|codec| value(codec, plugin.file_name())))
+            .collect();
+        let failures: Vec<Value> = plugins
+            .failures()
+            .iter()
+            .map(|(path, error)| json!({"file": path.display().to_string(), "error": error.to_string()}))
+            .collect();
+        let presses: Vec<Value> = plugins
+            .plugins()
+            .iter()
+            .flat_map(|plugin| {
+                plugin.presses().iter().map(|press| press_value(press, plugin.file_name()))
+            })
+            .collect();
+        let all = json!({"codecs": codecs, "presses": presses, "failures": failures});
+        say(&serde_json::to_string_pretty(&all)?)?;
+        return Ok(code);
+    }
     let rows: Vec<[String; 4]> = plugins
         .plugins()
         .iter()
@@ -80,17 +108,61 @@ fn list(dir: &Path) -> anyhow::Result<ExitCode> {
         text.push_str(&format!("\n\n{} was left out: {error}", path.display()));
     }
     say(&text)?;
-    Ok(if plugins.failures().is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(code)
 }
 
-fn show(dir: &Path, id: &str) -> anyhow::Result<ExitCode> {
+/// Parameters for programs.
+fn params_value(specs: &[ParamSpec]) -> Vec<Value> {
+    let value = |spec: &ParamSpec| {
+        let default = spec.default.as_ref().map(ToString::to_string);
+        json!({"name": spec.name, "values": values(spec), "default": default, "meaning": spec.doc})
+    };
+    specs.iter().map(value).collect()
+}
+
+/// A press for programs.
+fn press_value(press: &PressDescriptor, file: &str) -> Value {
+    json!({
+        "press": press.id,
+        "version": press.version,
+        "file": file,
+        "summary": press.summary,
+        "source": press.paper,
+        "budget": press.budget,
+        "side_information": press.side_information,
+        "parameters": params_value(&press.params),
+    })
+}
+
+/// A codec for programs.
+fn value(codec: &CodecDescriptor, file: &str) -> Value {
+    let params = params_value(&codec.params);
+    json!({
+        "codec": codec.id,
+        "version": codec.version,
+        "file": file,
+        "summary": codec.summary,
+        "source": codec.paper,
+        "sites": codec.sites,
+        "lossless": codec.lossless,
+        "parameters": params,
+    })
+}
+
+fn show(dir: &Path, id: &str, json: bool) -> anyhow::Result<ExitCode> {
     let plugins = scan(dir)?;
     if let Some(press) = plugins.plugins().iter().find_map(|plugin| plugin.press(id)) {
-        return show_press(&press);
+        return show_press(&press, json);
     }
     let entry = plugins.codec(id)?;
     let codec = entry.descriptor();
     let plugin = entry.plugin();
+    if json {
+        let mut value = value(codec, plugin.file_name());
+        value["sha256"] = plugin.sha256().into();
+        say(&serde_json::to_string_pretty(&value)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut facts = vec![
         ["file".to_owned(), plugin.path().display().to_string()],
         ["sha256".to_owned(), plugin.sha256().to_owned()],
@@ -111,8 +183,14 @@ fn show(dir: &Path, id: &str) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn show_press(entry: &PressEntry) -> anyhow::Result<ExitCode> {
+fn show_press(entry: &PressEntry, json: bool) -> anyhow::Result<ExitCode> {
     let (press, plugin) = (entry.descriptor(), entry.plugin());
+    if json {
+        let mut value = press_value(press, plugin.file_name());
+        value["sha256"] = plugin.sha256().into();
+        say(&serde_json::to_string_pretty(&value)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut facts = vec![
         ["file".to_owned(), plugin.path().display().to_string()],
         ["sha256".to_owned(), plugin.sha256().to_owned()],
@@ -195,8 +273,12 @@ fn written(value: &Value) -> String {
     format!("{{ {} }}", pairs.join(", "))
 }
 
-fn check(file: &Path) -> anyhow::Result<ExitCode> {
+fn check(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let report = strait_conformance::check_library(file)?;
-    say(&report.to_string())?;
+    let text = report.to_string();
+    say(&match json {
+        true => serde_json::to_string_pretty(&json!({"passed": report.passed(), "report": text}))?,
+        false => text,
+    })?;
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
