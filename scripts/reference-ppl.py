@@ -10,7 +10,7 @@ the first window that has it. Prints one JSON object; `tokens_sha256` is the fie
 strait's records, so that equal tokens can be seen.
 
 Versions of the committed figures (results/references.json):
-torch 2.15.0, transformers 5.23.0, gguf 0.19.0, safetensors 0.8.0, pyarrow 24.0.0
+torch 2.15.0, transformers 5.23.0, gguf 0.19.0, safetensors 0.8.0, pyarrow 26.0.1
 """
 import argparse
 import hashlib

@@ -149,7 +149,7 @@ fn cells(row: &Row, models: bool, floors: bool) -> Vec<String> {
             [row.gib, row.gib_without_embeddings].map(|value| show(value, |g| format!("{g:.3}"))),
         ),
     };
-    let mut cells = [&[row.label.clone()], before.as_slice(), &quality, &after].concat();
+    let mut cells = [std::slice::from_ref(&row.label), &before, &quality, &after].concat();
     if floors {
         cells.extend([row.ppl_delta_floors, row.kld_floors].map(|units| show(units, three_digits)));
     }
