@@ -6,6 +6,7 @@ mod cli {
     mod bad_input;
     mod exactness;
     mod failures;
+    mod formats;
     mod harness;
     mod look;
     mod memory;

@@ -14,6 +14,10 @@ use crate::error::RunnerError;
 use crate::folder::file_sha256;
 use crate::progress::Progress;
 
+/// Where older tools say how weights are quantized.
+const MAY_BE_BESIDE: [&str; 3] =
+    ["hf_quant_config.json", "quantize_config.json", "quant_config.json"];
+
 /// An open checkpoint and how it is to be loaded.
 pub(crate) struct OpenModel {
     pub(crate) checkpoint: Arc<Checkpoint>,
@@ -163,6 +167,7 @@ fn model_files(
     let mut files: Vec<PathBuf> = checkpoint.files();
     if path.is_dir() {
         files.extend(["config.json", "tokenizer.json"].map(|name| path.join(name)));
+        files.extend(MAY_BE_BESIDE.map(|name| path.join(name)).into_iter().filter(|f| f.is_file()));
     }
     files
         .iter()

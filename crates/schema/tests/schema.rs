@@ -456,6 +456,12 @@ fn shipped_experiments_are_complete() {
         assert!(cells.len() >= least, "{name} has {} cells", cells.len());
         assert_eq!(experiment.partition(layers).unwrap().links.len(), 4);
     }
+    for (name, models) in [("formats", 6), ("gemma3", 1)] {
+        let experiment = Experiment::load(root().join(format!("configs/{name}.toml"))).unwrap();
+        assert_eq!(experiment.name, name);
+        assert_eq!(experiment.model.iter().count(), models);
+        assert!(experiment.run.noise_floor);
+    }
 }
 
 /// Set to rewrite the committed schemas instead of comparing them.
