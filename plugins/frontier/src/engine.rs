@@ -123,18 +123,17 @@ impl Engine {
         let coefficients = &mut self.coefficients;
         coefficients.clear();
         coefficients.resize(shape.values(), 0.0);
-        let mut plain_rows = Vec::new();
+        let (mut plain, mut elements) = (Vec::new(), Vec::new());
         for (index, row) in coefficients.chunks_exact_mut(shape.channels).enumerate() {
             if port.symbol(&mut sequence.plain, 0) == 0 {
                 sequence.stream.code(&mut port, row);
                 continue;
             }
-            let mut elements = Vec::with_capacity(shape.row_bytes());
             for _ in 0..shape.channels {
                 let bytes = port.decode_bits(bits_of(shape.dtype)).to_le_bytes();
                 elements.extend_from_slice(&bytes[..shape.dtype.size()]);
             }
-            plain_rows.push((index, elements));
+            plain.push(index);
         }
         port.finish()?;
         // Rounding up must not make an infinity of the dtype's largest numbers.
@@ -158,9 +157,9 @@ impl Engine {
                 message.write_f32(&self.scratch)?;
             }
         }
-        for (index, elements) in plain_rows {
-            let bytes = shape.row_bytes();
-            message.bytes_mut()[index * bytes..][..bytes].copy_from_slice(&elements);
+        let bytes = shape.row_bytes();
+        for (index, elements) in plain.into_iter().zip(elements.chunks_exact(bytes)) {
+            message.bytes_mut()[index * bytes..][..bytes].copy_from_slice(elements);
         }
         Ok(())
     }

@@ -27,17 +27,20 @@ impl Reference {
 
 /// The latest rows, in a ring.
 #[derive(Clone, Debug)]
-pub(crate) struct History {
+pub(crate) struct Ring<T> {
     width: usize,
     limit: usize,
-    rows: Vec<f32>,
+    rows: Vec<T>,
     pushed: usize,
 }
 
-impl History {
+/// Rows as the decoder has them.
+pub(crate) type History = Ring<f32>;
+
+impl<T: Copy> Ring<T> {
     /// Keeps the latest `limit` rows of `width` values.
-    pub(crate) fn new(width: usize, limit: usize) -> History {
-        History { width, limit, rows: Vec::new(), pushed: 0 }
+    pub(crate) fn new(width: usize, limit: usize) -> Ring<T> {
+        Ring { width, limit, rows: Vec::new(), pushed: 0 }
     }
 
     /// Rows that can be referred to: ages from 1 to this.
@@ -47,7 +50,7 @@ impl History {
 
     /// The row of this age, if there is one.
     #[inline]
-    pub(crate) fn get(&self, age: usize) -> Option<&[f32]> {
+    pub(crate) fn get(&self, age: usize) -> Option<&[T]> {
         if age == 0 || age > self.len() {
             return None;
         }
@@ -55,7 +58,7 @@ impl History {
     }
 
     /// All rows with their ages, in no particular order.
-    pub(crate) fn slots(&self) -> (&[f32], impl Fn(usize) -> usize) {
+    pub(crate) fn slots(&self) -> (&[T], impl Fn(usize) -> usize) {
         let (pushed, limit) = (self.pushed, self.limit.max(1));
         // The slot that the next row goes to holds the oldest one.
         (&self.rows, move |slot| {
@@ -64,7 +67,7 @@ impl History {
         })
     }
 
-    pub(crate) fn push(&mut self, row: &[f32]) {
+    pub(crate) fn push(&mut self, row: &[T]) {
         if self.limit == 0 {
             return;
         }

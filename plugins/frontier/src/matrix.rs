@@ -2,11 +2,11 @@
 
 use strait_sdk::simd::vectorize;
 
-/// Columns of a panel: four of the widest vectors.
-const PANEL: usize = 64;
+/// Columns of a panel: two vectors of AVX2.
+const PANEL: usize = 16;
 
-/// Rows that share a pass over a panel.
-const TILE: usize = 4;
+/// Rows that share a pass over a panel, so that all sums stay in registers.
+const TILE: usize = 6;
 
 /// A square matrix in panels of columns, padded with zeros.
 #[derive(Clone, Debug)]
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn products_are_those_of_the_definition() {
-        for (width, rows) in [(1, 1), (7, 3), (64, 4), (65, 9), (130, 6)] {
+        for (width, rows) in [(1, 1), (7, 3), (16, 6), (65, 15), (130, 13)] {
             let element = |row: usize, column: usize| ((row * 31 + column * 17) % 23) as f32 - 11.0;
             let matrix = Matrix::new(width, element);
             let (stride, start) = (width + 5, 3);

@@ -6,13 +6,13 @@
 
 use strait_sdk::simd::vectorize;
 
-use crate::history::{History, Reference};
+use crate::history::{History, Reference, Ring};
 
 /// Length of a sketch.
 const SKETCH: usize = 64;
 
 /// Rows that are compared in full.
-const CANDIDATES: usize = 12;
+const CANDIDATES: usize = 8;
 
 /// Most references of a row.
 pub(crate) const REFERENCES: usize = 2;
@@ -23,12 +23,12 @@ const COST: f32 = 14.0;
 /// Sketches of the rows in a [`History`], and scratch memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Search {
-    sketches: History,
+    sketches: Ring<i16>,
     signs: Vec<f32>,
     roots: Vec<f32>,
     rest: Vec<f32>,
     weighted: Vec<f32>,
-    scores: Vec<f32>,
+    scores: Vec<u32>,
 }
 
 impl Search {
@@ -41,7 +41,7 @@ impl Search {
             if state >> 31 == 0 { 1.0 } else { -1.0 }
         });
         Search {
-            sketches: History::new(SKETCH, limit),
+            sketches: Ring::new(SKETCH, limit),
             signs: signs.collect(),
             roots: vec![1.0; channels],
             rest: vec![0.0; channels],
@@ -93,7 +93,7 @@ impl Search {
             let (past, age) = sketches.slots();
             vectorize(
                 #[inline(always)]
-                || score(past, &sketch, scores),
+                || score(past, &rounded(&sketch), scores),
             );
             let mut best = (0.0, 0, 0.0);
             for slot in candidates(scores) {
@@ -132,17 +132,16 @@ impl Search {
 
     /// Adds the sketch of a row that the history has just got.
     pub(crate) fn push(&mut self, row: &[f32], mean: &[f32]) {
-        let mut sketch = [0.0; SKETCH];
         let Search { signs, roots, rest, .. } = self;
-        vectorize(
+        let sketch = vectorize(
             #[inline(always)]
             || {
                 for ((rest, value), mean) in rest.iter_mut().zip(row).zip(mean) {
                     *rest = value - mean;
                 }
+                let mut sketch = [0.0; SKETCH];
                 sketch_of(rest, roots, signs, &mut sketch);
-                let norm = dot(&sketch, &sketch).sqrt().max(1e-30);
-                sketch.iter_mut().for_each(|value| *value /= norm);
+                rounded(&sketch)
             },
         );
         self.sketches.push(&sketch);
@@ -163,24 +162,28 @@ fn sketch_of(rest: &[f32], roots: &[f32], signs: &[f32], sketch: &mut [f32; SKET
     }
 }
 
+/// A sketch of length 2^13, rounded, so that an inner product fits in 32 bits.
+#[inline(always)]
+#[allow(clippy::cast_possible_truncation)]
+fn rounded(sketch: &[f32; SKETCH]) -> [i16; SKETCH] {
+    let scale = 8192.0 / dot(sketch, sketch).sqrt().max(1e-30);
+    std::array::from_fn(|i| (sketch[i] * scale) as i16)
+}
+
 /// Magnitudes of the inner products with all sketches.
 #[inline(always)]
-fn score(past: &[f32], sketch: &[f32; SKETCH], scores: &mut Vec<f32>) {
-    scores.clear();
-    scores.extend(past.as_chunks::<SKETCH>().0.iter().map(|past| {
-        let mut sums = [0.0_f32; 16];
-        for (past, sketch) in past.as_chunks::<16>().0.iter().zip(sketch.as_chunks::<16>().0) {
-            for ((sum, past), value) in sums.iter_mut().zip(past).zip(sketch) {
-                *sum += past * value;
-            }
-        }
-        sums.iter().sum::<f32>().abs()
-    }));
+fn score(past: &[i16], sketch: &[i16; SKETCH], scores: &mut Vec<u32>) {
+    let past = past.as_chunks::<SKETCH>().0;
+    scores.resize(past.len(), 0);
+    for (score, past) in scores.iter_mut().zip(past) {
+        let products = past.iter().zip(sketch).map(|(a, b)| i32::from(*a) * i32::from(*b));
+        *score = products.sum::<i32>().unsigned_abs();
+    }
 }
 
 /// Slots of the largest scores.
-fn candidates(scores: &[f32]) -> impl Iterator<Item = usize> {
-    let mut best = [(0.0_f32, usize::MAX); CANDIDATES];
+fn candidates(scores: &[u32]) -> impl Iterator<Item = usize> {
+    let mut best = [(0, usize::MAX); CANDIDATES];
     for (slot, score) in scores.iter().enumerate() {
         if *score > best[CANDIDATES - 1].0 {
             let at = best.partition_point(|(other, _)| other >= score);
@@ -189,6 +192,18 @@ fn candidates(scores: &[f32]) -> impl Iterator<Item = usize> {
         }
     }
     best.into_iter().filter(|(_, slot)| *slot != usize::MAX).map(|(_, slot)| slot)
+}
+
+/// The sum of 16 numbers, by halves.
+#[inline(always)]
+fn total(sums: &[f32; 16]) -> f32 {
+    let mut sums = *sums;
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            sums[i] += sums[i + half];
+        }
+    }
+    sums[0]
 }
 
 #[inline(always)]
@@ -201,37 +216,46 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
             *sum += a * b;
         }
     }
-    sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
+    total(&sums) + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
 }
 
 /// Weighted sum of squares.
 #[inline(always)]
 fn squares(rest: &[f32], roots: &[f32]) -> f32 {
     let mut sums = [0.0_f32; 16];
-    for (rest, roots) in rest.chunks(16).zip(roots.chunks(16)) {
-        for ((sum, rest), root) in sums.iter_mut().zip(rest).zip(roots) {
-            let value = rest * root;
-            *sum += value * value;
+    let (rest, rest_end) = rest.as_chunks::<16>();
+    let (roots, roots_end) = roots.as_chunks::<16>();
+    for (rest, roots) in rest.iter().zip(roots) {
+        for i in 0..16 {
+            let value = rest[i] * roots[i];
+            sums[i] += value * value;
         }
     }
-    sums.iter().sum()
+    let end: f32 = rest_end.iter().zip(roots_end).map(|(rest, root)| (rest * root).powi(2)).sum();
+    total(&sums) + end
 }
 
 /// The product of an earlier row with the weighted rest, and its weighted square.
 #[inline(always)]
 fn products(past: &[f32], mean: &[f32], weighted: &[f32], roots: &[f32]) -> (f32, f32) {
     let (mut product, mut square) = ([0.0_f32; 16], [0.0_f32; 16]);
-    for (((past, mean), weighted), roots) in
-        past.chunks(16).zip(mean.chunks(16)).zip(weighted.chunks(16)).zip(roots.chunks(16))
-    {
-        for (i, (((past, mean), weighted), root)) in
-            past.iter().zip(mean).zip(weighted).zip(roots).enumerate()
-        {
-            let value = past - mean;
-            product[i] += value * weighted;
-            let value = value * root;
+    let (past, past_end) = past.as_chunks::<16>();
+    let (mean, mean_end) = mean.as_chunks::<16>();
+    let (weighted, weighted_end) = weighted.as_chunks::<16>();
+    let (roots, roots_end) = roots.as_chunks::<16>();
+    for (((past, mean), weighted), roots) in past.iter().zip(mean).zip(weighted).zip(roots) {
+        for i in 0..16 {
+            let value = past[i] - mean[i];
+            product[i] += value * weighted[i];
+            let value = value * roots[i];
             square[i] += value * value;
         }
     }
-    (product.iter().sum(), square.iter().sum())
+    let (mut product, mut square) = (total(&product), total(&square));
+    for i in 0..past_end.len() {
+        let value = past_end[i] - mean_end[i];
+        product += value * weighted_end[i];
+        square += (value * roots_end[i]).powi(2);
+    }
+    (product, square)
 }

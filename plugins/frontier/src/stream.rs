@@ -51,8 +51,29 @@ struct Channels {
     coded: Vec<f32>,
 }
 
-/// How fast the local activity follows the values.
-const ACTIVITY: f32 = 1.0 / 16.0;
+/// How far back the local activity reaches, in channels, and how many it is worth at the start of a row.
+const REACH: f32 = 64.0;
+const START: f32 = 4.0;
+
+/// How active a row is around a channel: a running mean of magnitudes over what is expected.
+struct Activity {
+    mean: f32,
+    reach: f32,
+}
+
+impl Activity {
+    #[inline(always)]
+    fn new() -> Activity {
+        Activity { mean: 1.0, reach: START }
+    }
+
+    #[inline(always)]
+    fn learn(&mut self, ratio: f32) {
+        self.mean += (ratio - self.mean) / self.reach;
+        self.mean = self.mean.clamp(0.05, 16.0);
+        self.reach = (self.reach + 1.0).min(REACH);
+    }
+}
 
 impl Stream {
     /// A new sequence with so many earlier rows kept; an encoder searches them for references.
@@ -176,13 +197,12 @@ impl Stream {
         if self.search.is_some() {
             let (trellis, expected, indices) =
                 (&mut self.trellis, &mut self.expected, &mut self.indices);
-            let mut activity = 1.0_f32;
+            let mut activity = Activity::new();
             for (((scale, inverse), rest), expected) in
                 scale.iter().zip(&*inverse).zip(&*rest).zip(expected.iter_mut())
             {
-                *expected = scale * activity;
-                activity += (rest.abs() * inverse - activity) * ACTIVITY;
-                activity = activity.clamp(0.05, 16.0);
+                *expected = scale * activity.mean;
+                activity.learn(rest.abs() * inverse);
             }
             vectorize(
                 #[inline(always)]
@@ -190,19 +210,18 @@ impl Stream {
             );
         }
         let values = &mut self.values;
-        let mut activity = 1.0_f32;
+        let mut activity = Activity::new();
         let mut state = State::default();
         for (((scale, inverse), index), coded) in
             scale.iter().zip(&*inverse).zip(&self.indices).zip(coded.iter_mut())
         {
-            let expected = scale * activity;
+            let expected = scale * activity.mean;
             let value = values.code(port, level(expected), state.set(), *index);
             let index = value.unsigned_abs();
             let magnitude = state.magnitude(index);
             state = state.next(index);
             *coded = if value < 0 { -magnitude } else { magnitude };
-            activity += (magnitude * inverse - activity) * ACTIVITY;
-            activity = activity.clamp(0.05, 16.0);
+            activity.learn(magnitude * inverse);
         }
     }
 }

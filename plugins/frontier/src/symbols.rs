@@ -118,3 +118,59 @@ impl Values {
         ((1 << coded) | (port.bits(number, coded) & ((1 << coded) - 1))) - 1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn values_come_back_at_every_level(
+            values in prop::collection::vec((0_u32..24, any::<i32>(), -7_i32..25, 0_u32..2), 0..300),
+        ) {
+            // Magnitudes of every length, at levels that do and do not fit them.
+            let values: Vec<(i32, u32, u32)> = values
+                .into_iter()
+                .map(|(length, value, octave, set)| {
+                    (value % (2 << length), level((octave as f32).exp2()), set)
+                })
+                .collect();
+            let mut bytes = Vec::new();
+            let mut encoder = RangeEncoder::new(&mut bytes);
+            let mut models = Values::new();
+            for (value, level, set) in &values {
+                prop_assert_eq!(models.code(&mut encoder, *level, *set, *value), *value);
+            }
+            encoder.finish();
+            let mut decoder = RangeDecoder::new(&bytes);
+            let mut models = Values::new();
+            for (value, level, set) in &values {
+                prop_assert_eq!(models.code(&mut decoder, *level, *set, 0), *value);
+            }
+            prop_assert!(decoder.finish().is_ok());
+        }
+
+        #[test]
+        fn any_bytes_decode_to_something(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let mut decoder = RangeDecoder::new(&bytes);
+            let mut models = Values::new();
+            for i in 0..200 {
+                let value = models.code(&mut decoder, i % (OCTAVES * PER_OCTAVE), i, 0);
+                prop_assert!(value.unsigned_abs() <= i32::MAX.unsigned_abs());
+            }
+        }
+    }
+
+    #[test]
+    fn levels_are_quarters_of_an_octave() {
+        assert_eq!(level(0.0), 0);
+        assert_eq!(level(1.0 / 64.0), 0);
+        assert_eq!(level(1.0), 24);
+        assert_eq!(level(1.5), 26);
+        assert_eq!(level(2.0), APART);
+        assert_eq!(level(f32::MAX), OCTAVES * PER_OCTAVE - 1);
+        assert_eq!(level(f32::NAN), OCTAVES * PER_OCTAVE - 1);
+    }
+}

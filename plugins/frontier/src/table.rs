@@ -71,3 +71,46 @@ impl Table {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn symbols_of_every_skew_come_back(
+            runs in prop::collection::vec((0_u32..16, 1_usize..3000), 1..12),
+            limit in 4_u32..13,
+        ) {
+            let mut bytes = Vec::new();
+            let mut encoder = RangeEncoder::new(&mut bytes);
+            let mut table = Table::new(limit);
+            for (symbol, count) in &runs {
+                (0..*count).for_each(|_| table.encode(&mut encoder, *symbol));
+            }
+            encoder.finish();
+            let mut decoder = RangeDecoder::new(&bytes);
+            let mut table = Table::new(limit);
+            for (symbol, count) in &runs {
+                for _ in 0..*count {
+                    prop_assert_eq!(table.decode(&mut decoder), *symbol);
+                }
+            }
+            prop_assert!(decoder.finish().is_ok());
+        }
+    }
+
+    #[test]
+    fn a_rare_symbol_keeps_a_size_and_a_frequent_one_costs_nothing() {
+        for limit in [4, 11, 12] {
+            let mut table = Table::new(limit);
+            (0..200_000).for_each(|_| table.learn(5));
+            for symbol in 0..16 {
+                let (_, size) = table.extent(symbol);
+                assert!(if symbol == 5 { size > 65_400 } else { size >= 1 }, "{symbol}: {size}");
+            }
+        }
+    }
+}

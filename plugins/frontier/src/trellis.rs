@@ -139,3 +139,81 @@ fn log2(value: f32) -> f32 {
     let exponent = (bits >> 23) as f32 - 127.0;
     exponent + (mantissa - 1.0) * (1.345 - 0.345 * (mantissa - 1.0))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Cost of indices from the first state, and what they stand for.
+    fn cost(values: &[f32], expected: f32, indices: &[u32]) -> f32 {
+        let slope = PRICE * log2(1.0 + 1.0 / expected);
+        let mut state = State::default();
+        let mut sum = 0.0;
+        for (value, index) in values.iter().zip(indices) {
+            let away = value - state.magnitude(*index);
+            let nonzero = if *index > 0 { NONZERO[state.set() as usize] * PRICE } else { 0.0 };
+            sum += away * away + slope * *index as f32 + nonzero;
+            state = state.next(*index);
+        }
+        sum
+    }
+
+    proptest! {
+        #[test]
+        fn the_path_is_the_best_one(
+            values in prop::collection::vec(0.0_f32..2.4, 5),
+            expected in 0.2_f32..3.0,
+        ) {
+            let mut found = [0; 5];
+            Trellis::new(5).quantize(&values, &[expected; 5], &mut found);
+            let found: Vec<u32> = found.iter().map(|index| index.unsigned_abs()).collect();
+            let best = (0..1024_u32)
+                .map(|path| {
+                    let indices: Vec<u32> = (0..5).map(|i| path >> (2 * i) & 3).collect();
+                    cost(&values, expected, &indices)
+                })
+                .fold(f32::MAX, f32::min);
+            prop_assert!(cost(&values, expected, &found) <= best + 1e-4);
+        }
+
+        #[test]
+        fn values_are_within_a_step_and_a_half(
+            values in prop::collection::vec(-1e5_f32..1e5, 1..100),
+            expected in 0.0_f32..100.0,
+        ) {
+            let mut indices = vec![0; values.len()];
+            let expected = vec![expected; values.len()];
+            Trellis::new(values.len()).quantize(&values, &expected, &mut indices);
+            let mut state = State::default();
+            for (value, index) in values.iter().zip(&indices) {
+                let magnitude = state.magnitude(index.unsigned_abs());
+                let back = if *index < 0 { -magnitude } else { magnitude };
+                prop_assert!((value - back).abs() <= 1.5, "{value} became {back}");
+                state = state.next(index.unsigned_abs());
+            }
+        }
+    }
+
+    #[test]
+    fn the_trellis_beats_one_quantizer_by_most_of_a_decibel() {
+        let mut state = 7_u32;
+        let values: Vec<f32> = (0..20_000)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 8) as f32 / (1 << 24) as f32 * 64.0 - 32.0
+            })
+            .collect();
+        let mut indices = vec![0; values.len()];
+        Trellis::new(values.len()).quantize(&values, &vec![1e4; values.len()], &mut indices);
+        let mut state = State::default();
+        let mut errors = 0.0;
+        for (value, index) in values.iter().zip(&indices) {
+            errors += (value.abs() - state.magnitude(index.unsigned_abs())).powi(2);
+            state = state.next(index.unsigned_abs());
+        }
+        let gain = 10.0 * (values.len() as f32 / 12.0 / errors).log10();
+        assert!((0.9..1.1).contains(&gain), "{gain} dB");
+    }
+}
