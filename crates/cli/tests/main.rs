@@ -6,8 +6,10 @@ mod cli {
     mod bad_input;
     mod exactness;
     mod failures;
+    mod fit;
     mod formats;
     mod harness;
+    mod kv;
     mod look;
     mod memory;
     mod models;

@@ -20,7 +20,16 @@ fn libraries() -> &'static Path {
         // Not the folder of the running tests: a build with other features would replace the
         // libraries that they link.
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugins");
-        for id in ["raw", "cast", "affine", "blockfloat", "hostile"] {
+        for id in [
+            "raw",
+            "cast",
+            "affine",
+            "blockfloat",
+            "hostile",
+            "presses-basic",
+            "presses-attention",
+            "lowrank",
+        ] {
             let output = Command::new(env!("CARGO"))
                 .current_dir(root())
                 .args(["build", "--release", "--locked", "--offline", "--lib", "--package"])
@@ -45,7 +54,7 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("plugins")).unwrap();
         for id in plugins {
-            let name = format!("libstrait_{id}.so");
+            let name = format!("libstrait_{}.so", id.replace('-', "_"));
             std::fs::copy(libraries().join(&name), dir.path().join("plugins").join(&name)).unwrap();
         }
         Self { dir }
