@@ -9,6 +9,7 @@
 mod bench_peers;
 mod build_plugin;
 mod cargo;
+mod check_report;
 mod check_wgpu;
 mod new_plugin;
 mod plugins;
@@ -37,6 +38,7 @@ enum Task {
     Test(test::Args),
     Tidy(tidy::Args),
     BenchPeers(bench_peers::Args),
+    CheckReport(check_report::Args),
     CheckWgpu(check_wgpu::Args),
 }
 
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Tidy(args) => tidy::run(&args),
         Task::BenchPeers(args) => bench_peers::run(&args),
+        Task::CheckReport(args) => check_report::run(&args),
         Task::CheckWgpu(args) => check_wgpu::run(&args),
     };
     match outcome {

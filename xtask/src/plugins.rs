@@ -23,9 +23,22 @@ pub(crate) struct Table {
     /// The ids of the codecs that the built library provides.
     #[serde(default)]
     pub(crate) codecs: Vec<String>,
+    /// The ids of the presses that the built library provides.
+    #[serde(default)]
+    pub(crate) presses: Vec<String>,
+    /// The ids of the codecs that are inside those by default.
+    #[serde(default)]
+    pub(crate) inner: Vec<String>,
     /// `false` keeps the plugin out of `build-plugin --all`.
     #[serde(default = "yes")]
     pub(crate) bundle: bool,
+}
+
+impl Table {
+    /// The ids of everything that the built library provides.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &String> {
+        self.codecs.iter().chain(&self.presses)
+    }
 }
 
 fn yes() -> bool {
@@ -50,7 +63,7 @@ pub(crate) fn all(workspace: &Workspace) -> Result<Vec<Plugin<'_>>> {
 pub(crate) fn read_table(package: &Package) -> Result<Table> {
     match package.metadata.get("strait") {
         Some(value) => Ok(Table::deserialize(value)?),
-        None => bail!("expected the table with codecs = [\"…\"], found none"),
+        None => bail!("expected the table with codecs or presses = [\"…\"], found none"),
     }
 }
 
@@ -69,17 +82,30 @@ pub(crate) fn select<'a>(plugins: &[Plugin<'a>], ids: &[String]) -> Result<Vec<P
     Ok(selected)
 }
 
-/// The bundled plugins that provide these codecs, and the codecs that no plugin here provides.
+/// The bundled plugins that provide these codecs or presses and the codecs inside them by default, and
+/// those that no plugin here provides.
 pub(crate) fn providers<'a, 'c>(
     plugins: &[Plugin<'a>],
     codecs: &'c BTreeSet<String>,
 ) -> (Vec<Plugin<'a>>, Vec<&'c str>) {
     let provides = |plugin: &Plugin<'_>, codec: &String| {
-        plugin.table.bundle && plugin.table.codecs.contains(codec)
+        plugin.table.bundle && plugin.table.ids().any(|id| id == codec)
     };
+    let mut wanted: Vec<String> = codecs.iter().cloned().collect();
+    let mut next = 0;
+    while let Some(codec) = wanted.get(next) {
+        next += 1;
+        let inside = plugins.iter().filter(|plugin| provides(plugin, codec));
+        let inside: Vec<String> = inside.flat_map(|plugin| plugin.table.inner.clone()).collect();
+        for codec in inside {
+            if !wanted.contains(&codec) {
+                wanted.push(codec);
+            }
+        }
+    }
     let found = plugins
         .iter()
-        .filter(|plugin| codecs.iter().any(|codec| provides(plugin, codec)))
+        .filter(|plugin| wanted.iter().any(|codec| provides(plugin, codec)))
         .cloned()
         .collect();
     let missing = codecs
@@ -121,10 +147,13 @@ mod tests {
 
     fn tree() -> Workspace {
         let mut affine = package("strait-affine", "plugins/affine", &[]);
-        affine.metadata = json!({"strait": {"codecs": ["affine", "affine.ref"]}});
+        affine.metadata =
+            json!({"strait": {"codecs": ["affine", "affine.ref"], "presses": ["knorm"]}});
         let mut hostile = package("strait-hostile", "plugins/hostile", &[]);
         hostile.metadata = json!({"strait": {"codecs": ["hostile"], "bundle": false}});
-        workspace(vec![hostile, package("strait-sdk", "crates/sdk", &[]), affine])
+        let mut outer = package("strait-outer", "plugins/outer", &[]);
+        outer.metadata = json!({"strait": {"codecs": ["outer"], "inner": ["affine", "outer"]}});
+        workspace(vec![hostile, package("strait-sdk", "crates/sdk", &[]), affine, outer])
     }
 
     #[test]
@@ -132,7 +161,7 @@ mod tests {
         let tree = tree();
         let plugins = all(&tree).unwrap();
         let ids: Vec<_> = plugins.iter().map(|plugin| plugin.id.as_str()).collect();
-        assert_eq!(ids, ["affine", "hostile"]);
+        assert_eq!(ids, ["affine", "hostile", "outer"]);
         assert!(plugins[0].table.bundle);
         assert!(!plugins[1].table.bundle);
     }
@@ -152,11 +181,18 @@ mod tests {
     fn codecs_lead_to_their_plugins() {
         let tree = tree();
         let plugins = all(&tree).unwrap();
+        let press = ["knorm".to_owned()].into();
+        let (found, missing) = providers(&plugins, &press);
+        assert_eq!((found[0].id.as_str(), missing.len()), ("affine", 0));
         let wanted = ["affine", "affine.ref", "elsewhere", "hostile"].map(String::from).into();
         let (found, missing) = providers(&plugins, &wanted);
         let ids: Vec<_> = found.iter().map(|plugin| plugin.id.as_str()).collect();
         assert_eq!(ids, ["affine"]);
         assert_eq!(missing, ["elsewhere", "hostile"]);
+        let wanted = ["outer"].map(String::from).into();
+        let (found, missing) = providers(&plugins, &wanted);
+        let ids: Vec<_> = found.iter().map(|plugin| plugin.id.as_str()).collect();
+        assert_eq!((ids, missing.len()), (vec!["affine", "outer"], 0));
     }
 
     #[test]
@@ -164,7 +200,7 @@ mod tests {
         let tree = tree();
         let plugins = all(&tree).unwrap();
         let error = select(&plugins, &["affin".to_owned()]).unwrap_err().to_string();
-        assert_eq!(error, "no plugin \"affin\" in plugins/; there are: affine, hostile");
+        assert_eq!(error, "no plugin \"affin\" in plugins/; there are: affine, hostile, outer");
         let twice = select(&plugins, &["affine".to_owned(), "affine".to_owned()]).unwrap();
         assert_eq!(twice.len(), 1);
     }

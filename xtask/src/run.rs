@@ -53,8 +53,21 @@ pub(crate) fn codecs(experiment: &str) -> Result<BTreeSet<String>> {
     let Some(compressors) = compressors.as_array() else {
         bail!("expected [[compressor]] tables, found compressor = …");
     };
-    let named = compressors.iter().filter_map(|compressor| compressor.get("codec")?.as_str());
-    Ok(named.map(str::to_owned).collect())
+    let mut named = BTreeSet::new();
+    compressors.iter().for_each(|compressor| add_codecs(compressor, &mut named));
+    Ok(named)
+}
+
+/// The ids under every key `codec`: parameters may name codecs too, as tables.
+fn add_codecs(value: &toml::Value, named: &mut BTreeSet<String>) {
+    match value {
+        toml::Value::Table(table) => {
+            named.extend(table.get("codec").and_then(toml::Value::as_str).map(str::to_owned));
+            table.values().for_each(|value| add_codecs(value, named));
+        }
+        toml::Value::Array(values) => values.iter().for_each(|value| add_codecs(value, named)),
+        _ => {}
+    }
 }
 
 /// Becomes `command`, so that signals and the exit code are the host's own.
@@ -89,8 +102,10 @@ mod tests {
             sweep = { bits = [4, 2] }
             [[compressor]]
             codec = "kv.int8"
+            params = { inner = { codec = "mx", bits = 4 } }
+            sweep = { low = [{ codec = "ggml" }] }
         "#;
-        let expected: BTreeSet<_> = ["affine", "kv.int8"].map(String::from).into();
+        let expected: BTreeSet<_> = ["affine", "ggml", "kv.int8", "mx"].map(String::from).into();
         assert_eq!(codecs(text).unwrap(), expected);
         assert!(codecs("name = \"x\"").unwrap().is_empty());
     }

@@ -7,8 +7,11 @@ use crate::params::ParamSpec;
 /// Everything in one `.so`. Unknown keys are ignored, so a newer SDK may add some.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PluginDescriptor {
-    /// The codecs (and presses) in the file, in the order of their index.
+    /// The codecs in the file, in the order of their index.
     pub codecs: Vec<CodecDescriptor>,
+    /// The presses in the file, in the order of their index. Since ABI 1.1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub presses: Vec<PressDescriptor>,
 }
 
 /// One codec of a plugin.
@@ -16,7 +19,7 @@ pub struct PluginDescriptor {
 pub struct CodecDescriptor {
     /// Name in TOML files, `[a-z0-9.-]`.
     pub id: String,
-    /// Plugin kind: `codec`; `press` is reserved.
+    /// Plugin kind: `codec`.
     pub kind: String,
     /// Version of the plugin's package.
     pub version: String,
@@ -38,6 +41,30 @@ pub struct CodecDescriptor {
     #[serde(default)]
     pub fits: bool,
     /// Names of the per-row side information it asks for.
+    #[serde(default)]
+    pub side_information: Vec<String>,
+    /// The parameter table.
+    #[serde(default)]
+    pub params: Vec<ParamSpec>,
+}
+
+/// One press of a plugin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PressDescriptor {
+    /// Name in TOML files, `[a-z0-9.-]`.
+    pub id: String,
+    /// Version of the plugin's package.
+    pub version: String,
+    /// What it does, one line.
+    pub summary: String,
+    /// Paper or specification, as a link; may be empty.
+    #[serde(default)]
+    pub paper: String,
+    /// What the ratio or size of an experiment bounds: `entries`, `channels`, or `own` when the press
+    /// decides by itself how much stays.
+    #[serde(default)]
+    pub budget: String,
+    /// Names of the side information that it may ask for; an open instance says what it really needs.
     #[serde(default)]
     pub side_information: Vec<String>,
     /// The parameter table.

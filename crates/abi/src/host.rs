@@ -6,6 +6,8 @@
 use abi_stable::StableAbi;
 use abi_stable::std_types::RStr;
 
+use crate::inner::InnerOpened;
+
 /// Services of the host, handed to [`PluginModule::start`](crate::PluginModule) once per loaded
 /// file; valid for the rest of the process. A minor version appends fields after the last one.
 #[repr(C)]
@@ -23,4 +25,7 @@ pub struct HostServices {
     /// `[any-thread]` The most verbose level that the host wants: 0 off, 1 error … 5 trace.
     #[sabi(last_prefix_field)]
     pub max_log_level: extern "C" fn(u64) -> u32,
+    /// `[within open]` Opens another codec for the side that is being opened: token, id, parameters
+    /// as one JSON object. Since ABI 1.1.
+    pub open_inner: extern "C" fn(u64, RStr<'_>, RStr<'_>) -> InnerOpened,
 }

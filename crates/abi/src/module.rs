@@ -9,6 +9,7 @@ use abi_stable::library::RootModule;
 use abi_stable::sabi_types::VersionStrings;
 use abi_stable::std_types::{ROption, RSlice, RStr, RString, RVec};
 
+use crate::press::{LayerRequest, Pressed};
 use crate::{HostServicesRef, MatrixTarget, MatrixView, Outcome, PayloadSink};
 
 /// The root of a plugin: what is behind its module symbol.
@@ -23,7 +24,7 @@ pub struct PluginModule {
     pub describe: extern "C" fn() -> Text,
     /// Functions of plugin kind `codec`.
     pub codec: CodecModuleRef,
-    /// Functions of plugin kind `press`; none in ABI 1.0.
+    /// Functions of plugin kind `press`, where the file offers some; since ABI 1.1.
     #[sabi(last_prefix_field)]
     pub press: ROption<PressModuleRef>,
 }
@@ -51,7 +52,7 @@ pub struct CodecModule {
     pub close: extern "C" fn(InstanceHandle) -> Outcome,
 }
 
-/// The functions of kind `press`: the place is kept; a minor version adds the call that chooses.
+/// The functions of kind `press`. A press is named by its index in the descriptor.
 #[repr(C)]
 #[derive(StableAbi)]
 #[sabi(kind(Prefix(prefix_ref = PressModuleRef, prefix_fields = PressModulePrefix)))]
@@ -62,6 +63,12 @@ pub struct PressModule {
     /// `[exclusive, last]` Drops the instance; its handle is invalid afterwards.
     #[sabi(last_prefix_field)]
     pub close: extern "C" fn(InstanceHandle) -> Outcome,
+    /// `[exclusive]` The [`PressNeeds`](crate::press::PressNeeds) as JSON. Since ABI 1.1.
+    pub needs: extern "C" fn(InstanceHandle) -> Text,
+    /// `[exclusive]` Chooses what stays of one layer. Since ABI 1.1.
+    pub press: extern "C" fn(InstanceHandle, LayerRequest<'_>) -> Pressed,
+    /// `[exclusive]` Forgets everything learnt from earlier calls. Since ABI 1.1.
+    pub reset: extern "C" fn(InstanceHandle) -> Outcome,
 }
 
 /// An open instance inside the plugin; only the plugin looks behind the pointer.
@@ -73,7 +80,7 @@ pub struct InstanceHandle(pub *mut ());
 #[repr(C)]
 #[derive(Clone, Copy, Debug, StableAbi)]
 pub struct OpenRequest<'a> {
-    /// Index in the descriptor.
+    /// Index in the descriptor, of a codec or of a press.
     pub codec: usize,
     /// Resolved parameters, one JSON object.
     pub params: RStr<'a>,

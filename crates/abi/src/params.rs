@@ -50,7 +50,11 @@ pub enum ParamKind {
     String,
     /// One of the names in [`ParamSpec::choices`].
     Choice,
-    /// Any value, checked by the codec itself.
+    /// Another codec with its parameters: `{ codec = "affine", bits = 4 }`, or its id alone. Since
+    /// ABI 1.1; see [`inner`](crate::inner).
+    Codec,
+    /// Any value, checked by the codec itself; also what a kind of a later minor reads as.
+    #[serde(other)]
     Any,
 }
 
@@ -76,6 +80,14 @@ pub struct ParamError {
     pub found: String,
     /// The nearest valid key or choice, when there is one.
     pub nearest: Option<String>,
+}
+
+impl ParamError {
+    /// The same refusal of a key in the table under `table`: `bits` becomes `inner.bits`.
+    #[must_use]
+    pub fn under(self, table: &str) -> Self {
+        ParamError { key: format!("{table}.{}", self.key), ..self }
+    }
 }
 
 fn hint(nearest: &Option<String>) -> String {

@@ -5,7 +5,7 @@
 //! guide docs/gpu.md has the details.
 
 use burn_tensor::backend::Backend;
-use burn_tensor::{Bool, FloatDType, Tensor};
+use burn_tensor::{Bool, FloatDType, Int, Tensor};
 
 use crate::product::{Factors, product};
 
@@ -22,6 +22,14 @@ pub(crate) struct Causal {
     pub(crate) native: FloatDType,
     /// What the device does to f32 factors.
     pub(crate) factors: Factors,
+}
+
+/// Keys and values `[1, kv_heads, entries, dim]` and their positions `[1, kv_heads, 1, entries]`.
+#[derive(Clone)]
+pub(crate) struct Entries<B: Backend> {
+    pub(crate) keys: Tensor<B, 4>,
+    pub(crate) values: Tensor<B, 4>,
+    pub(crate) positions: Tensor<B, 4, Int>,
 }
 
 impl Causal {
@@ -72,6 +80,81 @@ impl Causal {
             parts.push(context.cast(self.native));
         }
         Tensor::cat(parts, 2)
+    }
+
+    /// Context `[1, heads, tokens, dim]` of `query` (of the same shape), whose tokens begin at
+    /// `first_position`, in `entries`.
+    pub(crate) fn attend_entries<B: Backend>(
+        &self,
+        query: Tensor<B, 4>,
+        entries: &Entries<B>,
+        first_position: usize,
+    ) -> Tensor<B, 4> {
+        let [_, heads, _, dim] = query.dims();
+        let [_, kv_heads, count, _] = entries.keys.dims();
+        let values = entries.values.clone().cast(FloatDType::F32);
+        let mut parts = Vec::new();
+        self.blocks(query, entries, first_position, |shares| {
+            let rows = shares.dims()[2];
+            let total = shares.clone().sum_dim(3);
+            let shares = shares.cast(self.native).cast(FloatDType::F32);
+            let shares = shares.reshape([1, kv_heads, heads / kv_heads * rows, count]);
+            let context = product(shares, values.clone(), self.factors);
+            let context = context.reshape([1, heads, rows, dim]) / total;
+            parts.push(context.cast(self.native));
+        });
+        Tensor::cat(parts, 2)
+    }
+
+    /// Gives the probabilities `[1, heads, rows, entries]` of one block of queries after the other.
+    pub(crate) fn probabilities<B: Backend>(
+        &self,
+        query: Tensor<B, 4>,
+        entries: &Entries<B>,
+        first_position: usize,
+        mut take: impl FnMut(Tensor<B, 4>),
+    ) {
+        self.blocks(query, entries, first_position, |shares| {
+            let total = shares.clone().sum_dim(3);
+            take(shares / total);
+        });
+    }
+
+    /// Probabilities before they are divided by their sums.
+    fn blocks<B: Backend>(
+        &self,
+        query: Tensor<B, 4>,
+        entries: &Entries<B>,
+        first_position: usize,
+        mut take: impl FnMut(Tensor<B, 4>),
+    ) {
+        let [_, heads, tokens, dim] = query.dims();
+        let [_, kv_heads, count, _] = entries.keys.dims();
+        let device = query.device();
+        let group = heads / kv_heads;
+        let keys = entries.keys.clone().cast(FloatDType::F32).swap_dims(2, 3);
+        for start in (0..tokens).step_by(QUERIES) {
+            let rows = QUERIES.min(tokens - start);
+            let block = query.clone().narrow(2, start, rows).cast(FloatDType::F32);
+            let block = block.reshape([1, kv_heads, group * rows, dim]);
+            let scores = product(block, keys.clone(), self.factors);
+            let first = (first_position + start) as i64;
+            let asked = Tensor::<B, 1, Int>::arange(first..first + rows as i64, &device);
+            let asked = asked.reshape([1, 1, rows, 1]).expand([1, kv_heads, rows, count]);
+            let known = entries.positions.clone().expand([1, kv_heads, rows, count]);
+            let mut hidden = known.clone().greater(asked.clone());
+            if let Some(window) = self.window {
+                let oldest = asked.sub_scalar(window as i64);
+                hidden = hidden.bool_or(known.lower_equal(oldest));
+            }
+            let hidden = hidden.reshape([1, kv_heads, 1, rows, count]);
+            let hidden = hidden.expand([1, kv_heads, group, rows, count]);
+            let hidden: Tensor<B, 4, Bool> = hidden.reshape([1, heads, rows, count]);
+            let scores = scores.reshape([1, heads, rows, count]) * self.scale;
+            let scores = scores.mask_fill(hidden, f32::NEG_INFINITY);
+            let highest = scores.clone().max_dim(3);
+            take((scores - highest).exp());
+        }
     }
 }
 

@@ -8,8 +8,8 @@ use std::any::Any;
 
 use burn_tensor::StreamId;
 use strait_ops::{
-    AttentionTensors, FeedForwardTensors, Hidden, MlpTensors, Network, NormTensors, Ops, OpsError,
-    ScoreRange, SequenceScores,
+    AttentionShape, AttentionTensors, CacheContents, FeedForwardTensors, Hidden, Look, MlpTensors,
+    Network, NormTensors, Ops, OpsError, Past, ScoreRange, Seen, SequenceScores,
 };
 
 /// The decoder's operations on a burn backend that was chosen at run time.
@@ -41,6 +41,7 @@ impl BurnOps {
         O::Table: 'static,
         O::Positions: Sync + 'static,
         O::Norm: Sync + 'static,
+        O::Cache: Sync,
         O::Logits: Sync,
     {
         BurnOps { ops: Box::new(ops), stream: StreamId { value: stream } }
@@ -83,6 +84,7 @@ impl Ops for BurnOps {
     type Table = Held;
     type Positions = Held;
     type Norm = Held;
+    type Cache = Held;
     type Logits = Held;
 
     fn device(&self) -> String {
@@ -122,22 +124,76 @@ impl Ops for BurnOps {
         self.stream.executes(|| self.ops.download(stream.take()))
     }
 
-    fn embed(&self, table: &Held, positions: Option<&Held>, tokens: &[u32], batch: usize) -> Held {
-        let positions = positions.map(Held::value);
-        self.hold(|ops| ops.embed(table.value(), positions, tokens, batch))
+    fn copy(&self, stream: &Held) -> Held {
+        self.hold(|ops| ops.copy(stream.value()))
     }
 
-    fn attention(&mut self, x: Held, weights: &Held, wanted: usize) -> Held {
-        self.change(|ops| ops.attention(x.take(), weights.value(), wanted))
+    fn embed(
+        &self,
+        table: &Held,
+        positions: Option<&Held>,
+        tokens: &[u32],
+        batch: usize,
+        first_position: usize,
+    ) -> Held {
+        let positions = positions.map(Held::value);
+        self.hold(|ops| ops.embed(table.value(), positions, tokens, batch, first_position))
+    }
+
+    fn attention(
+        &mut self,
+        x: Held,
+        weights: &Held,
+        wanted: usize,
+        past: Option<Past<'_, Held>>,
+    ) -> Held {
+        with_values(past, |past| {
+            self.change(|ops| ops.attention(x.take(), weights.value(), wanted, past))
+        })
     }
 
     fn mlp(&mut self, x: Held, weights: &Held, wanted: usize) -> Held {
         self.change(|ops| ops.mlp(x.take(), weights.value(), wanted))
     }
 
-    fn parallel(&mut self, x: Held, attention: &Held, mlp: &Held, wanted: usize) -> Held {
+    fn parallel(
+        &mut self,
+        x: Held,
+        attention: &Held,
+        mlp: &Held,
+        wanted: usize,
+        past: Option<Past<'_, Held>>,
+    ) -> Held {
         let (attention, mlp) = (attention.value(), mlp.value());
-        self.change(|ops| ops.parallel(x.take(), attention, mlp, wanted))
+        with_values(past, |past| {
+            self.change(|ops| ops.parallel(x.take(), attention, mlp, wanted, past))
+        })
+    }
+
+    fn open_cache(&self, shape: &AttentionShape, turned: bool) -> Held {
+        self.hold(|ops| ops.open_cache(shape, turned))
+    }
+
+    fn cache_contents(&self, cache: &Held) -> Result<CacheContents, OpsError> {
+        self.stream.executes(|| self.ops.cache_contents(cache.value()))
+    }
+
+    fn set_cache(&mut self, cache: &mut Held, contents: CacheContents) {
+        let Some(value) = &mut cache.value else { return };
+        self.stream.executes(|| self.ops.set_cache(value, contents));
+    }
+
+    fn look(
+        &mut self,
+        x: &Held,
+        sequence: usize,
+        weights: &Held,
+        (cache, first_position): (&Held, usize),
+        look: &Look,
+    ) -> Result<Seen, OpsError> {
+        let past = (cache.value(), first_position);
+        let ops = &mut self.ops;
+        self.stream.executes(|| ops.look(x.value(), sequence, weights.value(), past, look))
     }
 
     fn score(
@@ -154,6 +210,10 @@ impl Ops for BurnOps {
         let (scores, kept) =
             stream.executes(|| self.ops.score(x.value(), sequence, head, range, reference))?;
         Ok((scores, kept.map(|(value, bytes)| Held { value: Some(value), stream, bytes })))
+    }
+
+    fn logits_row(&self, logits: &Held, row: usize) -> Result<Vec<f32>, OpsError> {
+        self.stream.executes(|| self.ops.logits_row(logits.value(), row))
     }
 
     fn logits_bytes(logits: &Held) -> usize {
@@ -175,16 +235,43 @@ trait AnyOps: Send {
     fn prepare_norm(&mut self, tensors: NormTensors) -> Value;
     fn upload(&self, hidden: &Hidden) -> Value;
     fn download(&self, stream: Value) -> Result<Hidden, OpsError>;
+    fn copy(&self, stream: Borrowed) -> Value;
     fn embed(
         &self,
         table: Borrowed,
         positions: Option<Borrowed>,
         tokens: &[u32],
         batch: usize,
+        first_position: usize,
     ) -> Value;
-    fn attention(&mut self, x: Value, weights: Borrowed, wanted: usize) -> Value;
+    fn attention(
+        &mut self,
+        x: Value,
+        weights: Borrowed,
+        wanted: usize,
+        past: Option<Past<'_, Value>>,
+    ) -> Value;
     fn mlp(&mut self, x: Value, weights: Borrowed, wanted: usize) -> Value;
-    fn parallel(&mut self, x: Value, attention: Borrowed, mlp: Borrowed, wanted: usize) -> Value;
+    fn parallel(
+        &mut self,
+        x: Value,
+        attention: Borrowed,
+        mlp: Borrowed,
+        wanted: usize,
+        past: Option<Past<'_, Value>>,
+    ) -> Value;
+    fn open_cache(&self, shape: &AttentionShape, turned: bool) -> Value;
+    fn cache_contents(&self, cache: Borrowed) -> Result<CacheContents, OpsError>;
+    fn set_cache(&mut self, cache: &mut Value, contents: CacheContents);
+    fn look(
+        &mut self,
+        x: Borrowed,
+        sequence: usize,
+        weights: Borrowed,
+        past: (Borrowed, usize),
+        look: &Look,
+    ) -> Result<Seen, OpsError>;
+    fn logits_row(&self, logits: Borrowed, row: usize) -> Result<Vec<f32>, OpsError>;
     fn score(
         &mut self,
         x: Borrowed,
@@ -205,6 +292,7 @@ where
     O::Table: 'static,
     O::Positions: Sync + 'static,
     O::Norm: Sync + 'static,
+    O::Cache: Sync,
     O::Logits: Sync,
 {
     fn device(&self) -> String {
@@ -243,26 +331,78 @@ where
         Ops::download(self, own(stream))
     }
 
+    fn copy(&self, stream: Borrowed) -> Value {
+        Box::new(Ops::copy(self, seen(stream)))
+    }
+
     fn embed(
         &self,
         table: Borrowed,
         positions: Option<Borrowed>,
         tokens: &[u32],
         batch: usize,
+        first_position: usize,
     ) -> Value {
-        Box::new(Ops::embed(self, seen(table), positions.map(seen), tokens, batch))
+        let positions = positions.map(seen);
+        Box::new(Ops::embed(self, seen(table), positions, tokens, batch, first_position))
     }
 
-    fn attention(&mut self, x: Value, weights: Borrowed, wanted: usize) -> Value {
-        Box::new(Ops::attention(self, own(x), seen(weights), wanted))
+    fn attention(
+        &mut self,
+        x: Value,
+        weights: Borrowed,
+        wanted: usize,
+        past: Option<Past<'_, Value>>,
+    ) -> Value {
+        with_own(past, |past| Box::new(Ops::attention(self, own(x), seen(weights), wanted, past)))
     }
 
     fn mlp(&mut self, x: Value, weights: Borrowed, wanted: usize) -> Value {
         Box::new(Ops::mlp(self, own(x), seen(weights), wanted))
     }
 
-    fn parallel(&mut self, x: Value, attention: Borrowed, mlp: Borrowed, wanted: usize) -> Value {
-        Box::new(Ops::parallel(self, own(x), seen(attention), seen(mlp), wanted))
+    fn parallel(
+        &mut self,
+        x: Value,
+        attention: Borrowed,
+        mlp: Borrowed,
+        wanted: usize,
+        past: Option<Past<'_, Value>>,
+    ) -> Value {
+        with_own(past, |past| {
+            Box::new(Ops::parallel(self, own(x), seen(attention), seen(mlp), wanted, past))
+        })
+    }
+
+    fn open_cache(&self, shape: &AttentionShape, turned: bool) -> Value {
+        Box::new(Ops::open_cache(self, shape, turned))
+    }
+
+    fn cache_contents(&self, cache: Borrowed) -> Result<CacheContents, OpsError> {
+        Ops::cache_contents(self, seen(cache))
+    }
+
+    fn set_cache(&mut self, cache: &mut Value, contents: CacheContents) {
+        match cache.downcast_mut() {
+            Some(cache) => Ops::set_cache(self, cache, contents),
+            None => unreachable!("{OTHER}"),
+        }
+    }
+
+    fn look(
+        &mut self,
+        x: Borrowed,
+        sequence: usize,
+        weights: Borrowed,
+        (cache, first_position): (Borrowed, usize),
+        look: &Look,
+    ) -> Result<Seen, OpsError> {
+        let past = (seen(cache), first_position);
+        Ops::look(self, seen(x), sequence, seen(weights), past, look)
+    }
+
+    fn logits_row(&self, logits: Borrowed, row: usize) -> Result<Vec<f32>, OpsError> {
+        Ops::logits_row(self, seen(logits), row)
     }
 
     fn score(
@@ -282,6 +422,32 @@ where
         });
         Ok((scores, kept))
     }
+}
+
+/// Calls `work` with the values of the caches, and puts them back.
+fn with_values<T>(
+    past: Option<Past<'_, Held>>,
+    work: impl FnOnce(Option<Past<'_, Value>>) -> T,
+) -> T {
+    let Some(Past { caches, first_position }) = past else { return work(None) };
+    let value = |cache: &mut Held| cache.value.take().unwrap_or_else(|| Box::new(()));
+    let mut values: Vec<Value> = caches.iter_mut().map(value).collect();
+    let result = work(Some(Past { caches: &mut values, first_position }));
+    caches.iter_mut().zip(values).for_each(|(cache, value)| cache.value = Some(value));
+    result
+}
+
+/// The same with caches of a type.
+fn with_own<C: Send + Sync + 'static, T>(
+    past: Option<Past<'_, Value>>,
+    work: impl FnOnce(Option<Past<'_, C>>) -> T,
+) -> T {
+    let Some(Past { caches, first_position }) = past else { return work(None) };
+    let take = |cache: &mut Value| own(std::mem::replace(cache, Box::new(())));
+    let mut values: Vec<C> = caches.iter_mut().map(take).collect();
+    let result = work(Some(Past { caches: &mut values, first_position }));
+    caches.iter_mut().zip(values).for_each(|(cache, value)| *cache = Box::new(value));
+    result
 }
 
 /// The same block, each of its networks passed through `f`.

@@ -61,6 +61,16 @@ impl<B: Backend> Kept<B> {
         [kld, same.cast(FloatDType::F32)]
     }
 
+    /// Number of positions.
+    pub(crate) fn rows(&self) -> usize {
+        self.logits.dims()[0]
+    }
+
+    /// Logits `[1, vocab]` of one position.
+    pub(crate) fn row(&self, row: usize) -> Tensor<B, 2> {
+        self.logits.clone().narrow(0, row, 1)
+    }
+
     /// Bytes of the logits.
     pub(crate) fn bytes(&self) -> usize {
         self.logits.shape().num_elements() * size_of::<f32>()

@@ -9,6 +9,7 @@
 
 mod attention;
 mod mlp;
+mod past;
 mod tensors;
 
 use std::sync::OnceLock;
@@ -16,12 +17,13 @@ use std::sync::OnceLock;
 use burn_tensor::backend::Backend;
 use burn_tensor::{DType, FloatDType, Int, Tensor, TensorData};
 use strait_ops::{
-    AttentionTensors, Dtype, FeedForwardTensors, Hidden, MlpTensors, NormTensors, Ops, OpsError,
-    ScoreRange, SequenceScores, Shape,
+    AttentionShape, AttentionTensors, CacheContents, Dtype, FeedForwardTensors, Hidden, Look,
+    MlpTensors, NormTensors, Ops, OpsError, Past, ScoreRange, Seen, SequenceScores, Shape,
 };
 
 use self::attention::{Attention, Ropes};
 use self::mlp::{FeedForward, Mlp};
+use self::past::{Cache, look_at};
 pub(crate) use self::tensors::float;
 use self::tensors::{Maker, NormWeights};
 use crate::Weights;
@@ -68,6 +70,11 @@ impl<B: Backend> BackendOps<B> {
         tensor.try_into_data().map_err(|error| self.failed(format!("{error:?}")))
     }
 
+    /// Values of f32.
+    fn floats<const D: usize>(&self, tensor: Tensor<B, D>) -> Result<Vec<f32>, OpsError> {
+        self.data(tensor)?.into_vec().map_err(|error| self.failed(format!("{error:?}")))
+    }
+
     fn failed(&self, reason: String) -> OpsError {
         OpsError::Device { device: self.name.clone(), reason }
     }
@@ -95,6 +102,7 @@ impl<B: Backend> Ops for BackendOps<B> {
     type Table = Table<B>;
     type Positions = Tensor<B, 2>;
     type Norm = NormWeights<B>;
+    type Cache = Cache<B>;
     type Logits = Vec<Kept<B>>;
 
     fn device(&self) -> String {
@@ -147,12 +155,17 @@ impl<B: Backend> Ops for BackendOps<B> {
         Ok(hidden)
     }
 
+    fn copy(&self, stream: &Tensor<B, 3>) -> Tensor<B, 3> {
+        stream.clone()
+    }
+
     fn embed(
         &self,
         table: &Table<B>,
         positions: Option<&Tensor<B, 2>>,
         tokens: &[u32],
         batch: usize,
+        first_position: usize,
     ) -> Tensor<B, 3> {
         let (count, hidden) = (tokens.len(), self.shape.hidden);
         let length = count / batch.max(1);
@@ -166,7 +179,7 @@ impl<B: Backend> Ops for BackendOps<B> {
             x = x * scale[0];
         }
         match positions {
-            Some(positions) => x + positions.clone().narrow(0, 0, length).unsqueeze(),
+            Some(positions) => x + positions.clone().narrow(0, first_position, length).unsqueeze(),
             None => x,
         }
     }
@@ -176,8 +189,9 @@ impl<B: Backend> Ops for BackendOps<B> {
         x: Tensor<B, 3>,
         weights: &Attention<B>,
         wanted: usize,
+        past: Option<Past<'_, Cache<B>>>,
     ) -> Tensor<B, 3> {
-        x.clone() + weights.apply(x, wanted, &self.maker, &mut self.ropes)
+        x.clone() + weights.apply(x, wanted, past, &self.maker, &mut self.ropes)
     }
 
     fn mlp(&mut self, x: Tensor<B, 3>, weights: &Mlp<B>, wanted: usize) -> Tensor<B, 3> {
@@ -190,9 +204,38 @@ impl<B: Backend> Ops for BackendOps<B> {
         attention: &Attention<B>,
         mlp: &Mlp<B>,
         wanted: usize,
+        past: Option<Past<'_, Cache<B>>>,
     ) -> Tensor<B, 3> {
-        let attended = attention.apply(x.clone(), wanted, &self.maker, &mut self.ropes);
+        let attended = attention.apply(x.clone(), wanted, past, &self.maker, &mut self.ropes);
         from_wanted(x.clone(), wanted, |x| mlp.apply(x, &self.maker)) + attended + x
+    }
+
+    fn open_cache(&self, shape: &AttentionShape, turned: bool) -> Cache<B> {
+        Cache::new(shape, turned)
+    }
+
+    fn cache_contents(&self, cache: &Cache<B>) -> Result<CacheContents, OpsError> {
+        cache.contents(|tensor| self.floats(tensor))
+    }
+
+    fn set_cache(&mut self, cache: &mut Cache<B>, contents: CacheContents) {
+        cache.set(contents, &self.maker);
+    }
+
+    fn look(
+        &mut self,
+        x: &Tensor<B, 3>,
+        sequence: usize,
+        weights: &Attention<B>,
+        (cache, first): (&Cache<B>, usize),
+        look: &Look,
+    ) -> Result<Seen, OpsError> {
+        let [query, _, _] = weights.project(x.clone().narrow(0, sequence, 1));
+        let turned = weights.turn(query.clone(), first, &self.maker, &mut self.ropes);
+        let length = first + query.dims()[2];
+        let entries = cache.seen(weights, length, &self.maker, &mut self.ropes);
+        let causal = weights.causal(&self.maker);
+        look_at([query, turned], &causal, entries, first, look, |tensor| self.floats(tensor))
     }
 
     fn score(
@@ -219,11 +262,19 @@ impl<B: Backend> Ops for BackendOps<B> {
                 kept.push(own);
             }
         }
-        let scores = figures.read(|table| {
-            let data = self.data(table)?;
-            data.into_vec().map_err(|error| self.failed(format!("{error:?}")))
-        })?;
+        let scores = figures.read(|table| self.floats(table))?;
         Ok((scores, reference.is_none().then_some(kept)))
+    }
+
+    fn logits_row(&self, logits: &Vec<Kept<B>>, row: usize) -> Result<Vec<f32>, OpsError> {
+        let mut first = 0;
+        for kept in logits {
+            if row < first + kept.rows() {
+                return self.floats(kept.row(row - first));
+            }
+            first += kept.rows();
+        }
+        Err(OpsError::size("row of logits, below", first, row))
     }
 
     fn logits_bytes(logits: &Vec<Kept<B>>) -> usize {

@@ -27,7 +27,39 @@ pub(crate) fn install(verbose: u8) -> MultiProgress {
 /// Prints an error with its causes.
 pub(crate) fn report(error: &anyhow::Error) {
     let label = console::style("error:").red().bold().for_stderr();
-    eprintln!("{label} {error:#}");
+    eprintln!("{label} {}", wrapped(&format!("{error:#}"), width()));
+}
+
+/// Columns that messages may take: those of the terminal, at most 100; no limit in a pipe, where
+/// programs read lines.
+fn width() -> usize {
+    let size = console::Term::stderr().size_checked();
+    size.map_or(usize::MAX, |(_, columns)| usize::from(columns).clamp(40, 100))
+}
+
+/// Breaks long lines between words; what follows is indented. A word that is longer than a line, such as a
+/// path, stays whole.
+fn wrapped(text: &str, width: usize) -> String {
+    // Room for "warning: " before the first line.
+    let width = width.saturating_sub(9);
+    let lines = text.lines().map(|line| {
+        let mut out = String::new();
+        let mut column = 0;
+        for word in line.split(' ') {
+            let length = console::measure_text_width(word);
+            if column > 0 && column + 1 + length > width {
+                out.push_str("\n  ");
+                column = 2;
+            } else if column > 0 || !out.is_empty() {
+                out.push(' ');
+                column += 1;
+            }
+            out.push_str(word);
+            column += length.max(1);
+        }
+        out
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 impl Log for Logger {
@@ -51,8 +83,25 @@ impl Log for Logger {
         let label = label.for_stderr();
         let source = record.target().strip_prefix("plugin::").map(|name| format!(" [{name}]"));
         let source = source.unwrap_or_default();
-        self.screen.suspend(|| eprintln!("{label}{source}: {}", record.args()));
+        let text = wrapped(&record.args().to_string(), width());
+        self.screen.suspend(|| eprintln!("{label}{source}: {text}"));
     }
 
     fn flush(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wrapped;
+
+    #[test]
+    fn messages_fit_and_lose_no_word() {
+        let text = "expected records of one protocol, found \"a\" with fingerprint 1 and \"b\" with \
+                    fingerprint 2\n  hint: tabulate them one protocol at a time";
+        let lines = wrapped(text, 49);
+        assert!(lines.lines().all(|line| line.len() <= 44), "{lines}");
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(words(&lines), words(text));
+        assert_eq!(wrapped(text, usize::MAX), text);
+    }
 }

@@ -4,6 +4,7 @@
 //! machine could not do it, 130 interrupted (start again to resume).
 
 mod commands;
+mod follow;
 mod live;
 mod logging;
 mod output;
@@ -12,9 +13,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// What scripts may rely on.
+const EXIT_CODES: &str = "Exit codes: 0 everything finished; 1 some cell or check failed; 2 the input was \
+wrong or the machine could not do it; 130 interrupted, start again to resume. Colours follow NO_COLOR and \
+CLICOLOR.";
+
 /// Exact perplexity per measured byte of split, compressed language models.
 #[derive(Parser)]
-#[command(version, about, max_term_width = 100)]
+#[command(version, about, max_term_width = 80, after_help = EXIT_CODES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -27,12 +33,32 @@ struct Arguments {
 enum Command {
     /// Run an experiment file: compress what crosses the links and measure perplexity.
     Run(commands::run::Arguments),
+    /// Calibrate codecs: run the model over another text and write their artifacts.
+    Fit(commands::fit::Arguments),
+    /// Write one page with charts and a table that opens without a network.
+    Report(commands::report::Arguments),
+    /// Draw a picture for a paper: SVG or PNG.
+    Plot(commands::plot::Arguments),
+    /// Print results as text, Markdown, LaTeX, CSV or JSON.
+    Table(commands::table::Arguments),
+    /// Show paired differences between two results, with significance.
+    Compare(commands::compare::Arguments),
+    /// Follow a running experiment, here or on a shared folder.
+    Watch(commands::watch::Arguments),
+    /// Serve the live page of results on this machine.
+    Serve(commands::serve::Arguments),
+    /// Read results of split-bench, kvpress-pythia and compare_q.
+    Import(commands::import::Arguments),
     /// List, describe and check codec plugins.
     Plugins(commands::plugins::Arguments),
     /// Say what a checkpoint holds: formats, parameters, bits per weight, size.
     Inspect(commands::inspect::Arguments),
     /// Print the JSON Schema of experiment files or of records.
     Schema(commands::schema::Arguments),
+    /// Print the completion script of a shell.
+    Completions(commands::completions::Arguments),
+    /// Print the manual page, or write one for every command.
+    Man(commands::completions::ManArguments),
 }
 
 fn main() -> ExitCode {
@@ -40,9 +66,19 @@ fn main() -> ExitCode {
     let screen = logging::install(arguments.verbose);
     let done = match arguments.command {
         Command::Run(arguments) => commands::run::run(arguments, screen),
+        Command::Fit(arguments) => commands::fit::run(arguments, screen),
+        Command::Report(arguments) => commands::report::run(&arguments),
+        Command::Plot(arguments) => commands::plot::run(&arguments),
+        Command::Table(arguments) => commands::table::run(&arguments),
+        Command::Compare(arguments) => commands::compare::run(&arguments),
+        Command::Watch(arguments) => commands::watch::run(&arguments),
+        Command::Serve(arguments) => commands::serve::run(&arguments),
+        Command::Import(arguments) => commands::import::run(&arguments),
         Command::Plugins(arguments) => commands::plugins::run(arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments, screen),
         Command::Schema(arguments) => commands::schema::run(&arguments),
+        Command::Completions(arguments) => commands::completions::run(&arguments),
+        Command::Man(arguments) => commands::completions::man(&arguments),
     };
     match done {
         Ok(code) => code,

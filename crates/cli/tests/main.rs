@@ -8,6 +8,7 @@ mod cli {
     mod failures;
     mod formats;
     mod harness;
+    mod look;
     mod memory;
     mod models;
     mod quickstart;

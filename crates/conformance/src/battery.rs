@@ -1,10 +1,10 @@
 //! The checks, written once over [`Subject`].
 
 mod altered;
-mod params;
+pub(crate) mod params;
 mod round_trip;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value};
 use strait_sdk::Dtype;
@@ -59,6 +59,7 @@ pub(crate) fn run(subject: Arc<dyn Subject>, cases: &[Case], checks: &[Check]) -
                 facts: facts.clone(),
                 params: case.params(&facts.params),
                 case: case.clone(),
+                artifact: OnceLock::new(),
             };
             let run = check.run;
             report.outcomes.push(Outcome {
@@ -78,24 +79,26 @@ struct Trial {
     facts: Facts,
     case: Case,
     params: Map<String, Value>,
+    /// Made when an instance is first opened.
+    artifact: OnceLock<Call<Vec<u8>>>,
 }
 
 impl Trial {
     /// Opens an instance, with a fitted artifact where the codec has a fit step.
     fn open(&self, end: End) -> Call<Box<dyn Instance>> {
-        let artifact = if self.facts.fits {
-            let shape = |channels| strait_sdk::Shape { rows: 64, channels, dtype: Dtype::F32 };
-            let samples = [1, 7, 64, 129, 320].map(|channels| ordinary(shape(channels), 9));
-            Some(
-                self.subject
-                    .fit(&self.params, &samples)
-                    .map_err(|error| format!("fit: {error}"))?,
-            )
-        } else {
-            None
+        let artifact = match self.facts.fits {
+            true => Some(self.artifact.get_or_init(|| self.fit()).clone()?),
+            false => None,
         };
         self.subject
             .open(end, &self.params, artifact.as_deref())
             .map_err(|error| format!("open: {error}"))
+    }
+
+    /// An artifact of messages of every number of channels that the checks use.
+    fn fit(&self) -> Call<Vec<u8>> {
+        let shape = |channels| strait_sdk::Shape { rows: 64, channels, dtype: Dtype::F32 };
+        let samples = [1, 7, 64, 129, 320].map(|channels| ordinary(shape(channels), 9));
+        self.subject.fit(&self.params, &samples).map_err(|error| format!("fit: {error}"))
     }
 }

@@ -17,33 +17,50 @@ pub fn input(shape: Shape) -> Vec<u8> {
 /// Throughput of codecs in bytes of f32 input, one thread: each codec with named tables.
 ///
 /// `strait_conformance::bench!(MyCodec: [("4 bits", { "bits": 4 }), ("8 bits", { "bits": 8 })]);`
-/// is the whole file; `criterion` must be a dev-dependency of the plugin.
+/// is the whole file; `criterion` must be a dev-dependency of the plugin. Codecs to use inside come
+/// first: `bench!(inner [Affine]; MyCodec: [...])`.
 #[macro_export]
 macro_rules! bench {
     ($($codec:ty: [$(($name:expr, $params:tt)),+ $(,)?]),+ $(,)?) => {
-        #[allow(clippy::unwrap_used)]
+        $crate::bench!(inner []; $($codec: [$(($name, $params)),+]),+);
+    };
+    (inner [$($inner:ty),*]; $($codec:ty: [$(($name:expr, $params:tt)),+ $(,)?]),+ $(,)?) => {
+        #[allow(clippy::unwrap_used, clippy::cast_precision_loss)]
         fn throughput<C: ::strait_sdk::Codec>(
             criterion: &mut ::criterion::Criterion,
             name: &str,
             params: &::strait_sdk::serde_json::Value,
         ) {
             use ::strait_sdk::{Dtype, Message, MessageMut, Params, Shape};
-            let mut codec = C::open(C::Params::from_json(params).unwrap()).unwrap();
+            let read = || C::Params::from_json(params).unwrap();
+            let mut codec = if C::INFO.fits {
+                let [_, (rows, channels)] = $crate::__private::SHAPES;
+                let shape = Shape { rows, channels, dtype: Dtype::F32 };
+                let bytes = $crate::__private::input(shape);
+                let sample = Message::new(shape, &bytes, &[]).unwrap();
+                C::open_fitted(read(), &C::fit(&read(), &[sample]).unwrap()).unwrap()
+            } else {
+                C::open(read()).unwrap()
+            };
             let mut group = criterion.benchmark_group(format!("{} {name}", C::INFO.id));
             for (rows, channels) in $crate::__private::SHAPES {
                 let shape = Shape { rows, channels, dtype: Dtype::F32 };
                 let mut bytes = $crate::__private::input(shape);
+                let values: Vec<f32> = (0..rows).map(|row| 1.0 / (1.0 + row as f32)).collect();
+                let names = C::INFO.side_information.iter();
+                let side: Vec<_> =
+                    names.map(|name| ::strait_sdk::Side::new(name, &values)).collect();
                 let mut payload = Vec::new();
                 group.throughput(::criterion::Throughput::Bytes(bytes.len() as u64));
                 group.bench_function(format!("encode {rows}x{channels}"), |bencher| {
                     bencher.iter(|| {
                         payload.clear();
-                        let message = Message::new(shape, ::std::hint::black_box(&bytes), &[]);
+                        let message = Message::new(shape, ::std::hint::black_box(&bytes), &side);
                         codec.encode(message.unwrap(), &mut payload).unwrap();
                     });
                 });
                 payload.clear();
-                codec.encode(Message::new(shape, &bytes, &[]).unwrap(), &mut payload).unwrap();
+                codec.encode(Message::new(shape, &bytes, &side).unwrap(), &mut payload).unwrap();
                 group.bench_function(format!("decode {rows}x{channels}"), |bencher| {
                     bencher.iter(|| {
                         let mut message = MessageMut::new(shape, &mut bytes).unwrap();
@@ -55,6 +72,7 @@ macro_rules! bench {
         }
 
         fn main() {
+            $(::strait_sdk::offer::<$inner>();)*
             let mut criterion = ::criterion::Criterion::default().configure_from_args();
             $($(
                 let params = ::strait_sdk::serde_json::json!($params);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use strait_sdk::{ParamKind, ParamSpec};
+use strait_sdk::{Codec, ParamKind, ParamSpec};
 
 use crate::Sample;
 
@@ -37,6 +37,13 @@ impl Case {
     #[must_use]
     pub fn bits_per_value(self, bits: f64) -> Case {
         Case { bits_per_value: Some(bits), ..self }
+    }
+
+    /// Makes a codec available inside the checked one, as the host does for codecs of its folder.
+    #[must_use]
+    pub fn inner<C: Codec>(self) -> Case {
+        strait_sdk::offer::<C>();
+        self
     }
 
     /// The table; without one, the smallest table that the codec accepts.
@@ -80,6 +87,7 @@ fn some_value(spec: &ParamSpec) -> Value {
         }
         ParamKind::Boolean => Value::from(false),
         ParamKind::Choice => spec.choices.first().map(|choice| choice.name.clone()).into(),
+        ParamKind::Codec => Value::from("raw"),
         ParamKind::String | ParamKind::Any => Value::from(""),
     }
 }

@@ -33,6 +33,7 @@ mod example;
 mod guard;
 mod in_process;
 mod library;
+mod press;
 mod report;
 mod sample;
 mod subject;
@@ -42,6 +43,9 @@ pub use case::{Bound, Case};
 pub use example::check_example;
 pub use in_process::check_codec;
 pub use library::check_library;
+pub use press::{
+    GoldenPress, PRESS_CHECKS, PressCheck, check_press, check_press_example, golden_presses,
+};
 pub use report::{Outcome, Report};
 pub use sample::Sample;
 
@@ -50,6 +54,7 @@ pub use sample::Sample;
 pub mod __private {
     pub use crate::bench::{SHAPES, input};
     pub use crate::in_process::assert_check;
+    pub use crate::press::assert_press_check;
     pub use serde_json;
 }
 

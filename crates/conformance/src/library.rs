@@ -1,12 +1,13 @@
 //! A codec in a built file, through the loader: what the host will do with it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use strait_loader::{
-    CallError, CodecEntry, CodecInstance, HostServices, LoaderError, MatrixMut, MatrixRef, Plugin,
-    Side,
+    CallError, CodecEntry, CodecInstance, HostServices, LoaderError, MatrixMut, MatrixRef,
+    ParamKind, Plugin, PluginSet, Side,
 };
 use strait_sdk::{PayloadBytes, Shape};
 
@@ -14,18 +15,39 @@ use crate::battery::{self, CHECKS};
 use crate::subject::{Call, End, Facts, Instance, Subject};
 use crate::{Case, Report, Sample};
 
-/// Runs every check on each codec of a built plugin, with its default parameters.
+/// Runs every check on each codec and press of a built plugin, with its default parameters. Codecs
+/// that it has inside come from the files of the same folder.
 ///
 /// # Errors
 /// A file that cannot be loaded as a plugin.
 pub fn check_library(path: &Path) -> Result<Report, Box<LoaderError>> {
     let plugin = Arc::new(Plugin::open(path, None, HostServices::default())?);
+    let composes =
+        plugin.codecs().iter().flat_map(|c| &c.params).any(|spec| spec.kind == ParamKind::Codec);
+    let siblings = match path.parent().filter(|_| composes) {
+        Some(folder) => {
+            // The folder of a file without one is the current one.
+            let here = Path::new(".");
+            let folder = if folder.as_os_str().is_empty() { here } else { folder };
+            Some(PluginSet::scan(folder, &BTreeMap::new(), HostServices::default())?)
+        }
+        None => None,
+    };
     let mut report = Report::default();
     for codec in plugin.codecs() {
-        if let Some(entry) = plugin.codec(&codec.id) {
+        let entry = match &siblings {
+            Some(siblings) => Some(siblings.codec(&codec.id)?),
+            None => plugin.codec(&codec.id),
+        };
+        if let Some(entry) = entry {
             let subject = Arc::new(InLibrary(entry));
             let checked = battery::run(subject, &[Case::default()], CHECKS);
             report.outcomes.extend(checked.outcomes);
+        }
+    }
+    for press in plugin.presses() {
+        if let Some(entry) = plugin.press(&press.id) {
+            report.outcomes.extend(crate::press::check_entry(entry).outcomes);
         }
     }
     Ok(report)

@@ -76,7 +76,7 @@ fn parts(criterion: &mut Criterion) {
         let x = ops.upload(&hidden);
         let attention = ops.prepare_attention(attention());
         group.bench_function("attention", |b| {
-            let run = |x| ops.attention(x, &attention, 0);
+            let run = |x| ops.attention(x, &attention, 0, None);
             b.iter_batched(|| x.clone(), run, BatchSize::LargeInput);
         });
         let network = ops.prepare_feed_forward(FeedForwardTensors {

@@ -11,9 +11,11 @@ use crate::panels::{Scratch, grow};
 use crate::product::{ROWS, Right};
 use crate::rules::Rules;
 
-/// Keys that are scored at a time; a multiple of `KEY_STEP`, and at least that more than a panel: so
-/// many keys from the first that a panel sees hold one for each of its queries.
-const KEY_BLOCK: usize = 128;
+/// Keys that are scored at a time; a multiple of `KEY_STEP`.
+const KEY_BLOCK: usize = 256;
+
+/// The highest score of a query that has not seen a key yet: below every score, but a number.
+const LOWEST: f32 = -1e30;
 
 /// Causal attention of one head for one panel of queries; `out` is `[dim, NR]`.
 ///
@@ -29,6 +31,10 @@ pub(crate) struct AttendTask<'a> {
     pub(crate) panels: usize,
     pub(crate) head: usize,
     pub(crate) tokens: usize,
+    /// Position of the first query.
+    pub(crate) first_position: usize,
+    /// Positions of the keys of every sequence and key head, where they are not those of the queries.
+    pub(crate) positions: Option<&'a [&'a [u32]]>,
     pub(crate) rules: Rules,
 }
 
@@ -47,13 +53,26 @@ impl Task for AttendTask<'_> {
         let queries = &projected.as_chunks::<NR>().0[at..at + dim];
         let owner = panel / panels * heads.keys + head / (heads.queries / heads.keys);
         let blocks = dim.div_ceil(ROWS);
-        let first_query = panel % panels * NR;
-        let (start, end) = match window {
-            None => (0, (first_query + NR).min(tokens)),
-            // Every query has a key among the first: those that fill up the panel, too.
-            Some(window) => ((first_query + 1).saturating_sub(window), first_query + NR),
+        let first_query = self.first_position + panel % panels * NR;
+        let positions = self.positions.map(|positions| positions[owner]);
+        let (start, end) = match (positions, window) {
+            (None, None) => (0, (first_query + NR).min(tokens)),
+            // Those that fill up the panel have a key, too.
+            (None, Some(window)) => ((first_query + 1).saturating_sub(window), first_query + NR),
+            (Some(positions), window) => {
+                let hidden = |&p: &u32| window.is_some_and(|w| p as usize + w <= first_query);
+                let end = positions.partition_point(|&p| (p as usize) < first_query + NR);
+                (positions.partition_point(hidden), end)
+            }
         };
-        let (start, end) = (start / KEY_STEP * KEY_STEP, end.next_multiple_of(KEY_STEP));
+        // Blocks begin at multiples of their size, wherever a panel does: what a query sees is summed
+        // in the same steps in every run of tokens.
+        let (start, end) = (start / KEY_BLOCK * KEY_BLOCK, end.next_multiple_of(KEY_STEP));
+        // Nobody sees what fills up the keys.
+        let position = |key: usize| match positions {
+            None => key,
+            Some(positions) => positions.get(key).map_or(usize::MAX / 2, |&p| p as usize),
+        };
 
         let ready = unit.start();
         let query = Right::new(unit, queries, query_pairs);
@@ -71,13 +90,14 @@ impl Task for AttendTask<'_> {
                 ready.product::<S, NR, false>(simd, keys, query, out);
             }
             for (key, row) in (from..).zip(scores.iter_mut()) {
+                let key = position(key);
                 if key > first_query {
                     row[..NR.min(key - first_query)].fill(f32::NEG_INFINITY);
                 }
             }
             if let Some(window) = window {
                 for (key, row) in (from..).zip(scores.iter_mut()) {
-                    let past = (key + window).saturating_sub(first_query);
+                    let past = (position(key) + window).saturating_sub(first_query);
                     row[NR.min(past)..].fill(f32::NEG_INFINITY);
                 }
             }
@@ -113,7 +133,7 @@ impl Task for AttendTask<'_> {
 /// The highest score of every query, `maxima` being those so far.
 #[inline(always)]
 fn highest<const NR: usize>(scores: &[[f32; NR]], maxima: &[f32; NR]) -> [f32; NR] {
-    let mut highest = *maxima;
+    let mut highest = maxima.map(|highest| highest.max(LOWEST));
     for row in scores {
         for (highest, score) in highest.iter_mut().zip(row) {
             *highest = if *score > *highest { *score } else { *highest };

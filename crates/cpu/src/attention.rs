@@ -2,7 +2,7 @@
 
 use pulp::Simd;
 use rayon::prelude::*;
-use strait_ops::AttentionTensors;
+use strait_ops::{AttentionTensors, Past};
 
 use crate::CpuOps;
 use crate::attend::AttendTask;
@@ -11,6 +11,7 @@ use crate::finish::{Join, Projection};
 use crate::kernel::{Task, dispatch, panel_tokens};
 use crate::norm::Norm;
 use crate::panels::{Panels, Scratch, balanced, grow, per_sequence, with_scratch};
+use crate::past::Cache;
 use crate::product::Rights;
 use crate::project::ProjectTask;
 use crate::rope::Ropes;
@@ -22,7 +23,7 @@ pub struct Attention {
     pub(crate) scale: f32,
     pub(crate) window: Option<usize>,
     /// Place in the model's [`Ropes`].
-    rope: Option<usize>,
+    pub(crate) rope: Option<usize>,
     pub(crate) norm_in: Option<Norm>,
     pub(crate) project: Blocks,
     /// Of queries and of keys.
@@ -44,6 +45,17 @@ impl Heads {
     pub(crate) fn width(self) -> usize {
         (self.queries + 2 * self.keys) * self.dim
     }
+}
+
+/// What is turned by its position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Queries and keys.
+    Both,
+    /// Queries alone.
+    Queries,
+    /// Nothing.
+    None,
 }
 
 impl Attention {
@@ -68,25 +80,114 @@ impl Attention {
 impl CpuOps {
     /// Leaves every head's context of `x` in `self.context`, `[panels, heads * dim, panel_tokens]`;
     /// panels of a sequence before `wanted` get none.
-    pub(crate) fn attend(&mut self, x: &Panels, weights: &Attention, wanted: usize) {
+    pub(crate) fn attend(
+        &mut self,
+        x: &Panels,
+        weights: &Attention,
+        wanted: usize,
+        past: Option<Past<'_, Cache>>,
+    ) {
+        let Some(past) = past else {
+            self.project(x, weights, wanted, 0, Turn::Both);
+            let size = x.count() * weights.heads.width() * panel_tokens();
+            let projected = &self.projected[..size];
+            self.cache.pack(projected, weights.heads, x.batch, x.tokens, self.rules.unit);
+            self.attend_packed(x, weights, wanted, 0, None);
+            return;
+        };
+        let Past { caches, first_position } = past;
+        let turned = caches.first().is_none_or(|cache| cache.turned);
+        let turn = if turned { Turn::Both } else { Turn::Queries };
+        self.project(x, weights, wanted, first_position, turn);
+        let (heads, projected) = (weights.heads, &self.projected);
+        for (sequence, cache) in caches.iter_mut().enumerate() {
+            cache.add(projected, heads, sequence, x.tokens, first_position);
+        }
+        if x.tokens == 1 {
+            self.step(x.batch, weights, caches, first_position);
+            return;
+        }
+        let length = first_position + x.tokens;
+        let turned: Vec<Vec<f32>> =
+            caches.iter().flat_map(|cache| self.turned_keys(cache, weights, length)).collect();
+        self.cache.pack_entries(caches, &turned, heads, self.rules.unit);
+        let heads = caches.iter().flat_map(|cache| &cache.contents.heads);
+        let positions: Vec<&[u32]> = heads.map(|head| &head.positions[..]).collect();
+        self.attend_packed(x, weights, wanted, first_position, Some(&positions));
+    }
+
+    /// The keys of every key head with all channels and turned by their positions, in a sequence of
+    /// `length` tokens.
+    pub(crate) fn turned_keys(
+        &mut self,
+        cache: &Cache,
+        weights: &Attention,
+        length: usize,
+    ) -> Vec<Vec<f32>> {
+        let dim = weights.heads.dim;
+        let all = cache.contents.heads.iter().map(|head| {
+            let mut keys = vec![0.0; head.len() * dim];
+            keys.chunks_exact_mut(dim).enumerate().for_each(|(entry, key)| head.key(entry, key));
+            if let (false, Some(place)) = (cache.turned, weights.rope) {
+                let positions = head.positions.iter().map(|&position| position as usize);
+                self.ropes.turn(place, length, dim, positions, &mut keys, self.rules.dtype);
+            }
+            keys
+        });
+        all.collect()
+    }
+
+    /// Leaves queries, keys and values of `x`, whose sequences begin at `first_position`, in
+    /// `self.projected`, `[panels, (queries + 2 * keys) * dim, panel_tokens]`.
+    pub(crate) fn project(
+        &mut self,
+        x: &Panels,
+        weights: &Attention,
+        wanted: usize,
+        first_position: usize,
+        turn: Turn,
+    ) {
         let (nr, count, panels) = (panel_tokens(), x.count(), per_sequence(x.tokens));
-        let (rules, heads, tokens) = (self.rules, weights.heads, x.tokens);
-        let place = weights.rope;
-        let rope = place.map(|place| self.ropes.table(place, tokens, rules.dtype));
-        let width = heads.width();
+        let (rules, width) = (self.rules, weights.heads.width());
+        let place = weights.rope.filter(|_| turn != Turn::None);
+        let rope =
+            place.map(|place| self.ropes.table(place, first_position, x.tokens, rules.dtype));
+        let turn_keys = turn == Turn::Both;
         let projected = grow(&mut self.projected, count * width * nr);
         let run = rules.run_length(x.channels + width);
         balanced(projected, count, run).into_par_iter().with_max_len(1).for_each(|(first, out)| {
             let size = x.channels * nr;
             let x = &x.data[first * size..][..out.len() / width * x.channels];
             with_scratch(|scratch| {
-                let task =
-                    ProjectTask { x, out, weights, rope, scratch, first, panels, wanted, rules };
+                let task = ProjectTask {
+                    x,
+                    out,
+                    weights,
+                    rope,
+                    turn_keys,
+                    scratch,
+                    first,
+                    panels,
+                    wanted,
+                    rules,
+                };
                 dispatch(task);
             });
         });
-        self.cache.pack(projected, heads, x.batch, tokens, rules.unit);
-        let (cache, projected) = (&self.cache, &*projected);
+    }
+
+    /// Attention of the queries in `self.projected` to what is in `self.cache`.
+    fn attend_packed(
+        &mut self,
+        x: &Panels,
+        weights: &Attention,
+        wanted: usize,
+        first_position: usize,
+        positions: Option<&[&[u32]]>,
+    ) {
+        let (nr, count, panels) = (panel_tokens(), x.count(), per_sequence(x.tokens));
+        let (rules, heads, tokens) = (self.rules, weights.heads, x.tokens);
+        let (cache, projected) = (&self.cache, &self.projected[..count * heads.width() * nr]);
         let context = grow(&mut self.context, count * heads.queries * heads.dim * nr);
         context.par_chunks_mut((heads.dim * nr).max(1)).enumerate().for_each(|(index, out)| {
             let (panel, head) = (index / heads.queries, index % heads.queries);
@@ -104,6 +205,8 @@ impl CpuOps {
                     panels,
                     head,
                     tokens,
+                    first_position,
+                    positions,
                     rules,
                 };
                 dispatch(task);

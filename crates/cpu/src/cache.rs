@@ -3,6 +3,7 @@
 use crate::attention::Heads;
 use crate::kernel::panel_tokens;
 use crate::panels::per_sequence;
+use crate::past::Cache;
 use crate::product::{Left, LeftBlock, ROWS, Unit};
 
 /// Keys are filled up to a multiple of this, so that every unit takes them in whole steps.
@@ -61,6 +62,42 @@ impl KeysValues {
                     let channel = head * heads.dim + block * ROWS + c;
                     group.set_output(c, panel * nr, row(owner, panel, channel));
                 }
+            }
+        });
+    }
+
+    /// Takes keys and values, all channels of both, out of the caches of all sequences. `turned` gives
+    /// the keys of a sequence's key head as attention sees them, `[entries, dim]`.
+    pub(crate) fn pack_entries(
+        &mut self,
+        caches: &[Cache],
+        turned: &[Vec<f32>],
+        heads: Heads,
+        unit: Unit,
+    ) {
+        let entries = |owner: usize| &caches[owner / heads.keys].contents.heads[owner % heads.keys];
+        let owners = caches.len() * heads.keys;
+        let longest = (0..owners).map(|owner| entries(owner).len()).max().unwrap_or(0);
+        let padded = longest.max(1).next_multiple_of(KEY_STEP);
+        self.padded = padded;
+        self.keys.reuse(unit, owners * (padded / ROWS), heads.dim);
+        self.keys.fill(padded / ROWS, |owner, mut group| {
+            for (entry, key) in turned[owner].chunks_exact(heads.dim).enumerate() {
+                group.set_output(entry, 0, key);
+            }
+        });
+        let blocks = heads.dim.div_ceil(ROWS);
+        self.values.reuse(unit, owners * blocks, padded);
+        self.values.fill(1, |index, mut group| {
+            let (owner, block) = (index / blocks, index % blocks);
+            let channels = ROWS.min(heads.dim - block * ROWS);
+            let values = &entries(owner).values;
+            for (entry, value) in values.chunks_exact(heads.dim).enumerate() {
+                group.set_input(entry, 0, &value[block * ROWS..][..channels]);
+            }
+            // Nobody looks at what fills up the values, but nothing times infinity is not nothing.
+            for entry in entries(owner).len()..padded {
+                group.set_input(entry, 0, &[0.0; ROWS]);
             }
         });
     }

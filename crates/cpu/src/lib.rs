@@ -14,14 +14,17 @@ mod experts;
 mod finish;
 mod head;
 mod kernel;
+mod look;
 mod math;
 mod mlp;
 mod norm;
 mod panels;
+mod past;
 mod product;
 mod project;
 mod rope;
 mod rules;
+mod step;
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -36,11 +39,13 @@ use crate::kernel::{dispatch, panel_tokens};
 use crate::mlp::{FeedForward, Mlp};
 use crate::norm::Norm;
 use crate::panels::{Floats, Panels, balanced, per_sequence, runs, with_scratch, zeros};
+use crate::past::Cache;
 use crate::rope::Ropes;
 use crate::rules::Rules;
 use strait_ops::{
-    AttentionTensors, Dtype, FeedForwardTensors, Hidden, LinearTensors, MlpTensors, NormTensors,
-    Ops, OpsError, ScoreRange, SequenceScores, Shape,
+    AttentionShape, AttentionTensors, CacheContents, Dtype, FeedForwardTensors, Hidden,
+    LinearTensors, Look, MlpTensors, NormTensors, Ops, OpsError, Past, ScoreRange, Seen,
+    SequenceScores, Shape,
 };
 
 /// The CPU's operations for one model.
@@ -113,6 +118,7 @@ impl Ops for CpuOps {
     type Table = Blocks;
     type Positions = Vec<f32>;
     type Norm = Norm;
+    type Cache = Cache;
     type Logits = KeptLogits;
 
     fn device(&self) -> String {
@@ -153,12 +159,17 @@ impl Ops for CpuOps {
         Ok(stream.to_hidden(self.rules.dtype))
     }
 
+    fn copy(&self, stream: &Panels) -> Panels {
+        stream.clone()
+    }
+
     fn embed(
         &self,
         table: &Blocks,
         positions: Option<&Vec<f32>>,
         tokens: &[u32],
         batch: usize,
+        first_position: usize,
     ) -> Panels {
         let (length, hidden) = (tokens.len() / batch.max(1), self.shape.hidden);
         let scale = self.rounded(vec![self.shape.embedding_scale as f32])[0];
@@ -171,7 +182,8 @@ impl Ops for CpuOps {
                 dtype.round(values);
             }
             if let Some(positions) = positions {
-                let position = &positions[row % length * hidden..][..hidden];
+                let position = first_position + row % length;
+                let position = &positions[position * hidden..][..hidden];
                 values.iter_mut().zip(position).for_each(|(value, more)| *value += more);
                 dtype.round(values);
             }
@@ -179,9 +191,15 @@ impl Ops for CpuOps {
         panels
     }
 
-    fn attention(&mut self, mut x: Panels, weights: &Attention, wanted: usize) -> Panels {
+    fn attention(
+        &mut self,
+        mut x: Panels,
+        weights: &Attention,
+        wanted: usize,
+        past: Option<Past<'_, Cache>>,
+    ) -> Panels {
         let wanted = wanted / panel_tokens();
-        self.attend(&x, weights, wanted);
+        self.attend(&x, weights, wanted, past);
         self.project_context(&mut x, weights, wanted, false);
         x
     }
@@ -197,9 +215,10 @@ impl Ops for CpuOps {
         attention: &Attention,
         mlp: &Mlp,
         wanted: usize,
+        past: Option<Past<'_, Cache>>,
     ) -> Panels {
         let wanted = wanted / panel_tokens();
-        self.attend(&x, attention, wanted);
+        self.attend(&x, attention, wanted, past);
         let beside = self.beside.take().filter(|panels| panels.data.len() == x.data.len());
         let mut beside = match beside {
             Some(panels) => Panels { batch: x.batch, tokens: x.tokens, ..panels },
@@ -209,6 +228,33 @@ impl Ops for CpuOps {
         self.think(&mut x, mlp, wanted, Some(&beside));
         self.beside = Some(beside);
         x
+    }
+
+    fn open_cache(&self, shape: &AttentionShape, turned: bool) -> Cache {
+        Cache::new(shape.kv_heads, turned)
+    }
+
+    fn cache_contents(&self, cache: &Cache) -> Result<CacheContents, OpsError> {
+        Ok(cache.contents.clone())
+    }
+
+    fn set_cache(&mut self, cache: &mut Cache, mut contents: CacheContents) {
+        for head in &mut contents.heads {
+            self.rules.dtype.round(&mut head.keys);
+            self.rules.dtype.round(&mut head.values);
+        }
+        cache.contents = contents;
+    }
+
+    fn look(
+        &mut self,
+        x: &Panels,
+        sequence: usize,
+        weights: &Attention,
+        past: (&Cache, usize),
+        look: &Look,
+    ) -> Result<Seen, OpsError> {
+        Ok(self.look_at(x, sequence, weights, past, look))
     }
 
     fn score(
@@ -281,6 +327,15 @@ impl Ops for CpuOps {
             same_top: vec![true; scored.len()],
         };
         Ok((scores, Some(KeptLogits { logits, scored, spare: Arc::clone(&self.spare) })))
+    }
+
+    fn logits_row(&self, logits: &KeptLogits, row: usize) -> Result<Vec<f32>, OpsError> {
+        let (nr, vocab) = (panel_tokens(), self.shape.vocab);
+        if row >= logits.scored.len() {
+            return Err(OpsError::size("row of logits, below", logits.scored.len(), row));
+        }
+        let panel = logits.logits[row / nr * vocab * nr..].chunks_exact(nr).take(vocab);
+        Ok(panel.map(|lanes| lanes[row % nr]).collect())
     }
 
     fn logits_bytes(logits: &KeptLogits) -> usize {

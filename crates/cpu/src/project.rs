@@ -1,14 +1,13 @@
 //! The start of an attention block: norm, projections, norms of heads, rotary positions.
 
 use pulp::Simd;
-use strait_ops::Dtype;
 
 use crate::attention::Attention;
 use crate::finish::add_bias;
 use crate::kernel::Task;
 use crate::panels::Scratch;
 use crate::product::{ROWS, Rights};
-use crate::rope::RopePanels;
+use crate::rope::{RopePanels, turn};
 use crate::rules::Rules;
 
 /// Writes the rotated queries and keys, and the values, of a run of panels:
@@ -18,6 +17,8 @@ pub(crate) struct ProjectTask<'a> {
     pub(crate) out: &'a mut [f32],
     pub(crate) weights: &'a Attention,
     pub(crate) rope: Option<&'a RopePanels>,
+    /// Whether keys are turned, too.
+    pub(crate) turn_keys: bool,
     pub(crate) scratch: &'a mut Scratch,
     /// Index of the run's first panel, and panels of one sequence.
     pub(crate) first: usize,
@@ -32,7 +33,8 @@ impl Task for ProjectTask<'_> {
 
     #[inline(always)]
     fn run<S: Simd, const NR: usize>(self, simd: S) {
-        let ProjectTask { x, out, weights, rope, scratch, first, panels, wanted, rules } = self;
+        let ProjectTask { x, out, weights, rope, turn_keys, scratch, first, panels, wanted, rules } =
+            self;
         let (heads, project) = (weights.heads, &weights.project);
         let (hidden, width) = (project.inputs, project.outputs);
         let (x, out) = (x.as_chunks::<NR>().0, out.as_chunks_mut::<NR>().0);
@@ -62,6 +64,7 @@ impl Task for ProjectTask<'_> {
             }
         }
         let rotated = (heads.queries + heads.keys) * heads.dim;
+        let turned = if turn_keys { rotated } else { heads.queries * heads.dim };
         for (panel, out) in out.chunks_exact_mut(width).enumerate() {
             let out = &mut out[..rotated];
             if let Some((query, key)) = &weights.head_norms {
@@ -77,57 +80,9 @@ impl Task for ProjectTask<'_> {
             let start = (first + panel) % panels * rope.pairs;
             let cos = &rope.cos.as_chunks::<NR>().0[start..start + rope.pairs];
             let sin = &rope.sin.as_chunks::<NR>().0[start..start + rope.pairs];
-            for head in out.chunks_exact_mut(heads.dim) {
-                let (low, high) = head.split_at_mut(rope.pairs);
-                for (((low, high), cos), sin) in low.iter_mut().zip(high).zip(cos).zip(sin) {
-                    match rope.rounded_once || rules.dtype == Dtype::F32 {
-                        true => rotate(low, high, cos, sin),
-                        false => rotate_in_steps(low, high, cos, sin, rules.dtype),
-                    }
-                    rules.dtype.round(low);
-                    rules.dtype.round(high);
-                }
+            for head in out[..turned].chunks_exact_mut(heads.dim) {
+                turn(head, cos, sin, rope.rounded_once, rules.dtype);
             }
         }
-    }
-}
-
-#[inline(always)]
-fn rotate<const NR: usize>(
-    low: &mut [f32; NR],
-    high: &mut [f32; NR],
-    cos: &[f32; NR],
-    sin: &[f32; NR],
-) {
-    for t in 0..NR {
-        let (a, b) = (low[t], high[t]);
-        low[t] = a * cos[t] - b * sin[t];
-        high[t] = b * cos[t] + a * sin[t];
-    }
-}
-
-/// The same with every product rounded.
-#[inline(always)]
-fn rotate_in_steps<const NR: usize>(
-    low: &mut [f32; NR],
-    high: &mut [f32; NR],
-    cos: &[f32; NR],
-    sin: &[f32; NR],
-    dtype: Dtype,
-) {
-    let (mut low_sin, mut high_sin) = (*low, *high);
-    for t in 0..NR {
-        low[t] *= cos[t];
-        high[t] *= cos[t];
-        low_sin[t] *= sin[t];
-        high_sin[t] *= sin[t];
-    }
-    dtype.round(low);
-    dtype.round(high);
-    dtype.round(&mut low_sin);
-    dtype.round(&mut high_sin);
-    for t in 0..NR {
-        low[t] -= high_sin[t];
-        high[t] += low_sin[t];
     }
 }

@@ -24,14 +24,19 @@ impl RopePanels {
     }
 
     fn extend(&mut self, panels: usize, dtype: Dtype) {
-        if panels <= self.panels {
-            return;
+        if panels > self.panels {
+            self.arrange(0, panels, dtype);
         }
+    }
+
+    /// Arranges the positions from `first` on in `panels` panels.
+    fn arrange(&mut self, first: usize, panels: usize, dtype: Dtype) {
         let (nr, pairs) = (panel_tokens(), self.pairs);
-        self.table.extend(panels * nr);
+        self.table.extend(first + panels * nr);
         let arrange = |table: &[f32]| {
             let mut out = vec![0.0; panels * pairs * nr];
-            for (position, row) in table.chunks_exact(pairs.max(1)).take(panels * nr).enumerate() {
+            let rows = table.chunks_exact(pairs.max(1)).skip(first).take(panels * nr);
+            for (position, row) in rows.enumerate() {
                 for (pair, value) in row.iter().enumerate() {
                     out[(position / nr * pairs + pair) * nr + position % nr] = *value;
                 }
@@ -44,28 +49,143 @@ impl RopePanels {
         (self.cos, self.sin) = (arrange(&self.table.cos), arrange(&self.table.sin));
         self.panels = panels;
     }
+
+    /// Turns the first channels of a head's row.
+    fn turn(&self, position: usize, row: &mut [f32], dtype: Dtype) {
+        let start = position * self.pairs;
+        let mut cos = self.table.cos[start..start + self.pairs].to_vec();
+        let mut sin = self.table.sin[start..start + self.pairs].to_vec();
+        if !self.rounded_once {
+            dtype.round(&mut cos);
+            dtype.round(&mut sin);
+        }
+        let (cos, sin) = (cos.as_chunks::<1>().0, sin.as_chunks::<1>().0);
+        turn(row.as_chunks_mut().0, cos, sin, self.rounded_once, dtype);
+    }
 }
 
-/// All rotary positions of a model, for short sequences and for long ones.
+/// Turns the first channels of a head, pair by pair.
+#[inline(always)]
+pub(crate) fn turn<const NR: usize>(
+    head: &mut [[f32; NR]],
+    cos: &[[f32; NR]],
+    sin: &[[f32; NR]],
+    rounded_once: bool,
+    dtype: Dtype,
+) {
+    let (low, high) = head.split_at_mut(cos.len());
+    for (((low, high), cos), sin) in low.iter_mut().zip(high).zip(cos).zip(sin) {
+        match rounded_once || dtype == Dtype::F32 {
+            true => rotate(low, high, cos, sin),
+            false => rotate_in_steps(low, high, cos, sin, dtype),
+        }
+        dtype.round(low);
+        dtype.round(high);
+    }
+}
+
+/// All rotary positions of a model.
 #[derive(Default)]
-pub(crate) struct Ropes(Vec<(RopeConfig, [RopePanels; 2])>);
+pub(crate) struct Ropes(Vec<Rope>);
+
+struct Rope {
+    config: RopeConfig,
+    /// From position 0 on, for short sequences and for long ones.
+    tables: [RopePanels; 2],
+    /// From a later position on: that and how many tokens, and their table.
+    later: (usize, usize, [RopePanels; 2]),
+}
 
 impl Ropes {
     /// The place of `config`, where it is put if it is new.
     pub(crate) fn place(&mut self, config: RopeConfig) -> usize {
-        if let Some(place) = self.0.iter().position(|(known, _)| *known == config) {
+        if let Some(place) = self.0.iter().position(|rope| rope.config == config) {
             return place;
         }
-        let tables = [false, true].map(|long| RopePanels::new(&config, long));
-        self.0.push((config, tables));
+        let both = || [false, true].map(|long| RopePanels::new(&config, long));
+        let (tables, later) = (both(), (0, 0, both()));
+        self.0.push(Rope { config, tables, later });
         self.0.len() - 1
     }
 
-    /// The table at `place` for sequences of `tokens`.
-    pub(crate) fn table(&mut self, place: usize, tokens: usize, dtype: Dtype) -> &RopePanels {
-        let (config, tables) = &mut self.0[place];
-        let table = &mut tables[usize::from(config.is_long(tokens))];
-        table.extend(tokens.div_ceil(panel_tokens()), dtype);
-        table
+    /// The table at `place` for `tokens` positions from `first` on, where the sequence ends.
+    pub(crate) fn table(
+        &mut self,
+        place: usize,
+        first: usize,
+        tokens: usize,
+        dtype: Dtype,
+    ) -> &RopePanels {
+        let rope = &mut self.0[place];
+        let kind = usize::from(rope.config.is_long(first + tokens));
+        let panels = tokens.div_ceil(panel_tokens());
+        if first == 0 {
+            rope.tables[kind].extend(panels, dtype);
+            return &rope.tables[kind];
+        }
+        let (known, count, tables) = &mut rope.later;
+        if (*known, *count) != (first, tokens) {
+            tables[kind].arrange(first, panels, dtype);
+            (*known, *count) = (first, tokens);
+        }
+        &tables[kind]
+    }
+
+    /// Turns rows of `dim` channels by their positions, in a sequence of `length` tokens.
+    pub(crate) fn turn(
+        &mut self,
+        place: usize,
+        length: usize,
+        dim: usize,
+        positions: impl Iterator<Item = usize>,
+        rows: &mut [f32],
+        dtype: Dtype,
+    ) {
+        let rope = &mut self.0[place];
+        let table = &mut rope.tables[usize::from(rope.config.is_long(length))];
+        table.table.extend(length);
+        for (position, row) in positions.zip(rows.chunks_exact_mut(dim)) {
+            table.turn(position, row, dtype);
+        }
+    }
+}
+
+#[inline(always)]
+fn rotate<const NR: usize>(
+    low: &mut [f32; NR],
+    high: &mut [f32; NR],
+    cos: &[f32; NR],
+    sin: &[f32; NR],
+) {
+    for t in 0..NR {
+        let (a, b) = (low[t], high[t]);
+        low[t] = a * cos[t] - b * sin[t];
+        high[t] = b * cos[t] + a * sin[t];
+    }
+}
+
+/// The same with every product rounded.
+#[inline(always)]
+fn rotate_in_steps<const NR: usize>(
+    low: &mut [f32; NR],
+    high: &mut [f32; NR],
+    cos: &[f32; NR],
+    sin: &[f32; NR],
+    dtype: Dtype,
+) {
+    let (mut low_sin, mut high_sin) = (*low, *high);
+    for t in 0..NR {
+        low[t] *= cos[t];
+        high[t] *= cos[t];
+        low_sin[t] *= sin[t];
+        high_sin[t] *= sin[t];
+    }
+    dtype.round(low);
+    dtype.round(high);
+    dtype.round(&mut low_sin);
+    dtype.round(&mut high_sin);
+    for t in 0..NR {
+        low[t] -= high_sin[t];
+        high[t] += low_sin[t];
     }
 }

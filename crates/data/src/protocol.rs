@@ -25,6 +25,9 @@ pub enum Preset {
     /// Windows of 512 that do not overlap, begun with BOS, the second half scored (llama.cpp's
     /// `perplexity`).
     Llamacpp,
+    /// Windows of a context of 2048 tokens and a suffix of 512, of which the suffix is scored: how
+    /// presses and codecs of the KV cache are judged after a prefill. No published source.
+    PrefillSuffix,
 }
 
 named!(
@@ -34,7 +37,11 @@ named!(
     Gptq = "gptq",
     Exl3 = "exl3",
     Llamacpp = "llamacpp",
+    PrefillSuffix = "prefill-suffix",
 );
+
+/// Default of [`Protocol::context`].
+const CONTEXT: usize = 2048;
 
 /// What to do with the end of the stream, where no whole window fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -61,9 +68,18 @@ pub enum Scored {
     All,
     /// Those predicted from position ⌊window / 2⌋ on.
     SecondHalf,
+    /// Those behind the context and the first token after it, which the context alone predicts.
+    AfterContext,
 }
 
-named!(Scored, "scoring rule", New = "new", All = "all", SecondHalf = "second-half");
+named!(
+    Scored,
+    "scoring rule",
+    New = "new",
+    All = "all",
+    SecondHalf = "second-half",
+    AfterContext = "after-context",
+);
 
 /// Where the tokenizer's beginning-of-sequence token stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -88,6 +104,9 @@ pub struct Protocol {
     pub window: usize,
     /// Tokens from the start of one window to the start of the next.
     pub stride: usize,
+    /// Tokens of a window before the scored ones, under [`Scored::AfterContext`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<usize>,
     /// Windows after which to stop; all if `None`.
     pub max_windows: Option<usize>,
     /// Tokens from the start of the text that are used; all if `None`.
@@ -109,15 +128,28 @@ impl Preset {
             Self::Gptq => (2048, 2048, None),
             Self::Exl3 => (2048, 512, Some(20)),
             Self::Llamacpp => (512, 512, None),
+            Self::PrefillSuffix => (CONTEXT + 512, CONTEXT + 512, None),
         };
         let (bos, scored, tail) = match self {
             Self::HfStride => (BosRule::Tokenizer, Scored::New, Tail::Ragged),
             Self::Gptq => (BosRule::Tokenizer, Scored::All, Tail::Drop),
             Self::Exl3 => (BosRule::Tokenizer, Scored::All, Tail::DropLast),
             Self::Llamacpp => (BosRule::EachWindow, Scored::SecondHalf, Tail::Drop),
+            Self::PrefillSuffix => (BosRule::Tokenizer, Scored::AfterContext, Tail::Drop),
         };
+        let context = (self == Self::PrefillSuffix).then_some(CONTEXT);
         let first_k_tokens = None;
-        Protocol { preset: self, window, stride, max_windows, first_k_tokens, bos, scored, tail }
+        Protocol {
+            preset: self,
+            window,
+            stride,
+            context,
+            max_windows,
+            first_k_tokens,
+            bos,
+            scored,
+            tail,
+        }
     }
 
     /// How rows of the text source `source` are joined under this preset: as the published evaluations
@@ -132,7 +164,7 @@ impl Preset {
     pub fn join(self) -> Join {
         match self {
             Self::Exl3 => Join::NonEmptyBlankLine,
-            Self::HfStride | Self::Gptq => Join::BlankLine,
+            Self::HfStride | Self::Gptq | Self::PrefillSuffix => Join::BlankLine,
             Self::Llamacpp => Join::Lines,
         }
     }
@@ -164,6 +196,12 @@ impl Protocol {
             let expected = format!("at least {smallest}, or there is nothing to predict");
             return out_of_range("window", "[protocol]", self.window, expected);
         }
+        if let Some(context) = self.context.filter(|&context| context + 2 > self.window) {
+            let most = self.window.saturating_sub(2);
+            let expected =
+                format!("at most {most}, so that {} tokens have scores behind it", self.window);
+            return out_of_range("context", "[protocol]", context, expected);
+        }
         if self.stride == 0 || self.stride > self.window {
             let expected = format!("1 to {}, the window", self.window);
             return out_of_range("stride", "[protocol]", self.stride, expected);
@@ -188,7 +226,7 @@ impl Protocol {
         self.check()?;
         let text = match self.preset {
             Preset::Llamacpp => text.strip_suffix('\n').unwrap_or(text),
-            Preset::HfStride | Preset::Gptq | Preset::Exl3 => text,
+            _ => text,
         };
         let encoded = tokenizer.encode_spans(text, self.bos != BosRule::Never)?;
         let stream = TokenStream::new(encoded, self.first_k_tokens, tokenizer.bos_id());
@@ -225,6 +263,7 @@ impl Protocol {
                 Scored::New if begin > 0 => (begin - self.stride + self.window).max(begin + 1),
                 Scored::New | Scored::All => begin + 1,
                 Scored::SecondHalf => begin + self.window / 2 + 1,
+                Scored::AfterContext => begin + self.context.unwrap_or(0) + 1,
             };
             let bos = bos_id.filter(|_| self.bos == BosRule::EachWindow);
             Window { index, begin, end, score_from, bos }

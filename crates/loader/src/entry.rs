@@ -5,10 +5,11 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use strait_abi::abi_stable::std_types::{ROption, RSlice};
 use strait_abi::descriptor::CodecDescriptor;
-use strait_abi::params::{ParamError, resolve};
-use strait_abi::{MatrixView, OpenRequest, SideView};
+use strait_abi::params::ParamError;
+use strait_abi::{CodecModuleRef, MatrixView, OpenRequest, Opened, SideView};
 
 use crate::instance::{self, CodecInstance};
+use crate::peers::Peers;
 use crate::{CallError, LoaderError, MatrixRef, Plugin};
 
 /// Which side of a link an instance is for.
@@ -20,16 +21,24 @@ pub enum Side {
     Decoder,
 }
 
-/// One codec of a loaded plugin.
+/// One codec of a loaded plugin, and the codecs that it may have inside.
 #[derive(Clone, Debug)]
 pub struct CodecEntry {
     plugin: Arc<Plugin>,
     index: usize,
+    peers: Arc<Peers>,
 }
 
 impl CodecEntry {
-    pub(crate) fn new(plugin: Arc<Plugin>, index: usize) -> Self {
-        CodecEntry { plugin, index }
+    /// The codec of this id among plugins that know of one another.
+    pub(crate) fn find(peers: &Arc<Peers>, id: &str) -> Result<Self, LoaderError> {
+        let (plugin, index) = peers.find(id)?;
+        Ok(CodecEntry { plugin: Arc::clone(plugin), index, peers: Arc::clone(peers) })
+    }
+
+    /// Another codec of the same plugins.
+    pub(crate) fn peer(&self, id: &str) -> Result<Self, LoaderError> {
+        CodecEntry::find(&self.peers, id)
     }
 
     /// What the codec says about itself.
@@ -42,12 +51,14 @@ impl CodecEntry {
         &self.plugin
     }
 
-    /// Checks parameters and fills in the defaults, in the order of the codec's table.
+    /// Checks parameters and fills in the defaults, in the order of the codec's table; in those of
+    /// inner codecs too, whose keys are named by their path, `inner.bits`.
     ///
     /// # Errors
-    /// The first unknown key, wrong type, value out of range or missing key.
+    /// The first unknown key, wrong type, value out of range, missing key or unknown inner codec;
+    /// codecs too deep inside one another.
     pub fn resolve(&self, params: &Map<String, Value>) -> Result<Map<String, Value>, ParamError> {
-        resolve(&self.descriptor().params, params)
+        self.resolve_inside(params, &[])
     }
 
     /// Opens an instance for one side.
@@ -60,15 +71,27 @@ impl CodecEntry {
         params: &Map<String, Value>,
         artifact: Option<&[u8]>,
     ) -> Result<CodecInstance, LoaderError> {
+        let (module, opened) = self.open_raw(side, params, artifact)?;
+        CallError::from_end(self.id(), "open", opened.outcome.end())?;
+        Ok(CodecInstance::new(self.clone(), side, module, opened.handle))
+    }
+
+    /// The plugin's functions and its answer to `open`, whatever that is.
+    pub(crate) fn open_raw(
+        &self,
+        side: Side,
+        params: &Map<String, Value>,
+        artifact: Option<&[u8]>,
+    ) -> Result<(CodecModuleRef, Opened), LoaderError> {
         let params = self.checked(params)?;
         let module = self.plugin.module(side)?.codec();
-        let opened = (module.open())(OpenRequest {
+        let request = OpenRequest {
             codec: self.index,
             params: params.as_str().into(),
             artifact: artifact.map_or(ROption::RNone, |bytes| ROption::RSome(bytes.into())),
-        });
-        CallError::from_end(self.id(), "open", opened.outcome.end())?;
-        Ok(CodecInstance::new(self.clone(), side, module, opened.handle))
+        };
+        let opened = self.opening(side, || (module.open())(request));
+        Ok((module, opened))
     }
 
     /// Makes an artifact from sample messages.
@@ -93,7 +116,9 @@ impl CodecEntry {
             .collect();
         let module = self.plugin.module(Side::Encoder)?.codec();
         let fit = module.fit();
-        let fitted = fit(self.index, params.as_str().into(), RSlice::from(views.as_slice()));
+        let fitted = self.opening(Side::Encoder, || {
+            fit(self.index, params.as_str().into(), RSlice::from(views.as_slice()))
+        });
         CallError::from_end(self.id(), "fit", fitted.outcome.end())?;
         // Copied into the host's allocator; the plugin's frees its own.
         Ok(fitted.bytes.as_slice().to_vec())

@@ -8,6 +8,8 @@ use strait_abi::abi_stable::prefix_type::PrefixTypeTrait;
 use strait_abi::abi_stable::std_types::RStr;
 use strait_abi::{HostServices as AbiServices, HostServicesRef};
 
+use crate::inner::open_inner;
+
 /// What the host offers to plugins. Their log records arrive in the host's `log` crate with the
 /// target `plugin::<file stem>`, up to the host's level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +34,8 @@ impl HostServices {
         let mut targets = TARGETS.write().unwrap_or_else(|poisoned| poisoned.into_inner());
         targets.push(target);
         let token = (targets.len() - 1) as u64;
-        AbiServices { token, threads: self.threads, log: forward, max_log_level }.leak_into_prefix()
+        let threads = self.threads;
+        AbiServices { token, threads, log: forward, max_log_level, open_inner }.leak_into_prefix()
     }
 }
 

@@ -9,10 +9,13 @@ mod entry;
 mod error;
 mod file;
 mod host;
+mod inner;
 mod instance;
 mod library;
 mod matrix;
+mod peers;
 mod plugin;
+mod press;
 mod set;
 
 pub use entry::{CodecEntry, Side};
@@ -22,6 +25,11 @@ pub use host::HostServices;
 pub use instance::CodecInstance;
 pub use matrix::{MatrixMut, MatrixRef};
 pub use plugin::Plugin;
+pub use press::{
+    ATTENTION_COUNT, ATTENTION_SUM, HIDDEN_STATES, KeptHead, KvHeadRef, LayerBudget, LayerRef,
+    OUTPUT_NORM, PressDescriptor, PressEntry, PressError, PressInstance, PressNeeds, QUERIES,
+    RopeLayout, RopeRef, SideNeed, SideRef, WINDOW_ATTENTION, press_in_turn,
+};
 pub use set::PluginSet;
 pub use strait_abi::descriptor::CodecDescriptor;
 pub use strait_abi::params::{

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use sha2::{Digest, Sha256};
 use strait_abi::PluginModuleRef;
-use strait_abi::descriptor::{CodecDescriptor, is_valid_id};
+use strait_abi::descriptor::{CodecDescriptor, PluginDescriptor, PressDescriptor, is_valid_id};
 
+use crate::peers::Peers;
 use crate::{CodecEntry, FileHeader, HostServices, LoaderError, Side, library};
 
 /// One loaded plugin file.
@@ -18,6 +19,7 @@ pub struct Plugin {
     header: FileHeader,
     host: HostServices,
     codecs: Vec<CodecDescriptor>,
+    presses: Vec<PressDescriptor>,
     encoding: PluginModuleRef,
     decoding: Mutex<Option<PluginModuleRef>>,
 }
@@ -40,13 +42,14 @@ impl Plugin {
         let file = std::path::absolute(path)
             .map_err(|source| LoaderError::Read { path: path.to_owned(), source })?;
         let encoding = library::load(path, &file, &header, host)?;
-        let codecs = library::describe(path, encoding)?.codecs;
-        check_descriptors(path, &codecs)?;
+        let descriptor = library::describe(path, encoding)?;
+        check_descriptors(path, &descriptor)?;
+        let PluginDescriptor { codecs, presses } = descriptor;
         let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         log::debug!("plugin {}: loaded, sha256:{sha256}", path.display());
         let decoding = Mutex::new(None);
         let path = path.to_owned();
-        Ok(Plugin { path, file_name, sha256, header, host, codecs, encoding, decoding })
+        Ok(Plugin { path, file_name, sha256, header, host, codecs, presses, encoding, decoding })
     }
 
     /// Where the file is, as it was given.
@@ -74,15 +77,20 @@ impl Plugin {
         self.header.sdk_version()
     }
 
-    /// What the plugin offers.
+    /// The codecs that the plugin offers.
     pub fn codecs(&self) -> &[CodecDescriptor] {
         &self.codecs
     }
 
-    /// One of the plugin's codecs by id.
+    /// The presses that the plugin offers.
+    pub fn presses(&self) -> &[PressDescriptor] {
+        &self.presses
+    }
+
+    /// One of the plugin's codecs by id. Inside it, only codecs of the same plugin can be used; a
+    /// [`PluginSet`](crate::PluginSet) has those of its other files too.
     pub fn codec(self: &Arc<Self>, id: &str) -> Option<CodecEntry> {
-        let index = self.codecs.iter().position(|codec| codec.id == id)?;
-        Some(CodecEntry::new(Arc::clone(self), index))
+        CodecEntry::find(&Arc::new(Peers::alone(Arc::clone(self))), id).ok()
     }
 
     /// The plugin's functions for one side; the decoding side is loaded on first use.
@@ -158,25 +166,29 @@ fn check_pin(path: &Path, pin: Option<&str>, sha256: &str) -> Result<(), LoaderE
     Err(LoaderError::Pin { path: path.to_owned(), expected, found: sha256.to_owned() })
 }
 
-fn check_descriptors(path: &Path, codecs: &[CodecDescriptor]) -> Result<(), LoaderError> {
-    let refuse = |expected: &str, found: String| {
-        let path = path.to_owned();
-        Err(LoaderError::Descriptor { path, expected: expected.to_owned(), found })
+fn check_descriptors(path: &Path, descriptor: &PluginDescriptor) -> Result<(), LoaderError> {
+    let refuse = |expected: String, found: String| {
+        Err(LoaderError::Descriptor { path: path.to_owned(), expected, found })
     };
-    if codecs.is_empty() {
-        return refuse("at least one codec", "none".to_owned());
+    let PluginDescriptor { codecs, presses } = descriptor;
+    if codecs.is_empty() && presses.is_empty() {
+        return refuse("at least one codec or press".to_owned(), "none".to_owned());
     }
-    for (index, codec) in codecs.iter().enumerate() {
-        let id = &codec.id;
-        if !is_valid_id(id) {
-            return refuse("codec ids of a-z, 0-9, `.` and `-`", format!("`{id}`"));
-        }
-        if codecs[..index].iter().any(|other| other.id == *id) {
-            return refuse("every codec id once", format!("`{id}` twice"));
-        }
-        for spec in &codec.params {
-            if let Some(Err(error)) = spec.default.as_ref().map(|default| spec.check(default)) {
-                return refuse("valid defaults", format!("codec `{id}`, {error}"));
+    let codecs: Vec<_> = codecs.iter().map(|codec| (&codec.id, &codec.params)).collect();
+    let presses: Vec<_> = presses.iter().map(|press| (&press.id, &press.params)).collect();
+    for (kind, items) in [("codec", codecs), ("press", presses)] {
+        for (index, (id, params)) in items.iter().enumerate() {
+            if !is_valid_id(id) {
+                let expected = format!("{kind} ids of a-z, 0-9, `.` and `-`");
+                return refuse(expected, format!("`{id}`"));
+            }
+            if items[..index].iter().any(|(other, _)| other == id) {
+                return refuse(format!("every {kind} id once"), format!("`{id}` twice"));
+            }
+            for spec in *params {
+                if let Some(Err(error)) = spec.default.as_ref().map(|value| spec.check(value)) {
+                    return refuse("valid defaults".to_owned(), format!("{kind} `{id}`, {error}"));
+                }
             }
         }
     }
@@ -188,21 +200,21 @@ mod tests {
     use super::*;
 
     fn refusal(change: impl FnOnce(&mut Vec<CodecDescriptor>)) -> String {
-        let text = r#"[{
+        let text = r#"{ "codecs": [{
             "id": "a", "kind": "codec", "version": "1.0.0", "summary": "",
             "params": [{ "name": "bits", "kind": "integer", "default": 4, "max": 8 }]
-        }]"#;
-        let mut codecs: Vec<CodecDescriptor> = serde_json::from_str(text).unwrap();
-        check_descriptors(Path::new("x.so"), &codecs).unwrap();
-        change(&mut codecs);
-        check_descriptors(Path::new("x.so"), &codecs).unwrap_err().to_string()
+        }] }"#;
+        let mut descriptor: PluginDescriptor = serde_json::from_str(text).unwrap();
+        check_descriptors(Path::new("x.so"), &descriptor).unwrap();
+        change(&mut descriptor.codecs);
+        check_descriptors(Path::new("x.so"), &descriptor).unwrap_err().to_string()
     }
 
     #[test]
     fn bad_descriptions_are_refused() {
         assert_eq!(
             refusal(|codecs| codecs.clear()),
-            "plugin x.so: expected at least one codec, found none; tell its author"
+            "plugin x.so: expected at least one codec or press, found none; tell its author"
         );
         assert_eq!(
             refusal(|codecs| codecs[0].id = "A B".to_owned()),

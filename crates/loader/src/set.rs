@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use strait_abi::params::nearest;
-
+use crate::peers::Peers;
 use crate::{CodecEntry, HostServices, LoaderError, Plugin};
 
 /// The plugins of a folder, and the files there that did not load.
 #[derive(Debug)]
 pub struct PluginSet {
-    folder: PathBuf,
-    plugins: Vec<Arc<Plugin>>,
+    peers: Arc<Peers>,
     failures: Vec<(PathBuf, LoaderError)>,
 }
 
@@ -29,34 +27,35 @@ impl PluginSet {
         pins: &BTreeMap<String, String>,
         host: HostServices,
     ) -> Result<Self, LoaderError> {
-        let mut set =
-            PluginSet { folder: folder.to_owned(), plugins: Vec::new(), failures: Vec::new() };
+        let (mut plugins, mut failures) = (Vec::new(), Vec::new());
         let files = library_files(folder)?;
         for path in &files {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             match Plugin::open(path, pins.get(name.as_ref()).map(String::as_str), host) {
-                Ok(plugin) => set.plugins.push(Arc::new(plugin)),
-                Err(error) => set.failures.push((path.clone(), error)),
+                Ok(plugin) => plugins.push(Arc::new(plugin)),
+                Err(error) => failures.push((path.clone(), error)),
             }
         }
         for name in pins.keys() {
             let path = folder.join(name);
             if !files.contains(&path) {
                 let source = std::io::Error::from(std::io::ErrorKind::NotFound);
-                set.failures.push((path.clone(), LoaderError::Read { path, source }));
+                failures.push((path.clone(), LoaderError::Read { path, source }));
             }
         }
-        Ok(set)
+        let failed = failures.iter().map(|(_, error)| error.to_string()).collect();
+        let peers = Arc::new(Peers { folder: folder.to_owned(), plugins, failed });
+        Ok(PluginSet { peers, failures })
     }
 
     /// The folder.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        &self.peers.folder
     }
 
     /// The plugins that loaded, in the order of their file names.
     pub fn plugins(&self) -> &[Arc<Plugin>] {
-        &self.plugins
+        &self.peers.plugins
     }
 
     /// The files that did not load.
@@ -70,37 +69,7 @@ impl PluginSet {
     /// When no plugin offers it, with the nearest ids and the files that did not load; or when
     /// several do.
     pub fn codec(&self, id: &str) -> Result<CodecEntry, LoaderError> {
-        let mut found: Vec<_> = self.plugins.iter().filter_map(|plugin| plugin.codec(id)).collect();
-        match (found.pop(), found.is_empty()) {
-            (Some(codec), true) => Ok(codec),
-            (Some(codec), false) => {
-                found.push(codec);
-                let files = found.iter().map(|codec| codec.plugin().path().to_owned()).collect();
-                Err(LoaderError::DuplicateCodec { id: id.to_owned(), files })
-            }
-            (None, _) => Err(self.unknown(id)),
-        }
-    }
-
-    fn unknown(&self, id: &str) -> LoaderError {
-        let mut known: Vec<String> = self
-            .plugins
-            .iter()
-            .flat_map(|plugin| plugin.codecs())
-            .map(|codec| codec.id.clone())
-            .collect();
-        known.sort();
-        known.dedup();
-        LoaderError::UnknownCodec {
-            id: id.to_owned(),
-            nearest: nearest(id, known.iter().map(String::as_str))
-                .map(str::to_owned)
-                .into_iter()
-                .collect(),
-            known,
-            folder: self.folder.clone(),
-            failed: self.failures.iter().map(|(_, error)| error.to_string()).collect(),
-        }
+        CodecEntry::find(&self.peers, id)
     }
 }
 

@@ -1,28 +1,31 @@
 //! One stage of the decoder over any set of operations.
 
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use strait_burn::panic_text;
-use strait_ops::{Dtype, Hidden, MlpTensors, Network, Ops, OpsError, ScoreRange, SequenceScores};
+use strait_ops::{
+    CacheContents, Dtype, Hidden, MlpTensors, Network, Ops, OpsError, ScoreRange, SequenceScores,
+};
 
 use crate::config::ModelConfig;
 use crate::error::ModelError;
 use crate::noise::Noise;
+use crate::past::{CacheVisitor, RunInput, StageCaches, fits};
 use crate::source::{SharedSource, TensorSource};
 use crate::stage::{Reference, Stage};
 use crate::tensors::Tensors;
 
 /// A stage on the device of `O`.
 pub(crate) struct Decoder<O: Ops> {
-    ops: O,
-    config: ModelConfig,
+    pub(crate) ops: O,
+    pub(crate) config: ModelConfig,
     dtype: Dtype,
-    range: Range<usize>,
+    pub(crate) range: Range<usize>,
     embedding: Option<Embedding<O>>,
-    layers: Layers<O>,
-    noise: Option<Noise>,
+    pub(crate) layers: Layers<O>,
+    pub(crate) noise: Option<Noise>,
     head: Option<(O::Norm, Arc<O::Table>)>,
 }
 
@@ -30,16 +33,52 @@ pub(crate) struct Decoder<O: Ops> {
 type Embedding<O> = (Arc<<O as Ops>::Table>, Option<<O as Ops>::Positions>);
 
 /// The layers of a stage.
-enum Layers<O: Ops> {
+pub(crate) enum Layers<O: Ops> {
     Resident(Vec<Layer<O>>),
     /// Each is loaded when it runs, and dropped.
     Streamed(SharedSource),
 }
 
-struct Layer<O: Ops> {
-    attention: O::Attention,
-    mlp: O::Mlp,
-    parallel: bool,
+pub(crate) struct Layer<O: Ops> {
+    pub(crate) attention: O::Attention,
+    pub(crate) mlp: O::Mlp,
+    pub(crate) parallel: bool,
+}
+
+/// A layer that is kept, or one that was just loaded.
+pub(crate) enum Loaded<'a, O: Ops> {
+    Kept(&'a Layer<O>),
+    Now(Layer<O>),
+}
+
+impl<O: Ops> Deref for Loaded<'_, O> {
+    type Target = Layer<O>;
+
+    fn deref(&self) -> &Layer<O> {
+        match self {
+            Loaded::Kept(layer) => layer,
+            Loaded::Now(layer) => layer,
+        }
+    }
+}
+
+impl<O: Ops> Layers<O> {
+    /// Layer `number` of a stage that has those of `range`.
+    pub(crate) fn get(
+        &self,
+        ops: &mut O,
+        config: &ModelConfig,
+        range: &Range<usize>,
+        number: usize,
+    ) -> Result<Loaded<'_, O>, ModelError> {
+        match self {
+            Layers::Resident(layers) => Ok(Loaded::Kept(&layers[number - range.start])),
+            Layers::Streamed(source) => {
+                let tensors = Tensors::new(&**source, config);
+                Ok(Loaded::Now(Layer::load(ops, &tensors, number)?))
+            }
+        }
+    }
 }
 
 impl<O: Ops> Layer<O> {
@@ -69,6 +108,14 @@ pub(crate) struct Part {
     pub(crate) last: bool,
     /// Where to read each layer when it runs; none keeps all of them.
     pub(crate) streamed: Option<SharedSource>,
+}
+
+/// What hidden states still have to go through in the last stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ahead {
+    /// Its layers, and then the head.
+    Layers,
+    Head,
 }
 
 /// The scores of a sequence, and its logits where it is a reference.
@@ -128,22 +175,14 @@ impl<O: Ops> Decoder<O> {
     }
 
     /// Runs all layers; of the last one only positions from `wanted` on are needed.
-    fn run(&mut self, mut x: O::Stream, wanted: usize) -> Result<O::Stream, ModelError> {
+    fn run_layers(&mut self, mut x: O::Stream, wanted: usize) -> Result<O::Stream, ModelError> {
         for number in self.range.clone() {
             let wanted = if number + 1 == self.range.end { wanted } else { 0 };
-            let loaded;
-            let layer = match &self.layers {
-                Layers::Resident(layers) => &layers[number - self.range.start],
-                Layers::Streamed(source) => {
-                    let tensors = Tensors::new(&**source, &self.config);
-                    loaded = Layer::load(&mut self.ops, &tensors, number)?;
-                    &loaded
-                }
-            };
+            let layer = self.layers.get(&mut self.ops, &self.config, &self.range, number)?;
             x = match layer.parallel {
-                true => self.ops.parallel(x, &layer.attention, &layer.mlp, wanted),
+                true => self.ops.parallel(x, &layer.attention, &layer.mlp, wanted, None),
                 false => {
-                    let x = self.ops.attention(x, &layer.attention, wanted);
+                    let x = self.ops.attention(x, &layer.attention, wanted, None);
                     self.ops.mlp(x, &layer.mlp, wanted)
                 }
             };
@@ -168,6 +207,32 @@ impl<O: Ops> Decoder<O> {
         }
     }
 
+    /// Checks tokens of `batch` sequences that begin at `first_position`.
+    fn check_sequences(
+        &self,
+        tokens: &[u32],
+        batch: usize,
+        first_position: usize,
+    ) -> Result<(), ModelError> {
+        self.check_tokens(tokens)?;
+        if batch == 0 || tokens.is_empty() || !tokens.len().is_multiple_of(batch) {
+            let expected = format!("a multiple of the batch {batch}, above 0");
+            return Err(OpsError::size("tokens", expected, tokens.len()).into());
+        }
+        let length = first_position + tokens.len() / batch;
+        if let Some(longest) = self.config.positions.filter(|&longest| length > longest) {
+            return Err(ModelError::TooLong { tokens: length, longest });
+        }
+        let longest = self.config.max_positions;
+        if length > longest && first_position <= longest {
+            log::warn!(
+                "sequence of {length} tokens: the model was made for at most {longest} \
+                 (max_position_embeddings); expect a worse perplexity, or use a shorter window"
+            );
+        }
+        Ok(())
+    }
+
     fn check_ranges(&self, hidden: &Hidden, score: &[ScoreRange]) -> Result<(), ModelError> {
         hidden.check(self.config.shape.hidden, self.dtype)?;
         if score.len() != hidden.batch {
@@ -190,13 +255,16 @@ impl<O: Ops> Decoder<O> {
         score: &[ScoreRange],
         of: impl Fn(usize) -> Option<usize>,
         kept: &[O::Logits],
+        ahead: Ahead,
     ) -> Result<Vec<Scored<O>>, ModelError> {
         if self.head.is_none() {
             return Err(self.no("head", "last"));
         }
         let wanted = score.iter().map(|range| range.first_position).min().unwrap_or(0);
-        let x = self.ops.upload(hidden);
-        let x = self.run(x, wanted)?;
+        let mut x = self.ops.upload(hidden);
+        if ahead == Ahead::Layers {
+            x = self.run_layers(x, wanted)?;
+        }
         let Some((norm, head)) = &self.head else { return Ok(Vec::new()) };
         let ranges = score.iter().enumerate();
         ranges
@@ -205,6 +273,48 @@ impl<O: Ops> Decoder<O> {
                 Ok(self.ops.score(&x, index, (norm, head), range, reference)?)
             })
             .collect()
+    }
+
+    fn keep_reference(
+        &mut self,
+        hidden: &Hidden,
+        score: &[ScoreRange],
+        ahead: Ahead,
+    ) -> Result<(Vec<SequenceScores>, Reference), ModelError> {
+        self.check_ranges(hidden, score)?;
+        let scored = self.guarded(|stage| stage.score_all(hidden, score, |_| None, &[], ahead))?;
+        let (scores, kept): (Vec<_>, Vec<_>) = scored.into_iter().unzip();
+        let kept: Vec<O::Logits> = kept.into_iter().flatten().collect();
+        let reference = Reference {
+            rows: score.iter().map(|range| range.targets.len()).collect(),
+            bytes: kept.iter().map(O::logits_bytes).sum(),
+            inner: Box::new(kept),
+        };
+        Ok((scores, reference))
+    }
+
+    fn compare(
+        &mut self,
+        hidden: &Hidden,
+        score: &[ScoreRange],
+        reference: &Reference,
+        sequence_of: &[usize],
+        ahead: Ahead,
+    ) -> Result<Vec<SequenceScores>, ModelError> {
+        self.check_ranges(hidden, score)?;
+        if sequence_of.len() != score.len() {
+            return Err(OpsError::size("sequence_of", score.len(), sequence_of.len()).into());
+        }
+        let kept = reference.inner.downcast_ref::<Vec<O::Logits>>();
+        let kept = kept.ok_or(ModelError::ForeignReference)?;
+        for (range, &of) in score.iter().zip(sequence_of) {
+            if reference.rows.get(of) != Some(&range.targets.len()) {
+                return Err(ModelError::ForeignReference);
+            }
+        }
+        let of = |index: usize| sequence_of.get(index).copied();
+        let scored = self.guarded(|stage| stage.score_all(hidden, score, of, kept, ahead))?;
+        Ok(scored.into_iter().map(|(scores, _)| scores).collect())
     }
 
     /// Runs `work`; a panic of the backend becomes an error.
@@ -236,29 +346,14 @@ impl<O: Ops> Stage for Decoder<O> {
         if self.embedding.is_none() {
             return Err(self.no("embedding", "first"));
         }
-        self.check_tokens(tokens)?;
-        if batch == 0 || tokens.is_empty() || !tokens.len().is_multiple_of(batch) {
-            let expected = format!("a multiple of the batch {batch}, above 0");
-            return Err(OpsError::size("tokens", expected, tokens.len()).into());
-        }
-        let length = tokens.len() / batch;
-        if let Some(longest) = self.config.positions.filter(|&longest| length > longest) {
-            return Err(ModelError::TooLong { tokens: length, longest });
-        }
-        if length > self.config.max_positions {
-            let longest = self.config.max_positions;
-            log::warn!(
-                "sequence of {length} tokens: the model was made for at most {longest} \
-                 (max_position_embeddings); expect a worse perplexity, or use a shorter window"
-            );
-        }
+        self.check_sequences(tokens, batch, 0)?;
         self.guarded(|stage| {
             let Some((table, positions)) = &stage.embedding else {
                 return Err(stage.no("embedding", "first"));
             };
-            let mut x = stage.ops.embed(table, positions.as_ref(), tokens, batch);
+            let mut x = stage.ops.embed(table, positions.as_ref(), tokens, batch, 0);
             if stage.head.is_none() {
-                x = stage.run(x, 0)?;
+                x = stage.run_layers(x, 0)?;
             }
             Ok(stage.ops.download(x)?)
         })
@@ -275,7 +370,7 @@ impl<O: Ops> Stage for Decoder<O> {
         }
         self.guarded(|stage| {
             let x = stage.ops.upload(&hidden);
-            let x = stage.run(x, 0)?;
+            let x = stage.run_layers(x, 0)?;
             Ok(stage.ops.download(x)?)
         })
     }
@@ -285,16 +380,7 @@ impl<O: Ops> Stage for Decoder<O> {
         hidden: &Hidden,
         score: &[ScoreRange],
     ) -> Result<(Vec<SequenceScores>, Reference), ModelError> {
-        self.check_ranges(hidden, score)?;
-        let scored = self.guarded(|stage| stage.score_all(hidden, score, |_| None, &[]))?;
-        let (scores, kept): (Vec<_>, Vec<_>) = scored.into_iter().unzip();
-        let kept: Vec<O::Logits> = kept.into_iter().flatten().collect();
-        let reference = Reference {
-            rows: score.iter().map(|range| range.targets.len()).collect(),
-            bytes: kept.iter().map(O::logits_bytes).sum(),
-            inner: Box::new(kept),
-        };
-        Ok((scores, reference))
+        self.keep_reference(hidden, score, Ahead::Layers)
     }
 
     fn score(
@@ -304,19 +390,92 @@ impl<O: Ops> Stage for Decoder<O> {
         reference: &Reference,
         sequence_of: &[usize],
     ) -> Result<Vec<SequenceScores>, ModelError> {
-        self.check_ranges(hidden, score)?;
-        if sequence_of.len() != score.len() {
-            return Err(OpsError::size("sequence_of", score.len(), sequence_of.len()).into());
-        }
-        let kept = reference.inner.downcast_ref::<Vec<O::Logits>>();
-        let kept = kept.ok_or(ModelError::ForeignReference)?;
-        for (range, &of) in score.iter().zip(sequence_of) {
-            if reference.rows.get(of) != Some(&range.targets.len()) {
-                return Err(ModelError::ForeignReference);
+        self.compare(hidden, score, reference, sequence_of, Ahead::Layers)
+    }
+
+    fn open_caches(&mut self, sequences: usize, turned: bool) -> StageCaches {
+        self.new_caches(sequences, turned)
+    }
+
+    fn fill_cache(
+        &mut self,
+        caches: &mut StageCaches,
+        layer: usize,
+        sequence: usize,
+        contents: CacheContents,
+    ) -> Result<(), ModelError> {
+        let caches = caches.inner.downcast_mut::<Vec<Vec<O::Cache>>>();
+        let layers = layer.checked_sub(self.range.start).zip(caches);
+        let cache = layers.and_then(|(layer, caches)| caches.get_mut(layer)?.get_mut(sequence));
+        let cache = cache.ok_or(ModelError::ForeignCaches)?;
+        fits(&self.config.blocks[layer].attention, &contents)?;
+        self.ops.set_cache(cache, contents);
+        Ok(())
+    }
+
+    fn run(
+        &mut self,
+        input: RunInput<'_>,
+        caches: &mut StageCaches,
+        first_position: usize,
+        visitor: Option<&mut dyn CacheVisitor>,
+    ) -> Result<Hidden, ModelError> {
+        let batch = caches.sequences;
+        let caches = caches.inner.downcast_mut::<Vec<Vec<O::Cache>>>();
+        let caches = caches.filter(|caches| caches.len() == self.range.len());
+        let caches = caches.ok_or(ModelError::ForeignCaches)?;
+        let count = match input {
+            RunInput::Tokens(tokens) => {
+                self.check_sequences(tokens, batch, first_position)?;
+                tokens.len() / batch
             }
-        }
-        let of = |index: usize| sequence_of.get(index).copied();
-        let scored = self.guarded(|stage| stage.score_all(hidden, score, of, kept))?;
-        Ok(scored.into_iter().map(|(scores, _)| scores).collect())
+            RunInput::Hidden(hidden) => {
+                hidden.check(self.config.shape.hidden, self.dtype)?;
+                if hidden.batch != batch {
+                    return Err(OpsError::size("caches", hidden.batch, batch).into());
+                }
+                hidden.tokens
+            }
+        };
+        self.guarded(|stage| {
+            let x = match (input, &stage.embedding) {
+                (RunInput::Tokens(tokens), Some((table, positions))) => {
+                    stage.ops.embed(table, positions.as_ref(), tokens, batch, first_position)
+                }
+                (RunInput::Tokens(_), None) => return Err(stage.no("embedding", "first")),
+                (RunInput::Hidden(hidden), _) => stage.ops.upload(hidden),
+            };
+            let x = stage.run_with(x, count, caches, first_position, visitor)?;
+            Ok(stage.ops.download(x)?)
+        })
+    }
+
+    fn reference_of(
+        &mut self,
+        states: &Hidden,
+        score: &[ScoreRange],
+    ) -> Result<(Vec<SequenceScores>, Reference), ModelError> {
+        self.keep_reference(states, score, Ahead::Head)
+    }
+
+    fn score_of(
+        &mut self,
+        states: &Hidden,
+        score: &[ScoreRange],
+        reference: &Reference,
+        sequence_of: &[usize],
+    ) -> Result<Vec<SequenceScores>, ModelError> {
+        self.compare(states, score, reference, sequence_of, Ahead::Head)
+    }
+
+    fn logits(
+        &mut self,
+        reference: &Reference,
+        sequence: usize,
+        row: usize,
+    ) -> Result<Vec<f32>, ModelError> {
+        let kept = reference.inner.downcast_ref::<Vec<O::Logits>>();
+        let kept = kept.and_then(|kept| kept.get(sequence)).ok_or(ModelError::ForeignReference)?;
+        Ok(self.ops.logits_row(kept, row)?)
     }
 }

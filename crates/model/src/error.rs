@@ -111,6 +111,18 @@ pub enum ModelError {
     /// A device failed, or what was given to it does not fit.
     #[error(transparent)]
     Ops(#[from] OpsError),
+    /// A press or codec of the cache failed.
+    #[error("cache: {0}")]
+    Visit(#[source] Box<dyn Error + Send + Sync>),
+    /// Caches were made by another stage.
+    #[error("caches: expected those that this stage opened, found another stage's")]
+    ForeignCaches,
+    /// A layer's input was not kept.
+    #[error("layer {layer}: its input is there only for a visitor that says that it looks")]
+    NoLook {
+        /// Number of the layer.
+        layer: usize,
+    },
     /// A token is not in the vocabulary.
     #[error(
         "token {token} at position {position}: expected an id below {vocab}, the size of the \

@@ -17,6 +17,7 @@ mod load_in;
 mod model;
 mod names;
 mod noise;
+mod past;
 mod source;
 mod stage;
 mod tensors;
@@ -28,9 +29,11 @@ pub use families::{FAMILIES, Family};
 pub use load_in::LoadedIn;
 pub use model::Model;
 pub use noise::Noise;
+pub use past::{CacheVisitor, CachedLayer, RunInput, StageCaches};
 pub use source::{SharedSource, SourceTensor, TensorSource};
 pub use stage::{Reference, Stage};
 pub use strait_ops::{
-    Activation, AlignedBytes, AttentionShape, Dtype, Hidden, Norm, NormKind, OpsError, RopeConfig,
-    RopeScaling, Routing, ScoreRange, SequenceScores, Shape,
+    Activation, AlignedBytes, AttentionShape, CacheContents, Dtype, HeadEntries, Hidden, Look,
+    Norm, NormKind, OpsError, RopeConfig, RopeScaling, Routing, ScoreRange, Seen, SequenceScores,
+    Shape,
 };

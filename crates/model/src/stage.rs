@@ -3,10 +3,11 @@
 use std::any::Any;
 use std::ops::Range;
 
-use strait_ops::{Hidden, ScoreRange, SequenceScores};
+use strait_ops::{CacheContents, Hidden, ScoreRange, SequenceScores};
 
 use crate::error::ModelError;
 use crate::noise::Noise;
+use crate::past::{CacheVisitor, RunInput, StageCaches};
 
 /// Consecutive layers on one device. The first stage also holds the embedding, the last one the
 /// final norm and the head. Hidden states come from host memory and go back there.
@@ -63,6 +64,70 @@ pub trait Stage: Send {
         reference: &Reference,
         sequence_of: &[usize],
     ) -> Result<Vec<SequenceScores>, ModelError>;
+
+    /// Empty caches for `sequences` sequences. Keys are kept turned by their positions, or with
+    /// `turned = false` as they are before.
+    fn open_caches(&mut self, sequences: usize, turned: bool) -> StageCaches;
+
+    /// Gives a layer of this stage, by its number in the model, what it keeps of one sequence.
+    ///
+    /// # Errors
+    /// When there is no such layer or sequence, or the contents do not fit the block.
+    fn fill_cache(
+        &mut self,
+        caches: &mut StageCaches,
+        layer: usize,
+        sequence: usize,
+        contents: CacheContents,
+    ) -> Result<(), ModelError>;
+
+    /// Runs the layers of this stage on a run of tokens that begins at `first_position`, of as many
+    /// sequences as there are caches. Every token attends to what the caches hold, to which its own
+    /// key and value are added first. Nothing is left out: what the last stage gives has been through all layers.
+    ///
+    /// # Errors
+    /// When the input does not fit, the caches are another stage's, the visitor fails, or the device
+    /// does.
+    fn run(
+        &mut self,
+        input: RunInput<'_>,
+        caches: &mut StageCaches,
+        first_position: usize,
+        visitor: Option<&mut dyn CacheVisitor>,
+    ) -> Result<Hidden, ModelError>;
+
+    /// Last stage: [`reference`](Stage::reference) of states that have been through all layers.
+    ///
+    /// # Errors
+    /// As there.
+    fn reference_of(
+        &mut self,
+        states: &Hidden,
+        score: &[ScoreRange],
+    ) -> Result<(Vec<SequenceScores>, Reference), ModelError>;
+
+    /// Last stage: [`score`](Stage::score) of states that have been through all layers.
+    ///
+    /// # Errors
+    /// As there.
+    fn score_of(
+        &mut self,
+        states: &Hidden,
+        score: &[ScoreRange],
+        reference: &Reference,
+        sequence_of: &[usize],
+    ) -> Result<Vec<SequenceScores>, ModelError>;
+
+    /// Logits `[vocab]` of scored position `row` of sequence `sequence` of a reference.
+    ///
+    /// # Errors
+    /// When there is no such row, the reference is another stage's, or the device fails.
+    fn logits(
+        &mut self,
+        reference: &Reference,
+        sequence: usize,
+        row: usize,
+    ) -> Result<Vec<f32>, ModelError>;
 }
 
 /// The baseline's logits at the scored positions, kept where the last stage runs.

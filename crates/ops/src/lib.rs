@@ -3,6 +3,7 @@
 //! A backend is a crate that implements [`Ops`] for a kind of device; the decoder is written once,
 //! over any of them. Hidden states, scores, element types and rotary tables are the same for all.
 
+mod cache;
 mod dtype;
 mod error;
 mod hidden;
@@ -13,6 +14,7 @@ mod score;
 mod shape;
 mod tensors;
 
+pub use cache::{CacheContents, HeadEntries, Look, Past, Seen};
 pub use dtype::Dtype;
 pub use error::OpsError;
 pub use hidden::{AlignedBytes, Hidden};

@@ -1,8 +1,10 @@
 //! The operations that a decoder is made of.
 
+use crate::cache::{CacheContents, Look, Past, Seen};
 use crate::error::OpsError;
 use crate::hidden::Hidden;
 use crate::score::{ScoreRange, SequenceScores};
+use crate::shape::AttentionShape;
 use crate::tensors::{AttentionTensors, FeedForwardTensors, MlpTensors, NormTensors};
 
 /// Operations on the residual stream of one stage's device.
@@ -21,6 +23,8 @@ pub trait Ops: Send + 'static {
     type Positions: Send;
     /// The final norm's weights, prepared.
     type Norm: Send;
+    /// Keys and values of one sequence in one attention block.
+    type Cache: Send + 'static;
     /// The baseline's logits of one sequence.
     type Logits: Send + 'static;
 
@@ -48,39 +52,71 @@ pub trait Ops: Send + 'static {
     /// When the device fails.
     fn download(&self, stream: Self::Stream) -> Result<Hidden, OpsError>;
 
-    /// Rows of the embedding, scaled, for `batch` sequences of equal length; learned positions are
-    /// added to them.
+    /// Another stream with the same values.
+    fn copy(&self, stream: &Self::Stream) -> Self::Stream;
+
+    /// Rows of the embedding, scaled, for `batch` sequences of equal length that begin at position
+    /// `first_position`; learned positions are added to them.
     fn embed(
         &self,
         table: &Self::Table,
         positions: Option<&Self::Positions>,
         tokens: &[u32],
         batch: usize,
+        first_position: usize,
     ) -> Self::Stream;
 
     /// `x + norm_out(output(attention(rope(head_norms(project(norm_in(x)))))))`.
     ///
     /// Nobody looks at positions before `wanted` of the result, of any sequence: they may hold
-    /// anything finite.
+    /// anything finite. With a past, keys and values are added to its caches, and every token attends
+    /// to what they hold.
     fn attention(
         &mut self,
         x: Self::Stream,
         weights: &Self::Attention,
         wanted: usize,
+        past: Option<Past<'_, Self::Cache>>,
     ) -> Self::Stream;
 
     /// `x + norm_out(network(norm_in(x)))`; `wanted` as in [`Ops::attention`].
     fn mlp(&mut self, x: Self::Stream, weights: &Self::Mlp, wanted: usize) -> Self::Stream;
 
     /// Both blocks on the same `x`: the MLP's result, to which the attention's is added, and then
-    /// `x`; `wanted` as in [`Ops::attention`].
+    /// `x`; `wanted` and `past` as in [`Ops::attention`].
     fn parallel(
         &mut self,
         x: Self::Stream,
         attention: &Self::Attention,
         mlp: &Self::Mlp,
         wanted: usize,
+        past: Option<Past<'_, Self::Cache>>,
     ) -> Self::Stream;
+
+    /// An empty cache for one sequence in a block of this shape. Keys are kept as `turned` says: turned by their positions, or
+    /// as they are before that.
+    fn open_cache(&self, shape: &AttentionShape, turned: bool) -> Self::Cache;
+    /// What a cache holds.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn cache_contents(&self, cache: &Self::Cache) -> Result<CacheContents, OpsError>;
+    /// Replaces what a cache holds; `contents` fits the block.
+    fn set_cache(&mut self, cache: &mut Self::Cache, contents: CacheContents);
+
+    /// What `look` asks about the attention of sequence `sequence` of `x`, the input of the block,
+    /// whose tokens begin at `first_position`. The cache holds their keys and values already.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn look(
+        &mut self,
+        x: &Self::Stream,
+        sequence: usize,
+        weights: &Self::Attention,
+        past: (&Self::Cache, usize),
+        look: &Look,
+    ) -> Result<Seen, OpsError>;
 
     /// Norm, head and log-softmax on the scored positions of sequence `sequence`. Without a
     /// reference the logits are returned to be one.
@@ -95,6 +131,12 @@ pub trait Ops: Send + 'static {
         range: &ScoreRange,
         reference: Option<&Self::Logits>,
     ) -> Result<(SequenceScores, Option<Self::Logits>), OpsError>;
+
+    /// Kept logits of scored position `row`, `[vocab]`.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn logits_row(&self, logits: &Self::Logits, row: usize) -> Result<Vec<f32>, OpsError>;
 
     /// Bytes of kept logits.
     fn logits_bytes(logits: &Self::Logits) -> usize;

@@ -5,7 +5,7 @@ use strait_schema::Status;
 use crate::{Report, Row};
 
 /// The columns. New ones are added at the end: other programs read this file.
-const COLUMNS: [&str; 36] = [
+pub(crate) const COLUMNS: [&str; 37] = [
     "label",
     "codec",
     "status",
@@ -42,6 +42,7 @@ const COLUMNS: [&str; 36] = [
     "gib_without_embeddings",
     "ppl_delta_floors",
     "kld_floors",
+    "state",
 ];
 
 impl Report {
@@ -60,14 +61,20 @@ impl Report {
 }
 
 fn line(row: &Row) -> String {
+    let quoted: Vec<String> = fields(row).iter().map(|field| text(field)).collect();
+    quoted.join(",")
+}
+
+/// The fields of a row as plain text, in the order of [`COLUMNS`].
+pub(crate) fn fields(row: &Row) -> [String; COLUMNS.len()] {
     let status = match row.status {
         Status::Finished => "finished",
         Status::Failed => "failed",
     };
     let scored = if row.ppl.is_some() { row.scored_tokens.to_string() } else { String::new() };
-    let fields: [String; COLUMNS.len()] = [
-        text(&row.label),
-        text(&row.codec),
+    [
+        row.label.clone(),
+        row.codec.clone(),
         status.to_owned(),
         number(row.ppl),
         number(row.ppl_delta),
@@ -86,7 +93,7 @@ fn line(row: &Row) -> String {
         number(row.sqnr_db),
         row.static_bytes.to_string(),
         row.on_front.to_string(),
-        text(row.reason.as_deref().unwrap_or_default()),
+        row.reason.clone().unwrap_or_default(),
         row.fingerprint.clone(),
         number(row.ppl_delta_interval.map(|interval| interval.low)),
         number(row.ppl_delta_interval.map(|interval| interval.high)),
@@ -102,8 +109,8 @@ fn line(row: &Row) -> String {
         number(row.gib_without_embeddings),
         number(row.ppl_delta_floors),
         number(row.kld_floors),
-    ];
-    fields.join(",")
+        row.state().to_owned(),
+    ]
 }
 
 fn number(value: Option<f64>) -> String {

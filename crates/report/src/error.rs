@@ -22,6 +22,54 @@ pub enum ReportError {
         /// The fields that differ, `window 512 and 2048`; empty if the difference is elsewhere.
         differing: Vec<String>,
     },
+    /// A folder cannot be listed.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The folder.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file is not a record of this release.
+    #[error(transparent)]
+    Schema(#[from] strait_schema::SchemaError),
+    /// A failed cell has no likelihood to compare.
+    #[error("expected finished cells, but {label:?} failed: {reason}")]
+    Failed {
+        /// Label of the record.
+        label: String,
+        /// Why it failed.
+        reason: String,
+    },
+    /// The windows of two records do not pair.
+    #[error("expected the same windows, found {windows_a} of {a:?} and {windows_b} of {b:?}")]
+    Windows {
+        /// Label of the first record.
+        a: String,
+        /// Its windows.
+        windows_a: usize,
+        /// Label of the second record.
+        b: String,
+        /// Its windows.
+        windows_b: usize,
+    },
+    /// Two results share no label.
+    #[error(
+        "expected cells of the same label in both results, found none\n  hint: name two records \
+         to compare them whatever their labels"
+    )]
+    NothingInCommon,
+    /// A picture could not be turned into pixels.
+    #[error("cannot draw the picture: {0}")]
+    Picture(String),
+    /// A file of another program is not what it should be.
+    #[error("{}: expected a result of split-bench, kvpress-pythia or compare_q, found {found}", path.display())]
+    Import {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What it is instead.
+        found: String,
+    },
     /// There is nothing to show.
     #[error("expected at least one record, found none\n  hint: run the experiment first")]
     Empty,

@@ -46,6 +46,9 @@ impl Report {
         for row in self.rows.iter().filter(|row| row.ppl.is_some()) {
             out.push_str(&details(row, !floors.is_empty()));
         }
+        if self.rows.iter().any(|row| row.imported.is_some()) {
+            out.push_str("\n† imported: bytes declared, not counted; no paired error\n");
+        }
         for row in self.rows.iter().filter(|row| row.ppl.is_none()) {
             let reason = row.reason.as_deref().unwrap_or("no reason was recorded");
             out.push_str(&format!("\nFailed: {}: {}\n", escape(&row.label), escape(reason)));
@@ -59,9 +62,15 @@ fn line(row: &Row, models: bool) -> String {
         value.map_or_else(|| NONE.to_owned(), format)
     };
     let relative = |text: String| if row.is_baseline() { NONE.to_owned() } else { text };
-    let delta = row.ppl_delta.zip(row.ppl_delta_error).map(|(delta, error)| {
-        let (delta, error) = difference(delta, error);
-        format!("{delta} ± {error}").replace('-', "−")
+    let delta = row.ppl_delta.map(|delta| {
+        let text = match row.ppl_delta_error {
+            Some(error) => {
+                let (delta, error) = difference(delta, error);
+                format!("{delta} ± {error}")
+            }
+            None => format!("{delta:+.4}"),
+        };
+        text.replace('-', "−")
     });
     let quality = [
         row.ppl.map_or_else(|| "failed".to_owned(), perplexity),
@@ -118,7 +127,8 @@ fn details(row: &Row, floors: bool) -> String {
 }
 
 fn name(row: &Row) -> String {
-    let label = escape(&row.label);
+    let dagger = if row.imported.is_some() { "†" } else { "" };
+    let label = format!("{}{dagger}", escape(&row.label));
     if row.on_front { format!("**{label}**") } else { label }
 }
 

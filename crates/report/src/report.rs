@@ -3,9 +3,10 @@
 use std::cmp::Ordering;
 
 use strait_metrics::{NoiseFloor, pareto_front};
-use strait_schema::Record;
+use strait_schema::{Imported, ImportedSite, Record, RunStatus};
 
 use crate::format::count;
+use crate::unit::Unit;
 use crate::{ReportError, Row};
 
 /// Rows that may stand in one table, and what they have in common.
@@ -24,7 +25,7 @@ pub struct Report {
     pub models: bool,
     /// What noise as small as rounding does to the baseline, if that was measured.
     pub noise_floor: Option<NoiseFloor>,
-    /// One row a record: most bytes first, failed cells last.
+    /// One row a record, most bytes first, failed cells last; then imported results and cells that run.
     pub rows: Vec<Row>,
 }
 
@@ -36,13 +37,7 @@ impl Report {
     pub fn from_records(records: &[Record]) -> Result<Self, ReportError> {
         let first = records.first().ok_or(ReportError::Empty)?;
         if let Some(other) = records.iter().find(|other| fingerprint(other) != fingerprint(first)) {
-            return Err(ReportError::Fingerprints {
-                first_label: first.label.clone(),
-                first: fingerprint(first),
-                other_label: other.label.clone(),
-                other: fingerprint(other),
-                differing: differing(first, other),
-            });
+            return Err(fingerprint_error(first, other));
         }
         Self::of_any_protocols(records)
     }
@@ -69,8 +64,10 @@ impl Report {
             row.label = format!("{} [{start}]", row.label);
         }
         let models = records.iter().any(|record| record.cell.reference.is_some());
-        for row in rows.iter_mut().filter(|_| models) {
-            row.bits = row.bits_per_weight.filter(|_| row.ppl.is_some() && !row.is_noise_floor());
+        for (row, record) in rows.iter_mut().zip(records).filter(|_| models) {
+            // A codec beside models has the weights of its model: it is none.
+            let model = record.cell.is_baseline() && record.cell.noise.is_none();
+            row.bits = row.bits_per_weight.filter(|_| row.ppl.is_some() && model);
         }
         // Units of noise are those of one baseline.
         let noise_floor = Some(records).filter(|_| !mixed && experiments.len() == 1);
@@ -102,6 +99,84 @@ fn floor(records: &[Record]) -> Option<NoiseFloor> {
     let mut noisy = records.iter().filter(|record| record.cell.noise.is_some());
     let scores = noisy.find_map(|record| record.scores.as_ref())?;
     Some(NoiseFloor::new(&scores.sums, scores.kld.mean))
+}
+
+impl Report {
+    /// A report without rows, for results that have no record.
+    #[must_use]
+    pub fn titled(title: &str, subtitle: &str) -> Self {
+        let (title, subtitle) = (title.to_owned(), subtitle.to_owned());
+        Self {
+            title,
+            subtitle,
+            fingerprint: String::new(),
+            baseline_ppl: None,
+            models: false,
+            noise_floor: None,
+            rows: Vec::new(),
+        }
+    }
+
+    /// Adds results of other programs behind the measured rows. Each is compared with the imported
+    /// baseline of its model and protocol, if there is one, and never stands on the front.
+    #[must_use]
+    pub fn with_imported(mut self, imported: &[Imported]) -> Self {
+        let weights = |result: &Imported| result.site == ImportedSite::Weights;
+        self.models |= self.rows.is_empty() && imported.iter().all(weights);
+        let models = self.models;
+        let mut rows: Vec<Row> = imported
+            .iter()
+            .map(|result| {
+                let like = |other: &&Imported| {
+                    other.baseline
+                        && (&other.origin, &other.model, &other.protocol)
+                            == (&result.origin, &result.model, &result.protocol)
+                };
+                let baseline = imported.iter().find(like).map(|baseline| baseline.ppl);
+                let ppl_delta = baseline.map(|ppl| result.ppl - ppl);
+                let mut row = Row { ppl_delta, ..Row::from_imported(result) };
+                if models {
+                    row.bits = row.bits_per_weight;
+                }
+                row
+            })
+            .collect();
+        rows.sort_by(order);
+        self.rows.extend(rows);
+        self
+    }
+
+    /// What the bits and bytes of the rows are counted of.
+    pub(crate) fn unit(&self) -> Unit {
+        match self.models {
+            true => Unit::Weights,
+            false => Unit::of(&self.rows),
+        }
+    }
+
+    /// Adds the cells of a run that have no record yet.
+    #[must_use]
+    pub fn with_running(mut self, status: &RunStatus) -> Self {
+        for cell in status.cells.iter().filter(|cell| !cell.finished) {
+            if !self.rows.iter().any(|row| row.label == cell.label) {
+                let mut row = Row::from_running(cell, status.windows);
+                row.bits = row.bits.filter(|_| !self.models);
+                self.rows.push(row);
+            }
+        }
+        self
+    }
+}
+
+/// Says what differs between the protocols of two records.
+pub(crate) fn fingerprint_error(first: &Record, other: &Record) -> ReportError {
+    ReportError::Fingerprints {
+        first_label: first.label.clone(),
+        first: fingerprint(first),
+        other_label: other.label.clone(),
+        other: fingerprint(other),
+        differing: differing(first, other),
+    }
 }
 
 fn fingerprint(record: &Record) -> String {
@@ -164,7 +239,9 @@ fn subtitle(records: &[Record], first: &Record, compared: bool) -> String {
         return parts.join(" · ");
     }
     let links = distinct(records, |record| record.cell.partition.links.len().to_string());
+    let cached = records.iter().any(|record| record.cell.cache.is_some());
     parts.push(match links.join(" or ").as_str() {
+        "0" if cached => "KV cache".to_owned(),
         "0" => "no links".to_owned(),
         "1" => "1 link".to_owned(),
         links => format!("{links} links"),

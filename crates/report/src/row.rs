@@ -1,16 +1,21 @@
 //! One line of a table: the ratios that a record's raw counts stand for.
 
 use strait_metrics::{Agreement, Bootstrap, Interval, bits_per_byte};
-use strait_schema::{BASELINE_LABEL, LinkCounts, NOISE_FLOOR_LABEL, Record, Status};
+use strait_schema::{
+    BASELINE_LABEL, Imported, ImportedSite, LinkCounts, NOISE_FLOOR_LABEL, Record, RunningCell,
+    Status,
+};
 
 /// The figures of one cell. All but the names are `None` if the cell failed, and a rate is also
 /// `None` if nothing was counted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
+    /// Identity of the record; empty for a row that has none.
+    pub id: String,
     /// Name of the cell.
     pub label: String,
-    /// Id of the codec; `baseline` for the baseline, `noise floor` for that under noise, and for a model
-    /// that is compared the format of its weights.
+    /// Family of the cell, as [`strait_schema::RecordCell::family`] says; of an imported result that which
+    /// it declares.
     pub codec: String,
     /// Whether the cell went through all windows.
     pub status: Status,
@@ -51,9 +56,12 @@ pub struct Row {
     pub top1_agreement: Option<f64>,
     /// Standard error of the share.
     pub top1_error: Option<f64>,
-    /// Payload bytes of one token on one link, mean over the links.
+    /// Whether the KV cache is what was compressed: values and bytes are then those of keys and values.
+    pub cached: bool,
+    /// Payload bytes of one token on one link, mean over the links; of a KV cache, keys and values
+    /// together.
     pub bytes_per_token: Option<f64>,
-    /// Payload bits of one value, over all links together.
+    /// Payload bits of one value, over all links together, or over all keys and values.
     pub bits_per_value: Option<f64>,
     /// Stored bits of one weight of the decoder blocks; `None` also if they were not counted.
     pub bits_per_weight: Option<f64>,
@@ -90,6 +98,10 @@ pub struct Row {
     pub on_front: bool,
     /// What a reader should know before believing the numbers.
     pub warnings: Vec<String>,
+    /// Where an imported result comes from: its bytes are declared, not counted.
+    pub imported: Option<String>,
+    /// Windows done and windows in all, of a cell that is running.
+    pub progress: Option<(usize, usize)>,
 }
 
 impl Row {
@@ -118,8 +130,9 @@ impl Row {
         let bits_of = |bytes: u64, values: u64| ratio(bytes.saturating_mul(8), values);
         let gib = |bytes: u64| bytes as f64 / (1_u64 << 30) as f64;
         Self {
+            id: record.id.clone(),
             label: record.label.clone(),
-            codec: codec_of(record).to_owned(),
+            codec: record.cell.family().to_owned(),
             status: record.status,
             reason: record.reason.clone(),
             ppl: paired.map(|p| p.ppl),
@@ -141,7 +154,8 @@ impl Row {
             shift_rms_error: shift.map(|shift| shift.rms_error()),
             top1_agreement: agreement.map(|a| a.share),
             top1_error: agreement.map(|a| a.error),
-            bytes_per_token: bytes_per_token(links),
+            cached: record.cell.cache.is_some(),
+            bytes_per_token: bytes_per_token(links, record.cell.cache.is_some()),
             bits_per_value,
             bits_per_weight: storage.and_then(|s| bits_of(s.decoder_bytes, s.decoder_values)),
             head_bits_per_weight: storage.and_then(|s| bits_of(s.head_bytes, s.head_values)),
@@ -160,6 +174,105 @@ impl Row {
             kld_floors: None,
             on_front: false,
             warnings: record.warnings.clone(),
+            imported: None,
+            progress: None,
+        }
+    }
+
+    /// A result of another program. Its difference to a baseline needs the other results.
+    #[must_use]
+    pub fn from_imported(imported: &Imported) -> Self {
+        let weights = imported.site == ImportedSite::Weights;
+        Self {
+            ppl: Some(imported.ppl),
+            kld_mean: imported.kld.filter(|_| !imported.baseline),
+            cached: imported.site == ImportedSite::Kv,
+            bytes_per_token: imported.bytes_per_token,
+            bits_per_value: imported.bits_per_value.filter(|_| !weights),
+            bits_per_weight: imported.bits_per_value.filter(|_| weights),
+            bits: imported.bits_per_value.filter(|_| !weights),
+            scored_tokens: imported.scored_tokens.unwrap_or(0),
+            warnings: imported.warnings.clone(),
+            imported: Some(format!("{}, {}", imported.origin, imported.file)),
+            ..Self::empty(&imported.label, &imported.family)
+        }
+    }
+
+    /// A cell of a run that goes on.
+    #[must_use]
+    pub fn from_running(cell: &RunningCell, windows: usize) -> Self {
+        let figures = cell.figures.unwrap_or_default();
+        Self {
+            status: if cell.reason.is_some() { Status::Failed } else { Status::Finished },
+            reason: cell.reason.clone(),
+            ppl: figures.ppl.filter(|_| cell.reason.is_none()),
+            ppl_delta: figures.ppl_delta,
+            ppl_delta_error: figures.ppl_delta_error,
+            kld_mean: figures.kld_mean,
+            bytes_per_token: figures.bytes_per_token,
+            bits_per_value: figures.bits_per_value,
+            bits: figures.bits_per_value,
+            progress: Some((cell.windows_done, windows)).filter(|_| cell.reason.is_none()),
+            ..Self::empty(&cell.label, &cell.codec)
+        }
+    }
+
+    fn empty(label: &str, codec: &str) -> Self {
+        Self {
+            id: String::new(),
+            label: label.to_owned(),
+            codec: codec.to_owned(),
+            status: Status::Finished,
+            reason: None,
+            ppl: None,
+            ppl_error: None,
+            ppl_delta: None,
+            ppl_delta_error: None,
+            ppl_delta_interval: None,
+            bits_per_byte: None,
+            kld_mean: None,
+            kld_error: None,
+            kld_median: None,
+            kld_p99: None,
+            kld_confident: None,
+            shift_mean: None,
+            shift_rms: None,
+            shift_rms_error: None,
+            top1_agreement: None,
+            top1_error: None,
+            cached: false,
+            bytes_per_token: None,
+            bits_per_value: None,
+            bits_per_weight: None,
+            head_bits_per_weight: None,
+            gib: None,
+            gib_without_embeddings: None,
+            bits: None,
+            encode_s: None,
+            decode_s: None,
+            encode_mb_per_s: None,
+            decode_mb_per_s: None,
+            sqnr_db: None,
+            static_bytes: 0,
+            scored_tokens: 0,
+            fingerprint: String::new(),
+            ppl_delta_floors: None,
+            kld_floors: None,
+            on_front: false,
+            warnings: Vec::new(),
+            imported: None,
+            progress: None,
+        }
+    }
+
+    /// What the row is, in a word: `finished`, `failed`, `imported` or `running`.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        match self.status {
+            Status::Failed => "failed",
+            Status::Finished if self.imported.is_some() => "imported",
+            Status::Finished if self.progress.is_some() => "running",
+            Status::Finished => "finished",
         }
     }
 
@@ -176,27 +289,18 @@ impl Row {
     }
 }
 
-/// The codec's id; `baseline` for the baseline, `noise floor` for that under noise, and for another
-/// model the format of its weights.
-fn codec_of(record: &Record) -> &str {
-    let cell = &record.cell;
-    match (&cell.compressor, cell.noise, &cell.reference) {
-        (Some(codec), ..) => &codec.codec,
-        (None, Some(_), _) => NOISE_FLOOR_LABEL,
-        (None, None, Some(_)) => cell.model.storage.as_ref().map_or("model", |s| &s.format),
-        (None, None, None) => BASELINE_LABEL,
-    }
-}
-
 fn interval(record: &Record) -> Option<Interval> {
     let windows: Vec<_> = record.windows.iter().map(|window| window.sums).collect();
     Bootstrap::default().of_windows(&windows, |sums| sums.summary().delta)
 }
 
-fn bytes_per_token(links: &[LinkCounts]) -> Option<f64> {
-    let each: Option<Vec<f64>> =
-        links.iter().map(|link| ratio(link.payload_bytes, link.tokens)).collect();
-    each.filter(|each| !each.is_empty()).map(|each| each.iter().sum::<f64>() / each.len() as f64)
+/// Of a link on average; of a KV cache, keys and values together.
+fn bytes_per_token(links: &[LinkCounts], cached: bool) -> Option<f64> {
+    let links = links.iter();
+    let each: Option<Vec<f64>> = links.map(|link| ratio(link.payload_bytes, link.tokens)).collect();
+    let each = each.filter(|each| !each.is_empty())?;
+    let parts = if cached { 1.0 } else { each.len() as f64 };
+    Some(each.iter().sum::<f64>() / parts)
 }
 
 fn ratio(part: u64, whole: u64) -> Option<f64> {

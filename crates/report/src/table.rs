@@ -97,6 +97,10 @@ impl Report {
                 three_digits(floor.kld)
             ));
         }
+        if self.rows.iter().any(|row| row.imported.is_some()) {
+            let text = "\n† imported: bytes declared, not counted; no paired error";
+            out.push_str(&format!("{}\n", paint.dim(text)));
+        }
         for row in self.rows.iter().filter(|row| row.ppl.is_none()) {
             let reason = row.reason.as_deref().unwrap_or("no reason was recorded");
             out.push_str(&format!(
@@ -124,10 +128,12 @@ fn cells(row: &Row, models: bool, floors: bool) -> Vec<String> {
     let (delta, error) = match (row.ppl_delta, row.ppl_delta_error) {
         (Some(_), Some(_)) if row.is_baseline() => (NONE.to_owned(), String::new()),
         (Some(delta), Some(error)) => difference(delta, error),
+        (Some(delta), None) => (format!("{delta:+.4}"), String::new()),
         _ => (NONE.to_owned(), String::new()),
     };
     let baseline = row.is_baseline();
     let relative = |text: String| if baseline { NONE.to_owned() } else { text };
+    let dagger = if row.imported.is_some() { "†" } else { "" };
     let quality = [
         ppl,
         delta,
@@ -149,7 +155,8 @@ fn cells(row: &Row, models: bool, floors: bool) -> Vec<String> {
             [row.gib, row.gib_without_embeddings].map(|value| show(value, |g| format!("{g:.3}"))),
         ),
     };
-    let mut cells = [std::slice::from_ref(&row.label), &before, &quality, &after].concat();
+    let label = format!("{}{dagger}", row.label);
+    let mut cells = [&[label], before.as_slice(), &quality, &after].concat();
     if floors {
         cells.extend([row.ppl_delta_floors, row.kld_floors].map(|units| show(units, three_digits)));
     }

@@ -1,6 +1,7 @@
 //! A cell at work: its codec on every link, its journal, and its running sums.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rayon::ThreadPool;
 use rayon::prelude::*;
@@ -11,6 +12,7 @@ use strait_schema::{Link, LinkCounts, RecordCell};
 
 use crate::error::RunnerError;
 use crate::journal::{Journal, WindowEntry};
+use crate::kv::{CachePlan, OpenCache};
 use crate::link::{CellLink, Ends, Sequence};
 use crate::progress::CellProgress;
 use crate::rerun::Rerun;
@@ -18,8 +20,10 @@ use crate::rerun::Rerun;
 /// A cell before it runs: everything about it is known, nothing of it is open.
 pub(crate) struct PlannedCell {
     pub(crate) label: String,
-    /// `None` is the baseline, which passes every message on as it is.
+    /// `None` passes every message on as it is.
     pub(crate) codec: Option<CellCodec>,
+    /// `None` leaves the KV cache alone.
+    pub(crate) cache: Option<Arc<CachePlan>>,
     /// What runs again for this cell; `None` if it goes on from the baseline's first stage.
     pub(crate) rerun: Option<Rerun>,
     pub(crate) identity: RecordCell,
@@ -30,7 +34,8 @@ pub(crate) struct PlannedCell {
 pub(crate) struct CellCodec {
     pub(crate) entry: CodecEntry,
     pub(crate) params: Map<String, Value>,
-    pub(crate) artifact: Option<Vec<u8>>,
+    /// For every link; the links of a cell may share one.
+    pub(crate) artifacts: Vec<Option<Arc<Vec<u8>>>>,
     /// For every link whether the codec works there.
     pub(crate) active: Vec<bool>,
 }
@@ -41,6 +46,7 @@ pub(crate) struct Cell {
     pub(crate) index: usize,
     pub(crate) rerun: Option<Rerun>,
     pub(crate) links: Vec<CellLink>,
+    pub(crate) cache: Option<(Arc<CachePlan>, OpenCache)>,
     pub(crate) journal: Journal,
     pub(crate) running: Running,
     pub(crate) failed: Option<String>,
@@ -54,7 +60,10 @@ pub(crate) type PerLink = Vec<LinkCounts>;
 pub(crate) struct Running {
     sums: PairedSums,
     kld_sum: f64,
+    /// Whether keys and values are counted, of which a token has one each.
+    cached: bool,
     tokens: u64,
+    messages: u64,
     values: u64,
     payload_bytes: u64,
 }
@@ -70,13 +79,21 @@ impl Cell {
         journal: &Path,
         links: &[Link],
     ) -> Result<Self, RunnerError> {
-        let mut running = Running::default();
+        let mut running = Running { cached: planned.cache.is_some(), ..Running::default() };
         let journal = Journal::open(journal, |entry| running.add(entry))?;
-        let (links, failed) = match open_links(planned, links) {
+        let (links, mut failed) = match open_links(planned, links) {
             Ok(links) => (links, None),
             Err(reason) => (Vec::new(), Some(reason)),
         };
-        Ok(Self { index, rerun: planned.rerun, links, journal, running, failed })
+        let mut cache = None;
+        if let Some(plan) = &planned.cache {
+            match OpenCache::open(plan) {
+                Ok(open) => cache = Some((Arc::clone(plan), open)),
+                Err(reason) => failed = Some(reason),
+            }
+        }
+        let rerun = planned.rerun;
+        Ok(Self { index, rerun, links, cache, journal, running, failed })
     }
 
     /// Sends `sequences` hidden states over one link, one after the other, each as its own
@@ -121,17 +138,18 @@ fn open_links(planned: &PlannedCell, links: &[Link]) -> Result<Vec<CellLink>, St
     let Some(codec) = &planned.codec else {
         return Ok(links.iter().map(|link| CellLink::new(&link.name, None)).collect());
     };
-    let open = |side| {
-        codec
-            .entry
-            .open(side, &codec.params, codec.artifact.as_deref())
-            .map_err(|error| error.to_string())
+    let open = |side, link: usize| {
+        let artifact = codec.artifacts[link].as_ref().map(|artifact| artifact.as_slice());
+        codec.entry.open(side, &codec.params, artifact).map_err(|error| error.to_string())
     };
     links
         .iter()
         .map(|link| {
             let ends = match codec.active[link.index] {
-                true => Some(Ends { encoder: open(Side::Encoder)?, decoder: open(Side::Decoder)? }),
+                true => {
+                    let encoder = open(Side::Encoder, link.index)?;
+                    Some(Ends { encoder, decoder: open(Side::Decoder, link.index)? })
+                }
                 false => None,
             };
             Ok(CellLink::new(&link.name, ends))
@@ -168,8 +186,9 @@ impl Running {
             self.sums.push(a, b);
         }
         self.kld_sum += entry.kld.iter().map(|&x| f64::from(x)).sum::<f64>();
-        for link in &entry.links {
-            self.tokens += link.tokens;
+        for (at, link) in entry.links.iter().enumerate() {
+            self.tokens += if self.cached && at > 0 { 0 } else { link.tokens };
+            self.messages += link.messages;
             self.values += link.values;
             self.payload_bytes += link.payload_bytes;
         }
@@ -179,6 +198,11 @@ impl Running {
         let paired = self.sums.summary();
         CellProgress {
             windows_done,
+            scored: self.sums.n,
+            nll: self.sums.a,
+            payload_bytes: self.payload_bytes,
+            tokens: self.tokens,
+            messages: self.messages,
             ppl: paired.ppl,
             ppl_delta: paired.delta,
             ppl_delta_error: paired.delta_error,

@@ -27,6 +27,14 @@ impl Stopwatch {
     }
 }
 
+/// Wall-clock time in seconds since 1970, for what other programs date: the measurements do not use it.
+#[must_use]
+#[allow(clippy::disallowed_methods, reason = "this file is the clock")]
+pub fn unix_s() -> f64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0.0, |since| since.as_secs_f64())
+}
+
 /// Runs `work` and adds the seconds it took to `total_s`.
 pub(crate) fn timed<T>(total_s: &mut f64, work: impl FnOnce() -> T) -> T {
     let watch = Stopwatch::start();

@@ -38,6 +38,7 @@ pub(crate) fn preset(preset: strait_schema::Preset) -> Preset {
         strait_schema::Preset::Gptq => Preset::Gptq,
         strait_schema::Preset::Exl3 => Preset::Exl3,
         strait_schema::Preset::Llamacpp => Preset::Llamacpp,
+        strait_schema::Preset::PrefillSuffix => Preset::PrefillSuffix,
     }
 }
 

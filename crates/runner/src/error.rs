@@ -22,6 +22,9 @@ pub enum RunnerError {
     /// A plugin folder or a codec that the experiment names is not there.
     #[error(transparent)]
     Loader(Box<strait_loader::LoaderError>),
+    /// A press could not be found or opened.
+    #[error(transparent)]
+    Press(Box<strait_loader::PressError>),
     /// A file could not be read or written.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
@@ -54,6 +57,12 @@ pub enum RunnerError {
     /// A value that is always representable was not: a defect of strait.
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+impl From<strait_loader::PressError> for RunnerError {
+    fn from(error: strait_loader::PressError) -> Self {
+        Self::Press(Box::new(error))
+    }
 }
 
 impl From<strait_loader::LoaderError> for RunnerError {

@@ -5,14 +5,17 @@
 //! folder. Each finished window of a cell is in that cell's [`journal`] before the next begins, so
 //! a run can be killed at any point and goes on from there.
 
+mod cache_plan;
 mod cell;
 mod clock;
 mod convert;
 mod environment;
 mod error;
+mod fit;
 mod folder;
 mod group;
 pub mod journal;
+mod kv;
 mod link;
 mod models;
 mod pass;
@@ -23,7 +26,8 @@ mod rerun;
 mod run;
 mod trace;
 
-pub use clock::Stopwatch;
+pub use clock::{Stopwatch, unix_s};
 pub use error::RunnerError;
+pub use fit::{Fitted, fit};
 pub use progress::{CellIntro, CellProgress, Observer, Progress, Silent};
 pub use run::{Options, Outcome, run};

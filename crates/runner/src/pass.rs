@@ -18,9 +18,13 @@ use crate::convert;
 use crate::error::RunnerError;
 use crate::group::{Batch, Group, PublishOnDrop, held};
 use crate::journal::{WindowEntry, WindowTime};
+use crate::kv::{self, LaneStages, Traveller};
 use crate::link::Sequence;
 use crate::rerun::disturbed;
 use crate::trace::{Lane, Trace};
+
+/// Cells whose caches are in memory at the same time; they share the first run of a window.
+const CACHE_BATCH: usize = 8;
 
 /// What stays the same over all windows.
 pub(crate) struct Pass<'a> {
@@ -34,6 +38,8 @@ pub(crate) struct Pass<'a> {
     pub(crate) chunk_tokens: Option<usize>,
     /// Cells that share a pass through a later stage.
     pub(crate) cell_batch: usize,
+    /// The model, for cells that compress its cache.
+    pub(crate) model: kv::Model<'a>,
     /// The threads that compute.
     pub(crate) pool: &'a ThreadPool,
     pub(crate) trace: &'a Trace,
@@ -92,6 +98,8 @@ impl Pass<'_> {
         let embed = |stage: &mut dyn Stage| stage.embed(&tokens, windows.len());
         let prefix = self.stage(1, &self.stages, 0, "shared prefix", &mut first, embed)?;
 
+        let (caches, cells): (Vec<_>, Vec<_>) =
+            cells.into_iter().partition(|cell| cell.cache.is_some());
         let cells_of = |cells, rerun| Batch { cells, baseline: false, rerun };
         let baseline = Batch { baseline: true, ..cells_of(vec![baseline], None) };
         let mut batches = VecDeque::from([baseline]);
@@ -106,6 +114,7 @@ impl Pass<'_> {
             let rerun = cell.rerun;
             batches.push_back(cells_of(vec![cell], rerun));
         }
+        batches.extend(cache_batches(caches, windows[0].length()));
         let lanes = self.lanes().min(batches.len());
         let group = &Group::new(windows, tokens, ranges, prefix, batches);
         let (sender, receiver) = mpsc::channel();
@@ -175,6 +184,9 @@ impl Pass<'_> {
         group: &Group<'c>,
         mut batch: Batch<'c>,
     ) -> Result<(Arrived<'c>, Option<Reference>), RunnerError> {
+        if batch.cells.iter().any(|cell| cell.cache.is_some()) {
+            return Ok((self.travel_caches(lane, group, batch)?, None));
+        }
         let Batch { cells, baseline, rerun } = &mut batch;
         let stages = self.stages_of(*rerun);
         let noise = rerun.and_then(|rerun| rerun.noise(group));
@@ -205,6 +217,45 @@ impl Pass<'_> {
         let score = |stage: &mut dyn Stage| disturbed(stage, &noise, score);
         let scores = self.stage(lane, stages, last, "score", &mut spent, score)?;
         Ok((Arrived { batch, counts, scores, spent }, None))
+    }
+
+    /// Takes cells that compress the KV cache through all stages, one window after the other.
+    fn travel_caches<'c>(
+        &self,
+        lane: Lane,
+        group: &Group<'c>,
+        mut batch: Batch<'c>,
+    ) -> Result<Arrived<'c>, RunnerError> {
+        let mut spent = Spent { wall_s: 0.0, stage_s: vec![0.0; self.stages.len()] };
+        let count = batch.cells.len();
+        let mut counts = vec![Vec::with_capacity(group.windows); count];
+        let mut scores = vec![Vec::with_capacity(group.windows); count];
+        let (last, length) = (self.stages.len() - 1, group.tokens.len() / group.windows.max(1));
+        for (window, tokens) in group.tokens.chunks_exact(length.max(1)).enumerate() {
+            let open = batch.cells.iter_mut().filter_map(|cell| cell.cache.as_mut());
+            let mut travellers: Vec<_> =
+                open.map(|(plan, cache)| Traveller::new(plan, cache)).collect();
+            let mut stages = LaneStages { pass: self, lane, spent: &mut spent };
+            let states = kv::travel(&mut stages, &self.model, &mut travellers, tokens)?;
+            let failed: Vec<_> = travellers.into_iter().map(|cell| cell.failed).collect();
+            for ((cell, counts), failed) in batch.cells.iter_mut().zip(&mut counts).zip(failed) {
+                let index = group.first_window + window;
+                cell.failed = failed.map(|reason| format!("window {index}, {reason}"));
+                counts.extend(cell.cache.as_ref().map(|(_, cache)| cache.counts()));
+            }
+            if !group.await_reference() {
+                return Err(RunnerError::internal("the baseline ended without a reference"));
+            }
+            let ranges = vec![group.ranges[window].clone(); count];
+            let score = |stage: &mut dyn Stage| {
+                let of = vec![window; count];
+                let compare = |reference: &_| stage.score_of(&states, &ranges, reference, &of);
+                group.with_reference(compare).unwrap_or(Err(ModelError::ForeignReference))
+            };
+            let found = self.stage(lane, &self.stages, last, "score", &mut spent, score)?;
+            scores.iter_mut().zip(found).for_each(|(scores, found)| scores.push(found));
+        }
+        Ok(Arrived { batch, counts, scores: scores.concat(), spent })
     }
 
     /// From the shared prefix over every link to the last stage: hidden states `[cells × windows,
@@ -273,6 +324,26 @@ impl Pass<'_> {
         spent.wall_s += lap.seconds();
         Ok(result?)
     }
+}
+
+/// Cells that compress the cache, in batches that agree on their runs of tokens and on when keys are
+/// turned.
+fn cache_batches<'c>(cells: Vec<&'c mut Cell>, tokens: usize) -> Vec<Batch<'c>> {
+    let key = |cell: &Cell| {
+        let plan = cell.cache.as_ref().map(|(plan, _)| plan);
+        plan.map(|plan| (plan.before_rope, plan.runs(tokens)))
+    };
+    let mut batches: Vec<Batch<'c>> = Vec::new();
+    for cell in cells {
+        let room = |batch: &&mut Batch<'_>| {
+            batch.cells.len() < CACHE_BATCH && key(batch.cells[0]) == key(cell)
+        };
+        match batches.iter_mut().find(room) {
+            Some(batch) => batch.cells.push(cell),
+            None => batches.push(Batch { cells: vec![cell], baseline: false, rerun: None }),
+        }
+    }
+    batches
 }
 
 /// Hands every cell of a batch its windows.

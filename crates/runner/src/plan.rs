@@ -2,7 +2,8 @@
 //! depends on how the run goes, and everything that can be wrong with the input is found here.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use strait_data::{Protocol, Text, TextSource, Window};
@@ -14,6 +15,7 @@ use strait_schema::{
     Partition, RecordCell,
 };
 
+use crate::cache_plan::{self, cache_cells};
 use crate::cell::{CellCodec, PlannedCell};
 use crate::convert;
 use crate::error::RunnerError;
@@ -46,9 +48,19 @@ impl Plan {
         threads: usize,
         observer: &mut dyn Observer,
     ) -> Result<Self, RunnerError> {
-        let specs = experiment.cells()?;
+        let (specs, caches) = (experiment.cells()?, experiment.caches()?);
         observer.step("open plugins");
-        let codecs = codecs(experiment, &specs, threads)?;
+        let plugins = match specs.is_empty() && caches.is_empty() {
+            true => None,
+            false => Some(plugins(experiment, threads)?),
+        };
+        let (codecs, caches) = match &plugins {
+            None => (Vec::new(), Vec::new()),
+            Some(plugins) => (
+                codecs(experiment, &specs, plugins)?,
+                cache_plan::find(experiment, caches, plugins)?,
+            ),
+        };
 
         observer.step("read model and text");
         let model = OpenModel::open(experiment, &experiment.model, observer)?;
@@ -80,6 +92,7 @@ impl Plan {
                 preset: experiment.protocol.preset,
                 window: protocol.window,
                 stride: protocol.stride,
+                context: protocol.context,
                 max_windows: protocol.max_windows,
                 first_k_tokens: protocol.first_k_tokens,
                 fingerprint: protocol.fingerprint(&text, &stream, &windows).id,
@@ -90,6 +103,7 @@ impl Plan {
                 links: partition.links.iter().map(|link| link.name.clone()).collect(),
             },
             compressor: None,
+            cache: None,
             chunk_tokens: experiment.run.chunk_tokens,
             seed: experiment.run.seed,
             noise: None,
@@ -98,26 +112,29 @@ impl Plan {
         let reference = (&model, devices[0]);
         let others = open_others(experiment, reference, (&protocol, &text, &stream), observer)?;
         let reruns = rerun::cells(experiment, &baseline, &others)?;
-        let mut cells = cells(experiment, baseline, &specs, codecs, partition.links.len())?;
+        let mut cells = cells(experiment, baseline.clone(), &specs, codecs, partition.links.len())?;
         cells.extend(reruns);
+        cells.extend(cache_cells(experiment, &baseline, caches, &model.config, &cells)?);
         Ok(Self { model, others, devices, partition, stream: stream.tokens, windows, cells })
     }
 }
 
-/// The entry of every cell's codec, with its parameters checked and completed.
-fn codecs(
-    experiment: &Experiment,
-    specs: &[CellSpec],
-    threads: usize,
-) -> Result<Vec<Resolved>, RunnerError> {
-    if specs.is_empty() {
-        return Ok(Vec::new());
-    }
+/// The plugins of the experiment's folder.
+pub(crate) fn plugins(experiment: &Experiment, threads: usize) -> Result<PluginSet, RunnerError> {
     let dir = experiment.resolve(&experiment.plugins.dir);
     let plugins = PluginSet::scan(&dir, &experiment.plugins.pin, HostServices { threads })?;
     for (path, error) in plugins.failures() {
         log::warn!("{} was left out: {error}", path.display());
     }
+    Ok(plugins)
+}
+
+/// The entry of every cell's codec, with its parameters checked and completed.
+pub(crate) fn codecs(
+    experiment: &Experiment,
+    specs: &[CellSpec],
+    plugins: &PluginSet,
+) -> Result<Vec<Resolved>, RunnerError> {
     specs
         .iter()
         .map(|spec| {
@@ -140,16 +157,21 @@ fn cells(
     let mut cells = vec![PlannedCell {
         label: experiment.baseline_label(),
         codec: None,
+        cache: None,
         rerun: None,
         id: baseline.identity(),
         identity: baseline.clone(),
     }];
     for (spec, (entry, params)) in specs.iter().zip(codecs) {
-        let artifact = spec.artifact.as_ref().map(|path| read_artifact(&experiment.resolve(path)));
-        let artifact = artifact.transpose()?;
         let mut active = vec![spec.links.is_none(); links];
         spec.links.iter().flatten().for_each(|&link| active[link] = true);
+        let (artifacts, files) = artifacts(experiment, spec, &active)?;
         let plugin = entry.plugin();
+        let inner = entry.inner(&params)?;
+        let inner = inner
+            .iter()
+            .map(|inner| (inner.descriptor().id.clone(), inner.plugin().sha256().to_owned()))
+            .collect();
         let compressor = CellCompressor {
             codec: spec.codec.clone(),
             codec_version: entry.descriptor().version.clone(),
@@ -157,8 +179,9 @@ fn cells(
             links: (0..links).filter(|&link| active[link]).collect(),
             plugin: plugin.file_name().to_owned(),
             plugin_sha256: plugin.sha256().to_owned(),
-            artifact_sha256: artifact.as_deref().map(bytes_sha256),
-            static_bytes: artifact.as_ref().map_or(0, |artifact| artifact.len() as u64),
+            inner,
+            artifact_sha256: (!files.is_empty()).then(|| bytes_sha256(&files.concat())),
+            static_bytes: files.iter().map(|file| file.len() as u64).sum(),
         };
         let identity = RecordCell { compressor: Some(compressor), ..baseline.clone() };
         let id = identity.identity();
@@ -175,11 +198,36 @@ fn cells(
             label: spec.label.clone(),
             id,
             identity,
-            codec: Some(CellCodec { entry, params, artifact, active }),
+            codec: Some(CellCodec { entry, params, artifacts, active }),
+            cache: None,
             rerun: None,
         });
     }
     Ok(cells)
+}
+
+/// A cell's artifact on every link.
+type Artifacts = Vec<Option<Arc<Vec<u8>>>>;
+
+/// The artifacts of the links where the codec works, and every file once.
+fn artifacts(
+    experiment: &Experiment,
+    spec: &CellSpec,
+    active: &[bool],
+) -> Result<(Artifacts, Vec<Vec<u8>>), RunnerError> {
+    let mut known: Vec<(PathBuf, Arc<Vec<u8>>)> = Vec::new();
+    let mut all = vec![None; active.len()];
+    for (link, artifact) in all.iter_mut().enumerate().filter(|(link, _)| active[*link]) {
+        let Some(path) = spec.artifact_of(link) else { continue };
+        if let Some((_, bytes)) = known.iter().find(|(file, _)| *file == path) {
+            *artifact = Some(Arc::clone(bytes));
+            continue;
+        }
+        let bytes = Arc::new(read_artifact(&experiment.resolve(&path))?);
+        *artifact = Some(Arc::clone(&bytes));
+        known.push((path, bytes));
+    }
+    Ok((all, known.into_iter().map(|(_, bytes)| bytes.to_vec()).collect()))
 }
 
 fn read_artifact(path: &Path) -> Result<Vec<u8>, RunnerError> {
@@ -190,10 +238,11 @@ fn read_artifact(path: &Path) -> Result<Vec<u8>, RunnerError> {
     })
 }
 
-fn protocol(experiment: &Experiment) -> Protocol {
+pub(crate) fn protocol(experiment: &Experiment) -> Protocol {
     let section = &experiment.protocol;
     let preset = convert::preset(section.preset);
     let mut protocol = Protocol::new(preset, section.window, section.stride);
+    protocol.context = section.context.or(protocol.context);
     protocol.max_windows = match section.max_windows {
         None => protocol.max_windows,
         Some(MaxWindows::All) => None,
@@ -203,7 +252,8 @@ fn protocol(experiment: &Experiment) -> Protocol {
     protocol
 }
 
-fn text(
+/// The text that is scored.
+pub(crate) fn text(
     experiment: &Experiment,
     protocol: &Protocol,
     assets: &Path,
@@ -219,7 +269,17 @@ fn text(
         sample_idx: section.sample_idx,
         max_documents: section.max_documents,
     };
-    let base = experiment.base_dir(&section.source);
+    load_text(experiment, &source, assets, progress)
+}
+
+/// The text of any source.
+pub(crate) fn load_text(
+    experiment: &Experiment,
+    source: &TextSource,
+    assets: &Path,
+    progress: &mut dyn Progress,
+) -> Result<Text, RunnerError> {
+    let base = experiment.base_dir(&source.source);
     let hub = Hub::from_environment(|name| std::env::var(name).ok());
-    Ok(strait_data::load_with(&source, &base, assets, &hub, progress)?)
+    Ok(strait_data::load_with(source, &base, assets, &hub, progress)?)
 }

@@ -9,6 +9,8 @@ pub use strait_hub::Progress;
 pub struct CellIntro {
     /// The cell's label.
     pub label: String,
+    /// Its family, as [`strait_schema::RecordCell::family`] says.
+    pub family: String,
     /// Windows that an earlier run already finished.
     pub windows_done: usize,
     /// Whether an earlier run finished the whole cell: it is not run again.
@@ -20,6 +22,16 @@ pub struct CellIntro {
 pub struct CellProgress {
     /// Windows finished so far, earlier runs included.
     pub windows_done: usize,
+    /// Scored tokens so far.
+    pub scored: u64,
+    /// Sum of negative log-likelihood so far, in nats.
+    pub nll: f64,
+    /// Payload bytes so far, all links.
+    pub payload_bytes: u64,
+    /// Tokens that crossed so far, once for every link and window; once for the keys and values of a cache.
+    pub tokens: u64,
+    /// Messages so far.
+    pub messages: u64,
     /// Perplexity so far.
     pub ppl: f64,
     /// Perplexity minus the baseline's, so far.
@@ -28,7 +40,7 @@ pub struct CellProgress {
     pub ppl_delta_error: f64,
     /// Mean Kullback-Leibler divergence from the baseline so far, in nats.
     pub kld_mean: f64,
-    /// Payload bytes a token and link.
+    /// Payload bytes a token and link, or a token's keys and values.
     pub bytes_per_token: f64,
     /// Payload bits a value.
     pub bits_per_value: f64,

@@ -105,43 +105,68 @@ impl Totals {
 }
 
 /// The effect check: what was meant to be lossy and changed nothing, and different codecs whose
-/// every window has the same likelihood to the last bit, are more likely a mistake than a result.
-/// Sets the warnings of all `records`; the first is the baseline.
+/// every window has the same likelihood, are more likely a mistake than a result. Sets the warnings
+/// of all `records`; the first is the baseline. A cell that compresses the KV cache, which the model
+/// then did not see, has failed.
 pub(crate) fn check_effects(records: &mut [Record], lossless: &[bool]) {
-    for i in 0..records.len() {
-        let mut warnings = Vec::new();
-        let changed =
-            |record: &Record| record.links.iter().any(|link| link.distortion.max_abs != 0.0);
-        if records[i].is_finished() && i > 0 && !lossless[i] {
-            if !changed(&records[i]) {
-                warnings.push(
-                    "the codec changed no value on any link: expected of a lossless setting only"
-                        .to_owned(),
-                );
-            }
-            for (j, other) in records.iter().enumerate() {
-                let pair = i != j && other.is_finished() && !lossless[j] && changed(other);
-                if pair && changed(&records[i]) && same_likelihood(&records[i], other) {
-                    warnings.push(format!(
-                        "every window has the same likelihood to the last bit as {:?}, another codec or setting",
-                        other.label
-                    ));
-                }
-            }
-            if changed(&records[i]) && same_likelihood(&records[i], &records[0]) {
-                warnings.push(
-                    "values were changed, yet every window has the baseline's likelihood to the last bit: does the model see the decoded values?"
-                        .to_owned(),
-                );
-            }
+    let found: Vec<_> = (0..records.len()).map(|i| effects(records, lossless, i)).collect();
+    for (record, (mut warnings, unseen)) in records.iter_mut().zip(found) {
+        match record.cell.cache.is_some() && !unseen.is_empty() {
+            true => record.fail(unseen.join("; ")),
+            false => warnings.extend(unseen),
         }
-        records[i].warnings = warnings;
+        record.warnings = warnings;
     }
 }
 
-fn same_likelihood(a: &Record, b: &Record) -> bool {
-    let bits = |record: &Record| -> Vec<u64> {
-        record.windows.iter().map(|window| window.sums.a.to_bits()).collect()
+/// What is odd about record `i`: that it changed nothing, and that nobody saw what it changed.
+fn effects(records: &[Record], lossless: &[bool], i: usize) -> (Vec<String>, Vec<String>) {
+    let (mut warnings, mut unseen) = (Vec::new(), Vec::new());
+    // A press changes no value, but leaves some out.
+    let changed = |record: &Record| {
+        let cache = record.cell.cache.is_some();
+        let mut links = record.links.iter();
+        links.any(|link| {
+            link.distortion.max_abs != 0.0 || cache && link.payload_bytes < link.raw_bytes
+        })
     };
-    !a.windows.is_empty() && bits(a) == bits(b)
+    let record = &records[i];
+    if !record.is_finished() || i == 0 || lossless[i] {
+        return (warnings, unseen);
+    }
+    if !changed(record) {
+        let what = match &record.cell.cache {
+            None => "the codec changed no value on any link",
+            Some(_) => "the cache kept every value as it was",
+        };
+        warnings.push(format!("{what}: expected of a lossless setting only"));
+        return (warnings, unseen);
+    }
+    for (j, other) in records.iter().enumerate() {
+        let pair = i != j && other.is_finished() && !lossless[j] && changed(other);
+        if pair && same_likelihood(record, other) {
+            unseen.push(format!(
+                "every window has the same likelihood as {:?}, another codec or setting",
+                other.label
+            ));
+        }
+    }
+    if same_likelihood(record, &records[0]) {
+        unseen.push(
+            "values were changed, yet every window has the baseline's likelihood: does the model see the decoded values?"
+                .to_owned(),
+        );
+    }
+    (warnings, unseen)
+}
+
+/// To the last bit; to 1e-9 where a cache is compressed, whose sums are made in other steps.
+fn same_likelihood(a: &Record, b: &Record) -> bool {
+    let of = |record: &Record| -> Vec<f64> {
+        record.windows.iter().map(|window| window.sums.a).collect()
+    };
+    let tolerance = if a.cell.cache.is_some() { 1e-9 } else { 0.0 };
+    let close = |(a, b): (&f64, &f64)| (a - b).abs() <= tolerance * a.abs();
+    let (a, b) = (of(a), of(b));
+    !a.is_empty() && a.len() == b.len() && a.iter().zip(&b).all(close)
 }

@@ -109,5 +109,6 @@ pub(crate) fn cells(
 }
 
 fn planned(label: String, identity: RecordCell, rerun: Rerun) -> PlannedCell {
-    PlannedCell { label, codec: None, rerun: Some(rerun), id: identity.identity(), identity }
+    let id = identity.identity();
+    PlannedCell { label, codec: None, cache: None, rerun: Some(rerun), id, identity }
 }

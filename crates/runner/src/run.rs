@@ -14,10 +14,12 @@ use strait_schema::{Environment, Experiment, Record};
 
 use crate::cell::Cell;
 use crate::clock::Stopwatch;
+use crate::convert;
 use crate::environment::environment;
 use crate::error::RunnerError;
 use crate::folder::Folder;
 use crate::journal::WindowEntry;
+use crate::kv;
 use crate::models::OpenModel;
 use crate::pass::{DeviceStage, Pass};
 use crate::plan::Plan;
@@ -147,10 +149,12 @@ impl Run<'_> {
             .into_iter()
             .map(|(index, record)| {
                 let codec = planned[index].codec.as_ref();
-                (codec.is_none_or(|codec| codec.entry.descriptor().lossless), record)
+                let codec = codec.is_none_or(|codec| codec.entry.descriptor().lossless);
+                let cache = planned[index].cache.as_ref().is_none_or(|cache| cache.lossless());
+                (codec && cache, record)
             })
             .unzip();
-        if records.first().is_some_and(|record| record.cell.compressor.is_none()) {
+        if records.first().is_some_and(|record| record.cell.is_baseline()) {
             check_effects(&mut records, &lossless);
         }
         self.save(&records)?;
@@ -253,6 +257,7 @@ impl Run<'_> {
             .enumerate()
             .map(|(index, planned)| CellIntro {
                 label: planned.label.clone(),
+                family: planned.identity.family().to_owned(),
                 windows_done: match cells.iter().find(|cell| cell.index == index) {
                     Some(cell) => cell.journal.windows().min(windows.len()),
                     None => windows.len(),
@@ -276,6 +281,10 @@ impl Run<'_> {
             others: models,
             devices,
             links: &self.plan.partition.links,
+            model: kv::Model {
+                config: &self.plan.model.config,
+                dtype: convert::model_dtype(self.experiment.model.dtype),
+            },
             stream: &self.plan.stream,
             chunk_tokens: self.experiment.run.chunk_tokens,
             cell_batch: self.cell_batch(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::{Dtype, LoadIn, Preset};
+use crate::{BASELINE_LABEL, Dtype, LoadIn, NOISE_FLOOR_LABEL, Preset};
 
 /// One point of an experiment, resolved: model × text × protocol × partition × codec.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -23,6 +23,9 @@ pub struct RecordCell {
     pub partition: CellPartition,
     /// The codec; null for the baseline.
     pub compressor: Option<CellCompressor>,
+    /// What is done to the KV cache; absent where nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CellCache>,
     /// Tokens of a message chunk; null for whole messages.
     pub chunk_tokens: Option<usize>,
     /// Seed of everything random.
@@ -119,6 +122,9 @@ pub struct CellProtocol {
     pub window: usize,
     /// Tokens from the start of one window to the start of the next.
     pub stride: usize,
+    /// Tokens of a window before the scored ones, where the preset has a context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<usize>,
     /// Windows after which the run stops; null for all.
     pub max_windows: Option<usize>,
     /// Tokens from the start of the text that are used; null for all.
@@ -156,13 +162,83 @@ pub struct CellCompressor {
     pub plugin: String,
     /// SHA-256 (hexadecimal) of the plugin file.
     pub plugin_sha256: String,
+    /// SHA-256 (hexadecimal) of the plugin files of the codecs inside it, by their ids.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inner: BTreeMap<String, String>,
     /// SHA-256 (hexadecimal) of the artifact of the fit step; null without one.
     pub artifact_sha256: Option<String>,
     /// Bytes that both sides hold before the first message (the artifact): not part of any payload.
     pub static_bytes: u64,
 }
 
+/// What a cell does to the KV cache.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CellCache {
+    /// Tokens of a run after which the cache is compressed; null where the context is one run and the
+    /// suffix another.
+    pub interval: Option<usize>,
+    /// Id of the press.
+    pub press: Option<String>,
+    /// Parameters of the press with defaults filled in.
+    pub params: Map<String, Value>,
+    /// Share of the tokens so far that the press removes.
+    pub ratio: Option<f64>,
+    /// Tokens that the press keeps.
+    pub size: Option<usize>,
+    /// Whether kept keys are turned to the positions 0, 1, 2, … after the press.
+    pub reposition: bool,
+    /// Codec of the keys.
+    pub key: Option<CellCacheCodec>,
+    /// Codec of the values.
+    pub value: Option<CellCacheCodec>,
+    /// The first tokens of a sequence that stay uncoded.
+    pub sinks: usize,
+    /// The last tokens so far that stay uncoded until later ones follow.
+    pub recent: usize,
+    /// Whether keys are coded before they are turned by their positions.
+    pub before_rope: bool,
+    /// Layers whose cache is compressed; null for all.
+    pub layers: Option<Vec<usize>>,
+    /// File names of the plugins and the SHA-256 (hexadecimal) of their contents.
+    pub plugins: BTreeMap<String, String>,
+}
+
+/// A codec of keys or values.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CellCacheCodec {
+    /// Id of the codec.
+    pub codec: String,
+    /// Parameters with defaults filled in.
+    pub params: Map<String, Value>,
+}
+
 impl RecordCell {
+    /// Whether nothing is compressed.
+    #[must_use]
+    pub fn is_baseline(&self) -> bool {
+        self.compressor.is_none() && self.cache.is_none()
+    }
+
+    /// What the cell is of, in tables and colours: the codec's id; of a compressed KV cache that of its
+    /// press or codec; of another model the format of its weights; `baseline`, or `noise floor` for the
+    /// baseline under noise.
+    #[must_use]
+    pub fn family(&self) -> &str {
+        if let Some(cache) = &self.cache {
+            let codec = cache.key.as_ref().or(cache.value.as_ref());
+            let codec = codec.map(|codec| codec.codec.as_str());
+            return cache.press.as_deref().or(codec).unwrap_or("cache");
+        }
+        match (&self.compressor, self.noise, &self.reference) {
+            (Some(codec), ..) => &codec.codec,
+            (None, Some(_), _) => NOISE_FLOOR_LABEL,
+            (None, None, Some(_)) => self.model.storage.as_ref().map_or("model", |s| &s.format),
+            (None, None, None) => BASELINE_LABEL,
+        }
+    }
+
     /// SHA-256 (hexadecimal) of everything that decides the cell's numbers. Two runs with the same
     /// identity measure the same thing: the second one need not run.
     ///
@@ -173,13 +249,18 @@ impl RecordCell {
         let mut files: Vec<&String> = self.model.files.values().collect();
         files.sort();
         let compressor = self.compressor.as_ref().map(|codec| {
-            json!({
+            let mut identity = json!({
                 "codec": codec.codec,
                 "params": codec.params,
                 "links": codec.links,
                 "plugin": codec.plugin_sha256,
                 "artifact": codec.artifact_sha256,
-            })
+            });
+            // Without inner codecs the identity is what it was before there were any.
+            if !codec.inner.is_empty() {
+                identity["inner"] = json!(codec.inner);
+            }
+            identity
         });
         let mut identity = json!({
             "schema": crate::RECORD_SCHEMA,
@@ -200,6 +281,13 @@ impl RecordCell {
         }
         if let Some(reference) = &self.reference {
             identity["reference"] = json!(reference);
+        }
+        // Cells that leave the cache alone have the identity of releases that had no such thing.
+        if let Some(cache) = &self.cache {
+            let mut plugins: Vec<&String> = cache.plugins.values().collect();
+            plugins.sort();
+            identity["cache"] = json!(CellCache { plugins: BTreeMap::new(), ..cache.clone() });
+            identity["cache"]["plugins"] = json!(plugins);
         }
         let mut canonical = String::new();
         write_canonical(&identity, &mut canonical);

@@ -36,6 +36,17 @@ pub struct CellSpec {
     pub line: usize,
 }
 
+impl CellSpec {
+    /// The artifact file of a link, as written but for its placeholders.
+    #[must_use]
+    pub fn artifact_of(&self, link: usize) -> Option<PathBuf> {
+        let text = self.artifact.as_ref()?.to_string_lossy();
+        let kept = |c: char| if c.is_alphanumeric() || c == '.' { c } else { '-' };
+        let label: String = self.label.chars().map(kept).collect();
+        Some(text.replace("{link}", &link.to_string()).replace("{label}", &label).into())
+    }
+}
+
 impl Experiment {
     /// Expands the sweeps. The first swept key (in alphabetical order) varies slowest.
     ///
@@ -108,7 +119,7 @@ impl Experiment {
             let extended = all.iter().flat_map(|params| {
                 values.iter().map(move |value| {
                     let mut params = params.clone();
-                    params.insert(key.clone(), value.clone());
+                    insert(&mut params, key, value);
                     params
                 })
             });
@@ -129,7 +140,7 @@ impl Experiment {
         let mut mentioned: Vec<&str> = Vec::new();
         while let Some((before, after)) = rest.split_once('{') {
             let (key, after) = after.split_once('}').unwrap_or((after, ""));
-            let Some(value) = params.get(key) else {
+            let Some(value) = get(params, key) else {
                 let known: Vec<&str> = params.keys().map(String::as_str).collect();
                 return Err(self.value_error(
                     &format!("{path}.label"),
@@ -145,7 +156,8 @@ impl Experiment {
         }
         label.push_str(rest);
         for key in section.sweep.keys().filter(|key| !mentioned.contains(&key.as_str())) {
-            label.push_str(&format!(" {key}={}", plain(&params[key])));
+            let value = get(params, key).map(plain).unwrap_or_default();
+            label.push_str(&format!(" {key}={value}"));
         }
         Ok(label)
     }
@@ -156,9 +168,46 @@ impl Experiment {
     }
 }
 
-/// A value as it looks in a label: strings without quotation marks.
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+/// The value of a key; with dots, one in the table of an inner codec: `inner.bits`.
+pub(crate) fn get<'a>(params: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
+    match key.split_once('.') {
+        Some((table, key)) => get(params.get(table)?.as_object()?, key),
+        None => params.get(key),
+    }
+}
+
+/// Sets the value of a key, in the table that its dots lead to. An inner codec that is written as
+/// its id alone becomes a table.
+pub(crate) fn insert(params: &mut Map<String, Value>, key: &str, value: &Value) {
+    let Some((table, key)) = key.split_once('.') else {
+        params.insert(key.to_owned(), value.clone());
+        return;
+    };
+    let inside = params.entry(table).or_insert_with(|| Value::Object(Map::new()));
+    if inside.is_string() {
+        let codec = ("codec".to_owned(), inside.take());
+        *inside = Value::Object(Map::from_iter([codec]));
+    }
+    if let Value::Object(inside) = inside {
+        insert(inside, key, value);
+    }
+}
+
+/// A value as it looks in a label: strings without quotation marks, and inner codecs as
+/// `affine(bits=4)`.
+pub(crate) fn plain(value: &Value) -> String {
+    let Value::Object(table) = value else {
+        return value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    };
+    let Some(codec) = table.get("codec").and_then(Value::as_str) else {
+        return value.to_string();
+    };
+    let others: Vec<String> = table
+        .iter()
+        .filter(|(key, _)| *key != "codec")
+        .map(|(key, value)| format!("{key}={}", plain(value)))
+        .collect();
+    if others.is_empty() { codec.to_owned() } else { format!("{codec}({})", others.join(" ")) }
 }
 
 fn list(names: &[&str]) -> String {

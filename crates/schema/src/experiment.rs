@@ -5,12 +5,14 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::cache::{CacheSection, KvSection};
 use crate::lines::Lines;
 use crate::models::Models;
 use crate::sections::{
-    CompressorSection, DataSection, OutputSection, PartitionSection, PluginsSection,
+    CompressorSection, DataSection, FitSection, OutputSection, PartitionSection, PluginsSection,
     ProtocolSection, RunSection,
 };
+use crate::track::TrackSection;
 use crate::{Place, SchemaError};
 
 /// A strait experiment: one model, one text, one partition, and the codecs to compare on them.
@@ -40,9 +42,21 @@ pub struct Experiment {
     /// Where the results go.
     #[serde(default)]
     pub output: OutputSection,
+    /// Which experiment trackers follow the run; none when left out.
+    #[serde(default)]
+    pub track: TrackSection,
     /// The codecs to compare with the baseline; none at all measures the baseline alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub compressor: Vec<CompressorSection>,
+    /// The text that codecs are calibrated with, for `strait fit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fit: Option<FitSection>,
+    /// How KV caches are compressed; for `[[cache]]`.
+    #[serde(default)]
+    pub kv: KvSection,
+    /// Presses and codecs of the KV cache to compare with the baseline.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cache: Vec<CacheSection>,
     /// Where each key stands in the file.
     #[serde(skip)]
     pub(crate) lines: Lines,
@@ -97,11 +111,15 @@ impl Experiment {
 
     fn param_place(&self, compressor: usize, key: &str) -> Place {
         let table = |name: &str| format!("compressor[{compressor}].{name}");
-        let within = |name: &str| Lines::join(&table(name), key);
-        if self.lines.has(&within("sweep")) {
-            self.place(&within("sweep"))
-        } else {
-            self.place(&within("params"))
+        let whole = Lines::join(&table("sweep"), key);
+        let first = key.split('.').next().unwrap_or(key);
+        let of_table = Lines::join(&table("sweep"), first);
+        match [whole, of_table].iter().find(|swept| self.lines.has(swept)) {
+            Some(swept) => self.place(swept),
+            // A dot leads into the table of an inner codec.
+            None => {
+                self.place(&key.split('.').fold(table("params"), |t, key| Lines::join(&t, key)))
+            }
         }
     }
 }

@@ -85,6 +85,11 @@ pub struct ProtocolSection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_048_576))]
     pub stride: Option<usize>,
+    /// With `prefill-suffix`: tokens of a window that are prefilled, before the scored ones; 2048 when
+    /// left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub context: Option<usize>,
     /// Stop after this many windows, or take `"all"`; the preset's when left out, which is 20 for
     /// `exl3` and all for the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -120,6 +125,30 @@ pub enum Preset {
     /// Windows of 512 that do not overlap, the second half scored (llama.cpp's `perplexity`). The
     /// first token of a window is replaced by BOS if the tokenizer adds one.
     Llamacpp,
+    /// Windows of a context and a suffix, the suffix scored: what a pressed or quantized KV cache does
+    /// to what comes after a prefill. 2048 and 512 tokens when left out.
+    PrefillSuffix,
+}
+
+/// `[fit]`: the text that `strait fit` calibrates codecs with. It may not be the text that is scored.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FitSection {
+    /// As `source` in `[data]`.
+    #[schemars(length(min = 1))]
+    pub source: String,
+    /// As `split` in `[data]`; `train` when left out.
+    #[serde(default = "train_split")]
+    #[schemars(length(min = 1))]
+    pub split: String,
+    /// Use only this many rows from the start of the set; all when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_documents: Option<usize>,
+    /// Tokens from the start of the text that are used.
+    #[serde(default = "fit_tokens")]
+    #[schemars(range(min = 2))]
+    pub tokens: usize,
 }
 
 /// `[partition]`: where the model is cut. Either `plan` or `cuts`.
@@ -210,14 +239,17 @@ pub struct CompressorSection {
     /// Parameters of the codec; `strait plugins show CODEC` prints them.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub params: Map<String, Value>,
-    /// Parameters with several values each: every combination is a cell.
+    /// Parameters with several values each: every combination is a cell. `"inner.bits"`, in quotes, is
+    /// the parameter `bits` of the codec that `inner` names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sweep: BTreeMap<String, Vec<Value>>,
     /// Links (by index, from 0) where the codec works; the others stay uncompressed. All when left
     /// out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub links: Option<Vec<usize>>,
-    /// Artifact file that the codec's fit step made.
+    /// Artifact file that the codec's fit step made, and that `strait fit` writes. `{link}` in it stands
+    /// for the index of a link, which then has a file of its own, and `{label}` for the cell's label
+    /// with `-` for everything but letters, digits and `.`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact: Option<PathBuf>,
 }
@@ -266,6 +298,7 @@ impl Preset {
             Self::Gptq => "gptq",
             Self::Exl3 => "exl3",
             Self::Llamacpp => "llamacpp",
+            Self::PrefillSuffix => "prefill-suffix",
         }
     }
 }
@@ -295,6 +328,14 @@ pub(crate) fn auto() -> String {
 
 fn test_split() -> String {
     "test".to_owned()
+}
+
+fn train_split() -> String {
+    "train".to_owned()
+}
+
+fn fit_tokens() -> usize {
+    16_384
 }
 
 fn plugins_dir() -> PathBuf {

@@ -52,26 +52,14 @@ impl Record {
         if let Some(field) = self.not_finite() {
             return Err(SchemaError::NotFinite { label: self.label.clone(), field });
         }
-        let write_error = |source| SchemaError::Write { path: path.to_owned(), source };
-        let mut text = serde_json::to_string_pretty(self)
-            .map_err(|error| write_error(io::Error::other(error)))?;
-        text.push('\n');
-        write_whole(path, text.as_bytes()).map_err(write_error)
+        save_json(self, path)
     }
 
     /// The file name of the record: its label in plain letters and the start of its identity.
     #[must_use]
     pub fn file_name(&self) -> String {
-        let mut name = String::new();
-        for c in self.label.chars().flat_map(char::to_lowercase) {
-            if c.is_ascii_alphanumeric() || c == '.' || c == '_' {
-                name.push(c);
-            } else if !name.ends_with('-') {
-                name.push('-');
-            }
-        }
         let id: String = self.id.chars().take(12).collect();
-        format!("{}-{id}.json", name.trim_matches(['-', '.']))
+        format!("{}-{id}.json", plain(&self.label))
     }
 
     /// The first field with a number that JSON cannot hold.
@@ -103,6 +91,28 @@ impl Record {
         };
         self.links.iter().position(|counts| !link(counts)).map(|at| format!("links[{at}]"))
     }
+}
+
+/// A label as part of a file name: lower-case letters, digits, `.`, `_` and single hyphens.
+pub(crate) fn plain(label: &str) -> String {
+    let mut name = String::new();
+    for c in label.chars().flat_map(char::to_lowercase) {
+        if c.is_ascii_alphanumeric() || c == '.' || c == '_' {
+            name.push(c);
+        } else if !name.ends_with('-') {
+            name.push('-');
+        }
+    }
+    name.trim_matches(['-', '.']).to_owned()
+}
+
+/// Writes a value as JSON, whole or not at all.
+pub(crate) fn save_json(value: &impl serde::Serialize, path: &Path) -> Result<(), SchemaError> {
+    let write_error = |source| SchemaError::Write { path: path.to_owned(), source };
+    let mut text = serde_json::to_string_pretty(value)
+        .map_err(|error| write_error(io::Error::other(error)))?;
+    text.push('\n');
+    write_whole(path, text.as_bytes()).map_err(write_error)
 }
 
 /// Writes to a temporary file of the same folder, syncs it, and renames it over `path`.

@@ -4,7 +4,7 @@
 use crate::error::nearest;
 use crate::lines::Lines;
 use crate::plan::{PLANS, Plan};
-use crate::{Experiment, ModelSection, NOISE_FLOOR_LABEL, SchemaError};
+use crate::{Experiment, ModelSection, NOISE_FLOOR_LABEL, Preset, SchemaError};
 
 /// The longest label that fits a table.
 const MOST_LABEL_CHARS: usize = 60;
@@ -121,6 +121,11 @@ impl Validate<'_> {
         if let (Some(window), Some(stride)) = (protocol.window, protocol.stride) {
             let expected = format!("an integer from 1 to the window of {window}");
             self.expect(stride <= window, "protocol.stride", &expected, stride.to_string());
+        }
+        if let (Some(context), true) = (protocol.context, protocol.preset != Preset::PrefillSuffix)
+        {
+            let expected = "preset = \"prefill-suffix\" with `context`";
+            self.expect(false, "protocol.context", expected, context.to_string());
         }
     }
 
@@ -260,10 +265,10 @@ impl Validate<'_> {
                 let key = format!("{swept}[{at}]");
                 self.expect(false, &key, "each value once", format!("{value} again"));
             }
-            if section.params.contains_key(key) {
+            if crate::cells::get(&section.params, key).is_some() {
                 self.conflict(
                     &swept,
-                    &Lines::join(&format!("{path}.params"), key),
+                    &key.split('.').fold(format!("{path}.params"), |t, key| Lines::join(&t, key)),
                     "keep the parameter in `params` for one value, or in `sweep` for several",
                 );
             }

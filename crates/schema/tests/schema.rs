@@ -333,6 +333,10 @@ fn identity_is_what_decides_the_numbers() {
     assert!(!same(|r| r.cell.compressor.as_mut().unwrap().links = vec![0]));
     assert!(!same(|r| r.cell.compressor.as_mut().unwrap().params["bits"] = 3.into()));
     assert!(!same(|r| r.cell.compressor.as_mut().unwrap().plugin_sha256.replace_range(..1, "f")));
+    assert!(!same(|r| {
+        let inner = &mut r.cell.compressor.as_mut().unwrap().inner;
+        inner.insert("raw".to_owned(), "ab".to_owned());
+    }));
     assert!(!same(|r| r.cell.protocol.fingerprint.replace_range(..1, "f")));
     assert!(!same(|r| r.cell.model.files.get_mut("config.json").unwrap().push('0')));
 }
@@ -363,6 +367,47 @@ sweep = { bits = [8], symmetric = [true, false] }"#,
         out.push_str(&format!("line {}: {} {params} {:?}\n", cell.line, cell.label, cell.links));
     }
     insta::assert_snapshot!("cells", out);
+}
+
+#[test]
+fn inner_codecs_are_swept_and_labelled() {
+    let text = compressor(
+        r#"codec = "hadamard"
+params = { inner = { codec = "affine", granularity = "group",
+  group = 32 } }
+sweep = { "inner.bits" = [4, 3] }
+[[compressor]]
+codec = "hadamard"
+label = "{inner.codec}"
+params = { inner = "affine" }
+sweep = { "inner.bits" = [2] }
+[[compressor]]
+codec = "hadamard"
+sweep = { inner = ["raw", { codec = "affine", bits = 2 }] }"#,
+    );
+    let experiment = Experiment::parse(&text, "demo.toml").unwrap();
+    let cells = experiment.cells().unwrap();
+    let written = |i: usize| format!("{}: {}", cells[i].label, cells[i].params["inner"]);
+    assert_eq!(
+        written(1),
+        r#"hadamard inner.bits=3: {"codec":"affine","granularity":"group","group":32,"bits":3}"#
+    );
+    assert_eq!(written(2), r#"affine inner.bits=2: {"codec":"affine","bits":2}"#);
+    assert_eq!(written(3), r#"hadamard inner=raw: "raw""#);
+    assert!(written(4).starts_with("hadamard inner=affine(bits=2): "));
+    let place = |compressor, key| {
+        let error = experiment.param_error(compressor, key, "this", "that", None).to_string();
+        error.split(": expected").next().unwrap().to_owned()
+    };
+    assert_eq!(place(0, "inner.group"), "demo.toml:11: `compressor[0].params.inner.group`");
+    assert_eq!(place(0, "inner.bits"), "demo.toml:12: `compressor[0].sweep.\"inner.bits\"`");
+    assert_eq!(place(2, "inner.bits"), "demo.toml:20: `compressor[2].sweep.inner`");
+    let twice = compressor(
+        "codec = \"a\"\nparams = { inner = { codec = \"b\", bits = 1 } }\n\
+         sweep = { \"inner.bits\" = [2] }",
+    );
+    let error = Experiment::parse(&twice, "demo.toml").unwrap_err().to_string();
+    assert!(error.contains("`compressor[0].params.inner.bits`"), "{error}");
 }
 
 #[test]

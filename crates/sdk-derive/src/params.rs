@@ -91,6 +91,7 @@ fn check(field: &Field, attribute: &ParamAttribute) -> Option<TokenStream> {
     let Lit::Str(text) = &default.lit else { return None };
     let ty = &field.ty;
     let message = format!("the default \"{}\" is not a name of this choice", text.value());
+    let message = message.replace('{', "{{").replace('}', "}}");
     Some(quote_spanned! { text.span() =>
         const _: () = ::std::assert!(::strait_sdk::__private::is_name::<#ty>(#text), #message);
     })

@@ -5,7 +5,13 @@ mod codec;
 mod export;
 mod guard;
 mod host;
+mod inner;
+mod offer;
+mod press;
 mod table;
 
 pub use export::{Exported, header, module};
+pub use inner::Inner;
+pub use offer::offer;
+pub use press::PressTable;
 pub use table::CodecTable;

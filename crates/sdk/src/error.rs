@@ -29,6 +29,16 @@ pub enum Error {
         /// Values in the slice.
         found: usize,
     },
+    /// A codec inside this one failed.
+    #[error("inner codec `{codec}`: {call} failed: {message}")]
+    Inner {
+        /// Id of the inner codec.
+        codec: String,
+        /// The call.
+        call: &'static str,
+        /// The inner codec's own words, or the text of its panic.
+        message: String,
+    },
     /// A parameter was refused.
     #[error(transparent)]
     Param(#[from] strait_abi::params::ParamError),

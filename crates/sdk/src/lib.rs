@@ -50,21 +50,26 @@ mod dynamic_map;
 pub mod entropy;
 mod error;
 pub mod host;
+mod inner;
 mod message;
 mod message_mut;
 pub mod minifloat;
 mod params;
 pub mod prelude;
+pub mod press;
 pub mod simd;
 pub mod slices;
+pub mod subset;
 
 pub use log;
 pub use serde_json;
 
+pub use boundary::{Inner, offer};
 pub use codec::{Codec, CodecInfo, Site};
 pub use convert::{narrow, widen};
 pub use dynamic_map::dynamic_map;
 pub use error::{Error, Result};
+pub use inner::InnerCodec;
 pub use message::{Message, Side};
 pub use message_mut::MessageMut;
 pub use params::{Choice, NoParams, ParamField, Params};
@@ -75,6 +80,7 @@ pub use strait_sdk_derive::{Choice, Params};
 /// What the derives and [`export!`] expand to; not for direct use.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::boundary::PressTable;
     pub use crate::boundary::{CodecTable, Exported, header, module};
     pub use crate::params::private::*;
     pub use strait_abi::PluginHeader;

@@ -102,6 +102,11 @@ impl<'a> Message<'a> {
         self.side.iter().find(|side| side.name() == name).map(|side| side.values())
     }
 
+    /// All side information, to pass on to a codec inside this one.
+    pub fn sides(&self) -> &'a [Side<'a>] {
+        self.side
+    }
+
     /// The values in place, when they are f32 and aligned.
     fn as_f32(&self) -> Option<&'a [f32]> {
         match self.dtype() {

@@ -38,7 +38,7 @@ pub use field::ParamField;
 /// ```
 ///
 /// Field types: `u8`…`u64`, `usize`, `i8`…`i64`, `f32`, `f64`, `bool`, `String`, a [`Choice`]
-/// enum, `Option` of these, and `serde_json::Value`. A field without `default` is required, except
+/// enum, [`InnerCodec`](crate::InnerCodec), `Option` of these, and `serde_json::Value`. A field without `default` is required, except
 /// an `Option`. `Default` is implemented when every field has a default.
 pub trait Params: Sized {
     /// The parameter table.

@@ -1,4 +1,5 @@
-//! Compares the codecs that plugins declare in Cargo.toml with those that the built files hold.
+//! Compares the codecs and presses that plugins declare in Cargo.toml with those that the built
+//! files hold.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -10,7 +11,7 @@ use crate::cargo::{self, Lock, Product};
 use crate::plugins::{self, Plugin};
 use crate::workspace::Workspace;
 
-/// A codec that the host found in a plugin's file.
+/// A codec or press that the host found in a plugin's file.
 #[derive(Debug, PartialEq, Eq)]
 struct Listed {
     id: String,
@@ -41,7 +42,7 @@ pub(super) fn check(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Reads the list's columns: codec, version, file. Other lines name no library as their third word.
+/// Reads the list's columns: codec or press, version, file. Other lines name no library as their third word.
 fn parse(list: &str) -> Vec<Listed> {
     let listed = list.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
@@ -52,7 +53,7 @@ fn parse(list: &str) -> Vec<Listed> {
     listed.collect()
 }
 
-/// One line for every plugin whose file holds other codecs than its manifest declares.
+/// One line for every plugin whose file holds other codecs or presses than its manifest declares.
 fn differences(plugins: &[Plugin<'_>], listed: &[Listed]) -> Vec<String> {
     let mut built: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for codec in listed {
@@ -60,13 +61,13 @@ fn differences(plugins: &[Plugin<'_>], listed: &[Listed]) -> Vec<String> {
     }
     let mut differences = Vec::new();
     for plugin in plugins {
-        let mut declared: Vec<_> = plugin.table.codecs.iter().map(String::as_str).collect();
+        let mut declared: Vec<_> = plugin.table.ids().map(String::as_str).collect();
         let mut found = built.remove(library_name(&plugin.id).as_str()).unwrap_or_default();
         declared.sort_unstable();
         found.sort_unstable();
         if declared != found {
             differences.push(format!(
-                "plugins/{}/Cargo.toml declares codecs = {declared:?}, its library holds {found:?}; \
+                "plugins/{}/Cargo.toml declares {declared:?}, its library holds {found:?}; \
                  correct [package.metadata.strait]",
                 plugin.id
             ));
@@ -90,7 +91,7 @@ mod tests {
 
     fn found(listed: &[(&str, &str)]) -> Vec<String> {
         let mut cast = package("strait-my-cast", "plugins/my-cast", &[]);
-        cast.metadata = json!({"strait": {"codecs": ["my-cast", "fp8"]}});
+        cast.metadata = json!({"strait": {"codecs": ["my-cast"], "presses": ["fp8"]}});
         let workspace = workspace(vec![cast]);
         let listed: Vec<_> = listed
             .iter()
@@ -122,7 +123,7 @@ mod tests {
         let more = [good[0], good[1], ("bf16", &file)];
         assert_eq!(
             found(&more),
-            ["plugins/my-cast/Cargo.toml declares codecs = [\"fp8\", \"my-cast\"], its library \
+            ["plugins/my-cast/Cargo.toml declares [\"fp8\", \"my-cast\"], its library \
               holds [\"bf16\", \"fp8\", \"my-cast\"]; correct [package.metadata.strait]"]
         );
         assert!(found(&[])[0].contains("its library holds []"));

@@ -33,11 +33,13 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("strait-report", &["strait-schema", "strait-metrics"]),
+    ("strait-track", &["strait-schema"]),
     (
         "strait",
         &[
             "strait-runner",
             "strait-report",
+            "strait-track",
             "strait-schema",
             "strait-weights",
             "strait-loader",
@@ -53,7 +55,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("anyhow", &["strait", "xtask"]),
     ("hf-hub", &["strait-hub"]),
     ("libloading", &["strait-loader"]),
-    ("ureq", &["strait-hub"]),
+    ("ureq", &["strait-hub", "strait-track"]),
 ];
 
 /// Only this package may use burn, whatever the name of burn's crate, and CubeCL below it.

@@ -111,18 +111,21 @@ fn check_codecs(
             return;
         }
     };
-    if table.bundle && table.codecs.is_empty() {
-        let mend = "list the ids that export! names in codecs = [\"…\"]";
-        report("[package.metadata.strait]", "the plugin declares no codec".to_owned(), mend);
+    if table.bundle && table.ids().next().is_none() {
+        let mend = "list the ids that export! names in codecs = [\"…\"] or presses = [\"…\"]";
+        let what = "the plugin declares no codec and no press".to_owned();
+        report("[package.metadata.strait]", what, mend);
     }
-    for codec in table.codecs {
-        if !is_codec_id(&codec) {
+    let codecs = table.codecs.into_iter().map(|codec| ("codec", codec));
+    for (kind, name) in codecs.chain(table.presses.into_iter().map(|press| ("press", press))) {
+        let key = if kind == "codec" { "codecs" } else { "presses" };
+        if !is_codec_id(&name) {
             let mend = "use lower-case letters, digits and hyphens, parts joined by single dots";
-            report("codecs", format!("{codec:?} is no codec id"), mend);
+            report(key, format!("{name:?} is no {kind} id"), mend);
         }
-        if let Some(owner) = owners.insert(codec.clone(), id.to_owned()) {
-            let what = format!("the codec {codec:?} is declared by plugins/{owner} too");
-            report("codecs", what, "give each codec one home");
+        if let Some(owner) = owners.insert(format!("{kind} {name}"), id.to_owned()) {
+            let what = format!("the {kind} {name:?} is declared by plugins/{owner} too");
+            report(key, what, &format!("give each {kind} one home"));
         }
     }
 }

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use serde_json::{Number, Value};
 
 use super::{ParamError, ParamKind, ParamSpec, nearest};
+use crate::inner::InnerSpec;
 
 impl ParamSpec {
     /// Checks one value and gives its canonical form.
@@ -17,6 +18,7 @@ impl ParamSpec {
         }
         let canonical = match (self.kind, value) {
             (ParamKind::Any, _) => Some(value.clone()),
+            (ParamKind::Codec, _) => InnerSpec::read(value).map(|inner| inner.to_value()),
             (ParamKind::Boolean, Value::Bool(_)) | (ParamKind::String, Value::String(_)) => {
                 Some(value.clone())
             }
@@ -42,6 +44,7 @@ impl ParamSpec {
             ParamKind::Boolean => "true or false".to_owned(),
             ParamKind::String => "a string".to_owned(),
             ParamKind::Any => "a value".to_owned(),
+            ParamKind::Codec => "a codec with its parameters, { codec = \"...\", ... }".to_owned(),
             ParamKind::Choice => {
                 let names: Vec<_> =
                     self.choices.iter().map(|c| format!("\"{}\"", c.name)).collect();

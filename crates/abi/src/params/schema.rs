@@ -26,10 +26,18 @@ fn property(spec: &ParamSpec) -> Value {
         ParamKind::Number => Some("number"),
         ParamKind::Boolean => Some("boolean"),
         ParamKind::String | ParamKind::Choice => Some("string"),
-        ParamKind::Any => None,
+        ParamKind::Codec | ParamKind::Any => None,
     };
     if let Some(type_name) = type_name {
         schema.insert("type".to_owned(), json!(type_name));
+    }
+    if spec.kind == ParamKind::Codec {
+        let table = json!({
+            "type": "object",
+            "properties": { "codec": { "type": "string" } },
+            "required": ["codec"],
+        });
+        schema.insert("oneOf".to_owned(), json!([{ "type": "string" }, table]));
     }
     if !spec.choices.is_empty() {
         let variants: Vec<Value> = spec

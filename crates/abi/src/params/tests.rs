@@ -107,3 +107,25 @@ fn nearest_refuses_far_words() {
     assert_eq!(nearest("afine", ["affine", "raw"]), Some("affine"));
     assert_eq!(nearest("zzzzz", ["affine", "raw"]), None);
 }
+
+#[test]
+fn codecs_are_tables_or_ids() {
+    let inner = spec("inner", ParamKind::Codec, Some(json!("raw")));
+    assert_eq!(inner.check(&json!("affine")).unwrap(), json!({ "codec": "affine" }));
+    let table = json!({ "bits": 4, "codec": "affine" });
+    assert_eq!(inner.check(&table).unwrap().to_string(), r#"{"codec":"affine","bits":4}"#);
+    let error = inner.check(&json!(3)).unwrap_err().under("low");
+    assert_eq!(
+        error.to_string(),
+        "parameter `low.inner`: expected a codec with its parameters, { codec = \"...\", ... }, \
+         found 3"
+    );
+    let schema = json_schema(&[inner]);
+    assert_eq!(schema["properties"]["inner"]["oneOf"][1]["required"], json!(["codec"]));
+}
+
+#[test]
+fn a_kind_of_a_later_minor_takes_any_value() {
+    let later: ParamSpec = serde_json::from_str(r#"{"name":"a","kind":"matrix"}"#).unwrap();
+    assert_eq!(later.kind, ParamKind::Any);
+}

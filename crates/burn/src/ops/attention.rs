@@ -1,17 +1,18 @@
 //! The attention block.
 
 use burn_tensor::backend::Backend;
-use burn_tensor::{FloatDType, Tensor};
-use strait_ops::{AttentionShape, AttentionTensors, RopeConfig, RopeTable};
+use burn_tensor::{FloatDType, Int, Tensor};
+use strait_ops::{AttentionShape, AttentionTensors, Past, RopeConfig, RopeTable};
 
 use crate::attention::Causal;
+use crate::ops::past::Cache;
 use crate::ops::tensors::{Linear, Maker, NormWeights, normed};
 
 /// An attention block on a device.
 pub(crate) struct Attention<B: Backend> {
-    shape: AttentionShape,
+    pub(crate) shape: AttentionShape,
     /// Place in the model's [`Ropes`].
-    rope: Option<usize>,
+    pub(crate) rope: Option<usize>,
     norm_in: Option<NormWeights<B>>,
     query: Linear<B>,
     key: Linear<B>,
@@ -59,11 +60,47 @@ impl<B: Backend> Attention<B> {
         &self,
         x: Tensor<B, 3>,
         wanted: usize,
+        past: Option<Past<'_, Cache<B>>>,
         maker: &Maker<B>,
         ropes: &mut Ropes<B>,
     ) -> Tensor<B, 3> {
         let [batch, tokens, hidden] = x.dims();
-        let AttentionShape { heads, kv_heads, head_dim, scale, window, .. } = self.shape;
+        let causal = self.causal(maker);
+        let [query, key, value] = self.project(x);
+        let context = match past {
+            None => {
+                let query = self.turn(query, 0, maker, ropes);
+                let key = self.turn(key, 0, maker, ropes);
+                causal.attend(query, key, value, wanted)
+            }
+            Some(Past { caches, first_position: first }) => {
+                let query = self.turn(query, first, maker, ropes);
+                let turned = self.turn(key.clone(), first, maker, ropes);
+                let contexts = caches.iter_mut().enumerate().map(|(sequence, cache)| {
+                    let key = if cache.turned { &turned } else { &key };
+                    let of = |x: &Tensor<B, 4>| x.clone().narrow(0, sequence, 1);
+                    cache.add(of(key), of(&value), first, maker);
+                    let entries = cache.seen(self, first + tokens, maker, ropes);
+                    causal.attend_entries(of(&query), &entries, first)
+                });
+                Tensor::cat(contexts.collect(), 0)
+            }
+        };
+        let channels = self.shape.heads * self.shape.head_dim;
+        let context = context.swap_dims(1, 2).reshape([batch * tokens, channels]);
+        let y = self.output.apply(context).reshape([batch, tokens, hidden]);
+        normed(self.norm_out.as_ref(), y)
+    }
+
+    pub(crate) fn causal(&self, maker: &Maker<B>) -> Causal {
+        let AttentionShape { scale, window, .. } = self.shape;
+        Causal { scale, window, native: maker.native(), factors: maker.factors }
+    }
+
+    /// Queries, keys and values `[batch, heads, tokens, dim]`, not yet turned.
+    pub(crate) fn project(&self, x: Tensor<B, 3>) -> [Tensor<B, 4>; 3] {
+        let [batch, tokens, hidden] = x.dims();
+        let AttentionShape { heads, kv_heads, head_dim, .. } = self.shape;
         let x = normed(self.norm_in.as_ref(), x).reshape([batch * tokens, hidden]);
         let (query, key) = (self.query.apply(x.clone()), self.key.apply(x.clone()));
         let norms = self.head_norms.as_ref();
@@ -71,18 +108,21 @@ impl<B: Backend> Attention<B> {
         let key = in_runs(norms.map(|(_, key)| key), key);
         let split =
             |x: Tensor<B, 2>, heads| x.reshape([batch, tokens, heads, head_dim]).swap_dims(1, 2);
-        let (mut query, mut key) = (split(query, heads), split(key, kv_heads));
-        let value = split(self.value.apply(x), kv_heads);
-        if let Some(place) = self.rope {
-            let rope = &mut ropes.0[place];
-            let tables = rope.table(tokens, maker);
-            (query, key) = (rope.turn(query, &tables, maker), rope.turn(key, &tables, maker));
-        }
-        let causal = Causal { scale, window, native: maker.native(), factors: maker.factors };
-        let context = causal.attend(query, key, value, wanted);
-        let context = context.swap_dims(1, 2).reshape([batch * tokens, heads * head_dim]);
-        let y = self.output.apply(context).reshape([batch, tokens, hidden]);
-        normed(self.norm_out.as_ref(), y)
+        [split(query, heads), split(key, kv_heads), split(self.value.apply(x), kv_heads)]
+    }
+
+    /// Queries or keys turned by their positions, from `first` on.
+    pub(crate) fn turn(
+        &self,
+        x: Tensor<B, 4>,
+        first: usize,
+        maker: &Maker<B>,
+        ropes: &mut Ropes<B>,
+    ) -> Tensor<B, 4> {
+        let Some(place) = self.rope else { return x };
+        let (rope, tokens) = (&mut ropes.0[place], x.dims()[2]);
+        let tables = rope.table(first + tokens, maker);
+        rope.turn(x, &tables.map(|table| table.narrow(2, first, tokens)), maker)
     }
 }
 
@@ -101,6 +141,27 @@ impl<B: Backend> Ropes<B> {
         let tables = [false, true].map(|long| RopeTable::new(config, long));
         self.0.push(Rope { config: config.clone(), tables, uploaded: [None, None] });
         self.0.len() - 1
+    }
+
+    /// Turns keys `[1, kv_heads, entries, dim]` by their positions `[1, kv_heads, entries, 1]`, in a
+    /// sequence of `length` tokens.
+    pub(crate) fn turn_at(
+        &mut self,
+        place: usize,
+        keys: Tensor<B, 4>,
+        positions: Tensor<B, 4, Int>,
+        length: usize,
+        maker: &Maker<B>,
+    ) -> Tensor<B, 4> {
+        let [_, heads, entries, _] = keys.dims();
+        let rope = &mut self.0[place];
+        let pairs = rope.config.rotated / 2;
+        let tables = rope.table(length, maker).map(|table| {
+            let rows = table.reshape([length, pairs]);
+            let positions = positions.clone().reshape([heads * entries]);
+            rows.select(0, positions).reshape([1, heads, entries, pairs])
+        });
+        rope.turn(keys, &tables, maker)
     }
 }
 

@@ -55,6 +55,15 @@ impl<B: Backend> Maker<B> {
             let values = Tensor::<B, D>::random(shape, normal, (&self.device, DType::F32));
             return values.cast(self.native());
         }
+        self.values(values, shape)
+    }
+
+    /// The same whether weights are random or not.
+    pub(crate) fn values<const D: usize>(
+        &self,
+        values: Vec<f32>,
+        shape: [usize; D],
+    ) -> Tensor<B, D> {
         let dtype = self.native().into();
         let data = match self.dtype {
             Dtype::F32 => TensorData::new(values, shape),

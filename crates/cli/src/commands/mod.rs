@@ -1,6 +1,15 @@
 //! One file a command.
 
+pub(crate) mod compare;
+pub(crate) mod completions;
+pub(crate) mod fit;
+pub(crate) mod import;
 pub(crate) mod inspect;
+pub(crate) mod plot;
 pub(crate) mod plugins;
+pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod schema;
+pub(crate) mod serve;
+pub(crate) mod table;
+pub(crate) mod watch;

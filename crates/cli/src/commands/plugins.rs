@@ -1,11 +1,14 @@
-//! `strait plugins`: what is in the plugin folder, what a codec takes, and whether a file behaves.
+//! `strait plugins`: what is in the plugin folder, what a codec or press takes, and whether a file behaves.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use strait_loader::{CodecDescriptor, HostServices, ParamKind, ParamSpec, PluginSet};
+use serde_json::{Value, json};
+use strait_loader::{
+    CodecDescriptor, HostServices, ParamKind, ParamSpec, PluginSet, PressDescriptor, PressEntry,
+};
 
 use crate::output::{columns, say};
 
@@ -17,15 +20,18 @@ pub(crate) struct Arguments {
     /// The plugin folder.
     #[arg(long, global = true, default_value = "plugins", value_name = "DIR")]
     dir: PathBuf,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 #[derive(Subcommand)]
 enum Action {
-    /// List the codecs of the plugin folder.
+    /// List the codecs and presses of the plugin folder.
     List,
-    /// Describe one codec: parameters, sites, source, where its file lies.
+    /// Describe one codec or press: parameters, source, where its file lies.
     Show {
-        /// The codec's id.
+        /// The id.
         codec: String,
     },
     /// Run the conformance tests on a plugin file.
@@ -38,9 +44,9 @@ enum Action {
 /// Prints the list, the description or the test results.
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.action {
-        Action::List => list(&arguments.dir),
-        Action::Show { codec } => show(&arguments.dir, &codec),
-        Action::Check { file } => check(&file),
+        Action::List => list(&arguments.dir, arguments.json),
+        Action::Show { codec } => show(&arguments.dir, &codec, arguments.json),
+        Action::Check { file } => check(&file, arguments.json),
     }
 }
 
@@ -48,29 +54,53 @@ fn scan(dir: &Path) -> anyhow::Result<PluginSet> {
     Ok(PluginSet::scan(dir, &BTreeMap::new(), HostServices { threads: 1 })?)
 }
 
-fn list(dir: &Path) -> anyhow::Result<ExitCode> {
+fn list(dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let plugins = scan(dir)?;
+    let code = if plugins.failures().is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) };
+    if json {
+        let codecs: Vec<Value> = plugins
+            .plugins()
+            .iter()
+            .flat_map(|plugin| plugin.codecs().iter().map(|codec| value(codec, plugin.file_name())))
+            .collect();
+        let failures: Vec<Value> = plugins
+            .failures()
+            .iter()
+            .map(|(path, error)| json!({"file": path.display().to_string(), "error": error.to_string()}))
+            .collect();
+        let presses: Vec<Value> = plugins
+            .plugins()
+            .iter()
+            .flat_map(|plugin| {
+                plugin.presses().iter().map(|press| press_value(press, plugin.file_name()))
+            })
+            .collect();
+        let all = json!({"codecs": codecs, "presses": presses, "failures": failures});
+        say(&serde_json::to_string_pretty(&all)?)?;
+        return Ok(code);
+    }
     let rows: Vec<[String; 4]> = plugins
         .plugins()
         .iter()
         .flat_map(|plugin| {
-            plugin.codecs().iter().map(|codec| {
-                [
-                    codec.id.clone(),
-                    codec.version.clone(),
-                    plugin.file_name().to_owned(),
-                    codec.summary.clone(),
-                ]
+            let codecs = plugin.codecs().iter();
+            let codecs = codecs.map(|codec| [&codec.id, &codec.version, &codec.summary]);
+            let presses = plugin.presses().iter();
+            let presses = presses.map(|press| [&press.id, &press.version, &press.summary]);
+            codecs.chain(presses).map(|[id, version, summary]| {
+                [id.clone(), version.clone(), plugin.file_name().to_owned(), summary.clone()]
             })
         })
         .collect();
     let mut text = match rows.is_empty() {
         true => {
             let dir = dir.display();
-            format!("no codecs in {dir}: build some with `cargo xtask build-plugin --all`")
+            format!(
+                "no codecs or presses in {dir}: build some with `cargo xtask build-plugin --all`"
+            )
         }
         false => {
-            let header = ["codec", "version", "file", "what it does"].map(str::to_owned);
+            let header = ["codec or press", "version", "file", "what it does"].map(str::to_owned);
             columns(&std::iter::once(header).chain(rows).collect::<Vec<_>>())
         }
     };
@@ -78,14 +108,61 @@ fn list(dir: &Path) -> anyhow::Result<ExitCode> {
         text.push_str(&format!("\n\n{} was left out: {error}", path.display()));
     }
     say(&text)?;
-    Ok(if plugins.failures().is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(code)
 }
 
-fn show(dir: &Path, id: &str) -> anyhow::Result<ExitCode> {
+/// Parameters for programs.
+fn params_value(specs: &[ParamSpec]) -> Vec<Value> {
+    let value = |spec: &ParamSpec| {
+        let default = spec.default.as_ref().map(ToString::to_string);
+        json!({"name": spec.name, "values": values(spec), "default": default, "meaning": spec.doc})
+    };
+    specs.iter().map(value).collect()
+}
+
+/// A press for programs.
+fn press_value(press: &PressDescriptor, file: &str) -> Value {
+    json!({
+        "press": press.id,
+        "version": press.version,
+        "file": file,
+        "summary": press.summary,
+        "source": press.paper,
+        "budget": press.budget,
+        "side_information": press.side_information,
+        "parameters": params_value(&press.params),
+    })
+}
+
+/// A codec for programs.
+fn value(codec: &CodecDescriptor, file: &str) -> Value {
+    let params = params_value(&codec.params);
+    json!({
+        "codec": codec.id,
+        "version": codec.version,
+        "file": file,
+        "summary": codec.summary,
+        "source": codec.paper,
+        "sites": codec.sites,
+        "lossless": codec.lossless,
+        "parameters": params,
+    })
+}
+
+fn show(dir: &Path, id: &str, json: bool) -> anyhow::Result<ExitCode> {
     let plugins = scan(dir)?;
+    if let Some(press) = plugins.plugins().iter().find_map(|plugin| plugin.press(id)) {
+        return show_press(&press, json);
+    }
     let entry = plugins.codec(id)?;
     let codec = entry.descriptor();
     let plugin = entry.plugin();
+    if json {
+        let mut value = value(codec, plugin.file_name());
+        value["sha256"] = plugin.sha256().into();
+        say(&serde_json::to_string_pretty(&value)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut facts = vec![
         ["file".to_owned(), plugin.path().display().to_string()],
         ["sha256".to_owned(), plugin.sha256().to_owned()],
@@ -95,14 +172,7 @@ fn show(dir: &Path, id: &str) -> anyhow::Result<ExitCode> {
     if !codec.paper.is_empty() {
         facts.push(["source".to_owned(), codec.paper.clone()]);
     }
-    let params = match codec.params.is_empty() {
-        true => "no parameters".to_owned(),
-        false => {
-            let header = ["parameter", "values", "default", "meaning"].map(str::to_owned);
-            let rows = codec.params.iter().map(row);
-            columns(&std::iter::once(header).chain(rows).collect::<Vec<_>>())
-        }
-    };
+    let params = parameters(&codec.params);
     let mut compressor = format!("[[compressor]]\ncodec = {:?}", codec.id);
     let example = example(&codec.params);
     if !example.is_empty() {
@@ -111,6 +181,39 @@ fn show(dir: &Path, id: &str) -> anyhow::Result<ExitCode> {
     let title = format!("{} {}: {}", codec.id, codec.version, codec.summary);
     say(&[title, columns(&facts), params, compressor].join("\n\n"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn show_press(entry: &PressEntry, json: bool) -> anyhow::Result<ExitCode> {
+    let (press, plugin) = (entry.descriptor(), entry.plugin());
+    if json {
+        let mut value = press_value(press, plugin.file_name());
+        value["sha256"] = plugin.sha256().into();
+        say(&serde_json::to_string_pretty(&value)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut facts = vec![
+        ["file".to_owned(), plugin.path().display().to_string()],
+        ["sha256".to_owned(), plugin.sha256().to_owned()],
+        ["budget".to_owned(), press.budget.clone()],
+    ];
+    if !press.side_information.is_empty() {
+        facts.push(["asks for".to_owned(), press.side_information.join(", ")]);
+    }
+    if !press.paper.is_empty() {
+        facts.push(["source".to_owned(), press.paper.clone()]);
+    }
+    let cache = format!("[[cache]]\npress = {:?}\nratio = 0.5", press.id);
+    let title = format!("{} {}: {}", press.id, press.version, press.summary);
+    say(&[title, columns(&facts), parameters(&press.params), cache].join("\n\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn parameters(specs: &[ParamSpec]) -> String {
+    if specs.is_empty() {
+        return "no parameters".to_owned();
+    }
+    let header = ["parameter", "values", "default", "meaning"].map(str::to_owned);
+    columns(&std::iter::once(header).chain(specs.iter().map(row)).collect::<Vec<_>>())
 }
 
 fn properties(codec: &CodecDescriptor) -> String {
@@ -125,7 +228,7 @@ fn properties(codec: &CodecDescriptor) -> String {
 }
 
 fn row(spec: &ParamSpec) -> [String; 4] {
-    let default = spec.default.as_ref().map_or_else(|| "required".to_owned(), ToString::to_string);
+    let default = spec.default.as_ref().map_or_else(|| "required".to_owned(), written);
     [spec.name.clone(), values(spec), default, spec.doc.clone()]
 }
 
@@ -149,20 +252,33 @@ fn kind_name(kind: ParamKind) -> &'static str {
         ParamKind::Boolean => "true | false",
         ParamKind::String => "text",
         ParamKind::Choice => "choice",
+        ParamKind::Codec => "codec",
         ParamKind::Any => "any value",
     }
 }
 
 fn example(specs: &[ParamSpec]) -> String {
-    let written = |spec: &ParamSpec| {
+    let pair = |spec: &ParamSpec| {
         let value = spec.default.as_ref().filter(|value| !value.is_null())?;
-        Some(format!("{} = {value}", spec.name))
+        Some(format!("{} = {}", spec.name, written(value)))
     };
-    specs.iter().filter_map(written).collect::<Vec<_>>().join(", ")
+    specs.iter().filter_map(pair).collect::<Vec<_>>().join(", ")
 }
 
-fn check(file: &Path) -> anyhow::Result<ExitCode> {
+/// A value as TOML writes it on one line; inner codecs are tables.
+fn written(value: &Value) -> String {
+    let Value::Object(table) = value else { return value.to_string() };
+    let pairs: Vec<String> =
+        table.iter().map(|(key, value)| format!("{key} = {}", written(value))).collect();
+    format!("{{ {} }}", pairs.join(", "))
+}
+
+fn check(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let report = strait_conformance::check_library(file)?;
-    say(&report.to_string())?;
+    let text = report.to_string();
+    say(&match json {
+        true => serde_json::to_string_pretty(&json!({"passed": report.passed(), "report": text}))?,
+        false => text,
+    })?;
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

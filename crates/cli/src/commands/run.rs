@@ -14,6 +14,7 @@ use strait_report::{Report, TableStyle};
 use strait_runner::{Options, Outcome};
 use strait_schema::Experiment;
 
+use crate::follow::Follow;
 use crate::live::Live;
 use crate::output::say;
 
@@ -43,6 +44,9 @@ pub(crate) struct Arguments {
     /// Write a timeline of the run here, for chrome://tracing or Perfetto.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+    /// Print the table as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the experiment and prints its table.
@@ -61,8 +65,11 @@ pub(crate) fn run(arguments: Arguments, screen: MultiProgress) -> anyhow::Result
     install_interrupt(Arc::clone(&stop), screen.clone())?;
     let assets = arguments.assets.unwrap_or_else(|| experiment.resolve("assets"));
     let options = Options { assets, stop: &stop, fresh: arguments.fresh, trace: arguments.trace };
-    let outcome = strait_runner::run(&experiment, &options, &mut Live::new(screen))?;
-    finish(&experiment, &outcome)
+    let mut follow = Follow::new(&experiment, Live::new(screen));
+    let outcome = strait_runner::run(&experiment, &options, &mut follow);
+    // The trackers end in any case: what they have so far is worth keeping.
+    follow.finish(outcome.as_ref().map_or(&[], |outcome| &outcome.records));
+    finish(&experiment, &outcome?, arguments.json)
 }
 
 /// The first Ctrl-C ends the run after the cells at work, the second at once.
@@ -77,10 +84,10 @@ fn install_interrupt(stop: Arc<AtomicBool>, screen: MultiProgress) -> anyhow::Re
     .context("cannot listen for Ctrl-C")
 }
 
-fn finish(experiment: &Experiment, outcome: &Outcome) -> anyhow::Result<ExitCode> {
+fn finish(experiment: &Experiment, outcome: &Outcome, json: bool) -> anyhow::Result<ExitCode> {
     if !outcome.records.is_empty() {
         let report = Report::from_records(&outcome.records)?;
-        let table = report.terminal(&style());
+        let table = if json { report.json() } else { report.terminal(&style()) };
         let files = [
             ("summary.csv", report.csv()),
             ("table.md", report.markdown()),
@@ -92,7 +99,8 @@ fn finish(experiment: &Experiment, outcome: &Outcome) -> anyhow::Result<ExitCode
         }
         let names = files.map(|(name, _)| name).join(", ");
         let folder = outcome.folder.display();
-        say(&format!("{table}\n\n{folder}: {names}, and a record for each cell"))?;
+        let left = format!("{folder}: {names}, and a record for each cell");
+        say(&if json { table } else { format!("{table}\n\n{left}") })?;
     }
     if outcome.skipped > 0 {
         let of = outcome.records.len();
@@ -111,8 +119,14 @@ fn finish(experiment: &Experiment, outcome: &Outcome) -> anyhow::Result<ExitCode
 }
 
 /// As wide as the terminal, in colour where that is wanted and there is one.
-fn style() -> TableStyle {
+pub(crate) fn style() -> TableStyle {
     let width = console::Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
     let color = console::user_attended() && console::colors_enabled();
     TableStyle { width: width.unwrap_or(100).min(160), color }
+}
+
+/// Columns of the terminal; 80 where there is none.
+pub(crate) fn columns_of_terminal() -> usize {
+    let size = console::Term::stdout().size_checked();
+    size.map_or(80, |(_, columns)| usize::from(columns)).clamp(40, 160)
 }

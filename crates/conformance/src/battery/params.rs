@@ -1,6 +1,6 @@
 //! What a codec says about itself and its parameters.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use strait_sdk::{ParamKind, ParamSpec};
 
 use super::Trial;
@@ -29,17 +29,8 @@ pub(super) fn documents_its_parameters(trial: &Trial) -> Result<(), String> {
         return Err(format!("case: expected a table, found {}", trial.case));
     }
     for spec in &trial.facts.params {
+        documented(spec)?;
         let name = &spec.name;
-        if spec.doc.trim().is_empty() {
-            return Err(format!("parameter `{name}`: expected a doc comment, found none"));
-        }
-        if spec.kind == ParamKind::Choice && spec.choices.is_empty() {
-            return Err(format!("parameter `{name}`: a choice of nothing"));
-        }
-        if let Some(choice) = spec.choices.iter().find(|choice| choice.doc.trim().is_empty()) {
-            let choice = &choice.name;
-            return Err(format!("parameter `{name}`: choice `{choice}` has no doc comment"));
-        }
         if let Some(default) = spec.default.as_ref().filter(|default| !default.is_null()) {
             let stated = with(&trial.params, name, default.clone());
             trial.subject.check_params(&stated).map_err(|error| {
@@ -73,8 +64,25 @@ pub(super) fn refuses_unknown_keys(trial: &Trial) -> Result<(), String> {
     }
 }
 
+/// A doc line on a parameter and on each of its choices.
+pub(crate) fn documented(spec: &ParamSpec) -> Result<(), String> {
+    let name = &spec.name;
+    if spec.doc.trim().is_empty() {
+        return Err(format!("parameter `{name}`: expected a doc comment, found none"));
+    }
+    if spec.kind == ParamKind::Choice && spec.choices.is_empty() {
+        return Err(format!("parameter `{name}`: a choice of nothing"));
+    }
+    match spec.choices.iter().find(|choice| choice.doc.trim().is_empty()) {
+        Some(choice) => {
+            Err(format!("parameter `{name}`: choice `{}` has no doc comment", choice.name))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Values of the wrong type, beyond the range, or not among the choices.
-fn wrong_values(spec: &ParamSpec) -> Vec<Value> {
+pub(crate) fn wrong_values(spec: &ParamSpec) -> Vec<Value> {
     let below = spec.min.as_ref().and_then(serde_json::Number::as_f64).map(|min| min - 1.0);
     let above = spec.max.as_ref().and_then(serde_json::Number::as_f64).map(|max| max + 1.0);
     // Within the whole numbers that f64 holds exactly, so that the last one is really beyond.
@@ -86,10 +94,12 @@ fn wrong_values(spec: &ParamSpec) -> Vec<Value> {
         ParamKind::Number => beyond.map(Value::from).collect(),
         ParamKind::Choice | ParamKind::String => vec![Value::from(3)],
         ParamKind::Boolean => vec![Value::from(1)],
+        ParamKind::Codec => vec![json!({}), json!({ "codec": 3 }), json!("No Such Id")],
         ParamKind::Any => Vec::new(),
     };
     match spec.kind {
         ParamKind::Any => {}
+        ParamKind::Codec => wrong.push(Value::from(3)),
         ParamKind::Integer => wrong.extend([Value::from(1.5), Value::from("no-such-value")]),
         ParamKind::String => wrong.push(Value::from(true)),
         _ => wrong.push(Value::from("no-such-value")),
@@ -97,7 +107,7 @@ fn wrong_values(spec: &ParamSpec) -> Vec<Value> {
     wrong
 }
 
-fn with(params: &Map<String, Value>, key: &str, value: Value) -> Map<String, Value> {
+pub(crate) fn with(params: &Map<String, Value>, key: &str, value: Value) -> Map<String, Value> {
     let mut params = params.clone();
     params.insert(key.to_owned(), value);
     params

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
-use strait_conformance::{CHECKS, check_library};
+use strait_conformance::{CHECKS, PRESS_CHECKS, check_library};
 
 /// The plugins, each with the codecs in its file.
-const PLUGINS: [(&str, &[&str]); 7] = [
+const PLUGINS: [(&str, &[&str]); 12] = [
     ("raw", &["raw"]),
     ("cast", &["cast"]),
     ("affine", &["affine"]),
@@ -14,6 +15,12 @@ const PLUGINS: [(&str, &[&str]); 7] = [
     ("ggml", &["ggml"]),
     ("hivemind", &["hivemind"]),
     ("hqq", &["hqq"]),
+    // These have other codecs inside, from the files above.
+    ("hadamard", &["hadamard", "exl3"]),
+    ("outlier", &["outlier.columns", "outlier.tokens", "outlier.values"]),
+    ("delta", &["delta"]),
+    ("importance", &["mixed", "channels"]),
+    ("lowrank", &["lowrank", "pca"]),
 ];
 
 /// Builds the plugins and returns the folder of their files.
@@ -21,17 +28,43 @@ const PLUGINS: [(&str, &[&str]); 7] = [
 /// In a target folder of its own: a library that is both cdylib and rlib has no hash in its name, so
 /// another choice of packages, with other features, would replace the one that tests link.
 fn built() -> PathBuf {
+    static ONCE: OnceLock<PathBuf> = OnceLock::new();
+    ONCE.get_or_init(build).clone()
+}
+
+fn build() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugins");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(root).args(["build", "--release", "--offline", "--lib", "--target-dir"]);
     cargo.arg(&target);
-    for (plugin, _) in PLUGINS {
+    let presses = PRESSES.iter().map(|(plugin, _)| *plugin);
+    for plugin in PLUGINS.iter().map(|(plugin, _)| *plugin).chain(presses) {
         cargo.args(["--package", &format!("strait-{plugin}")]);
     }
     let output = cargo.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     target.join("release")
+}
+
+/// Plugins with the presses in their files.
+const PRESSES: [(&str, usize); 4] = [
+    ("presses-attention", 6),
+    ("presses-basic", 6),
+    ("presses-compactor", 3),
+    ("presses-expected", 2),
+];
+
+#[test]
+fn every_press_of_this_repository_passes_as_a_file() {
+    let folder = built();
+    for (plugin, presses) in PRESSES {
+        let name = format!("strait_{}", plugin.replace('-', "_"));
+        let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+        let report = check_library(&folder.join(format!("{prefix}{name}{suffix}"))).unwrap();
+        report.assert_passed();
+        assert_eq!(report.outcomes.len(), presses * PRESS_CHECKS.len(), "{plugin}");
+    }
 }
 
 #[test]

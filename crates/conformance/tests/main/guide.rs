@@ -26,3 +26,18 @@ fn the_guide_names_every_check() {
         assert!(guide.contains(&format!("`{}`", check.name)), "{} is not in the guide", check.name);
     }
 }
+
+#[test]
+fn the_guide_shows_the_press() {
+    let guide = include_str!("../../../../docs/adding-a-plugin.md");
+    let press = include_str!("shortest.rs");
+    assert!(guide.contains(press), "docs/adding-a-plugin.md: expected this text:\n{press}");
+}
+
+#[test]
+fn the_guide_names_every_check_of_a_press() {
+    let guide = include_str!("../../../../docs/adding-a-plugin.md");
+    for check in strait_conformance::PRESS_CHECKS {
+        assert!(guide.contains(&format!("`{}`", check.name)), "{} is not in the guide", check.name);
+    }
+}

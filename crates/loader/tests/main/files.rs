@@ -128,7 +128,7 @@ fn wrong_abi_major() {
     let (_folder, path) = patched(12, 99);
     assert_eq!(
         refusal(&path),
-        "plugin X: expected ABI 1, found ABI 99.0 (strait-sdk 1.0.0); rebuild it with strait-sdk 1"
+        "plugin X: expected ABI 1, found ABI 99.1 (strait-sdk 1.1.0); rebuild it with strait-sdk 1"
     );
 }
 

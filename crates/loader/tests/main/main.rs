@@ -6,6 +6,8 @@ mod build;
 mod calls;
 mod evolution;
 mod files;
+mod inner;
 mod params;
+mod presses;
 mod services;
 mod sets;

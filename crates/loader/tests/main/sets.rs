@@ -36,7 +36,8 @@ fn good_files_load_beside_bad_ones() {
     assert_eq!(
         refusal(&set, "hostile.lenght"),
         "codec `hostile.lenght`: expected one of hostile.chatty, hostile.error, hostile.half-filled, \
-         hostile.instance-cheat, hostile.length, hostile.panic, hostile.static-cheat (from DIR), \
+         hostile.instance-cheat, hostile.length, hostile.outer, hostile.panic, hostile.self, \
+         hostile.static-cheat (from DIR), \
          found no such codec; did you mean `hostile.length`? (not loaded: plugin DIR/a.so: expected \
          an ELF shared library, found another kind of file; point to a plugin's .so file)"
     );

@@ -5,5 +5,6 @@ mod bad_input;
 mod exactness;
 mod families;
 mod loading;
+mod past;
 mod scores;
 mod support;

@@ -85,6 +85,17 @@ pub(crate) fn place(
                     length_inside(&(point, nearest), other) + (own + 4.0 - apart).max(0.0)
                 })
                 .sum();
+            // A leader through another label, or a label over another's leader, joins the wrong two.
+            let leaders: f64 = placed
+                .iter()
+                .zip(points)
+                .map(|(other, &from)| {
+                    let own = length_inside(&(point, nearest), &other.rect.grown(1.0));
+                    let foreign = (from, other.rect.nearest(from));
+                    own + if other.leader { length_inside(&foreign, &padded) } else { 0.0 }
+                })
+                .sum();
+            let crossed = crossed + leaders;
             1e5 * (1.0 - inside) + 20.0 * (covered + labels) + 4.0 * (crossed + mistaken) + distance
         };
         let best =

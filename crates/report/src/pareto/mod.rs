@@ -1,17 +1,22 @@
-//! `pareto.svg`: what a bit on the links costs in perplexity, or a bit of a weight where models are
-//! compared. Bits to the right, lost
-//! perplexity upwards, a point with an error bar for every cell, and the front of those that no
-//! other cell beats. The file is written by hand: a plotting crate has neither this axis nor labels
-//! that keep out of each other's way.
+//! The picture for papers: what a bit costs, on the links, in the KV cache or of a weight. Bits or bytes
+//! to the right, lost perplexity or divergence upwards, a point with an error bar for every cell, and the
+//! front of those that no other cell beats. The SVG is written by hand: a plotting crate has neither the
+//! axis through zero nor labels that keep out of each other's way. PNG comes from it with a font of its
+//! own, the same everywhere.
 
 mod labels;
+mod png;
 mod scale;
 mod svg;
 
-use crate::{Report, Row};
+use crate::palette::{COLORS, SHAPES};
+use crate::unit::Unit;
+use crate::{Report, ReportError, Row};
+use strait_metrics::pareto_front;
+
 use labels::{Line, Pixel, Placed, Rect};
 use scale::Scale;
-use svg::{BASELINE, HEIGHT, Look, SHAPES, Svg};
+use svg::{BASELINE, HEIGHT, Look, Svg};
 
 /// The plotting area.
 const AREA: Rect = Rect { x: 100.0, y: 96.0, width: 836.0, height: 428.0 };
@@ -20,9 +25,37 @@ const LABEL_SIZE: f64 = 12.0;
 const CHAR: f64 = 0.6;
 const BOLD_CHAR: f64 = 0.68;
 
-/// The colour-blind-safe palette of Okabe and Ito, <https://jfly.uni-koeln.de/color/>, without its
-/// yellow, which is too pale on white. Black is the baseline's.
-const COLORS: [&str; 6] = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
+/// What a picture shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Picture {
+    /// To the right.
+    pub x: XAxis,
+    /// Upwards.
+    pub y: YAxis,
+    /// Leaves title and subtitle away, where a caption says it.
+    pub bare: bool,
+}
+
+/// What bytes cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum XAxis {
+    /// Payload bits per value over all links, or per cached value; bits per weight where models are
+    /// compared.
+    #[default]
+    Bits,
+    /// Payload bytes of one token on one link, or of its keys and values.
+    Bytes,
+}
+
+/// What quality is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum YAxis {
+    /// Perplexity above the baseline.
+    #[default]
+    Perplexity,
+    /// Mean divergence from the baseline. Cells without any, exact copies, have no place on its axis.
+    Divergence,
+}
 
 /// A row that has a place in the picture.
 struct Point<'a> {
@@ -30,17 +63,36 @@ struct Point<'a> {
     bits: f64,
     loss: f64,
     error: f64,
+    front: bool,
 }
 
 impl Report {
-    /// The picture as a standalone SVG with its own white background.
+    /// Bits against lost perplexity as a standalone SVG with its own white background.
     #[must_use]
     pub fn pareto_svg(&self) -> String {
-        let points: Vec<Point<'_>> = self.rows.iter().filter_map(Point::of).collect();
+        self.picture_svg(&Picture::default())
+    }
+
+    /// A picture as PNG, `scale` pixels for each of the SVG's 960 × 600.
+    ///
+    /// # Errors
+    /// If the picture is too large for memory.
+    pub fn picture_png(&self, picture: &Picture, scale: f32) -> Result<Vec<u8>, ReportError> {
+        png::render(&self.picture_svg(picture), scale)
+    }
+
+    /// A picture as a standalone SVG with its own white background.
+    #[must_use]
+    pub fn picture_svg(&self, picture: &Picture) -> String {
+        let mut points: Vec<Point<'_>> =
+            self.rows.iter().filter_map(|row| Point::of(row, picture)).collect();
+        mark_front(&mut points);
         let families = families(&points);
         let mut svg = Svg::new();
-        svg.text(AREA.x, 34.0, 18.0, "start", "#111", "600", &self.title);
-        svg.text(AREA.x, 54.0, 12.5, "start", "#555", "400", &self.subtitle);
+        if !picture.bare {
+            svg.text(AREA.x, 34.0, 18.0, "start", "#111", "600", &self.title);
+            svg.text(AREA.x, 54.0, 12.5, "start", "#555", "400", &self.subtitle);
+        }
         legend(&mut svg, &families);
         if points.is_empty() {
             let (x, y) = (AREA.x + AREA.width / 2.0, AREA.y + AREA.height / 2.0);
@@ -51,21 +103,16 @@ impl Report {
                 "middle",
                 "#555",
                 "400",
-                if self.models {
-                    "no model finished"
-                } else {
-                    "no cell with bytes on its links finished"
+                match (picture.x, self.unit()) {
+                    (XAxis::Bits, Unit::Weights) => "no model finished",
+                    (_, Unit::Cache) => "no cell with bytes in its cache finished",
+                    _ => "no cell with bytes on its links finished",
                 },
             );
             return svg.finish();
         }
-        let x = Scale::bits(points.iter().map(|p| p.bits), (AREA.x, AREA.x + AREA.width));
-        let y = Scale::loss(
-            points.iter().map(|p| p.loss.abs().max(p.error)),
-            points.iter().flat_map(|p| [p.loss - p.error, p.loss + p.error]),
-            (AREA.y + AREA.height, AREA.y),
-        );
-        axes(&mut svg, &x, &y, self.models);
+        let (x, y) = scales(&points, picture);
+        axes(&mut svg, &x, &y, picture, self.unit());
 
         let places: Vec<Pixel> = points.iter().map(|p| (x.at(p.bits), y.at(p.loss))).collect();
         let mut lines = front(&points, &places);
@@ -76,20 +123,25 @@ impl Report {
             let bar = error_bar(&mut svg, point, at, &y, look(&families, point.row).color);
             lines.extend(bar);
         }
-        lines.push(((AREA.x, y.at(0.0)), (AREA.x + AREA.width, y.at(0.0))));
+        if y.linear.is_some() {
+            lines.push(((AREA.x, y.at(0.0)), (AREA.x + AREA.width, y.at(0.0))));
+        }
         let obstacles: Vec<Rect> = places.iter().map(|&place| square(place, 6.5)).collect();
-        let widths: Vec<f64> =
-            points.iter().map(|p| text_width(&p.row.label, p.row.on_front)).collect();
+        let widths: Vec<f64> = points.iter().map(|p| text_width(&p.row.label, p.front)).collect();
         let height = LABEL_SIZE * 1.2;
         let placed = labels::place(&places, &widths, height, &obstacles, &lines, AREA);
         for (&place, label) in places.iter().zip(&placed) {
             leader(&mut svg, place, label);
         }
         for (point, &place) in points.iter().zip(&places).rev() {
-            svg.marker(place, look(&families, point.row));
+            let look = look(&families, point.row);
+            match point.row.imported {
+                Some(_) => svg.hollow_marker(place, look),
+                None => svg.marker(place, look),
+            }
         }
         for (point, label) in points.iter().zip(&placed) {
-            let weight = if point.row.on_front { "600" } else { "400" };
+            let weight = if point.front { "600" } else { "400" };
             let (at, base) = (label.rect.x, label.rect.y + 0.82 * height);
             svg.text(at, base, LABEL_SIZE, "start", "#222", weight, &point.row.label);
         }
@@ -103,17 +155,68 @@ impl Report {
             let text = format!("failed, not shown: {}", failed.join(", "));
             svg.text(AREA.x, HEIGHT - 10.0, 11.0, "start", "#a33", "400", &text);
         }
+        if points.iter().any(|point| point.row.imported.is_some()) {
+            let text = "hollow: imported, bytes declared";
+            svg.text(AREA.x + AREA.width, HEIGHT - 10.0, 11.0, "end", "#555", "400", text);
+        }
         svg.finish()
     }
 }
 
 impl<'a> Point<'a> {
-    fn of(row: &'a Row) -> Option<Self> {
-        let (bits, loss) = (row.bits?, row.ppl_delta?);
-        let error = row.ppl_delta_error.unwrap_or(0.0);
+    fn of(row: &'a Row, picture: &Picture) -> Option<Self> {
+        let bits = match picture.x {
+            XAxis::Bits => row.bits?,
+            XAxis::Bytes => row.bytes_per_token?,
+        };
+        let (loss, error) = match picture.y {
+            YAxis::Perplexity => (row.ppl_delta?, row.ppl_delta_error.unwrap_or(0.0)),
+            YAxis::Divergence => (row.kld_mean?, row.kld_error.unwrap_or(0.0)),
+        };
         let drawable = bits > 0.0 && [bits, loss, error].into_iter().all(f64::is_finite);
-        drawable.then_some(Self { row, bits, loss, error })
+        let placed = picture.y == YAxis::Perplexity || loss > 0.0;
+        (drawable && placed).then_some(Self { row, bits, loss, error, front: false })
     }
+}
+
+/// Marks the points of each protocol that no other point beats on the picture's own axes.
+fn mark_front(points: &mut [Point<'_>]) {
+    let mut protocols: Vec<String> = points.iter().map(|p| p.row.fingerprint.clone()).collect();
+    protocols.sort();
+    protocols.dedup();
+    for protocol in protocols {
+        let (places, values): (Vec<usize>, Vec<(f64, f64)>) = points
+            .iter()
+            .enumerate()
+            .filter(|(_, p)| p.row.fingerprint == protocol && p.row.state() == "finished")
+            .map(|(at, p)| (at, (p.bits, p.loss)))
+            .unzip();
+        for at in pareto_front(&values) {
+            points[places[at]].front = true;
+        }
+    }
+}
+
+fn scales(points: &[Point<'_>], picture: &Picture) -> (Scale, Scale) {
+    let across = (AREA.x, AREA.x + AREA.width);
+    let x = match picture.x {
+        XAxis::Bits => Scale::bits(points.iter().map(|p| p.bits), across),
+        XAxis::Bytes => Scale::log(points.iter().map(|p| p.bits), across),
+    };
+    let up = (AREA.y + AREA.height, AREA.y);
+    let y = match picture.y {
+        YAxis::Divergence => {
+            // An error bar that reaches zero would reach the end of the axis.
+            let low = |p: &Point<'_>| (p.loss - p.error).max(p.loss / 3.0);
+            Scale::log(points.iter().flat_map(|p| [low(p), p.loss + p.error]), up)
+        }
+        YAxis::Perplexity => Scale::loss(
+            points.iter().map(|p| p.loss.abs().max(p.error)),
+            points.iter().flat_map(|p| [p.loss - p.error, p.loss + p.error]),
+            up,
+        ),
+    };
+    (x, y)
 }
 
 /// The codecs in alphabetical order, so that a codec keeps its colour when cells come and go.
@@ -156,7 +259,7 @@ fn legend(svg: &mut Svg, families: &[(&str, Look)]) {
     }
 }
 
-fn axes(svg: &mut Svg, x: &Scale, y: &Scale, models: bool) {
+fn axes(svg: &mut Svg, x: &Scale, y: &Scale, picture: &Picture, unit: Unit) {
     let (left, right) = (AREA.x, AREA.x + AREA.width);
     let (top, bottom) = (AREA.y, AREA.y + AREA.height);
     for (value, name) in &x.ticks {
@@ -172,27 +275,31 @@ fn axes(svg: &mut Svg, x: &Scale, y: &Scale, models: bool) {
     }
     svg.line((left, bottom), (right, bottom), "#444", 1.2, None);
     svg.line((left, top), (left, bottom), "#444", 1.2, None);
-    let title = match models {
-        true => "bits per weight of the decoder (logarithmic)",
-        false => "bits per value on the links (logarithmic)",
+    let title = match picture.x {
+        XAxis::Bits => unit.bits(),
+        XAxis::Bytes => unit.bytes(),
     };
-    svg.text((left + right) / 2.0, bottom + 42.0, 13.0, "middle", "#222", "400", title);
-    let linear = y.linear.unwrap_or(0.0);
-    let title = format!("ΔPPL, perplexity above the baseline (linear within ±{linear})");
+    let title = format!("{title} (logarithmic)");
+    svg.text((left + right) / 2.0, bottom + 42.0, 13.0, "middle", "#222", "400", &title);
+    let title = match y.linear {
+        Some(linear) => format!("ΔPPL, perplexity above the baseline (linear within ±{linear})"),
+        None => "mean divergence from the baseline, nats per token (logarithmic)".to_owned(),
+    };
     svg.vertical_text(26.0, (top + bottom) / 2.0, 13.0, "#222", &title);
 }
 
 /// The segments of the front, from the fewest bits to the most.
 fn front(points: &[Point<'_>], places: &[Pixel]) -> Vec<Line> {
     let mut on: Vec<Pixel> =
-        points.iter().zip(places).filter(|(p, _)| p.row.on_front).map(|(_, at)| *at).collect();
+        points.iter().zip(places).filter(|(p, _)| p.front).map(|(_, at)| *at).collect();
     on.sort_by(|a, b| a.0.total_cmp(&b.0));
     on.windows(2).map(|pair| (pair[0], pair[1])).collect()
 }
 
 /// One standard error to each side; nothing where it would hide behind the marker.
 fn error_bar(svg: &mut Svg, point: &Point<'_>, x: f64, y: &Scale, color: &str) -> Option<Line> {
-    let (low, high) = (y.at(point.loss - point.error), y.at(point.loss + point.error));
+    let least = if y.linear.is_some() { f64::NEG_INFINITY } else { point.loss / 3.0 };
+    let (low, high) = (y.at((point.loss - point.error).max(least)), y.at(point.loss + point.error));
     if low - high < 9.0 {
         return None;
     }

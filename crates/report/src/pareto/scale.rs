@@ -30,6 +30,25 @@ impl Scale {
         Self { range, pixels, linear: None, ticks }
     }
 
+    /// Positive values over powers of ten, with some room at both ends.
+    pub(crate) fn log(values: impl Iterator<Item = f64> + Clone, pixels: (f64, f64)) -> Self {
+        let low = values.clone().fold(f64::INFINITY, f64::min).clamp(1e-30, 1e30);
+        let high = values.fold(0.0, f64::max).max(2.0 * low);
+        let room = 0.05 * (high / low).log2();
+        let range = (low.log2() - room, high.log2() + room);
+        let (first, last) = (low.log10().floor() as i32 - 1, high.log10().ceil() as i32 + 1);
+        let steps: &[f64] = if last - first <= 5 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+        let every = ((last - first) / 12 + 1).unsigned_abs() as usize;
+        let ticks = (first..=last)
+            .step_by(every)
+            .flat_map(|power| steps.iter().map(move |step| (power, *step)))
+            .map(|(power, step)| (step * 10_f64.powi(power), step, power))
+            .filter(|(value, ..)| value.log2() >= range.0 && value.log2() <= range.1)
+            .map(|(value, step, power)| (value, plain(step, power)))
+            .collect();
+        Self { range, pixels, linear: None, ticks }
+    }
+
     /// Differences of perplexity, given as the ends of their error bars. `magnitudes` are the
     /// differences or, where larger, their errors: the smallest decides where the logarithm begins.
     pub(crate) fn loss(
@@ -84,6 +103,16 @@ fn loss_ticks(linear: f64, range: (f64, f64)) -> Vec<(f64, String)> {
     ticks
 }
 
+fn plain(step: f64, power: i32) -> String {
+    match power {
+        -4..=5 => {
+            let decimals = usize::try_from(-power).unwrap_or(0);
+            format!("{:.decimals$}", step * 10_f64.powi(power))
+        }
+        _ => format!("{step}e{power}"),
+    }
+}
+
 fn power_of_ten(sign: f64, exponent: i32) -> String {
     let sign = if sign < 0.0 { "−" } else { "+" };
     let magnitude = match exponent {
@@ -122,6 +151,16 @@ mod tests {
         let scale = Scale::bits([2.25, 32.0].into_iter(), (0.0, 100.0));
         let names: Vec<&str> = scale.ticks.iter().map(|(_, name)| name.as_str()).collect();
         assert_eq!(names, ["2", "3", "4", "6", "8", "12", "16", "24", "32"]);
+    }
+
+    #[test]
+    fn a_logarithmic_axis_has_marks_for_people() {
+        let names = |values: [f64; 2]| -> Vec<String> {
+            Scale::log(values.into_iter(), (0.0, 100.0)).ticks.into_iter().map(|t| t.1).collect()
+        };
+        assert_eq!(names([160.0, 2304.0]), ["200", "500", "1000", "2000"]);
+        assert_eq!(names([2e-7, 3.0])[..4], ["1e-7", "1e-6", "1e-5", "0.0001"]);
+        assert!((2..14).contains(&names([1e-20, 1e9]).len()));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The elements of the picture as SVG text.
 
 use super::labels::Pixel;
+use crate::palette::SHAPES;
 
 pub(crate) const WIDTH: f64 = 960.0;
 pub(crate) const HEIGHT: f64 = 600.0;
@@ -15,8 +16,6 @@ pub(crate) struct Look {
     pub(crate) shape: usize,
 }
 
-/// How many shapes `marker` knows besides the baseline's.
-pub(crate) const SHAPES: usize = 4;
 pub(crate) const BASELINE: Look = Look { color: "#000000", shape: SHAPES };
 
 impl Svg {
@@ -77,8 +76,18 @@ impl Svg {
     }
 
     /// A point in the look of its codec.
-    pub(crate) fn marker(&mut self, (x, y): Pixel, look: Look) {
+    pub(crate) fn marker(&mut self, place: Pixel, look: Look) {
         let style = format!("fill=\"{}\" stroke=\"#fff\" stroke-width=\"1.2\"", look.color);
+        self.shape(place, look, &style);
+    }
+
+    /// The same for a result that was not measured here.
+    pub(crate) fn hollow_marker(&mut self, place: Pixel, look: Look) {
+        let style = format!("fill=\"#fff\" stroke=\"{}\" stroke-width=\"1.6\"", look.color);
+        self.shape(place, look, &style);
+    }
+
+    fn shape(&mut self, (x, y): Pixel, look: Look, style: &str) {
         let polygon = |corners: &[(f64, f64)]| {
             let corners: Vec<String> =
                 corners.iter().map(|(dx, dy)| format!("{:.1},{:.1}", x + dx, y + dy)).collect();
@@ -89,6 +98,14 @@ impl Svg {
             1 => polygon(&[(-5.0, -5.0), (5.0, -5.0), (5.0, 5.0), (-5.0, 5.0)]),
             2 => polygon(&[(0.0, -6.5), (6.2, 5.0), (-6.2, 5.0)]),
             3 => polygon(&[(0.0, 6.5), (6.2, -5.0), (-6.2, -5.0)]),
+            4 => polygon(&[
+                (5.9, 0.0),
+                (2.9, 5.1),
+                (-2.9, 5.1),
+                (-5.9, 0.0),
+                (-2.9, -5.1),
+                (2.9, -5.1),
+            ]),
             _ => polygon(&[(0.0, -7.2), (7.2, 0.0), (0.0, 7.2), (-7.2, 0.0)]),
         };
         self.push(&shape);

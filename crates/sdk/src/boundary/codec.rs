@@ -5,8 +5,8 @@
 
 use strait_abi::abi_stable::std_types::{RSlice, RStr, RVec};
 use strait_abi::{
-    Artifact, Dtype, InstanceHandle, MatrixTarget, MatrixView, OpenRequest, Opened, Outcome,
-    PayloadBound, PayloadSink,
+    Artifact, CodecModule, Dtype, InstanceHandle, MatrixTarget, MatrixView, OpenRequest, Opened,
+    Outcome, PayloadBound, PayloadSink,
 };
 
 use super::export::Exported;
@@ -27,7 +27,12 @@ struct Instance {
     poisoned: bool,
 }
 
-pub(super) extern "C" fn open<E: Exported>(request: OpenRequest<'_>) -> Opened {
+/// The functions of the codecs that `E` exports.
+pub(super) fn module<E: Exported>() -> CodecModule {
+    CodecModule { open: open::<E>, fit: fit::<E>, payload_bytes, encode, decode, reset, close }
+}
+
+extern "C" fn open<E: Exported>(request: OpenRequest<'_>) -> Opened {
     let (outcome, instance) = guard(|| {
         let params = parse(request.params)?;
         let artifact = request.artifact.into_option();
@@ -38,7 +43,7 @@ pub(super) extern "C" fn open<E: Exported>(request: OpenRequest<'_>) -> Opened {
     Opened { outcome, handle: InstanceHandle(handle) }
 }
 
-pub(super) extern "C" fn fit<E: Exported>(
+extern "C" fn fit<E: Exported>(
     codec: usize,
     params: RStr<'_>,
     samples: RSlice<'_, MatrixView<'_>>,
@@ -50,7 +55,7 @@ pub(super) extern "C" fn fit<E: Exported>(
     Artifact { outcome, bytes: RVec::from(bytes.unwrap_or_default()) }
 }
 
-pub(super) extern "C" fn payload_bytes(
+extern "C" fn payload_bytes(
     handle: InstanceHandle,
     rows: usize,
     channels: usize,
@@ -64,7 +69,7 @@ pub(super) extern "C" fn payload_bytes(
     PayloadBound { outcome, bytes: bound.limit(), exact: matches!(bound, PayloadBytes::Exact(_)) }
 }
 
-pub(super) extern "C" fn encode(
+extern "C" fn encode(
     handle: InstanceHandle,
     matrix: MatrixView<'_>,
     mut sink: PayloadSink<'_>,
@@ -81,7 +86,7 @@ pub(super) extern "C" fn encode(
     end.0
 }
 
-pub(super) extern "C" fn decode(
+extern "C" fn decode(
     handle: InstanceHandle,
     payload: RSlice<'_, u8>,
     target: MatrixTarget<'_>,
@@ -95,7 +100,7 @@ pub(super) extern "C" fn decode(
     end.0
 }
 
-pub(super) extern "C" fn reset(handle: InstanceHandle) -> Outcome {
+extern "C" fn reset(handle: InstanceHandle) -> Outcome {
     let end = with_instance(handle, |instance| {
         instance.codec.reset();
         Ok(())
@@ -103,7 +108,7 @@ pub(super) extern "C" fn reset(handle: InstanceHandle) -> Outcome {
     end.0
 }
 
-pub(super) extern "C" fn close(handle: InstanceHandle) -> Outcome {
+extern "C" fn close(handle: InstanceHandle) -> Outcome {
     let end = guard(|| {
         if !handle.0.is_null() {
             // SAFETY: a handle that is not null was made by `open` from a Box<Instance>, and the

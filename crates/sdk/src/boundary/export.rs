@@ -7,11 +7,12 @@ use strait_abi::abi_stable::library::{CheckTypeLayout, LibHeader, RootModuleResu
 use strait_abi::abi_stable::prefix_type::{PrefixRefTrait, PrefixTypeTrait};
 use strait_abi::abi_stable::std_types::{ROption, RResult, RString};
 use strait_abi::descriptor::PluginDescriptor;
-use strait_abi::{CodecModule, PluginHeader, PluginModule, PluginModuleRef, Text, version_number};
+use strait_abi::{PluginHeader, PluginModule, PluginModuleRef, Text, version_number};
 
 use super::guard::guard;
+use super::press::PressTable;
 use super::table::CodecTable;
-use super::{codec, host};
+use super::{codec, host, press};
 use crate::Error;
 use crate::serde_json;
 
@@ -19,20 +20,25 @@ use crate::serde_json;
 ///
 /// ```text
 /// strait_sdk::export!(CodecA, CodecB);
+/// strait_sdk::export!(presses: PressA, PressB);
+/// strait_sdk::export!(CodecA; presses: PressA);
 /// ```
 ///
 /// Call it once in a crate of type `["cdylib", "rlib"]`. The exported names end in the crate's name,
 /// so plugin crates can also be linked into one test binary.
 #[macro_export]
 macro_rules! export {
-    ($($codec:ty),+ $(,)?) => {
+    (presses: $($press:ty),+ $(,)?) => { $crate::export!(@ [] [$($press),+]); };
+    (@ [$($codec:ty),*] [$($press:ty),*]) => {
         #[allow(unsafe_code)]
         const _: () = {
             struct Exported;
 
             impl $crate::__private::Exported for Exported {
                 const CODECS: &'static [$crate::__private::CodecTable] =
-                    &[$($crate::__private::CodecTable::of::<$codec>()),+];
+                    &[$($crate::__private::CodecTable::of::<$codec>()),*];
+                const PRESSES: &'static [$crate::__private::PressTable] =
+                    &[$($crate::__private::PressTable::of::<$press>()),*];
                 const VERSION: &'static str = ::std::env!("CARGO_PKG_VERSION");
             }
 
@@ -51,12 +57,18 @@ macro_rules! export {
                 $crate::__private::module::<Exported>();
         };
     };
+    ($($codec:ty),+; presses: $($press:ty),+ $(,)?) => {
+        $crate::export!(@ [$($codec),+] [$($press),+]);
+    };
+    ($($codec:ty),+ $(,)?) => { $crate::export!(@ [$($codec),+] []); };
 }
 
 /// What one `export!` exports.
 pub trait Exported: 'static {
     /// The codecs, in the order of their index.
     const CODECS: &'static [CodecTable];
+    /// The presses, in the order of their index.
+    const PRESSES: &'static [PressTable] = &[];
     /// Version of the plugin's package.
     const VERSION: &'static str;
 }
@@ -78,20 +90,11 @@ pub const fn module<E: Exported>() -> LibHeader {
 }
 
 extern "C" fn construct<E: Exported>() -> RootModuleResult {
-    let codec = CodecModule {
-        open: codec::open::<E>,
-        fit: codec::fit::<E>,
-        payload_bytes: codec::payload_bytes,
-        encode: codec::encode,
-        decode: codec::decode,
-        reset: codec::reset,
-        close: codec::close,
-    };
     let module = PluginModule {
         start: host::start,
         describe: describe::<E>,
-        codec: codec.leak_into_prefix(),
-        press: ROption::RNone,
+        codec: codec::module::<E>().leak_into_prefix(),
+        press: ROption::from(press::module::<E>().map(PrefixTypeTrait::leak_into_prefix)),
     };
     // SAFETY: the host checks the layout of PluginModuleRef before it uses the reference as one.
     RResult::ROk(unsafe { module.leak_into_prefix().to_prefix_ref().cast() })
@@ -99,8 +102,9 @@ extern "C" fn construct<E: Exported>() -> RootModuleResult {
 
 extern "C" fn describe<E: Exported>() -> Text {
     let (outcome, text) = guard(|| {
+        let presses = E::PRESSES.iter().map(|press| (press.describe)(E::VERSION)).collect();
         let codecs = E::CODECS.iter().map(|codec| (codec.describe)(E::VERSION)).collect();
-        serde_json::to_string(&PluginDescriptor { codecs })
+        serde_json::to_string(&PluginDescriptor { codecs, presses })
             .map_err(|error| Error::new(error.to_string()))
     });
     Text { outcome, text: RString::from(text.unwrap_or_default()) }

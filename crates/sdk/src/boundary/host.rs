@@ -20,6 +20,11 @@ pub(super) extern "C" fn start(services: HostServicesRef) -> Outcome {
     guard(|| Ok(())).0
 }
 
+/// The host that started this plugin; none in unit tests.
+pub(super) fn host() -> Option<HostServicesRef> {
+    HOST.get().copied()
+}
+
 /// The plugin has its own copy of the log crate, whose level is off until somebody sets it.
 pub(super) fn follow_log_level() {
     if let Some(host) = HOST.get() {

@@ -23,6 +23,11 @@ pub trait ParamField: Sized {
         Vec::new()
     }
 
+    /// The default as the table holds it, from the literal in the derive.
+    fn default_value(literal: Value) -> Value {
+        literal
+    }
+
     /// Reads a value that was checked against kind, limits and choices.
     fn from_value(value: &Value) -> Option<Self>;
 }
@@ -108,6 +113,10 @@ impl<T: ParamField> ParamField for Option<T> {
 
     fn choices() -> Vec<ChoiceSpec> {
         T::choices()
+    }
+
+    fn default_value(literal: Value) -> Value {
+        T::default_value(literal)
     }
 
     fn from_value(value: &Value) -> Option<Self> {

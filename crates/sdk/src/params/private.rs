@@ -18,7 +18,7 @@ pub fn spec<T: ParamField>(
     ParamSpec {
         name: name.to_owned(),
         kind: T::KIND,
-        default: default.or_else(|| T::OPTIONAL.then_some(Value::Null)),
+        default: default.map(T::default_value).or_else(|| T::OPTIONAL.then_some(Value::Null)),
         min: number(min).or(type_min),
         max: number(max).or(type_max),
         choices: T::choices(),

@@ -136,7 +136,8 @@ proptest! {
         let values: Vec<f32> = values.into_iter().map(|value| value * scale).collect();
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let shape = Shape { rows: 1, channels: 256, dtype: Dtype::F32 };
-        for (format, share, block) in [("iq4_nl", 0.13, 32), ("q4_k", 0.11, 256), ("q6_k", 0.05, 256)] {
+        // iq4_nl may scale the largest value to 134 on a grid that ends at -127 and 113.
+        for (format, share, block) in [("iq4_nl", 0.18, 32), ("q4_k", 0.11, 256), ("q6_k", 0.05, 256)] {
             let back = decode(format, shape, &encode(format, shape, &bytes));
             for (values, back) in values.chunks(block).zip(back.chunks(block)) {
                 let most = share * largest(values) + 1e-5;

@@ -1,0 +1,79 @@
+//! `strait plot`: a picture for a paper.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+use strait_report::{Picture, XAxis, YAxis};
+
+use crate::commands::table::report_of;
+use crate::output::say;
+
+/// Which results, which axes, which file.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Results folders or single records of one protocol.
+    #[arg(required = true)]
+    results: Vec<PathBuf>,
+    /// The picture; its name ends in .svg or .png.
+    #[arg(short, long, value_name = "FILE", default_value = "pareto.svg")]
+    output: PathBuf,
+    /// To the right.
+    #[arg(short, value_enum, default_value_t = X::Bits)]
+    x: X,
+    /// Upwards.
+    #[arg(short, value_enum, default_value_t = Y::Ppl)]
+    y: Y,
+    /// Leave the title away, where a caption says it.
+    #[arg(long)]
+    no_title: bool,
+    /// Pixels of a PNG for each of the SVG's 960 x 600.
+    #[arg(long, default_value_t = 3.0)]
+    scale: f32,
+    /// Draw results of different protocols together.
+    #[arg(long)]
+    mixed: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum X {
+    /// Bits per value, or per weight where models are compared.
+    Bits,
+    /// Bytes per token and link, or of a token's keys and values.
+    Bytes,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Y {
+    /// Perplexity above the baseline.
+    Ppl,
+    /// Mean divergence from the baseline.
+    Kld,
+}
+
+/// Writes the picture.
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let report = report_of(&arguments.results, arguments.mixed)?;
+    let picture = Picture {
+        x: match arguments.x {
+            X::Bits => XAxis::Bits,
+            X::Bytes => XAxis::Bytes,
+        },
+        y: match arguments.y {
+            Y::Ppl => YAxis::Perplexity,
+            Y::Kld => YAxis::Divergence,
+        },
+        bare: arguments.no_title,
+    };
+    let path = &arguments.output;
+    let bytes = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("svg") => report.picture_svg(&picture).into_bytes(),
+        Some("png") => report.picture_png(&picture, arguments.scale)?,
+        _ => bail!("{}: expected a name that ends in .svg or .png", path.display()),
+    };
+    fs::write(path, &bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    say(&format!("{}: {} kB", path.display(), bytes.len().div_ceil(1000)))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,65 @@
+//! Caches of keys and values that outlive a call: how runs of tokens are added, and how attention
+//! finds what they hold.
+
+use strait_ops::{CacheContents, HeadEntries};
+
+use crate::attention::Heads;
+use crate::kernel::panel_tokens;
+use crate::panels::per_sequence;
+
+/// Keys and values of one sequence in one attention block.
+///
+/// Rows lie one behind the other, so that a decoded token reads exactly what is kept.
+#[derive(Debug)]
+pub struct Cache {
+    pub(crate) contents: CacheContents,
+    /// Whether keys are kept turned by their positions.
+    pub(crate) turned: bool,
+}
+
+impl Cache {
+    pub(crate) fn new(kv_heads: usize, turned: bool) -> Cache {
+        let heads = vec![HeadEntries::default(); kv_heads];
+        Cache { contents: CacheContents { heads }, turned }
+    }
+
+    /// Adds the keys and values of sequence `sequence` of `projected`, `[panels, queries, keys and
+    /// values of all heads]`.
+    pub(crate) fn add(
+        &mut self,
+        projected: &[f32],
+        heads: Heads,
+        sequence: usize,
+        tokens: usize,
+        first_position: usize,
+    ) {
+        let (nr, width) = (panel_tokens(), heads.width());
+        let first_panel = sequence * per_sequence(tokens);
+        let panels = &projected[first_panel * width * nr..];
+        let value =
+            |token: usize, channel: usize| panels[(token / nr * width + channel) * nr + token % nr];
+        for (head, entries) in self.contents.heads.iter_mut().enumerate() {
+            let key = (heads.queries + head) * heads.dim;
+            let kept =
+                entries.key_channels.as_ref().map(|channels| channels.iter().map(|&c| c.into()));
+            let kept: Vec<usize> = kept.map_or_else(|| (0..heads.dim).collect(), Iterator::collect);
+            for token in 0..tokens {
+                entries.positions.push((first_position + token) as u32);
+                entries.keys.extend(kept.iter().map(|c| value(token, key + c)));
+                let first = key + heads.keys * heads.dim;
+                entries.values.extend((first..first + heads.dim).map(|c| value(token, c)));
+            }
+        }
+    }
+
+    /// The entries of a key head that a query at `position` sees.
+    pub(crate) fn seen(
+        entries: &HeadEntries,
+        position: usize,
+        window: Option<usize>,
+    ) -> std::ops::Range<usize> {
+        let end = entries.positions.partition_point(|&p| p as usize <= position);
+        let hidden = |&p: &u32| window.is_some_and(|window| p as usize + window <= position);
+        entries.positions.partition_point(hidden).min(end)..end
+    }
+}

@@ -1,0 +1,165 @@
+//! Attention of a single token: every cached key and value is read once, in the order of memory.
+
+use std::ops::Range;
+
+use pulp::Simd;
+use rayon::prelude::*;
+use strait_ops::HeadEntries;
+
+use crate::CpuOps;
+use crate::attention::Attention;
+use crate::kernel::{Task, dispatch, panel_tokens};
+use crate::math::exp_nonpositive;
+use crate::panels::grow;
+use crate::past::Cache;
+use crate::rules::Rules;
+
+/// Entries that one task looks at.
+const ENTRIES: usize = 1024;
+/// Lanes of a sum of products.
+const LANES: usize = 16;
+
+impl CpuOps {
+    /// Leaves every head's context of the only token of each of `batch` sequences in `self.context`. Its
+    /// projections are in `self.projected`, its key and value in the caches already.
+    pub(crate) fn step(
+        &mut self,
+        batch: usize,
+        weights: &Attention,
+        caches: &[Cache],
+        position: usize,
+    ) {
+        let (nr, heads, rules) = (panel_tokens(), weights.heads, self.rules);
+        let (width, group) = (heads.width(), heads.queries / heads.keys);
+        let mut turned = Vec::new();
+        if caches.iter().any(|cache| !cache.turned) && weights.rope.is_some() {
+            let keys = |cache| self.turned_keys(cache, weights, position + 1);
+            turned = caches.iter().flat_map(keys).collect();
+        }
+        let projected = &self.projected[..batch * width * nr];
+        let queries: Vec<f32> = projected.chunks_exact(nr).map(|lanes| lanes[0]).collect();
+        let tasks = (0..batch * heads.keys).flat_map(|owner| {
+            let entries = &caches[owner / heads.keys].contents.heads[owner % heads.keys];
+            let seen = Cache::seen(entries, position, weights.window);
+            let runs = seen.clone().step_by(ENTRIES);
+            runs.map(move |first| (owner, entries, first..seen.end.min(first + ENTRIES)))
+        });
+        let tasks: Vec<(usize, &HeadEntries, Range<usize>)> = tasks.collect();
+        let parts = tasks.par_iter().map(|(owner, entries, run)| {
+            let first = owner / heads.keys * width + owner % heads.keys * group * heads.dim;
+            let queries = &queries[first..first + group * heads.dim];
+            let turned = turned.get(*owner).map(Vec::as_slice);
+            let task = StepTask { queries, entries, turned, run: run.clone(), weights, rules };
+            (*owner, dispatch(task))
+        });
+        let parts: Vec<(usize, Vec<Part>)> = parts.collect();
+        let context = grow(&mut self.context, batch * heads.queries * heads.dim * nr);
+        let mut parts = parts.into_iter().peekable();
+        while let Some((owner, mut whole)) = parts.next() {
+            while let Some((_, more)) = parts.next_if(|(next, _)| *next == owner) {
+                whole.iter_mut().zip(more).for_each(|(whole, more)| whole.join(more));
+            }
+            let first =
+                (owner / heads.keys * heads.queries + owner % heads.keys * group) * heads.dim;
+            for (query, part) in whole.into_iter().enumerate() {
+                let first = first + query * heads.dim;
+                let mut values: Vec<f32> = part.sums.iter().map(|sum| sum / part.total).collect();
+                rules.dtype.round(&mut values);
+                let lanes = context[first * nr..].chunks_exact_mut(nr);
+                lanes.zip(values).for_each(|(lanes, value)| lanes[0] = value);
+            }
+        }
+    }
+}
+
+/// The softmax of some entries, not yet divided by its total.
+struct Part {
+    highest: f32,
+    total: f32,
+    /// `[dim]`.
+    sums: Vec<f32>,
+}
+
+impl Part {
+    /// Takes in other entries.
+    fn join(&mut self, other: Part) {
+        let highest = self.highest.max(other.highest);
+        let (own, more) = ((self.highest - highest).exp(), (other.highest - highest).exp());
+        self.highest = highest;
+        self.total = self.total * own + other.total * more;
+        let sums = self.sums.iter_mut().zip(other.sums);
+        sums.for_each(|(sum, other)| *sum = *sum * own + other * more);
+    }
+}
+
+/// Attention of the queries `[group, dim]` of one key head to a run of its entries.
+struct StepTask<'a> {
+    queries: &'a [f32],
+    entries: &'a HeadEntries,
+    /// Keys with all channels, where those of `entries` are not turned.
+    turned: Option<&'a [f32]>,
+    run: Range<usize>,
+    weights: &'a Attention,
+    rules: Rules,
+}
+
+impl Task for StepTask<'_> {
+    type Output = Vec<Part>;
+
+    #[inline(always)]
+    fn run<S: Simd, const NR: usize>(self, _: S) -> Vec<Part> {
+        let StepTask { queries, entries, turned, run, weights, rules } = self;
+        let dim = weights.heads.dim;
+        let channels = entries.key_channels.as_ref().filter(|_| turned.is_none());
+        let kept = channels.map_or(dim, Vec::len);
+        let keys = turned.unwrap_or(&entries.keys);
+        let keys = &keys[run.start * kept..run.end * kept];
+        let values = &entries.values[run.start * dim..run.end * dim];
+        let mut parts = Vec::with_capacity(queries.len() / dim);
+        for query in queries.chunks_exact(dim) {
+            let query: Vec<f32> = match channels {
+                None => query.to_vec(),
+                Some(channels) => channels.iter().map(|&c| query[usize::from(c)]).collect(),
+            };
+            let mut shares: Vec<f32> = match kept {
+                0 => vec![0.0; run.len()],
+                _ => keys.chunks_exact(kept).map(|key| dot(&query, key) * weights.scale).collect(),
+            };
+            let highest =
+                shares.iter().fold(f32::NEG_INFINITY, |highest, &score| highest.max(score));
+            shares.iter_mut().for_each(|share| *share = exp_nonpositive(*share - highest));
+            let total = shares.iter().sum();
+            rules.dtype.round(&mut shares);
+            let mut sums = vec![0.0f32; dim];
+            for (share, value) in shares.iter().zip(values.chunks_exact(dim)) {
+                for (sum, value) in sums.iter_mut().zip(value) {
+                    *sum = share.mul_add(*value, *sum);
+                }
+            }
+            parts.push(Part { highest, total, sums });
+        }
+        parts
+    }
+}
+
+/// The sum of the products of equally many numbers.
+#[inline(always)]
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let (a, a_rest) = a.as_chunks::<LANES>();
+    let (b, b_rest) = b.as_chunks::<LANES>();
+    let mut sums = [0.0f32; LANES];
+    for (a, b) in a.iter().zip(b) {
+        for i in 0..LANES {
+            sums[i] = a[i].mul_add(b[i], sums[i]);
+        }
+    }
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            sums[i] += sums[i + width];
+        }
+        width /= 2;
+    }
+    sums[0] + rest
+}

@@ -1,0 +1,203 @@
+//! Runs of tokens that attend to a cache: prefill, what is done to the cache, and what comes after.
+
+use std::any::Any;
+use std::error::Error;
+
+use strait_ops::{AttentionShape, CacheContents, Hidden, Look, Ops, OpsError, Past, Seen};
+
+use crate::decoder::{Decoder, Layer};
+use crate::error::ModelError;
+
+/// The caches of a stage: of every layer, for every sequence of a batch.
+pub struct StageCaches {
+    /// `Vec<Vec<O::Cache>>` of the stage's backend, by layer and sequence.
+    pub(crate) inner: Box<dyn Any + Send>,
+    pub(crate) sequences: usize,
+}
+
+impl std::fmt::Debug for StageCaches {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "StageCaches {{ sequences: {} }}", self.sequences)
+    }
+}
+
+/// What goes into a stage.
+#[derive(Debug, Clone, Copy)]
+pub enum RunInput<'a> {
+    /// Tokens of all sequences, for the first stage.
+    Tokens(&'a [u32]),
+    /// What the stage before gave.
+    Hidden(&'a Hidden),
+}
+
+/// Sees every layer's cache when a run of tokens has been through the layer.
+pub trait CacheVisitor {
+    /// Whether this layer's visit may [`look`](CachedLayer::look) or read
+    /// [`hidden`](CachedLayer::hidden), which keeps the layer's input until then.
+    fn looks(&self, layer: usize) -> bool;
+
+    /// Looks at, and may change, what one layer keeps of one sequence.
+    ///
+    /// # Errors
+    /// Whatever a press or codec reports; it ends the run of tokens.
+    fn visit(&mut self, layer: &mut dyn CachedLayer) -> Result<(), Box<dyn Error + Send + Sync>>;
+}
+
+/// One layer's cache of one sequence, just after a run of tokens was added to it.
+pub trait CachedLayer {
+    /// Number of the layer in the model.
+    fn number(&self) -> usize;
+    /// Index of the sequence in the batch.
+    fn sequence(&self) -> usize;
+    /// The attention block.
+    fn shape(&self) -> &AttentionShape;
+    /// Positions that the run of tokens has.
+    fn positions(&self) -> std::ops::Range<usize>;
+    /// What the cache holds.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn contents(&self) -> Result<CacheContents, ModelError>;
+    /// Replaces what the cache holds.
+    ///
+    /// # Errors
+    /// When the contents do not fit the block.
+    fn replace(&mut self, contents: CacheContents) -> Result<(), ModelError>;
+    /// Asks about the attention of the run's tokens.
+    ///
+    /// # Errors
+    /// When the visitor did not say that it looks, or the device fails.
+    fn look(&mut self, look: &Look) -> Result<Seen, ModelError>;
+    /// The layer's input, `[1, tokens, hidden]`.
+    ///
+    /// # Errors
+    /// When the visitor did not say that it looks, or the device fails.
+    fn hidden(&mut self) -> Result<Hidden, ModelError>;
+}
+
+struct Cached<'a, O: Ops> {
+    ops: &'a mut O,
+    number: usize,
+    sequence: usize,
+    layer: &'a Layer<O>,
+    shape: &'a AttentionShape,
+    cache: &'a mut O::Cache,
+    input: Option<&'a O::Stream>,
+    positions: std::ops::Range<usize>,
+}
+
+impl<O: Ops> Cached<'_, O> {
+    fn input(&self) -> Result<&O::Stream, ModelError> {
+        self.input.ok_or(ModelError::NoLook { layer: self.number })
+    }
+}
+
+impl<O: Ops> CachedLayer for Cached<'_, O> {
+    fn number(&self) -> usize {
+        self.number
+    }
+
+    fn sequence(&self) -> usize {
+        self.sequence
+    }
+
+    fn shape(&self) -> &AttentionShape {
+        self.shape
+    }
+
+    fn positions(&self) -> std::ops::Range<usize> {
+        self.positions.clone()
+    }
+
+    fn contents(&self) -> Result<CacheContents, ModelError> {
+        Ok(self.ops.cache_contents(self.cache)?)
+    }
+
+    fn replace(&mut self, contents: CacheContents) -> Result<(), ModelError> {
+        fits(self.shape, &contents)?;
+        self.ops.set_cache(self.cache, contents);
+        Ok(())
+    }
+
+    fn look(&mut self, look: &Look) -> Result<Seen, ModelError> {
+        let tokens = self.positions.len();
+        if look.rows.end > tokens || look.rows.start > look.rows.end {
+            let expected = format!("rows of {tokens} tokens");
+            return Err(OpsError::size("look", expected, format!("{:?}", look.rows)).into());
+        }
+        let input = self.input.ok_or(ModelError::NoLook { layer: self.number })?;
+        let past = (&*self.cache, self.positions.start);
+        Ok(self.ops.look(input, self.sequence, &self.layer.attention, past, look)?)
+    }
+
+    fn hidden(&mut self) -> Result<Hidden, ModelError> {
+        let input = self.ops.copy(self.input()?);
+        let all = self.ops.download(input)?;
+        let mut own = Hidden::zeros(1, all.tokens, all.channels, all.dtype);
+        own.data.copy_from_slice(all.sequence(self.sequence));
+        Ok(own)
+    }
+}
+
+/// Checks that a block can keep these contents.
+pub(crate) fn fits(shape: &AttentionShape, contents: &CacheContents) -> Result<(), ModelError> {
+    let AttentionShape { kv_heads, head_dim, .. } = *shape;
+    if contents.heads.len() != kv_heads {
+        return Err(OpsError::size("cache, key heads", kv_heads, contents.heads.len()).into());
+    }
+    if let Some(head) = contents.heads.iter().position(|head| !head.fits(head_dim)) {
+        let expected = format!("rising positions with keys and values of {head_dim} channels");
+        return Err(OpsError::size("cache", expected, format!("others in key head {head}")).into());
+    }
+    Ok(())
+}
+
+impl<O: Ops> Decoder<O> {
+    pub(crate) fn new_caches(&self, sequences: usize, turned: bool) -> StageCaches {
+        let of = |layer: usize| -> Vec<O::Cache> {
+            let shape = &self.config.blocks[layer].attention;
+            (0..sequences).map(|_| self.ops.open_cache(shape, turned)).collect()
+        };
+        let caches: Vec<Vec<O::Cache>> = self.range.clone().map(of).collect();
+        StageCaches { inner: Box::new(caches), sequences }
+    }
+
+    /// Runs all layers on a run of tokens that begins at `first_position`.
+    pub(crate) fn run_with(
+        &mut self,
+        mut x: O::Stream,
+        tokens: usize,
+        caches: &mut [Vec<O::Cache>],
+        first_position: usize,
+        mut visitor: Option<&mut dyn CacheVisitor>,
+    ) -> Result<O::Stream, ModelError> {
+        for (number, caches) in self.range.clone().zip(caches) {
+            let layer = self.layers.get(&mut self.ops, &self.config, &self.range, number)?;
+            let looks = visitor.as_ref().is_some_and(|visitor| visitor.looks(number));
+            let input = looks.then(|| self.ops.copy(&x));
+            let past = Some(Past { caches, first_position });
+            x = match layer.parallel {
+                true => self.ops.parallel(x, &layer.attention, &layer.mlp, 0, past),
+                false => {
+                    let x = self.ops.attention(x, &layer.attention, 0, past);
+                    self.ops.mlp(x, &layer.mlp, 0)
+                }
+            };
+            let Some(visitor) = &mut visitor else { continue };
+            for (sequence, cache) in caches.iter_mut().enumerate() {
+                let mut cached = Cached {
+                    ops: &mut self.ops,
+                    number,
+                    sequence,
+                    layer: &layer,
+                    shape: &self.config.blocks[number].attention,
+                    cache,
+                    input: input.as_ref(),
+                    positions: first_position..first_position + tokens,
+                };
+                visitor.visit(&mut cached).map_err(ModelError::Visit)?;
+            }
+        }
+        Ok(x)
+    }
+}

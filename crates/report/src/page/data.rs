@@ -1,0 +1,182 @@
+//! What the page's scripts draw: the cells of all groups, as JSON.
+
+use serde::Serialize;
+use strait_metrics::Divergence;
+use strait_schema::{LinkCounts, Record};
+
+use crate::Row;
+use crate::page::toml;
+
+/// Everything the scripts need.
+#[derive(Debug, Serialize)]
+pub(crate) struct PageData {
+    /// Cells that may stand in one chart.
+    pub(crate) groups: Vec<Group>,
+    /// Families in alphabetical order: the place decides colour and shape.
+    pub(crate) families: Vec<String>,
+    pub(crate) cells: Vec<Cell>,
+}
+
+/// Cells of one model under one protocol.
+#[derive(Debug, Serialize)]
+pub(crate) struct Group {
+    pub(crate) title: String,
+    pub(crate) subtitle: String,
+    pub(crate) fingerprint: String,
+    /// The baseline's perplexity.
+    pub(crate) ppl: Option<f64>,
+    /// What bits and bytes are counted of: `links`, `cache`, `mixed` or `weights`.
+    pub(crate) unit: &'static str,
+}
+
+/// One cell. A number that was not measured, or that JSON cannot hold, is null.
+#[derive(Debug, Serialize)]
+pub(crate) struct Cell {
+    /// The id of its row and of its details in the page.
+    pub(crate) key: String,
+    pub(crate) group: usize,
+    pub(crate) label: String,
+    pub(crate) family: String,
+    pub(crate) baseline: bool,
+    /// `finished`, `failed`, `running` or `imported`.
+    pub(crate) status: &'static str,
+    pub(crate) front: bool,
+    pub(crate) ppl: Option<f64>,
+    pub(crate) delta: Option<f64>,
+    pub(crate) delta_error: Option<f64>,
+    pub(crate) kld: Option<f64>,
+    pub(crate) kld_error: Option<f64>,
+    /// Quantiles of the divergence: 1, 10, 50, 90, 99, 99.9 % and the largest.
+    pub(crate) kld_quantiles: Option<[f64; 7]>,
+    pub(crate) top1: Option<f64>,
+    /// What the front goes by: bits of a value, or of a weight where models are compared.
+    pub(crate) bits: Option<f64>,
+    /// Whether the KV cache was compressed: the links are then keys and values.
+    pub(crate) cached: bool,
+    /// GiB of all weights, where models are compared.
+    pub(crate) gib: Option<f64>,
+    /// The difference of perplexities in units of the noise floor.
+    pub(crate) delta_floors: Option<f64>,
+    /// The divergence in units of the noise floor.
+    pub(crate) kld_floors: Option<f64>,
+    pub(crate) bytes_per_token: Option<f64>,
+    pub(crate) encode_mb_per_s: Option<f64>,
+    pub(crate) decode_mb_per_s: Option<f64>,
+    /// Tokens of a message chunk; null for whole messages.
+    pub(crate) chunk_tokens: Option<usize>,
+    /// What is equal for the same codec with the same parameters on the same links.
+    pub(crate) setting: String,
+    /// Microseconds of the model for a token: all stages and the scoring, as measured here.
+    pub(crate) model_us: Option<f64>,
+    pub(crate) links: Vec<Link>,
+}
+
+/// One link of a cell.
+#[derive(Debug, Serialize)]
+pub(crate) struct Link {
+    pub(crate) name: String,
+    /// The layer before the cut.
+    pub(crate) layer: Option<usize>,
+    pub(crate) bytes_per_token: Option<f64>,
+    pub(crate) encode_us: Option<f64>,
+    pub(crate) decode_us: Option<f64>,
+    pub(crate) mse: Option<f64>,
+    pub(crate) sqnr_db: Option<f64>,
+    /// 1 − cosine: what is left of it is far below what a float near 1 can show on an axis.
+    pub(crate) cosine_distance: Option<f64>,
+    pub(crate) max_abs: Option<f64>,
+    /// Whether every value arrived as it was.
+    pub(crate) exact: bool,
+}
+
+impl Cell {
+    /// The figures of a row and, where there is one, of its record.
+    pub(crate) fn new(
+        at: usize,
+        group: usize,
+        row: &Row,
+        record: Option<&Record>,
+        models: bool,
+    ) -> Self {
+        let scores = record.and_then(|record| record.scores.as_ref());
+        let links = record.map_or(&[][..], |record| &record.links);
+        let tokens = links.iter().map(|link| link.tokens).max().filter(|&tokens| tokens > 0);
+        let model_us = record.zip(tokens).and_then(|(record, tokens)| {
+            finite(1e6 * record.timing.model_s / tokens as f64).filter(|&us| us > 0.0)
+        });
+        Self {
+            key: format!("cell-{at}"),
+            group,
+            label: row.label.clone(),
+            family: row.codec.clone(),
+            baseline: row.is_baseline(),
+            status: row.state(),
+            front: row.on_front,
+            ppl: row.ppl.and_then(finite),
+            delta: row.ppl_delta.and_then(finite),
+            delta_error: row.ppl_delta_error.and_then(finite),
+            kld: row.kld_mean.and_then(finite),
+            kld_error: row.kld_error.and_then(finite),
+            kld_quantiles: scores.map(|scores| quantiles(&scores.kld)),
+            top1: row.top1_agreement.and_then(finite),
+            bits: row.bits.and_then(finite),
+            cached: row.cached,
+            gib: row.gib.filter(|_| models).and_then(finite),
+            delta_floors: row.ppl_delta_floors.and_then(finite),
+            kld_floors: row.kld_floors.and_then(finite),
+            bytes_per_token: row.bytes_per_token.and_then(finite),
+            encode_mb_per_s: row.encode_mb_per_s.and_then(finite),
+            decode_mb_per_s: row.decode_mb_per_s.and_then(finite),
+            chunk_tokens: record.and_then(|record| record.cell.chunk_tokens),
+            setting: record.map_or_else(|| row.label.clone(), setting),
+            model_us,
+            links: if scores.is_some() {
+                links.iter().map(Link::new).collect()
+            } else {
+                Vec::new()
+            },
+        }
+    }
+}
+
+impl Link {
+    fn new(counts: &LinkCounts) -> Self {
+        let per_token = |total: f64| finite(total / counts.tokens as f64);
+        let distortion = &counts.distortion;
+        Self {
+            name: counts.name.clone(),
+            layer: layer(&counts.name),
+            bytes_per_token: per_token(counts.payload_bytes as f64),
+            encode_us: per_token(1e6 * counts.encode_s),
+            decode_us: per_token(1e6 * counts.decode_s),
+            mse: finite(distortion.mse()),
+            sqnr_db: finite(distortion.sqnr_db()),
+            cosine_distance: finite((1.0 - distortion.cosine()).max(0.0)),
+            max_abs: finite(distortion.max_abs),
+            exact: distortion.squared_error == 0.0,
+        }
+    }
+}
+
+/// The layer in a link's name, `after:7 node0->node1`.
+fn layer(name: &str) -> Option<usize> {
+    name.strip_prefix("after:")?.split(' ').next()?.parse().ok()
+}
+
+fn setting(record: &Record) -> String {
+    if let Some(cache) = &record.cell.cache {
+        return format!("cache {cache:?}");
+    }
+    match &record.cell.compressor {
+        None => format!("{} {}", record.cell.family(), record.label),
+        Some(codec) => format!("{} {} {:?}", codec.codec, toml::sorted(&codec.params), codec.links),
+    }
+}
+
+fn quantiles(kld: &Divergence) -> [f64; 7] {
+    [kld.p01, kld.p10, kld.median, kld.p90, kld.p99, kld.p999, kld.max]
+}
+
+fn finite(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
+}

@@ -1,0 +1,155 @@
+//! The cells of `[[cache]]`: presses and codecs of the KV cache, found, checked and completed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use strait_loader::{CodecEntry, Plugin, PluginSet, PressEntry};
+use strait_model::ModelConfig;
+use strait_schema::{BASELINE_LABEL, CacheSpec, CellCache, CellCacheCodec, Experiment, RecordCell};
+
+use crate::cell::PlannedCell;
+use crate::error::RunnerError;
+use crate::kv::{Budget, CachePlan};
+
+/// A codec or press with its parameters.
+type With<E> = Option<(E, Map<String, Value>)>;
+
+/// What a cell of `[[cache]]` names, found among the plugins.
+pub(crate) struct FoundCache {
+    spec: CacheSpec,
+    press: With<PressEntry>,
+    key: With<CodecEntry>,
+    value: With<CodecEntry>,
+}
+
+/// Finds what the cells of `[[cache]]` name.
+pub(crate) fn find(
+    experiment: &Experiment,
+    specs: Vec<CacheSpec>,
+    plugins: &PluginSet,
+) -> Result<Vec<FoundCache>, RunnerError> {
+    let find = |spec: CacheSpec| {
+        let table = format!("cache[{}]", spec.cache);
+        let press = match &spec.section.press {
+            None => None,
+            Some(id) => {
+                let entry = plugins.press(id)?;
+                let params = entry.resolve(&spec.section.params).map_err(|e| {
+                    let key = format!("{table}.params.{}", e.key);
+                    experiment.value_error(&key, e.expected, e.found, e.nearest)
+                })?;
+                Some((entry, params))
+            }
+        };
+        let codec = |name: &str, written: &Option<Map<String, Value>>| {
+            let Some(written) = written else { return Ok::<_, RunnerError>(None) };
+            let mut params = written.clone();
+            let id = params.remove("codec").unwrap_or_default();
+            let entry = plugins.codec(id.as_str().unwrap_or_default())?;
+            let params = entry.resolve(&params).map_err(|e| {
+                let key = format!("{table}.{name}.{}", e.key);
+                experiment.value_error(&key, e.expected, e.found, e.nearest)
+            })?;
+            Ok(Some((entry, params)))
+        };
+        let key = codec("key", &spec.section.key)?;
+        let value = codec("value", &spec.section.value)?;
+        Ok(FoundCache { spec, press, key, value })
+    };
+    specs.into_iter().map(find).collect()
+}
+
+/// The planned cells, behind those of the links in `others`.
+pub(crate) fn cache_cells(
+    experiment: &Experiment,
+    baseline: &RecordCell,
+    found: Vec<FoundCache>,
+    config: &ModelConfig,
+    others: &[PlannedCell],
+) -> Result<Vec<PlannedCell>, RunnerError> {
+    let mut cells: Vec<PlannedCell> = Vec::new();
+    for FoundCache { spec, press, key, value } in found {
+        let (table, section) = (format!("cache[{}]", spec.cache), &spec.section);
+        let wrong = |key: &str, expected: &str, found: String| {
+            let key = if key.is_empty() { table.clone() } else { format!("{table}.{key}") };
+            Err(experiment.value_error(&key, expected, found, None).into())
+        };
+        if spec.label == BASELINE_LABEL || others.iter().any(|cell| cell.label == spec.label) {
+            return wrong("label", "a label that no other cell has", format!("{:?}", spec.label));
+        }
+        let last = config.layers.saturating_sub(1);
+        if let Some(layer) = section.layers.iter().flatten().find(|&&layer| layer > last) {
+            return wrong("layers", &format!("layers from 0 to {last}"), layer.to_string());
+        }
+        let mut plugins = BTreeMap::new();
+        let mut add = |plugin: &Arc<Plugin>| {
+            plugins.insert(plugin.file_name().to_owned(), plugin.sha256().to_owned());
+        };
+        if let Some((entry, _)) = &press {
+            add(entry.plugin());
+        }
+        for (entry, params) in [&key, &value].into_iter().flatten() {
+            add(entry.plugin());
+            entry.inner(params)?.iter().for_each(|inner| add(inner.plugin()));
+        }
+        let codec = |codec: &With<CodecEntry>| {
+            codec.as_ref().map(|(entry, params)| CellCacheCodec {
+                codec: entry.descriptor().id.clone(),
+                params: params.clone(),
+            })
+        };
+        let cache = CellCache {
+            interval: experiment.kv.interval,
+            press: section.press.clone(),
+            params: press.as_ref().map(|(_, params)| params.clone()).unwrap_or_default(),
+            ratio: section.ratio,
+            size: section.size,
+            reposition: section.reposition,
+            key: codec(&key),
+            value: codec(&value),
+            sinks: section.sinks,
+            recent: section.recent,
+            before_rope: section.before_rope,
+            layers: section.layers.clone(),
+            plugins,
+        };
+        let identity = RecordCell { cache: Some(cache), ..baseline.clone() };
+        let id = identity.identity();
+        if let Some(same) = cells.iter().find(|cell| cell.id == id) {
+            let found = format!("the cell {:?} again", same.label);
+            return wrong("", "another press, codec or parameter than every other cell", found);
+        }
+        let active = match &section.layers {
+            None => vec![true; config.layers],
+            Some(layers) => (0..config.layers).map(|layer| layers.contains(&layer)).collect(),
+        };
+        let plan = CachePlan {
+            press,
+            budget: match section.size {
+                Some(size) => Budget::Size(size),
+                None => Budget::Ratio(section.ratio.unwrap_or(0.0)),
+            },
+            reposition: section.reposition,
+            key,
+            value,
+            sinks: section.sinks,
+            recent: section.recent,
+            before_rope: section.before_rope,
+            active,
+            interval: experiment.kv.interval,
+            context: baseline.protocol.context,
+            seed: experiment.run.seed,
+        };
+        let cache = Some(Arc::new(plan));
+        cells.push(PlannedCell {
+            label: spec.label,
+            id,
+            identity,
+            codec: None,
+            cache,
+            rerun: None,
+        });
+    }
+    Ok(cells)
+}

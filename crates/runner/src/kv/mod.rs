@@ -1,0 +1,123 @@
+//! Cells that compress the KV cache: a window goes through the model in runs of tokens, and between
+//! two runs presses and codecs work on what is cached. What follows attends to what they left.
+
+mod compress;
+mod side;
+mod store;
+mod travel;
+
+use serde_json::{Map, Value};
+use strait_loader::{CodecEntry, PressEntry, PressInstance, Side};
+use strait_schema::LinkCounts;
+
+pub(crate) use self::compress::Model;
+use self::store::LayerStore;
+pub(crate) use self::travel::{LaneStages, Traveller, travel};
+use crate::link::Ends;
+
+/// What a cell does to the cache, before it runs.
+pub(crate) struct CachePlan {
+    pub(crate) press: Option<(PressEntry, Map<String, Value>)>,
+    pub(crate) budget: Budget,
+    pub(crate) reposition: bool,
+    pub(crate) key: Option<(CodecEntry, Map<String, Value>)>,
+    pub(crate) value: Option<(CodecEntry, Map<String, Value>)>,
+    pub(crate) sinks: usize,
+    pub(crate) recent: usize,
+    pub(crate) before_rope: bool,
+    /// For every layer of the model.
+    pub(crate) active: Vec<bool>,
+    /// Tokens of a run; by the protocol's context if `None`.
+    pub(crate) interval: Option<usize>,
+    /// Tokens of a window before the scored ones.
+    pub(crate) context: Option<usize>,
+    pub(crate) seed: u64,
+}
+
+/// How much a press keeps.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Budget {
+    /// All but this share of the tokens so far.
+    Ratio(f64),
+    /// So many tokens.
+    Size(usize),
+}
+
+/// Default of `interval` where the protocol has no context.
+const INTERVAL: usize = 128;
+
+impl CachePlan {
+    /// Lengths of the runs that a window of `tokens` goes through in.
+    pub(crate) fn runs(&self, tokens: usize) -> Vec<usize> {
+        let (first, interval) = match (self.context, self.interval) {
+            (Some(context), None) => (context.min(tokens), tokens.max(1)),
+            (Some(context), Some(interval)) => (context.min(tokens), interval),
+            (None, interval) => (0, interval.unwrap_or(INTERVAL)),
+        };
+        let mut runs: Vec<usize> = if first > 0 { vec![first] } else { Vec::new() };
+        let mut left = tokens - first;
+        while left > 0 {
+            runs.push(left.min(interval));
+            left -= left.min(interval);
+        }
+        runs
+    }
+
+    /// Whether nothing it names loses anything.
+    pub(crate) fn lossless(&self) -> bool {
+        let lossless = |codec: &Option<(CodecEntry, _)>| {
+            codec.as_ref().is_none_or(|(entry, _)| entry.descriptor().lossless)
+        };
+        self.press.is_none() && lossless(&self.key) && lossless(&self.value)
+    }
+}
+
+/// What a cell does to the cache, open.
+pub(crate) struct OpenCache {
+    press: Option<PressInstance>,
+    key: Option<Ends>,
+    value: Option<Ends>,
+    /// What is known of the entries of every layer of the model.
+    layers: Vec<LayerStore>,
+    /// Of the window at work: keys and values.
+    counts: [LinkCounts; 2],
+    payload: Vec<u8>,
+}
+
+impl OpenCache {
+    /// Opens press and codecs.
+    ///
+    /// # Errors
+    /// What they say.
+    pub(crate) fn open(plan: &CachePlan) -> Result<OpenCache, String> {
+        let ends = |codec: &Option<(CodecEntry, Map<String, Value>)>| {
+            let Some((entry, params)) = codec else { return Ok(None) };
+            let open = |side| entry.open(side, params, None).map_err(|error| error.to_string());
+            Ok::<_, String>(Some(Ends {
+                encoder: open(Side::Encoder)?,
+                decoder: open(Side::Decoder)?,
+            }))
+        };
+        let open = |(entry, params): &(PressEntry, _)| {
+            entry.open(params).map_err(|error| error.to_string())
+        };
+        Ok(OpenCache {
+            press: plan.press.as_ref().map(open).transpose()?,
+            key: ends(&plan.key)?,
+            value: ends(&plan.value)?,
+            layers: Vec::new(),
+            counts: ["keys", "values"].map(LinkCounts::new),
+            payload: Vec::new(),
+        })
+    }
+
+    /// Begins a window of a model with so many layers.
+    fn begin(&mut self, layers: usize) -> Result<(), String> {
+        self.layers = (0..layers).map(|_| LayerStore::default()).collect();
+        self.counts = ["keys", "values"].map(LinkCounts::new);
+        match &mut self.press {
+            Some(press) => press.reset().map_err(|error| error.to_string()),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Side information of presses: what they ask for, and what is asked of the model.
+
+use strait_loader::{
+    ATTENTION_COUNT, ATTENTION_SUM, PressInstance, QUERIES, SideNeed, SideRef, WINDOW_ATTENTION,
+};
+use strait_model::{AttentionShape, CachedLayer, Look};
+
+use super::store::LayerStore;
+
+/// What presses ask for, together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// Queries of so many last tokens.
+    queries: usize,
+    /// Attention of so many last queries.
+    window: usize,
+    /// Attention received by every entry.
+    sums: bool,
+}
+
+/// What was seen of a layer in a run of tokens.
+#[derive(Debug, Default)]
+pub(crate) struct SideInformation {
+    /// `[rows, head_dim]` of every query head.
+    queries: (usize, Vec<Vec<f32>>),
+    /// `[rows, entries]` of every query head.
+    window: (usize, Vec<Vec<f32>>),
+    /// `[entries]` of every query head.
+    sums: Vec<Vec<f32>>,
+}
+
+impl Wanted {
+    /// What a press asks for.
+    ///
+    /// # Errors
+    /// A name that this host cannot give.
+    pub(crate) fn of(press: &PressInstance) -> Result<Wanted, String> {
+        let mut wanted = Wanted::default();
+        for SideNeed { name, tokens } in press.needs() {
+            let tokens = tokens.unwrap_or(usize::MAX);
+            match name.as_str() {
+                QUERIES => wanted.queries = wanted.queries.max(tokens),
+                WINDOW_ATTENTION => wanted.window = wanted.window.max(tokens),
+                ATTENTION_SUM | ATTENTION_COUNT => wanted.sums = true,
+                other => {
+                    return Err(format!(
+                        "press `{}` asks for `{other}`: expected `{QUERIES}`, `{WINDOW_ATTENTION}`, `{ATTENTION_SUM}` or `{ATTENTION_COUNT}`, which is what this host gives",
+                        press.id()
+                    ));
+                }
+            }
+        }
+        Ok(wanted)
+    }
+
+    pub(crate) fn and(self, other: Wanted) -> Wanted {
+        Wanted {
+            queries: self.queries.max(other.queries),
+            window: self.window.max(other.window),
+            sums: self.sums || other.sums,
+        }
+    }
+
+    pub(crate) fn anything(self) -> bool {
+        self != Wanted::default()
+    }
+
+    /// Looks at a layer just after a run of tokens.
+    pub(crate) fn look(
+        self,
+        layer: &mut dyn CachedLayer,
+    ) -> Result<SideInformation, Box<dyn std::error::Error + Send + Sync>> {
+        let tokens = layer.positions().len();
+        let last = |count: usize| tokens.saturating_sub(count)..tokens;
+        let mut side = SideInformation::default();
+        if self.queries > 0 {
+            let rows = last(self.queries);
+            let count = rows.len();
+            let seen = layer.look(&Look { queries: true, ..Look::at(rows) })?;
+            side.queries = (count, seen.queries);
+        }
+        if self.window > 0 {
+            let rows = last(self.window);
+            let count = rows.len();
+            let seen = layer.look(&Look { each: true, ..Look::at(rows) })?;
+            side.window = (count, seen.each);
+        }
+        if self.sums {
+            side.sums = layer.look(&Look { sums: true, ..Look::at(0..tokens) })?.sums;
+        }
+        Ok(side)
+    }
+}
+
+impl SideInformation {
+    /// Adds the attention that entries received in this run to what they had received before.
+    pub(crate) fn add_to(&self, store: &mut LayerStore) {
+        let received = store.heads.iter_mut().flat_map(|head| &mut head.attention);
+        for (received, sums) in received.zip(&self.sums) {
+            received.iter_mut().zip(sums).for_each(|(received, sum)| *received += sum);
+        }
+    }
+
+    /// The arrays that `press` asked for, as they cross the plugin boundary.
+    pub(crate) fn arrays(
+        &self,
+        press: &PressInstance,
+        store: &LayerStore,
+        positions: &[&[u32]],
+        seen: usize,
+        shape: &AttentionShape,
+    ) -> Vec<Array> {
+        let tail = |(rows, heads): &(usize, Vec<Vec<f32>>), wanted: Option<usize>| {
+            let count = wanted.unwrap_or(*rows).min(*rows);
+            let values = heads.iter().flat_map(|values| {
+                let row = values.len() / (*rows).max(1);
+                values[(rows - count) * row..].iter().copied()
+            });
+            (count, values.collect())
+        };
+        let mut arrays = Vec::new();
+        for SideNeed { name, tokens } in press.needs() {
+            let (name, (tokens, values)) = match name.as_str() {
+                QUERIES => (QUERIES, tail(&self.queries, *tokens)),
+                WINDOW_ATTENTION => (WINDOW_ATTENTION, tail(&self.window, *tokens)),
+                ATTENTION_SUM => {
+                    let received = store.heads.iter().flat_map(|head| &head.attention).flatten();
+                    (ATTENTION_SUM, (0, received.copied().collect()))
+                }
+                _ => {
+                    // Every query from an entry's own on has seen it, within the window.
+                    let count = |&position: &u32| {
+                        let queries = seen - position as usize;
+                        shape.window.map_or(queries, |window| queries.min(window)) as f32
+                    };
+                    let counts = positions.iter().flat_map(|head| head.iter().map(count));
+                    (ATTENTION_COUNT, (0, counts.collect()))
+                }
+            };
+            arrays.push(Array { name, tokens, values });
+        }
+        arrays
+    }
+}
+
+/// One piece of side information.
+pub(crate) struct Array {
+    name: &'static str,
+    tokens: usize,
+    values: Vec<f32>,
+}
+
+impl Array {
+    pub(crate) fn view(&self) -> SideRef<'_> {
+        SideRef { name: self.name, tokens: self.tokens, values: &self.values }
+    }
+}

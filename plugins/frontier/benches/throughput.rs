@@ -1,0 +1,7 @@
+//! Throughput of `frontier` in bytes of input, one thread.
+
+#![allow(missing_docs)]
+
+use strait_frontier::Frontier;
+
+strait_conformance::bench!(Frontier: [("2 bits", { "bits": 2.0 }), ("4 bits", { "bits": 4.0 }), ("8 bits", { "bits": 8.0 })]);
