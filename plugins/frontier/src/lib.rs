@@ -1,4 +1,32 @@
-//! frontier
+//! frontier: as little loss as we know how to have for every byte, in two codecs.
+//!
+//! `frontier` knows nothing beforehand; `frontier-fitted` rotates rows to coefficients that were uncorrelated in
+//! sample messages. Behind that both do the same, row by row:
+//!
+//! 1. **Prediction**: up to two earlier rows of the sequence, each with a weight of three bits and a sign, about
+//!    a running mean. Tokens come again, and with them their hidden states.
+//! 2. **Trellis-coded quantization** of what the prediction leaves, with one step for all channels and tokens
+//!    ([Marcellin and Fischer, 1990](https://doi.org/10.1109/26.46532)).
+//! 3. **Adaptive range coding**: a distribution for each expected magnitude, which is the running mean magnitude
+//!    of the channel times the activity of the channels just coded.
+//!
+//! Stored, range coded: the step, 11 bits in the first message of a sequence and then its change; for each row a
+//! flag, the references (about 14 bits each), and an index for each value. A row that the step does not
+//! suit (values of a million steps) is plain. State is carried over from message to message until
+//! `reset`. [docs/frontier.md](https://github.com/strait-bench/strait/blob/main/docs/frontier.md) has what each part gains.
+//!
+//! ```
+//! # strait_conformance::check_example::<strait_frontier::Frontier>(r#"
+//! [[compressor]]
+//! codec = "frontier"
+//! sweep = { bits = [2.0, 3.0, 4.25] }
+//! # "#);
+//! ```
+//!
+//! Error: at most one and a half steps for each value (before the rotation back), where a step is the
+//! deviation of the median channel × 2^(2.05 − bits). Limits: finite values only; the encoder keeps
+//! `history` rows in f32 and the decoder too; a damaged payload is found by a marker of 8 bits at the end.
+
 mod eigen;
 mod engine;
 mod fit;

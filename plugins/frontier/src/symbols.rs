@@ -100,8 +100,15 @@ impl Values {
         } else {
             symbol
         };
+        if upper == 0 {
+            // Zero has no sign.
+            let magnitude = if low > 0 { port.bits(magnitude, low) & ((1 << low) - 1) } else { 0 };
+            let negative = magnitude > 0 && port.bits(u32::from(value < 0), 1) == 1;
+            return if negative { -magnitude.cast_signed() } else { magnitude.cast_signed() };
+        }
         let rest = port.bits((magnitude << 1) | u32::from(value < 0), low + 1);
-        let magnitude = ((upper << low) | ((rest >> 1) & ((1 << low) - 1))) & (2 * LARGEST - 1);
+        let low_bits = (rest >> 1) & ((1 << low) - 1);
+        let magnitude = ((upper << low) | low_bits) & (2 * LARGEST - 1);
         if rest & 1 == 1 { -magnitude.cast_signed() } else { magnitude.cast_signed() }
     }
 
