@@ -68,7 +68,7 @@ pub trait Exported: 'static {
     /// The codecs, in the order of their index.
     const CODECS: &'static [CodecTable];
     /// The presses, in the order of their index.
-    const PRESSES: &'static [PressTable];
+    const PRESSES: &'static [PressTable] = &[];
     /// Version of the plugin's package.
     const VERSION: &'static str;
 }
