@@ -58,7 +58,7 @@ const CHECKS: &[(&str, &str)] = &[
     ),
     (
         "every choice of every axis",
-        "(() => { for (const id of ['front-x','front-y','links-y','speed-x']) for (const o of element(id).options) { element(id).value = o.value; element(id).dispatchEvent(new Event('change')); if (!document.querySelector(id.startsWith('links') ? '#chart-links svg' : id.startsWith('speed') ? '#chart-speed svg' : '#chart-front svg')) return `${id} ${o.value}`; } for (const id of ['front-x','front-y','links-y','speed-x']) { element(id).selectedIndex = 0; element(id).dispatchEvent(new Event('change')); } return true; })()",
+        "(() => { for (const id of ['front-x','front-y','links-y','speed-x']) for (const o of element(id).options) { if (o.disabled) continue; element(id).value = o.value; element(id).dispatchEvent(new Event('change')); if (!document.querySelector(id.startsWith('links') ? '#chart-links svg' : id.startsWith('speed') ? '#chart-speed svg' : '#chart-front svg')) return `${id} ${o.value}`; } for (const id of ['front-x','front-y','links-y','speed-x']) { element(id).selectedIndex = 0; element(id).dispatchEvent(new Event('change')); } return true; })()",
     ),
     (
         "the sliders",

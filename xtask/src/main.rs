@@ -10,6 +10,7 @@ mod bench_peers;
 mod build_plugin;
 mod cargo;
 mod check_report;
+mod check_track;
 mod check_wgpu;
 mod new_plugin;
 mod plugins;
@@ -39,6 +40,7 @@ enum Task {
     Tidy(tidy::Args),
     BenchPeers(bench_peers::Args),
     CheckReport(check_report::Args),
+    CheckTrack(check_track::Args),
     CheckWgpu(check_wgpu::Args),
 }
 
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Task::Tidy(args) => tidy::run(&args),
         Task::BenchPeers(args) => bench_peers::run(&args),
         Task::CheckReport(args) => check_report::run(&args),
+        Task::CheckTrack(args) => check_track::run(&args),
         Task::CheckWgpu(args) => check_wgpu::run(&args),
     };
     match outcome {

@@ -133,8 +133,22 @@ function groups() {
   select.value = String(filters.group);
 }
 
+/** Offers the axes that some cell here has a figure for; the first of each list always. */
+function offerAxes() {
+  const cells = data.cells.filter((cell) => !cell.baseline && (filters.group === "all" || cell.group === filters.group));
+  for (const id of ["front-x", "front-y"]) {
+    const select = element(id);
+    for (const option of [...select.options].slice(1)) {
+      const known = cells.some((cell) => (METRICS[option.value].of(cell) ?? null) !== null);
+      option.hidden = option.disabled = !known;
+    }
+    if (select.selectedIndex < 0 || select.selectedOptions[0].disabled) select.selectedIndex = 0;
+  }
+}
+
 function redrawAll() {
   groups();
+  offerAxes();
   cards();
   chips();
   draw();
