@@ -10,6 +10,7 @@ use crate::bytes::FileBytes;
 use crate::directory::{self, Directory};
 use crate::error::WeightsError;
 use crate::gguf::{self, Gguf, Metadata};
+use crate::heap;
 use crate::load_in::LoadIn;
 use crate::quantized::{self, Entry};
 use crate::safetensors;
@@ -148,6 +149,7 @@ impl Checkpoint {
         let tensor = self.entries[index].dense(&self.files, &self.path);
         // Mapped pages count as memory of this process: without this a model would take its size on disk on top.
         self.files.iter().for_each(FileBytes::release);
+        heap::release();
         tensor
     }
 

@@ -13,6 +13,7 @@ mod directory;
 mod error;
 mod format;
 mod gguf;
+mod heap;
 mod hub;
 pub mod load_in;
 mod quantized;

@@ -18,6 +18,7 @@ const LIFTED: &[(&str, &[(&str, &str)])] = &[
             ("crates/sdk/src/boundary", "the plugin's side of the boundary"),
             ("crates/loader/", "the host's side of the boundary"),
             ("crates/weights/src/bytes.rs", "maps a checkpoint file into memory"),
+            ("crates/weights/src/heap.rs", "asks the allocator for what it holds free"),
             ("crates/burn/src/cuda.rs", "asks whether the CUDA driver loads"),
             ("crates/cpu/src/amx.rs", "the tile unit, which only assembly reaches"),
             ("plugins/hostile/", "breaks the boundary on purpose, for the loader's tests"),

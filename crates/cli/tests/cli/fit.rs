@@ -19,7 +19,7 @@ fn calibration(bench: &Bench) {
 
 #[test]
 fn a_fitted_codec_has_an_artifact_for_every_link_and_runs_with_it() {
-    let bench = Bench::new(&["lowrank"]);
+    let bench = Bench::new(&["affine", "lowrank"]);
     calibration(&bench);
     let fit = "[fit]\nsource = \"calibration.txt\"\ntokens = 1024\n";
     bench.experiment(&format!("{CELLS}{fit}"));
@@ -45,7 +45,7 @@ fn a_fitted_codec_has_an_artifact_for_every_link_and_runs_with_it() {
 
 #[test]
 fn what_cannot_be_fitted_is_said() {
-    let bench = Bench::new(&["lowrank", "raw"]);
+    let bench = Bench::new(&["affine", "lowrank", "raw"]);
     calibration(&bench);
     for (more, expected) in [
         (CELLS.to_owned(), "a table [fit]"),

@@ -103,19 +103,31 @@ value = { codec = \"affine\", bits = 4 }
 #[test]
 fn a_press_that_fails_ends_its_cell_alone() {
     let bench = Bench::new(&["presses-basic", "hostile"]);
-    let presses = bench.command(&["plugins", "list"]).output().unwrap();
-    let presses = String::from_utf8_lossy(&presses.stdout).into_owned();
-    let wrong = presses.lines().find(|line| line.contains("hostile") && line.contains("press"));
-    let wrong = wrong.unwrap().split_whitespace().next().unwrap();
-    let cells = format!(
-        "{}[[cache]]\npress = \"knorm\"\nratio = 0.5\n[[cache]]\npress = \"{wrong}\"\nratio = 0.5\n",
-        BOTH_MODES[0]
-    );
+    let mut cells = format!("{}[[cache]]\npress = \"knorm\"\nratio = 0.5\n", BOTH_MODES[0]);
+    let faults = [
+        "panic_in_press",
+        "error",
+        "heads",
+        "order",
+        "beyond",
+        "huge",
+        "values",
+        "nan",
+        "some_channels",
+        "channel",
+    ];
+    for fault in faults {
+        cells += &format!(
+            "[[cache]]\nlabel = \"{fault}\"\npress = \"hostile.press\"\nratio = 0.5\nparams = {{ fault = \"{fault}\" }}\n"
+        );
+    }
     experiment(&bench, &cells);
     let output = bench.run(&["-o", "out"]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(bench.record("out", "knorm")["status"], "finished");
-    assert_eq!(bench.record("out", wrong)["status"], "failed");
+    for fault in faults {
+        assert_eq!(bench.record("out", fault)["status"], "failed", "{fault}");
+    }
 }
 
 #[test]

@@ -132,5 +132,5 @@ fn each_preset_joins_rows_as_its_source() {
     let joins: Vec<&str> = Preset::ALL.iter().map(|preset| preset.join().name()).collect();
     assert_eq!(Preset::Gptq.join_for("c4-en"), Join::Space);
     assert_eq!(Preset::Llamacpp.join_for("wikitext-2-raw"), Join::Lines);
-    assert_eq!(joins, ["blank-line", "blank-line", "non-empty-blank-line", "lines"]);
+    assert_eq!(joins, ["blank-line", "blank-line", "non-empty-blank-line", "lines", "blank-line"]);
 }
