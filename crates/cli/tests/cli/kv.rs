@@ -114,7 +114,6 @@ fn a_press_that_fails_ends_its_cell_alone() {
         "values",
         "nan",
         "some_channels",
-        "channel",
     ];
     for fault in faults {
         cells += &format!(
