@@ -33,7 +33,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Build the plugins an experiment names and the host, then run the experiment
     Run(run::Args),
+    /// Build the plugins an experiment names and the host, then calibrate its fitted codecs
+    Fit(run::Args),
     BuildPlugin(build_plugin::Args),
     NewPlugin(new_plugin::Args),
     Test(test::Args),
@@ -46,7 +49,8 @@ enum Task {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
-        Task::Run(args) => run::run(&args),
+        Task::Run(args) => run::run(&args, run::Action::Run),
+        Task::Fit(args) => run::run(&args, run::Action::Fit),
         Task::BuildPlugin(args) => build_plugin::run(&args),
         Task::NewPlugin(args) => new_plugin::run(&args),
         Task::Test(args) => test::run(&args),

@@ -1,4 +1,4 @@
-//! `cargo xtask run`: builds what an experiment names, then runs it.
+//! `cargo xtask run` and `cargo xtask fit`: builds what an experiment names, then runs it or fits its codecs.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -13,25 +13,33 @@ use crate::cargo::{self, Lock, Product};
 use crate::plugins;
 use crate::workspace::Workspace;
 
-/// Build the plugins an experiment names and the host, then run the experiment
+/// What the host does with the experiment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Action {
+    /// `strait run`.
+    Run,
+    /// `strait fit`.
+    Fit,
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The experiment file
     #[arg(value_name = "EXPERIMENT.toml")]
     experiment: PathBuf,
-    /// Passed on to `strait run` as they are
+    /// Passed on to `strait` as they are
     #[arg(last = true, value_name = "ARGS")]
     rest: Vec<OsString>,
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+pub(crate) fn run(args: &Args, action: Action) -> Result<ExitCode> {
     let text = fs::read_to_string(&args.experiment)
         .with_context(|| format!("reading the experiment {}", args.experiment.display()))?;
-    let codecs = codecs(&text).with_context(|| args.experiment.display().to_string())?;
+    let named = named(&text).with_context(|| args.experiment.display().to_string())?;
 
     let workspace = Workspace::load()?;
     let known = plugins::all(&workspace)?;
-    let (selected, elsewhere) = plugins::providers(&known, &codecs);
+    let (selected, elsewhere) = plugins::providers(&known, &named);
     build_plugin::build(&workspace, &selected, Lock::MayChange)?;
     if !elsewhere.is_empty() {
         eprintln!("no plugin of this workspace provides: {}", elsewhere.join(", "));
@@ -41,31 +49,38 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     };
     let program = cargo::build(&workspace, host, Product::Program, Lock::MayChange)?;
     let mut strait = Command::new(program);
-    replace_process(strait.arg("run").arg(&args.experiment).args(&args.rest))
+    let action = match action {
+        Action::Run => "run",
+        Action::Fit => "fit",
+    };
+    replace_process(strait.arg(action).arg(&args.experiment).args(&args.rest))
 }
 
-/// The ids of the codecs that an experiment's `[[compressor]]` tables name.
+/// The ids of the codecs and presses that an experiment's cells name.
 ///
 /// Only what is needed here is read; `strait run` validates the file.
-pub(crate) fn codecs(experiment: &str) -> Result<BTreeSet<String>> {
+pub(crate) fn named(experiment: &str) -> Result<BTreeSet<String>> {
     let table: toml::Table = experiment.parse()?;
-    let Some(compressors) = table.get("compressor") else { return Ok(BTreeSet::new()) };
-    let Some(compressors) = compressors.as_array() else {
-        bail!("expected [[compressor]] tables, found compressor = …");
-    };
     let mut named = BTreeSet::new();
-    compressors.iter().for_each(|compressor| add_codecs(compressor, &mut named));
+    for key in ["compressor", "cache"] {
+        let Some(cells) = table.get(key) else { continue };
+        let Some(cells) = cells.as_array() else {
+            bail!("expected [[{key}]] tables, found {key} = …");
+        };
+        cells.iter().for_each(|cell| add_named(cell, &mut named));
+    }
     Ok(named)
 }
 
-/// The ids under every key `codec`: parameters may name codecs too, as tables.
-fn add_codecs(value: &toml::Value, named: &mut BTreeSet<String>) {
+/// The ids under every key `codec` or `press`: parameters may name codecs too, as tables.
+fn add_named(value: &toml::Value, named: &mut BTreeSet<String>) {
     match value {
         toml::Value::Table(table) => {
-            named.extend(table.get("codec").and_then(toml::Value::as_str).map(str::to_owned));
-            table.values().for_each(|value| add_codecs(value, named));
+            let ids = ["codec", "press"].into_iter().filter_map(|key| table.get(key)?.as_str());
+            named.extend(ids.map(str::to_owned));
+            table.values().for_each(|value| add_named(value, named));
         }
-        toml::Value::Array(values) => values.iter().for_each(|value| add_codecs(value, named)),
+        toml::Value::Array(values) => values.iter().for_each(|value| add_named(value, named)),
         _ => {}
     }
 }
@@ -91,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codecs_are_read_once_each() {
+    fn codecs_and_presses_are_read_once_each() {
         let text = r#"
             name = "x"
             [[compressor]]
@@ -104,17 +119,21 @@ mod tests {
             codec = "kv.int8"
             params = { inner = { codec = "mx", bits = 4 } }
             sweep = { low = [{ codec = "ggml" }] }
+            [[cache]]
+            press = "knorm"
+            key = { codec = "hqq", bits = 4 }
         "#;
-        let expected: BTreeSet<_> = ["affine", "ggml", "kv.int8", "mx"].map(String::from).into();
-        assert_eq!(codecs(text).unwrap(), expected);
-        assert!(codecs("name = \"x\"").unwrap().is_empty());
+        let expected: BTreeSet<_> =
+            ["affine", "ggml", "hqq", "knorm", "kv.int8", "mx"].map(String::from).into();
+        assert_eq!(named(text).unwrap(), expected);
+        assert!(named("name = \"x\"").unwrap().is_empty());
     }
 
     #[test]
     fn a_broken_file_is_an_error_before_anything_is_built() {
-        let error = codecs("name = \n").unwrap_err().to_string();
+        let error = named("name = \n").unwrap_err().to_string();
         assert!(error.contains("line 1"), "{error}");
-        let error = codecs("compressor = 3").unwrap_err().to_string();
+        let error = named("compressor = 3").unwrap_err().to_string();
         assert!(error.contains("[[compressor]]"), "{error}");
     }
 }

@@ -36,7 +36,7 @@ pub struct Fitted {
 }
 
 /// Runs the model over the calibration text, fits every codec that has an artifact, and writes the
-/// artifacts.
+/// artifacts. A file that several cells name is made once, with the parameters of the first.
 ///
 /// # Errors
 /// When there is no `[fit]`, no codec to fit, the calibration text shares a passage with the scored
@@ -126,6 +126,9 @@ pub fn fit(
             if shared { vec![links] } else { links.into_iter().map(|link| vec![link]).collect() };
         for group in groups {
             let Some(path) = of(group[0]) else { continue };
+            if fitted.iter().any(|made: &Fitted| made.path == path) {
+                continue;
+            }
             observer.step(&format!("fit {}, link {}", spec.label, group[0]));
             let samples = group.iter().flat_map(|&link| &messages[link]);
             let bytes = fit_one(entry, params, samples)?;

@@ -1,24 +1,26 @@
-//! Experiments in `configs/`: every codec that they name has a plugin in this repository.
+//! Experiments in `configs/`: every codec and press that they name has a plugin in this repository.
 
 use std::collections::BTreeSet;
 
 use super::tree::Tree;
 use super::{Violation, violation};
 use crate::plugins::read_table;
-use crate::run::codecs;
+use crate::run::named;
 use crate::workspace::Workspace;
 
 pub(super) fn check(workspace: &Workspace, tree: &Tree) -> Vec<Violation> {
     let tables = workspace.packages.iter().filter_map(|package| read_table(package).ok());
-    let known: BTreeSet<String> =
-        tables.filter(|table| table.bundle).flat_map(|table| table.codecs).collect();
+    let known: BTreeSet<String> = tables
+        .filter(|table| table.bundle)
+        .flat_map(|table| table.ids().cloned().collect::<Vec<_>>())
+        .collect();
     let mut violations = Vec::new();
     for file in tree.with_extension("toml").filter(|file| file.path.starts_with("configs/")) {
-        match codecs(&file.text) {
+        match named(&file.text) {
             Ok(named) => {
                 for codec in named.difference(&known) {
                     let line = tree.line_of(&file.path, &format!("\"{codec}\""));
-                    let what = format!("no bundled plugin declares the codec {codec:?}");
+                    let what = format!("no bundled plugin declares {codec:?}");
                     let known: Vec<_> = known.iter().map(String::as_str).collect();
                     let mend = format!("name one of: {}", known.join(", "));
                     violations.push(violation(&file.path, line, what, mend));
@@ -59,8 +61,8 @@ mod tests {
     fn unknown_and_unbundled_codecs_are_seen() {
         let found = lines("[[compressor]]\ncodec = \"rwa\"\n[[compressor]]\ncodec = \"panic\"\n");
         let expected = [
-            "configs/a.toml:4: no bundled plugin declares the codec \"panic\"; name one of: raw",
-            "configs/a.toml:2: no bundled plugin declares the codec \"rwa\"; name one of: raw",
+            "configs/a.toml:4: no bundled plugin declares \"panic\"; name one of: raw",
+            "configs/a.toml:2: no bundled plugin declares \"rwa\"; name one of: raw",
         ];
         assert_eq!(found, expected);
     }
