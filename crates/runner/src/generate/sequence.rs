@@ -1,7 +1,7 @@
 //! One sequence on its way through the model: the context in one run, then token after token on what
 //! its cell has left of the cache.
 
-use strait_model::{CacheVisitor, Hidden, RunInput, ScoreRange, Stage, StageCaches};
+use strait_model::{CacheVisitor, Hidden, RunInput, Stage, StageCaches};
 
 use crate::error::RunnerError;
 use crate::kv::{Apart, CachePlan, Model, OpenCache, Traveller};
@@ -95,10 +95,7 @@ impl<'a> Sequence<'a> {
         last.data.copy_from_slice(&hidden.data[hidden.data.len() - row..]);
         drop(hidden);
         let Some(stage) = self.stages.last_mut() else { return Ok(Vec::new()) };
-        // The logits do not depend on what the position is scored against.
-        let range = ScoreRange { first_position: 0, targets: vec![0] };
-        let (_, reference) = stage.reference_of(&last, &[range])?;
-        Ok(stage.logits(&reference, 0, 0)?)
+        Ok(stage.next_logits(&last)?)
     }
 
     /// What the cache costs now, if it has just been compressed.
