@@ -26,6 +26,7 @@ mod progress;
 mod record;
 mod rerun;
 mod run;
+mod speed;
 mod trace;
 
 pub use clock::{Stopwatch, unix_s};

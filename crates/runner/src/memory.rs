@@ -12,7 +12,6 @@ pub(crate) fn peak_bytes() -> Option<u64> {
 }
 
 /// Begins a new peak at what is resident now; whether the system lets us.
-#[allow(dead_code)]
 pub(crate) fn reset_peak() -> bool {
     // 5 resets the high-water mark alone: proc_pid_clear_refs(5).
     fs::write("/proc/self/clear_refs", "5").is_ok()
