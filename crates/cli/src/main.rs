@@ -35,6 +35,8 @@ enum Command {
     Run(commands::run::Arguments),
     /// Calibrate codecs: run the model over another text and write their artifacts.
     Fit(commands::fit::Arguments),
+    /// Generate text, with the KV cache compressed or not, and say what it cost.
+    Generate(commands::generate::Arguments),
     /// Write one page with charts and a table that opens without a network.
     Report(commands::report::Arguments),
     /// Draw a picture for a paper: SVG or PNG.
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Run(arguments) => commands::run::run(arguments, screen),
         Command::Fit(arguments) => commands::fit::run(arguments, screen),
+        Command::Generate(arguments) => commands::generate::run(&arguments, screen),
         Command::Report(arguments) => commands::report::run(&arguments),
         Command::Plot(arguments) => commands::plot::run(&arguments),
         Command::Table(arguments) => commands::table::run(&arguments),

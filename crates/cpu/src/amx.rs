@@ -18,6 +18,9 @@ pub(crate) const LEFT_TILE: usize = ROWS * STEP;
 /// Pairs of elements of a right step, `[3 tiles, 16 pairs of inputs, 16 tokens]`.
 pub(crate) const RIGHT_STEP: usize = STEP / 2 * TOKENS;
 
+/// Pairs of elements of a step with one token, `[16 pairs of inputs, 16 tokens]`.
+pub(crate) const COLUMN_STEP: usize = STEP / 2 * 16;
+
 /// Whether this CPU has a tile unit for bf16 and the system lets this process use it.
 pub(crate) fn available() -> bool {
     static AVAILABLE: LazyLock<bool> = LazyLock::new(detect);
@@ -112,6 +115,45 @@ impl Tiles {
                 line = in(reg) 64usize,
                 options(nostack),
             );
+        }
+    }
+}
+
+impl Tiles {
+    /// `out[i] = Σ_k left[i][k] right[k][0]`: the same sums as [`Tiles::product`] makes.
+    ///
+    /// `left` is `[steps, 16, 32]` bf16, `right` is `[steps, 16, 16]` pairs of bf16.
+    #[inline(always)]
+    pub(crate) fn column(&self, left: &[u16], right: &[u32], out: &mut [f32; ROWS]) {
+        let steps = left.len() / LEFT_TILE;
+        assert!(steps > 0 && left.len() == steps * LEFT_TILE && right.len() == steps * COLUMN_STEP);
+        let mut tile = [[0.0f32; 16]; ROWS];
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        // SAFETY: a `Tiles` of this thread exists, so the tiles are configured. The loop reads
+        // `steps` tiles of 1 KiB from `left` and as many from `right`, the lengths that were checked
+        // above, and writes the 16 rows of 64 bytes of `tile`.
+        unsafe {
+            asm!(
+                "tilezero tmm0",
+                "3:",
+                "tileloadd tmm6, [{left} + {line}*1]",
+                "tileloadd tmm3, [{right} + {line}*1]",
+                "add {left}, 1024",
+                "add {right}, 1024",
+                "tdpbf16ps tmm0, tmm6, tmm3",
+                "dec {steps}",
+                "jnz 3b",
+                "tilestored [{out} + {line}*1], tmm0",
+                left = inout(reg) left.as_ptr() => _,
+                right = inout(reg) right.as_ptr() => _,
+                steps = inout(reg) steps => _,
+                out = in(reg) tile.as_mut_ptr(),
+                line = in(reg) 64usize,
+                options(nostack),
+            );
+        }
+        for (out, row) in out.iter_mut().zip(&tile) {
+            *out = row[0];
         }
     }
 }

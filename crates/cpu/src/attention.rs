@@ -28,8 +28,8 @@ pub struct Attention {
     pub(crate) project: Blocks,
     /// Of queries and of keys.
     pub(crate) head_norms: Option<(Norm, Norm)>,
-    output: Blocks,
-    norm_out: Option<Norm>,
+    pub(crate) output: Blocks,
+    pub(crate) norm_out: Option<Norm>,
 }
 
 /// Numbers of heads, and channels of one.
@@ -98,7 +98,10 @@ impl CpuOps {
         let Past { caches, first_position } = past;
         let turned = caches.first().is_none_or(|cache| cache.turned);
         let turn = if turned { Turn::Both } else { Turn::Queries };
-        self.project(x, weights, wanted, first_position, turn);
+        match x.tokens {
+            1 => self.project_single(x, weights, first_position, turn),
+            _ => self.project(x, weights, wanted, first_position, turn),
+        }
         let (heads, projected) = (weights.heads, &self.projected);
         for (sequence, cache) in caches.iter_mut().enumerate() {
             cache.add(projected, heads, sequence, x.tokens, first_position);
@@ -222,6 +225,9 @@ impl CpuOps {
         wanted: usize,
         replace: bool,
     ) {
+        if x.tokens == 1 {
+            return self.project_context_single(x, weights, replace);
+        }
         let (rules, output) = (self.rules, &weights.output);
         let size = output.inputs * panel_tokens();
         let run = rules.run_length(output.inputs + output.outputs);

@@ -85,9 +85,7 @@ impl Task for HeadTask<'_> {
                 };
                 product(simd, &ready, head, first / ROWS, normed.panel(panel), logits);
                 if let Some(cap) = cap {
-                    for logit in logits.as_flattened_mut() {
-                        *logit = cap * tanh(*logit / cap);
-                    }
+                    capped(logits.as_flattened_mut(), cap);
                 }
                 let lanes = panel * NR..targets.len().min((panel + 1) * NR);
                 state.add(first, logits, work, &targets[lanes.clone()]);
@@ -102,6 +100,14 @@ impl Task for HeadTask<'_> {
             Logits::Compare(reference) => reference.scored,
         };
         (0..targets.len()).map(|i| states[i / NR].finish(i % NR, kept.get(i))).collect()
+    }
+}
+
+/// Makes logits `cap * tanh(logits / cap)`.
+#[inline(always)]
+pub(crate) fn capped(logits: &mut [f32], cap: f32) {
+    for logit in logits {
+        *logit = cap * tanh(*logit / cap);
     }
 }
 

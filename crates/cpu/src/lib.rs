@@ -24,6 +24,7 @@ mod product;
 mod project;
 mod rope;
 mod rules;
+mod single;
 mod step;
 
 use std::ops::Range;
@@ -327,6 +328,16 @@ impl Ops for CpuOps {
             same_top: vec![true; scored.len()],
         };
         Ok((scores, Some(KeptLogits { logits, scored, spare: Arc::clone(&self.spare) })))
+    }
+
+    fn logits(
+        &mut self,
+        x: &Panels,
+        sequence: usize,
+        (norm, head): (&Norm, &Blocks),
+        position: usize,
+    ) -> Result<Vec<f32>, OpsError> {
+        Ok(self.logits_of(x.token(sequence, position), norm, head))
     }
 
     fn logits_row(&self, logits: &KeptLogits, row: usize) -> Result<Vec<f32>, OpsError> {

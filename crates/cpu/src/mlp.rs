@@ -26,9 +26,9 @@ pub struct Mlp {
 
 /// A feed-forward network.
 pub struct FeedForward {
-    activation: Activation,
-    gate: Option<Blocks>,
-    up: Blocks,
+    pub(crate) activation: Activation,
+    pub(crate) gate: Option<Blocks>,
+    pub(crate) up: Blocks,
     pub(crate) down: Blocks,
 }
 
@@ -119,6 +119,9 @@ impl CpuOps {
             return self.consult(x, weights, router, wanted, other);
         }
         let [network] = weights.networks.as_slice() else { return };
+        if x.tokens == 1 {
+            return self.think_single(x, (weights, network), other);
+        }
         let (rules, size) = (self.rules, x.channels * panel_tokens());
         let run = rules.run_length(network.width());
         x.wanted(wanted, run).into_par_iter().with_max_len(1).for_each(|(first, x)| {

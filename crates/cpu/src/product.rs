@@ -10,7 +10,7 @@ use pulp::Simd;
 use rayon::prelude::*;
 use strait_ops::Dtype;
 
-use crate::amx::{self, LEFT_TILE, RIGHT_STEP, STEP, Tiles};
+use crate::amx::{self, COLUMN_STEP, LEFT_TILE, RIGHT_STEP, STEP, Tiles};
 use crate::kernel::{MR, tile};
 use crate::panels::{Floats, zeros};
 
@@ -73,6 +73,41 @@ impl Started {
                 tiles.product(left, pairs, out, ADD);
             }
             _ => unreachable!("both operands are laid out for the unit that was started"),
+        }
+    }
+
+    /// As [`Started::product`] on the tiles, with one token.
+    #[inline(always)]
+    pub(crate) fn column(&self, left: LeftBlock<'_>, column: &Column, out: &mut [f32; ROWS]) {
+        match (left, column, &self.0) {
+            (LeftBlock::Tiles(left), Column::Pairs(pairs), Some(tiles)) => {
+                tiles.column(left, pairs, out);
+            }
+            _ => unreachable!("both operands are laid out for the unit that was started"),
+        }
+    }
+}
+
+/// One token, for either unit.
+pub(crate) enum Column {
+    Rows(Vec<f32>),
+    /// `[steps, 16, 16]` pairs of neighbouring inputs, of which the first of every row is the token's.
+    Pairs(Pairs),
+}
+
+impl Column {
+    pub(crate) fn new(unit: Unit, values: &[f32]) -> Column {
+        match unit {
+            Unit::Vectors => Column::Rows(values.to_vec()),
+            Unit::Tiles => {
+                let mut pairs =
+                    aligned_vec::avec!([64]| 0; values.len().div_ceil(STEP) * COLUMN_STEP);
+                for (row, pair) in pairs.chunks_exact_mut(16).zip(values.chunks(2)) {
+                    let odd = pair.get(1).map_or(0, |odd| bf16_bits(*odd));
+                    row[0] = bf16_bits(pair[0]) | odd << 16;
+                }
+                Column::Pairs(pairs)
+            }
         }
     }
 }

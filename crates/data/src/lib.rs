@@ -14,6 +14,7 @@ mod protocol;
 mod read;
 mod sets;
 mod text;
+mod text_stream;
 mod tokenizer;
 mod window;
 
@@ -23,5 +24,6 @@ pub use hash::{sha256_hex, token_stream_sha256};
 pub use join::Join;
 pub use protocol::{BosRule, Preset, Protocol, Scored, Tail};
 pub use text::{Text, TextSource, load, load_with};
+pub use text_stream::TextStream;
 pub use tokenizer::{Encoded, TokenStream, Tokenizer};
 pub use window::Window;

@@ -108,6 +108,17 @@ impl Tokenizer {
         Ok(Encoded { ends: ends.collect(), tokens: encoding.get_ids().to_vec() })
     }
 
+    /// The text of some tokens, special ones left out.
+    ///
+    /// # Errors
+    /// Tokens that the tokenizer cannot spell.
+    pub fn decode(&self, tokens: &[u32]) -> Result<String, DataError> {
+        self.inner.decode(tokens, true).map_err(|error| DataError::Tokenizer {
+            name: self.name.clone(),
+            message: error.to_string(),
+        })
+    }
+
     /// SHA-256 (hexadecimal) of the `tokenizer.json`.
     #[must_use]
     pub fn sha256(&self) -> &str {

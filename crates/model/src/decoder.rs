@@ -468,6 +468,18 @@ impl<O: Ops> Stage for Decoder<O> {
         self.compare(states, score, reference, sequence_of, Ahead::Head)
     }
 
+    fn next_logits(&mut self, states: &Hidden) -> Result<Vec<f32>, ModelError> {
+        states.check(self.config.shape.hidden, self.dtype)?;
+        let Some(last) = states.tokens.checked_sub(1).filter(|_| states.batch > 0) else {
+            return Err(OpsError::size("states, tokens", "at least 1", 0).into());
+        };
+        self.guarded(|stage| {
+            let x = stage.ops.upload(states);
+            let Some((norm, head)) = &stage.head else { return Err(stage.no("head", "last")) };
+            Ok(stage.ops.logits(&x, 0, (norm, head), last)?)
+        })
+    }
+
     fn logits(
         &mut self,
         reference: &Reference,

@@ -118,6 +118,13 @@ pub trait Stage: Send {
         sequence_of: &[usize],
     ) -> Result<Vec<SequenceScores>, ModelError>;
 
+    /// Last stage: logits `[vocab]` of what follows the last token of the first sequence of `states`,
+    /// which have been through all layers.
+    ///
+    /// # Errors
+    /// When this is not the last stage, the states do not fit the model, or the device fails.
+    fn next_logits(&mut self, states: &Hidden) -> Result<Vec<f32>, ModelError>;
+
     /// Logits `[vocab]` of scored position `row` of sequence `sequence` of a reference.
     ///
     /// # Errors

@@ -132,6 +132,24 @@ pub trait Ops: Send + 'static {
         reference: Option<&Self::Logits>,
     ) -> Result<(SequenceScores, Option<Self::Logits>), OpsError>;
 
+    /// Norm and head on one position of a sequence: its logits, `[vocab]`.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn logits(
+        &mut self,
+        x: &Self::Stream,
+        sequence: usize,
+        head: (&Self::Norm, &Self::Table),
+        position: usize,
+    ) -> Result<Vec<f32>, OpsError> {
+        // Logits do not depend on what the position is scored against.
+        let range = ScoreRange { first_position: position, targets: vec![0] };
+        let (_, kept) = self.score(x, sequence, head, &range, None)?;
+        let kept = kept.ok_or_else(|| OpsError::size("kept logits", 1, 0))?;
+        self.logits_row(&kept, 0)
+    }
+
     /// Kept logits of scored position `row`, `[vocab]`.
     ///
     /// # Errors

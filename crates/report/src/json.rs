@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::Report;
 use crate::csv::{COLUMNS, fields};
+use crate::{Report, SpeedRow};
 
 impl Report {
     /// An object with the title and a list of rows. What was not measured is null; an exact copy has no
@@ -11,12 +11,15 @@ impl Report {
     #[must_use]
     pub fn json(&self) -> String {
         let rows: Vec<Value> = self.rows.iter().map(|row| Value::Object(object(row))).collect();
-        let value = json!({
+        let mut value = json!({
             "title": self.title,
             "subtitle": self.subtitle,
             "fingerprint": self.fingerprint,
             "rows": rows,
         });
+        if !self.speed.is_empty() {
+            value["speed"] = self.speed.iter().map(SpeedRow::json).collect();
+        }
         serde_json::to_string_pretty(&value).unwrap_or_default()
     }
 }

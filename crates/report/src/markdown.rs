@@ -46,6 +46,7 @@ impl Report {
         for row in self.rows.iter().filter(|row| row.ppl.is_some()) {
             out.push_str(&details(row, !floors.is_empty()));
         }
+        out.push_str(&crate::speed::markdown(&self.speed));
         if self.rows.iter().any(|row| row.imported.is_some()) {
             out.push_str("\n† imported: bytes declared, not counted; no paired error\n");
         }
@@ -133,7 +134,7 @@ fn name(row: &Row) -> String {
 }
 
 /// Keeps a text inside its cell and free of emphasis.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
         match c {

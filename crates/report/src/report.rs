@@ -7,7 +7,7 @@ use strait_schema::{Imported, ImportedSite, Record, RunStatus};
 
 use crate::format::count;
 use crate::unit::Unit;
-use crate::{ReportError, Row};
+use crate::{ReportError, Row, SpeedRow};
 
 /// Rows that may stand in one table, and what they have in common.
 #[derive(Debug, Clone)]
@@ -27,6 +27,8 @@ pub struct Report {
     pub noise_floor: Option<NoiseFloor>,
     /// One row a record, most bytes first, failed cells last; then imported results and cells that run.
     pub rows: Vec<Row>,
+    /// Speed and memory of generation, by context and in the order of the records.
+    pub speed: Vec<SpeedRow>,
 }
 
 impl Report {
@@ -78,6 +80,12 @@ impl Report {
             row.kld_floors = row.kld_mean.map(|kld| floor.kld_units(kld));
         }
         fingerprints.iter().for_each(|fingerprint| mark_front(&mut rows, fingerprint));
+        let mut speed: Vec<SpeedRow> = rows
+            .iter()
+            .zip(records)
+            .flat_map(|(row, record)| SpeedRow::of(record, &row.label))
+            .collect();
+        speed.sort_by_key(|row| row.context);
         rows.sort_by(order);
         let summary = records.iter().find_map(|record| record.scores.as_ref()).filter(|_| !mixed);
         Ok(Self {
@@ -90,6 +98,7 @@ impl Report {
             models,
             noise_floor,
             rows,
+            speed,
         })
     }
 }
@@ -114,6 +123,7 @@ impl Report {
             models: false,
             noise_floor: None,
             rows: Vec::new(),
+            speed: Vec::new(),
         }
     }
 

@@ -79,6 +79,7 @@ impl Report {
             out.push_str(&format!("{text}\n"));
         }
         out.push_str(&self.notes(&paint));
+        out.push_str(&crate::speed::terminal(&self.speed));
         out
     }
 

@@ -23,6 +23,55 @@ pub(crate) struct FoundCache {
     value: With<CodecEntry>,
 }
 
+impl FoundCache {
+    /// Makes sure that the model has the layers.
+    pub(crate) fn check(
+        &self,
+        experiment: &Experiment,
+        config: &ModelConfig,
+    ) -> Result<(), RunnerError> {
+        let last = config.layers.saturating_sub(1);
+        match self.spec.section.layers.iter().flatten().find(|&&layer| layer > last) {
+            None => Ok(()),
+            Some(layer) => {
+                let key = format!("cache[{}].layers", self.spec.cache);
+                let expected = format!("layers from 0 to {last}");
+                Err(experiment.value_error(&key, expected, layer.to_string(), None).into())
+            }
+        }
+    }
+
+    /// What the cell does to the caches of a model, `context` tokens before those that are scored.
+    pub(crate) fn plan(
+        self,
+        experiment: &Experiment,
+        config: &ModelConfig,
+        context: Option<usize>,
+    ) -> CachePlan {
+        let section = self.spec.section;
+        CachePlan {
+            press: self.press,
+            budget: match section.size {
+                Some(size) => Budget::Size(size),
+                None => Budget::Ratio(section.ratio.unwrap_or(0.0)),
+            },
+            reposition: section.reposition,
+            key: self.key,
+            value: self.value,
+            sinks: section.sinks,
+            recent: section.recent,
+            before_rope: section.before_rope,
+            active: match &section.layers {
+                None => vec![true; config.layers],
+                Some(layers) => (0..config.layers).map(|layer| layers.contains(&layer)).collect(),
+            },
+            interval: experiment.kv.interval,
+            context,
+            seed: experiment.run.seed,
+        }
+    }
+}
+
 /// Finds what the cells of `[[cache]]` name.
 pub(crate) fn find(
     experiment: &Experiment,
@@ -69,7 +118,8 @@ pub(crate) fn cache_cells(
     others: &[PlannedCell],
 ) -> Result<Vec<PlannedCell>, RunnerError> {
     let mut cells: Vec<PlannedCell> = Vec::new();
-    for FoundCache { spec, press, key, value } in found {
+    for found in found {
+        let FoundCache { spec, press, key, value } = &found;
         let (table, section) = (format!("cache[{}]", spec.cache), &spec.section);
         let wrong = |key: &str, expected: &str, found: String| {
             let key = if key.is_empty() { table.clone() } else { format!("{table}.{key}") };
@@ -78,18 +128,15 @@ pub(crate) fn cache_cells(
         if spec.label == BASELINE_LABEL || others.iter().any(|cell| cell.label == spec.label) {
             return wrong("label", "a label that no other cell has", format!("{:?}", spec.label));
         }
-        let last = config.layers.saturating_sub(1);
-        if let Some(layer) = section.layers.iter().flatten().find(|&&layer| layer > last) {
-            return wrong("layers", &format!("layers from 0 to {last}"), layer.to_string());
-        }
+        found.check(experiment, config)?;
         let mut plugins = BTreeMap::new();
         let mut add = |plugin: &Arc<Plugin>| {
             plugins.insert(plugin.file_name().to_owned(), plugin.sha256().to_owned());
         };
-        if let Some((entry, _)) = &press {
+        if let Some((entry, _)) = press {
             add(entry.plugin());
         }
-        for (entry, params) in [&key, &value].into_iter().flatten() {
+        for (entry, params) in [key, value].into_iter().flatten() {
             add(entry.plugin());
             entry.inner(params)?.iter().for_each(|inner| add(inner.plugin()));
         }
@@ -106,8 +153,8 @@ pub(crate) fn cache_cells(
             ratio: section.ratio,
             size: section.size,
             reposition: section.reposition,
-            key: codec(&key),
-            value: codec(&value),
+            key: codec(key),
+            value: codec(value),
             sinks: section.sinks,
             recent: section.recent,
             before_rope: section.before_rope,
@@ -120,36 +167,10 @@ pub(crate) fn cache_cells(
             let found = format!("the cell {:?} again", same.label);
             return wrong("", "another press, codec or parameter than every other cell", found);
         }
-        let active = match &section.layers {
-            None => vec![true; config.layers],
-            Some(layers) => (0..config.layers).map(|layer| layers.contains(&layer)).collect(),
-        };
-        let plan = CachePlan {
-            press,
-            budget: match section.size {
-                Some(size) => Budget::Size(size),
-                None => Budget::Ratio(section.ratio.unwrap_or(0.0)),
-            },
-            reposition: section.reposition,
-            key,
-            value,
-            sinks: section.sinks,
-            recent: section.recent,
-            before_rope: section.before_rope,
-            active,
-            interval: experiment.kv.interval,
-            context: baseline.protocol.context,
-            seed: experiment.run.seed,
-        };
+        let label = spec.label.clone();
+        let plan = found.plan(experiment, config, baseline.protocol.context);
         let cache = Some(Arc::new(plan));
-        cells.push(PlannedCell {
-            label: spec.label,
-            id,
-            identity,
-            codec: None,
-            cache,
-            rerun: None,
-        });
+        cells.push(PlannedCell { label, id, identity, codec: None, cache, rerun: None });
     }
     Ok(cells)
 }

@@ -54,6 +54,37 @@ pub enum RunnerError {
         /// The results folder.
         path: PathBuf,
     },
+    /// The cell that was to generate does not exist, or does not work on the KV cache.
+    #[error("cell {found:?}: expected one of {}{}", known.join(", "), if *link { "; the codec of a link has no part in generation" } else { "" })]
+    UnknownCell {
+        /// The label that was asked for.
+        found: String,
+        /// Labels that there are.
+        known: Vec<String>,
+        /// Whether it is a cell of `[[compressor]]`.
+        link: bool,
+    },
+    /// A press or codec failed while text was generated.
+    #[error("the cell failed: {reason}")]
+    Cell {
+        /// Layer and cause.
+        reason: String,
+    },
+    /// Nothing to go on from.
+    #[error("the prompt has no tokens: expected some text to go on from")]
+    EmptyPrompt,
+    /// More tokens than the model has positions for.
+    #[error(
+        "{tokens} tokens: expected at most {most}, because the model has {positions} positions; shorten the context"
+    )]
+    TooLong {
+        /// Tokens of the prompt.
+        tokens: usize,
+        /// Positions of the model.
+        positions: usize,
+        /// Tokens that leave room for a new one.
+        most: usize,
+    },
     /// A value that is always representable was not: a defect of strait.
     #[error("internal error: {0}")]
     Internal(String),

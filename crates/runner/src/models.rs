@@ -1,9 +1,11 @@
 //! A model of the experiment: opened, described, and loaded when its turn comes.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::Value;
 use strait_data::{Protocol, Text, TokenStream, Tokenizer};
 use strait_model::{Device, LoadedIn, Model, ModelConfig, ModelError, SharedSource, open_device};
 use strait_schema::{CellModel, CellStorage, Experiment, ModelSection};
@@ -61,17 +63,37 @@ impl OpenModel {
         })
     }
 
+    /// The checkpoint's tokenizer.
+    pub(crate) fn tokenizer(&self) -> Result<Tokenizer, RunnerError> {
+        Ok(match self.checkpoint.tokenizer()? {
+            TokenizerSource::File(path) => Tokenizer::from_file(&path)?,
+            TokenizerSource::Json(json) => Tokenizer::from_json(&json, &self.section.source)?,
+        })
+    }
+
+    /// The tokens that end a text: those of `generation_config.json`, else those of the configuration.
+    pub(crate) fn end_tokens(&self) -> Vec<u32> {
+        let of = |config: &Value| -> Option<Vec<u32>> {
+            let tokens = match &config["eos_token_id"] {
+                Value::Null => return None,
+                Value::Array(tokens) => tokens.clone(),
+                token => vec![token.clone()],
+            };
+            Some(tokens.iter().filter_map(|token| u32::try_from(token.as_u64()?).ok()).collect())
+        };
+        let beside = fs::read(self.path.join("generation_config.json")).ok();
+        let beside: Option<Value> = beside.and_then(|json| serde_json::from_slice(&json).ok());
+        let beside = beside.and_then(|config| of(&config));
+        beside.or_else(|| of(self.checkpoint.config())).unwrap_or_default()
+    }
+
     /// The text in the model's tokens.
     pub(crate) fn tokenize(
         &self,
         protocol: &Protocol,
         text: &Text,
     ) -> Result<TokenStream, RunnerError> {
-        let tokenizer = match self.checkpoint.tokenizer()? {
-            TokenizerSource::File(path) => Tokenizer::from_file(&path)?,
-            TokenizerSource::Json(json) => Tokenizer::from_json(&json, &self.section.source)?,
-        };
-        let stream = protocol.tokenize(&text.text, &tokenizer)?;
+        let stream = protocol.tokenize(&text.text, &self.tokenizer()?)?;
         stream.check_vocabulary(self.config.shape.vocab)?;
         Ok(stream)
     }

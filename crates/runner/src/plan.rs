@@ -23,6 +23,7 @@ use crate::folder::bytes_sha256;
 use crate::models::{Compared, OpenModel, open_others};
 use crate::progress::{Observer, Progress};
 use crate::rerun;
+use crate::speed;
 
 /// A codec and its parameters, checked and completed.
 type Resolved = (CodecEntry, Map<String, Value>);
@@ -75,6 +76,7 @@ impl Plan {
         let protocol = protocol(experiment);
         let text = text(experiment, &protocol, assets, observer)?;
         let stream = model.tokenize(&protocol, &text)?;
+        speed::check(experiment, config, stream.tokens.len())?;
         let windows = protocol.windows(stream.tokens.len(), stream.bos_id)?;
         let baseline = RecordCell {
             model: model.cell()?,

@@ -43,6 +43,7 @@ pub(crate) fn from_journal(
         windows: totals.windows,
         links: totals.links,
         timing: Timing { codec_s, ..totals.timing },
+        speed: Vec::new(),
         warnings: Vec::new(),
     };
     if let Some(reason) = reason {

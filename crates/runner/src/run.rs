@@ -26,6 +26,7 @@ use crate::plan::Plan;
 use crate::progress::{CellIntro, Observer};
 use crate::record::{check_effects, from_journal};
 use crate::rerun::Rerun;
+use crate::speed::Speed;
 use crate::trace::Trace;
 
 /// How to run, besides what the experiment says.
@@ -158,8 +159,57 @@ impl Run<'_> {
             check_effects(&mut records, &lossless);
         }
         self.save(&records)?;
+        interrupted |= !self.speed(&mut records, observer)?;
         observer.end();
         Ok(Outcome { records, folder: self.folder.path().into(), interrupted, skipped })
+    }
+
+    /// Measures the speed of the baseline and of every cell of the cache that has no such figures yet;
+    /// `false` if it was stopped.
+    fn speed(
+        &self,
+        records: &mut [Record],
+        observer: &mut dyn Observer,
+    ) -> Result<bool, RunnerError> {
+        let Some(section) = &self.experiment.speed else { return Ok(true) };
+        let planned = |record: &Record| self.plan.cells.iter().find(|cell| cell.id == record.id);
+        let mut open: Vec<(&mut Record, Option<&kv::CachePlan>)> = records
+            .iter_mut()
+            .filter(|record| record.is_finished() && !section.is_met_by(&record.speed))
+            .filter_map(|record| {
+                let cell = planned(record)?;
+                let own = cell.codec.is_none() && cell.rerun.is_none();
+                own.then_some((record, cell.cache.as_deref()))
+            })
+            .collect();
+        if open.is_empty() {
+            return Ok(true);
+        }
+        if self.options.stop.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        observer.step("load the model again, to time it");
+        let (cuts, devices) = (&self.plan.partition.cuts, &self.plan.devices);
+        let mut model = self.pool.install(|| self.plan.model.load(cuts, devices))?;
+        let speed = Speed {
+            section,
+            model: &self.model(),
+            tokens: &self.plan.stream,
+            ends: &self.plan.model.end_tokens(),
+            stop: self.options.stop,
+        };
+        let mut tell = |what: &str| observer.step(what);
+        let done = speed.measure(self.pool, model.stages(), &mut open, &mut tell)?;
+        for (record, _) in open {
+            record.save(self.folder.path().join(record.file_name()))?;
+        }
+        Ok(done)
+    }
+
+    /// What cells of the cache have to know of the model.
+    fn model(&self) -> kv::Model<'_> {
+        let dtype = convert::model_dtype(self.experiment.model.dtype);
+        kv::Model { config: &self.plan.model.config, dtype }
     }
 
     /// Removes what earlier runs left of the planned cells.
@@ -281,10 +331,7 @@ impl Run<'_> {
             others: models,
             devices,
             links: &self.plan.partition.links,
-            model: kv::Model {
-                config: &self.plan.model.config,
-                dtype: convert::model_dtype(self.experiment.model.dtype),
-            },
+            model: self.model(),
             stream: &self.plan.stream,
             chunk_tokens: self.experiment.run.chunk_tokens,
             cell_batch: self.cell_batch(),

@@ -12,6 +12,7 @@ use crate::sections::{
     CompressorSection, DataSection, FitSection, OutputSection, PartitionSection, PluginsSection,
     ProtocolSection, RunSection,
 };
+use crate::speed::SpeedSection;
 use crate::track::TrackSection;
 use crate::{Place, SchemaError};
 
@@ -57,6 +58,9 @@ pub struct Experiment {
     /// Presses and codecs of the KV cache to compare with the baseline.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cache: Vec<CacheSection>,
+    /// Speed and memory of generation; not measured when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speed: Option<SpeedSection>,
     /// Where each key stands in the file.
     #[serde(skip)]
     pub(crate) lines: Lines,

@@ -28,6 +28,7 @@ mod paths;
 mod plan;
 mod record;
 mod sections;
+mod speed;
 mod status;
 mod store;
 mod track;
@@ -53,6 +54,7 @@ pub use sections::{
     CompressorSection, DataSection, Dtype, FitSection, Join, MaxWindows, OutputSection,
     PartitionSection, PluginsSection, Preset, ProtocolSection, RunSection,
 };
+pub use speed::{SpeedCounts, SpeedSection};
 pub use status::{RunStatus, RunningCell, RunningFigures};
 pub use track::{MlflowSection, TensorBoardSection, TrackSection, WandbSection};
 // Part of a record, so part of this interface.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strait_metrics::{ConfidenceBucket, Distortion, Divergence, PairedSums, ProbabilityShift};
 
-use crate::RecordCell;
+use crate::{RecordCell, SpeedCounts};
 
 /// The version of the record format that this release writes and reads.
 pub const RECORD_SCHEMA: u32 = 1;
@@ -37,6 +37,9 @@ pub struct Record {
     pub links: Vec<LinkCounts>,
     /// Where the time went.
     pub timing: Timing,
+    /// Speed and memory of generation behind each context; empty if they were not measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub speed: Vec<SpeedCounts>,
     /// What a reader should know before believing the numbers.
     pub warnings: Vec<String>,
 }

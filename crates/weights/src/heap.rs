@@ -5,7 +5,7 @@
 #![allow(unsafe_code)]
 
 /// Gives free memory back where the allocator is glibc's; others do it on their own.
-pub(crate) fn release() {
+pub fn release() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: `malloc_trim` is thread-safe and touches nothing that is allocated.
     unsafe {

@@ -26,6 +26,7 @@ pub use accounting::{FormatShare, LayerSummary, Summary};
 pub use checkpoint::Checkpoint;
 pub use error::WeightsError;
 pub use format::Format;
+pub use heap::release as release_free_memory;
 pub use source::{resolve_source, resolve_source_with};
 pub use tensor::{DenseTensor, TensorInfo};
 pub use tokenizer::TokenizerSource;

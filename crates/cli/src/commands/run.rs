@@ -19,7 +19,7 @@ use crate::live::Live;
 use crate::output::say;
 
 /// Interrupted by the user, as shells count it (128 + SIGINT).
-const INTERRUPTED: u8 = 130;
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Which experiment, and what to change of it.
 #[derive(clap::Args)]
@@ -62,7 +62,8 @@ pub(crate) fn run(arguments: Arguments, screen: MultiProgress) -> anyhow::Result
         experiment.output.dir = Some(output);
     }
     let stop = Arc::new(AtomicBool::new(false));
-    install_interrupt(Arc::clone(&stop), screen.clone())?;
+    let message = "stopping after the cells at work; press Ctrl-C again to stop at once";
+    install_interrupt(Arc::clone(&stop), screen.clone(), message)?;
     let assets = arguments.assets.unwrap_or_else(|| experiment.resolve("assets"));
     let options = Options { assets, stop: &stop, fresh: arguments.fresh, trace: arguments.trace };
     let mut follow = Follow::new(&experiment, Live::new(screen));
@@ -72,13 +73,16 @@ pub(crate) fn run(arguments: Arguments, screen: MultiProgress) -> anyhow::Result
     finish(&experiment, &outcome?, arguments.json)
 }
 
-/// The first Ctrl-C ends the run after the cells at work, the second at once.
-fn install_interrupt(stop: Arc<AtomicBool>, screen: MultiProgress) -> anyhow::Result<()> {
+/// The first Ctrl-C sets `stop` and prints `message`, the second ends the program at once.
+pub(crate) fn install_interrupt(
+    stop: Arc<AtomicBool>,
+    screen: MultiProgress,
+    message: &'static str,
+) -> anyhow::Result<()> {
     ctrlc::set_handler(move || {
         if stop.swap(true, Ordering::Relaxed) {
             std::process::exit(i32::from(INTERRUPTED));
         }
-        let message = "stopping after the cells at work; press Ctrl-C again to stop at once";
         screen.suspend(|| eprintln!("{message}"));
     })
     .context("cannot listen for Ctrl-C")

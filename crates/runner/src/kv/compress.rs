@@ -1,7 +1,7 @@
 //! One layer's cache of one cell, compressed: the press first, then the codecs on what it left.
 
 use strait_loader::{KvHeadRef, LayerBudget, LayerRef, MatrixMut, MatrixRef, RopeLayout, RopeRef};
-use strait_model::{AttentionShape, CacheContents, Dtype, HeadEntries, ModelConfig};
+use strait_model::{AttentionShape, CacheContents, Dtype, HeadEntries, LayerConfig, ModelConfig};
 use strait_schema::LinkCounts;
 
 use super::side::SideInformation;
@@ -15,6 +15,17 @@ use crate::link::Ends;
 pub(crate) struct Model<'a> {
     pub(crate) config: &'a ModelConfig,
     pub(crate) dtype: Dtype,
+}
+
+impl Model<'_> {
+    /// Values of all keys, and as many of all values, that an uncompressed cache of `tokens` tokens holds.
+    pub(crate) fn cache_values(&self, tokens: usize) -> usize {
+        let of_block = |block: &LayerConfig| {
+            let AttentionShape { kv_heads, head_dim, window, .. } = block.attention;
+            window.map_or(tokens, |window| tokens.min(window)) * kv_heads * head_dim
+        };
+        self.config.blocks.iter().map(of_block).sum()
+    }
 }
 
 /// One layer, just after a run of tokens.
@@ -227,14 +238,9 @@ impl OpenCache {
     /// What the window's cache costs as it is stored now, beside `tokens` tokens of an uncompressed one.
     pub(crate) fn measure(&mut self, model: &Model<'_>, tokens: usize) {
         let size = model.dtype.size();
-        let mut stored = [0.0; 2];
-        let mut values = 0;
-        for (store, block) in self.layers.iter().zip(&model.config.blocks) {
-            let [keys, of_values] = store.bytes();
-            stored = [stored[0] + keys, stored[1] + of_values];
-            let AttentionShape { kv_heads, head_dim, window, .. } = block.attention;
-            values += window.map_or(tokens, |window| tokens.min(window)) * kv_heads * head_dim;
-        }
+        let stored = self.layers.iter().map(|store| store.bytes());
+        let stored = stored.fold([0.0; 2], |sum, [keys, values]| [sum[0] + keys, sum[1] + values]);
+        let values = model.cache_values(tokens);
         for (counts, stored) in self.counts.iter_mut().zip(stored) {
             counts.tokens = tokens as u64;
             counts.values = values as u64;

@@ -12,7 +12,7 @@ use strait_schema::LinkCounts;
 
 pub(crate) use self::compress::Model;
 use self::store::LayerStore;
-pub(crate) use self::travel::{LaneStages, Traveller, travel};
+pub(crate) use self::travel::{Apart, LaneStages, Traveller, travel};
 use crate::link::Ends;
 
 /// What a cell does to the cache, before it runs.
@@ -61,6 +61,25 @@ impl CachePlan {
             left -= left.min(interval);
         }
         runs
+    }
+
+    /// What the uncompressed cache of a model with so many layers is: nothing goes but what no later
+    /// query sees.
+    pub(crate) fn nothing(layers: usize) -> CachePlan {
+        CachePlan {
+            press: None,
+            budget: Budget::Ratio(0.0),
+            reposition: false,
+            key: None,
+            value: None,
+            sinks: 0,
+            recent: 0,
+            before_rope: false,
+            active: vec![false; layers],
+            interval: None,
+            context: None,
+            seed: 0,
+        }
     }
 
     /// Whether nothing it names loses anything.
@@ -112,12 +131,22 @@ impl OpenCache {
     }
 
     /// Begins a window of a model with so many layers.
-    fn begin(&mut self, layers: usize) -> Result<(), String> {
+    pub(crate) fn begin(&mut self, layers: usize) -> Result<(), String> {
         self.layers = (0..layers).map(|_| LayerStore::default()).collect();
         self.counts = ["keys", "values"].map(LinkCounts::new);
         match &mut self.press {
             Some(press) => press.reset().map_err(|error| error.to_string()),
             None => Ok(()),
         }
+    }
+
+    /// Whether the press asks for more than keys and values.
+    pub(crate) fn looks(&self) -> bool {
+        self.press.as_ref().is_some_and(|press| !press.needs().is_empty())
+    }
+
+    /// Forgets what is known of the entries, of a sequence that will not be compressed again.
+    pub(crate) fn forget(&mut self) {
+        self.layers = Vec::new();
     }
 }

@@ -69,9 +69,12 @@ impl HeadStore {
 pub(crate) fn keep(head: &mut HeadEntries, kept: &[usize], dim: usize) {
     let channels = head.key_channels.as_ref().map_or(dim, Vec::len);
     let rows = |values: &[f32], width: usize| -> Vec<f32> {
-        kept.iter()
-            .flat_map(|&entry| values[entry * width..(entry + 1) * width].iter().copied())
-            .collect()
+        // No more room than is needed: what is kept stays as long as the sequence.
+        let mut rows = Vec::with_capacity(kept.len() * width);
+        for &entry in kept {
+            rows.extend_from_slice(&values[entry * width..(entry + 1) * width]);
+        }
+        rows
     };
     head.keys = rows(&head.keys, channels);
     head.values = rows(&head.values, dim);

@@ -179,11 +179,12 @@ impl CacheVisitor for Shared<'_, '_> {
     }
 }
 
-/// A later run: a sequence for every cell.
-struct Apart<'a, 'c> {
-    model: &'a Model<'a>,
-    cells: &'a mut [Traveller<'c>],
-    idle: bool,
+/// A run with a sequence for every cell.
+pub(crate) struct Apart<'a, 'c> {
+    pub(crate) model: &'a Model<'a>,
+    pub(crate) cells: &'a mut [Traveller<'c>],
+    /// Nothing comes after this run, so nothing is compressed.
+    pub(crate) idle: bool,
 }
 
 impl CacheVisitor for Apart<'_, '_> {
@@ -192,7 +193,7 @@ impl CacheVisitor for Apart<'_, '_> {
     }
 
     fn visit(&mut self, layer: &mut dyn CachedLayer) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let cell = &mut self.cells[layer.sequence()];
+        let Some(cell) = self.cells.get_mut(layer.sequence()) else { return Ok(()) };
         if self.idle || cell.failed.is_some() {
             return Ok(());
         }

@@ -1,0 +1,101 @@
+//! Tokens to text, one after the other: a character that several tokens share appears with the last
+//! of them.
+
+use crate::{DataError, Tokenizer};
+
+/// Tokens before the first new one that decide how it is spelt: some tokenizers leave out the space at
+/// the start of a text.
+const CONTEXT: usize = 8;
+/// What stands for bytes that are no whole character.
+const INCOMPLETE: char = '\u{FFFD}';
+
+/// Spells tokens that arrive one by one. Special tokens are left out.
+#[derive(Debug)]
+pub struct TextStream<'a> {
+    tokenizer: &'a Tokenizer,
+    tokens: Vec<u32>,
+    /// Tokens that have been spelt.
+    spelt: usize,
+}
+
+impl<'a> TextStream<'a> {
+    /// Begins behind `before`, which is not spelt.
+    #[must_use]
+    pub fn new(tokenizer: &'a Tokenizer, before: &[u32]) -> TextStream<'a> {
+        let tokens = before[before.len().saturating_sub(CONTEXT)..].to_vec();
+        TextStream { tokenizer, spelt: tokens.len(), tokens }
+    }
+
+    /// Takes in a token and gives the text that is complete with it, which may be none.
+    ///
+    /// # Errors
+    /// When the tokenizer cannot spell the token.
+    pub fn push(&mut self, token: u32) -> Result<String, DataError> {
+        self.tokens.push(token);
+        self.rest(false)
+    }
+
+    /// What is left when no more tokens come: a replacement character for half a character.
+    ///
+    /// # Errors
+    /// When the tokenizer cannot spell the tokens.
+    pub fn finish(mut self) -> Result<String, DataError> {
+        self.rest(true)
+    }
+
+    fn rest(&mut self, last: bool) -> Result<String, DataError> {
+        let before = self.tokenizer.decode(&self.tokens[..self.spelt])?;
+        let all = self.tokenizer.decode(&self.tokens)?;
+        let text = all.get(before.len()..).unwrap_or_default();
+        if text.is_empty() || text.ends_with(INCOMPLETE) && !last {
+            return Ok(String::new());
+        }
+        let text = text.to_owned();
+        self.tokens.drain(..self.spelt.saturating_sub(CONTEXT));
+        self.spelt = self.tokens.len();
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every byte is a token.
+    fn bytes() -> Tokenizer {
+        let vocab: Vec<String> =
+            (0..256).map(|byte| format!("\"<0x{byte:02X}>\": {byte}")).collect();
+        let json = format!(
+            "{{\"version\": \"1.0\", \"added_tokens\": [], \"normalizer\": null, \
+             \"pre_tokenizer\": null, \"post_processor\": null, \
+             \"decoder\": {{\"type\": \"Sequence\", \"decoders\": [{{\"type\": \"ByteFallback\"}}, \
+             {{\"type\": \"Fuse\"}}]}}, \
+             \"model\": {{\"type\": \"BPE\", \"byte_fallback\": true, \"unk_token\": null, \
+             \"vocab\": {{{}}}, \"merges\": []}}}}",
+            vocab.join(", ")
+        );
+        Tokenizer::from_json(&json, "bytes").unwrap()
+    }
+
+    #[test]
+    fn characters_appear_whole_and_nothing_is_lost() {
+        let tokenizer = bytes();
+        let text = "naïve 日本 🦀!";
+        let before: Vec<u32> = "before: é".bytes().map(u32::from).collect();
+        let mut stream = TextStream::new(&tokenizer, &before);
+        let pieces: Vec<String> =
+            text.bytes().map(|byte| stream.push(u32::from(byte)).unwrap()).collect();
+        assert_eq!(pieces.concat(), text);
+        assert!(pieces.iter().all(|piece| piece.chars().count() <= 1));
+        assert_eq!(stream.finish().unwrap(), "");
+    }
+
+    #[test]
+    fn half_a_character_at_the_end_is_told() {
+        let tokenizer = bytes();
+        let mut stream = TextStream::new(&tokenizer, &[]);
+        assert_eq!(stream.push(u32::from(b'a')).unwrap(), "a");
+        assert_eq!(stream.push(0xe6).unwrap(), "");
+        assert!(stream.finish().unwrap().chars().all(|c| c == INCOMPLETE));
+    }
+}

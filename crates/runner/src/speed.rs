@@ -1,0 +1,186 @@
+//! `[speed]`: generation with every cache, timed. Cells take turns, so that a machine that slows down
+//! slows all of them.
+
+use std::sync::atomic::Ordering;
+
+use rayon::ThreadPool;
+use strait_model::{ModelConfig, Stage};
+use strait_schema::{Experiment, Record, SpeedCounts, SpeedSection};
+
+use crate::clock::Stopwatch;
+use crate::error::RunnerError;
+use crate::generate::{Sampler, Sampling, Sequence, never, plan_of_baseline};
+use crate::kv::{CachePlan, Model};
+use crate::memory::{peak_bytes, reset_peak};
+
+/// Tokens of a context that warm up.
+const WARM_UP: usize = 256;
+
+/// Makes sure that text and model are long enough for `[speed]`.
+pub(crate) fn check(
+    experiment: &Experiment,
+    config: &ModelConfig,
+    tokens: usize,
+) -> Result<(), RunnerError> {
+    let Some(section) = &experiment.speed else { return Ok(()) };
+    for (at, &context) in section.contexts.iter().enumerate() {
+        let key = format!("speed.contexts[{at}]");
+        let wrong = |expected: String| {
+            Err(experiment.value_error(&key, expected, context.to_string(), None).into())
+        };
+        if context > tokens {
+            return wrong(format!("at most {tokens}, the tokens of the text"));
+        }
+        let last = context + section.new_tokens - 1;
+        if let Some(positions) = config.positions.filter(|&positions| last > positions) {
+            let most = (positions + 1).saturating_sub(section.new_tokens);
+            return wrong(format!(
+                "at most {most}, because the model has {positions} positions for the context and {} new tokens",
+                section.new_tokens
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What is timed.
+pub(crate) struct Speed<'a> {
+    pub(crate) section: &'a SpeedSection,
+    pub(crate) model: &'a Model<'a>,
+    /// The text.
+    pub(crate) tokens: &'a [u32],
+    /// Tokens that end a text.
+    pub(crate) ends: &'a [u32],
+    pub(crate) stop: &'a std::sync::atomic::AtomicBool,
+}
+
+/// One generation.
+struct Round {
+    prefill_s: f64,
+    decode_s: f64,
+    cache_bytes: u64,
+    cache_raw_bytes: u64,
+    /// Of the prefill, and of what follows.
+    peaks: Option<[u64; 2]>,
+}
+
+impl Speed<'_> {
+    /// Measures every cell; `false` if it was stopped before. `plans` has none for the baseline. A cell
+    /// that fails gets a warning.
+    pub(crate) fn measure(
+        &self,
+        pool: &ThreadPool,
+        stages: &mut [Box<dyn Stage>],
+        records: &mut [(&mut Record, Option<&CachePlan>)],
+        tell: &mut dyn FnMut(&str),
+    ) -> Result<bool, RunnerError> {
+        let SpeedSection { contexts, new_tokens, repeats, warm_up, with_prefill } = self.section;
+        for (record, _) in &mut *records {
+            record.speed.clear();
+        }
+        let mut failed = vec![false; records.len()];
+        for &context in contexts {
+            let empty = SpeedCounts {
+                context,
+                new_tokens: *new_tokens,
+                with_prefill: *with_prefill,
+                prefill_s: Vec::new(),
+                decode_s: Vec::new(),
+                cache_bytes: 0,
+                cache_raw_bytes: 0,
+                peak_bytes: None,
+                decode_peak_bytes: None,
+            };
+            let mut counts = vec![empty; records.len()];
+            for round in 0..warm_up + repeats {
+                let timed = round >= *warm_up;
+                let length = if timed { context } else { context.min(WARM_UP) };
+                for (index, (record, plan)) in records.iter_mut().enumerate() {
+                    if self.stop.load(Ordering::Relaxed) {
+                        return Ok(false);
+                    }
+                    if failed[index] {
+                        continue;
+                    }
+                    if timed {
+                        let round = round - warm_up + 1;
+                        tell(&format!(
+                            "speed of {} behind {context} tokens, {round}/{repeats}",
+                            record.label
+                        ));
+                    }
+                    let tokens = &self.tokens[..length];
+                    match pool.install(|| self.round(stages, *plan, tokens)) {
+                        Ok(round) if timed => counts[index].add(&round),
+                        Ok(_) => {}
+                        Err(RunnerError::Cell { reason }) => {
+                            record.warnings.push(format!("speed: {reason}"));
+                            failed[index] = true;
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+            for (index, counts) in counts.into_iter().enumerate().filter(|(i, _)| !failed[*i]) {
+                records[index].0.speed.push(counts);
+            }
+        }
+        Ok(true)
+    }
+
+    fn round(
+        &self,
+        stages: &mut [Box<dyn Stage>],
+        plan: Option<&CachePlan>,
+        context: &[u32],
+    ) -> Result<Round, RunnerError> {
+        let local = stages.iter().all(|stage| stage.device() == "cpu");
+        let baseline = plan_of_baseline(self.model);
+        let plan = plan.or(baseline.as_ref());
+        strait_weights::release_free_memory();
+        let reset = local && reset_peak();
+        let mut sampler = Sampler::new(Sampling::GREEDY);
+        let mut sequence = Sequence::new(stages, self.model, plan, false)?;
+        let watch = Stopwatch::start();
+        let mut logits = sequence.extend(context, plan.is_some())?;
+        let prefill_s = watch.seconds();
+        let bytes = sequence.bytes();
+        sequence.settle();
+        let prefill_peak = peak_bytes();
+        strait_weights::release_free_memory();
+        let reset = reset && reset_peak();
+        let watch = Stopwatch::start();
+        for _ in 1..self.section.new_tokens {
+            never(&mut logits, self.ends);
+            let token = sampler.choose(&logits);
+            logits = sequence.extend(&[token], false)?;
+        }
+        let decode_s = watch.seconds();
+        let peaks = prefill_peak.zip(peak_bytes()).filter(|_| reset);
+        Ok(Round {
+            prefill_s,
+            decode_s,
+            cache_bytes: bytes.stored,
+            cache_raw_bytes: bytes.raw,
+            peaks: peaks.map(|(prefill, decode)| [prefill, decode]),
+        })
+    }
+}
+
+/// Takes in one repeat.
+trait Add {
+    fn add(&mut self, round: &Round);
+}
+
+impl Add for SpeedCounts {
+    fn add(&mut self, round: &Round) {
+        self.prefill_s.push(round.prefill_s);
+        self.decode_s.push(round.decode_s);
+        self.cache_bytes = round.cache_bytes;
+        self.cache_raw_bytes = round.cache_raw_bytes;
+        if let Some([prefill, decode]) = round.peaks {
+            self.peak_bytes = self.peak_bytes.max(Some(prefill.max(decode)));
+            self.decode_peak_bytes = self.decode_peak_bytes.max(Some(decode));
+        }
+    }
+}
