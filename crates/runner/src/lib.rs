@@ -17,13 +17,16 @@ mod group;
 pub mod journal;
 mod kv;
 mod link;
+mod look;
 mod models;
 mod pass;
 mod plan;
+mod prefix;
 mod progress;
 mod record;
 mod rerun;
 mod run;
+mod side_plan;
 mod trace;
 
 pub use clock::{Stopwatch, unix_s};

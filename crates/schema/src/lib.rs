@@ -28,6 +28,7 @@ mod paths;
 mod plan;
 mod record;
 mod sections;
+mod side;
 mod status;
 mod store;
 mod track;
@@ -53,6 +54,7 @@ pub use sections::{
     CompressorSection, DataSection, Dtype, FitSection, Join, MaxWindows, OutputSection,
     PartitionSection, PluginsSection, Preset, ProtocolSection, RunSection,
 };
+pub use side::{Aggregate, CellSide, Metric, SideSection};
 pub use status::{RunStatus, RunningCell, RunningFigures};
 pub use track::{MlflowSection, TensorBoardSection, TrackSection, WandbSection};
 // Part of a record, so part of this interface.
