@@ -8,7 +8,7 @@ use crate::CpuOps;
 use crate::attention::{Attention, Turn};
 use crate::kernel::{Task, dispatch, panel_tokens};
 use crate::math::exp_nonpositive;
-use crate::panels::{Panels, per_sequence};
+use crate::panels::Panels;
 use crate::past::Cache;
 use crate::step::dot;
 
@@ -22,11 +22,13 @@ impl CpuOps {
         look: &Look,
     ) -> Seen {
         let (nr, heads, dtype) = (panel_tokens(), weights.heads, self.rules.dtype);
-        self.project(x, weights, 0, first_position, Turn::None);
-        let panels = &self.projected[sequence * per_sequence(x.tokens) * heads.width() * nr..];
+        let (tokens, first_panel) = (x.tokens, look.rows.start / nr);
+        let x = x.panels(sequence, first_panel..look.rows.end.div_ceil(nr));
+        self.project(&x, weights, 0, first_position, Turn::None);
+        let panels = &self.projected;
         let query = |head: usize| {
             let rows = look.rows.clone().flat_map(|row| {
-                let first = row / nr * heads.width() + head * heads.dim;
+                let first = (row / nr - first_panel) * heads.width() + head * heads.dim;
                 (first..first + heads.dim).map(move |channel| panels[channel * nr + row % nr])
             });
             rows.collect::<Vec<f32>>()
@@ -39,7 +41,7 @@ impl CpuOps {
         if !look.attention() {
             return seen;
         }
-        let length = first_position + x.tokens;
+        let length = first_position + tokens;
         let positions = || look.rows.clone().map(|row| first_position + row);
         if let Some(place) = weights.rope {
             for rows in &mut queries {

@@ -70,6 +70,18 @@ impl Panels {
         Panels { batch, tokens, channels, data: zeros(length) }
     }
 
+    /// Some panels of one sequence, as a sequence of their own.
+    pub(crate) fn panels(&self, sequence: usize, panels: Range<usize>) -> Panels {
+        let nr = panel_tokens();
+        let (size, start) = (self.channels * nr, sequence * per_sequence(self.tokens));
+        let tokens = self.tokens.min(panels.end * nr).saturating_sub(panels.start * nr);
+        let mut part = Panels::zeros(1, tokens, self.channels);
+        let from = (start + panels.start) * size;
+        let length = part.data.len();
+        part.data.copy_from_slice(&self.data[from..from + length]);
+        part
+    }
+
     pub(crate) fn from_hidden(hidden: &Hidden) -> Panels {
         let mut panels = Panels::zeros(hidden.batch, hidden.tokens, hidden.channels);
         let (tokens, channels, dtype) = (hidden.tokens, hidden.channels, hidden.dtype);

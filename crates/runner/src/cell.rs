@@ -8,12 +8,13 @@ use rayon::prelude::*;
 use serde_json::{Map, Value};
 use strait_loader::{CodecEntry, Side};
 use strait_metrics::PairedSums;
-use strait_schema::{Link, LinkCounts, RecordCell};
+use strait_schema::{Link, LinkCounts, Metric, RecordCell};
 
 use crate::error::RunnerError;
 use crate::journal::{Journal, WindowEntry};
 use crate::kv::{CachePlan, OpenCache};
-use crate::link::{CellLink, Ends, Sequence};
+use crate::link::{CellLink, Ends, Sequence, widen};
+use crate::look::{Ask, Told};
 use crate::progress::CellProgress;
 use crate::rerun::Rerun;
 
@@ -38,6 +39,8 @@ pub(crate) struct CellCodec {
     pub(crate) artifacts: Vec<Option<Arc<Vec<u8>>>>,
     /// For every link whether the codec works there.
     pub(crate) active: Vec<bool>,
+    /// What it is told beside the messages.
+    pub(crate) ask: Option<Arc<Ask>>,
 }
 
 /// A cell that runs.
@@ -46,6 +49,10 @@ pub(crate) struct Cell {
     pub(crate) index: usize,
     pub(crate) rerun: Option<Rerun>,
     pub(crate) links: Vec<CellLink>,
+    /// The first link where something is compressed; the last one if none is.
+    pub(crate) first: usize,
+    /// What its codec is told beside the messages.
+    pub(crate) ask: Option<Arc<Ask>>,
     pub(crate) cache: Option<(Arc<CachePlan>, OpenCache)>,
     pub(crate) journal: Journal,
     pub(crate) running: Running,
@@ -81,6 +88,9 @@ impl Cell {
     ) -> Result<Self, RunnerError> {
         let mut running = Running { cached: planned.cache.is_some(), ..Running::default() };
         let journal = Journal::open(journal, |entry| running.add(entry))?;
+        let active =
+            planned.codec.as_ref().and_then(|codec| codec.active.iter().position(|&on| on));
+        let first = active.unwrap_or(links.len().saturating_sub(1));
         let (links, mut failed) = match open_links(planned, links) {
             Ok(links) => (links, None),
             Err(reason) => (Vec::new(), Some(reason)),
@@ -92,8 +102,9 @@ impl Cell {
                 Err(reason) => failed = Some(reason),
             }
         }
-        let rerun = planned.rerun;
-        Ok(Self { index, rerun, links, cache, journal, running, failed })
+        let (rerun, codec) = (planned.rerun, planned.codec.as_ref());
+        let ask = codec.and_then(|codec| codec.ask.clone());
+        Ok(Self { index, rerun, links, first, ask, cache, journal, running, failed })
     }
 
     /// Sends `sequences` hidden states over one link, one after the other, each as its own
@@ -106,12 +117,17 @@ impl Cell {
         input: &[u8],
         output: &mut [u8],
         counts: &mut [PerLink],
+        told: Told<'_>,
     ) {
         let length = sequence.bytes();
         let pairs = input.chunks(length).zip(output.chunks_mut(length)).zip(counts);
         for (position, ((input, output), counts)) in pairs.enumerate() {
             if self.failed.is_none() {
-                match self.links[link].send(sequence, input, output) {
+                let importances = self.importances(link, position, told, sequence, input);
+                let sent = importances.and_then(|importances| {
+                    self.links[link].send(sequence, input, output, importances.as_deref())
+                });
+                match sent {
                     Ok(crossing) => {
                         counts.push(crossing);
                         continue;
@@ -124,6 +140,25 @@ impl Cell {
             }
             output.copy_from_slice(input);
         }
+    }
+
+    /// What the codec of a link is told of the tokens of a window, if it asks.
+    fn importances(
+        &self,
+        link: usize,
+        window: usize,
+        told: Told<'_>,
+        sequence: Sequence,
+        input: &[u8],
+    ) -> Result<Option<Vec<f32>>, String> {
+        let Some(ask) = self.ask.as_ref().filter(|_| self.links[link].compresses()) else {
+            return Ok(None);
+        };
+        let mut states = Vec::new();
+        if ask.kind.metric == Metric::HiddenNorm {
+            widen(sequence.dtype, input, &mut states);
+        }
+        ask.importances(link, window, told, &states, sequence.channels).map(Some)
     }
 
     /// Appends one window to the journal and to the running sums.
@@ -157,25 +192,27 @@ fn open_links(planned: &PlannedCell, links: &[Link]) -> Result<Vec<CellLink>, St
         .collect()
 }
 
-/// Lets every cell send over one link at the same time. `input(i)` and the i-th part of `output`
-/// belong to the i-th cell. One cell alone stays on its own thread, beside the pool's.
+/// Lets every cell send over one link at the same time. `input(i)`, with what is told of it, and the i-th
+/// part of `output` belong to the i-th cell. One cell alone stays on its own thread, beside the pool's.
 pub(crate) fn cross_all<'a>(
     pool: &ThreadPool,
     cells: &mut [&mut Cell],
     link: usize,
     sequence: Sequence,
-    input: impl Fn(usize) -> &'a [u8] + Sync,
+    input: impl Fn(usize) -> (&'a [u8], Told<'a>) + Sync,
     output: &mut [u8],
     counts: &mut [Vec<PerLink>],
 ) {
     if let ([cell], [counts]) = (&mut *cells, &mut *counts) {
-        return cell.cross(link, sequence, input(0), output, counts);
+        let (input, told) = input(0);
+        return cell.cross(link, sequence, input, output, counts, told);
     }
     let part = output.len() / cells.len().max(1);
     pool.install(|| {
         let cells = cells.par_iter_mut().zip(output.par_chunks_mut(part.max(1)));
         cells.zip(counts.par_iter_mut()).enumerate().for_each(|(i, ((cell, output), counts))| {
-            cell.cross(link, sequence, input(i), output, counts);
+            let (input, told) = input(i);
+            cell.cross(link, sequence, input, output, counts, told);
         });
     });
 }

@@ -5,16 +5,30 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use strait_data::Window;
 use strait_model::{Hidden, Reference, ScoreRange};
+use strait_schema::LinkCounts;
 
 use crate::cell::Cell;
+use crate::look::Looks;
 use crate::rerun::Rerun;
 
 /// Cells that go through the stages together. The first batch of a group is the baseline.
 pub(crate) struct Batch<'c> {
     pub(crate) cells: Vec<&'c mut Cell>,
     pub(crate) baseline: bool,
+    /// The link whose hidden states they start from.
+    pub(crate) from: usize,
     /// For one cell that does not go on from the shared prefix.
     pub(crate) rerun: Option<Rerun>,
+}
+
+/// What is the same for all cells: hidden states behind the stages before their first codecs.
+pub(crate) struct Prefix {
+    /// Behind each of the first stages: at least the first.
+    pub(crate) states: Vec<Hidden>,
+    /// For every window, what was seen of the layers of these stages.
+    pub(crate) looks: Vec<Looks>,
+    /// What the links between these stages cost, by link and window.
+    pub(crate) passed: Vec<Vec<LinkCounts>>,
 }
 
 /// What the cells of a group of equally long windows share.
@@ -24,8 +38,8 @@ pub(crate) struct Group<'c> {
     /// Of all windows, one behind the other.
     pub(crate) tokens: Vec<u32>,
     pub(crate) ranges: Vec<ScoreRange>,
-    /// What every cell starts from: the first stage's hidden states.
-    pub(crate) prefix: Hidden,
+    /// What cells start from.
+    pub(crate) prefix: Prefix,
     queue: Mutex<VecDeque<Batch<'c>>>,
     reference: Mutex<Slot>,
     ready: Condvar,
@@ -43,7 +57,7 @@ impl<'c> Group<'c> {
         windows: &[Window],
         tokens: Vec<u32>,
         ranges: Vec<ScoreRange>,
-        prefix: Hidden,
+        prefix: Prefix,
         batches: VecDeque<Batch<'c>>,
     ) -> Self {
         Self {

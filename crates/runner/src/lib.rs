@@ -18,14 +18,17 @@ mod group;
 pub mod journal;
 mod kv;
 mod link;
+mod look;
 mod memory;
 mod models;
 mod pass;
 mod plan;
+mod prefix;
 mod progress;
 mod record;
 mod rerun;
 mod run;
+mod side_plan;
 mod speed;
 mod trace;
 

@@ -6,6 +6,7 @@ use strait_metrics::Distortion;
 use strait_schema::LinkCounts;
 
 use crate::clock::timed;
+use crate::look::IMPORTANCE;
 
 /// The two ends of a link. They share nothing but the payload: the decoder was opened from a
 /// private copy of the library.
@@ -41,7 +42,13 @@ impl CellLink {
         Self { name: name.to_owned(), ends, payload: Vec::new() }
     }
 
-    /// Sends one sequence from `input` to `output`, both `[tokens, channels]` in the model's dtype.
+    /// Whether a codec works here.
+    pub(crate) fn compresses(&self) -> bool {
+        self.ends.is_some()
+    }
+
+    /// Sends one sequence from `input` to `output`, both `[tokens, channels]` in the model's dtype. The
+    /// encoder is told the importances of the tokens, if there are any.
     ///
     /// # Errors
     /// What the codec said, with the end and the message it said it at. `output` is then undefined.
@@ -50,6 +57,7 @@ impl CellLink {
         sequence: Sequence,
         input: &[u8],
         output: &mut [u8],
+        importances: Option<&[f32]>,
     ) -> Result<LinkCounts, String> {
         let mut counts = LinkCounts::new(self.name.as_str());
         counts.raw_bytes = input.len() as u64;
@@ -64,10 +72,16 @@ impl CellLink {
             Some(ends) => {
                 ends.encoder.reset().map_err(|e| format!("encoder reset: {e}"))?;
                 ends.decoder.reset().map_err(|e| format!("decoder reset: {e}"))?;
+                let mut importances = importances.map(|values| values.chunks(chunk));
                 for (input, output) in input.chunks(chunk * row).zip(output.chunks_mut(chunk * row))
                 {
+                    let told = importances.as_mut().and_then(Iterator::next);
+                    let side: Vec<(&str, &[f32])> =
+                        told.map(|values| (IMPORTANCE, values)).into_iter().collect();
                     let rows = input.len() / row;
-                    cross(ends, &mut self.payload, rows, sequence, input, output, &mut counts)?;
+                    let Sequence { channels, dtype, .. } = sequence;
+                    let message = MatrixRef { rows, channels, dtype, bytes: input, side: &side };
+                    cross(ends, &mut self.payload, message, output, &mut counts)?;
                 }
             }
         }
@@ -81,15 +95,12 @@ impl CellLink {
 fn cross(
     ends: &mut Ends,
     payload: &mut Vec<u8>,
-    rows: usize,
-    sequence: Sequence,
-    input: &[u8],
+    message: MatrixRef<'_>,
     output: &mut [u8],
     counts: &mut LinkCounts,
 ) -> Result<(), String> {
-    let Sequence { channels, dtype, .. } = sequence;
+    let MatrixRef { rows, channels, dtype, .. } = message;
     payload.clear();
-    let message = MatrixRef { rows, channels, dtype, bytes: input, side: &[] };
     timed(&mut counts.encode_s, || ends.encoder.encode(message, payload))
         .map_err(|e| format!("encode of {rows}x{channels}: {e}"))?;
     counts.messages += 1;
@@ -113,7 +124,8 @@ fn measure(dtype: Dtype, input: &[u8], output: &[u8], distortion: &mut Distortio
     }
 }
 
-fn widen(dtype: Dtype, bytes: &[u8], values: &mut Vec<f32>) {
+/// Values of any dtype as f32.
+pub(crate) fn widen(dtype: Dtype, bytes: &[u8], values: &mut Vec<f32>) {
     values.clear();
     match dtype {
         Dtype::F32 => values.extend(bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b))),

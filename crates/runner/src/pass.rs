@@ -5,21 +5,20 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 
 use rayon::ThreadPool;
 use strait_data::Window;
-use strait_model::{Hidden, ModelError, Reference, ScoreRange, SequenceScores, Stage};
+use strait_model::{Hidden, ModelError, Reference, RunInput, ScoreRange, SequenceScores, Stage};
 use strait_schema::Link;
 
 use crate::cell::{Cell, PerLink, cross_all};
 use crate::clock::Stopwatch;
-use crate::convert;
 use crate::error::RunnerError;
 use crate::group::{Batch, Group, PublishOnDrop, held};
 use crate::journal::{WindowEntry, WindowTime};
 use crate::kv::{self, LaneStages, Traveller};
-use crate::link::Sequence;
+use crate::look::{Ask, Looker, Looks, Told};
 use crate::rerun::disturbed;
 use crate::trace::{Lane, Trace};
 
@@ -95,21 +94,17 @@ impl Pass<'_> {
         let tokens: Vec<u32> = windows.iter().flat_map(|w| w.tokens(self.stream)).collect();
         let ranges: Vec<ScoreRange> = windows.iter().map(|w| score_range(w, self.stream)).collect();
         let mut first = Spent { wall_s: 0.0, stage_s: vec![0.0; self.stages.len()] };
-        let embed = |stage: &mut dyn Stage| stage.embed(&tokens, windows.len());
-        let prefix = self.stage(1, &self.stages, 0, "shared prefix", &mut first, embed)?;
-
         let (caches, cells): (Vec<_>, Vec<_>) =
             cells.into_iter().partition(|cell| cell.cache.is_some());
-        let cells_of = |cells, rerun| Batch { cells, baseline: false, rerun };
-        let baseline = Batch { baseline: true, ..cells_of(vec![baseline], None) };
-        let mut batches = VecDeque::from([baseline]);
         let (cells, reruns): (Vec<_>, Vec<_>) =
             cells.into_iter().partition(|cell| cell.rerun.is_none());
-        let mut cells = cells.into_iter().peekable();
-        while cells.peek().is_some() {
-            let cells = cells.by_ref().take(self.cell_batch.max(1)).collect();
-            batches.push_back(cells_of(cells, None));
-        }
+        let prefix = self.prefix(&tokens, windows.len(), &cells, &mut first)?;
+
+        let deepest = prefix.states.len() - 1;
+        let cells_of = |cells, rerun| Batch { cells, baseline: false, from: deepest, rerun };
+        let baseline = Batch { baseline: true, ..cells_of(vec![baseline], None) };
+        let mut batches = VecDeque::from([baseline]);
+        batches.extend(self.link_batches(cells));
         for cell in reruns {
             let rerun = cell.rerun;
             batches.push_back(cells_of(vec![cell], rerun));
@@ -131,7 +126,8 @@ impl Pass<'_> {
                     if arrived.batch.baseline {
                         base.clone_from(&arrived.scores);
                         arrived.spent.wall_s += first.wall_s;
-                        arrived.spent.stage_s[0] += first.stage_s[0];
+                        let stages = arrived.spent.stage_s.iter_mut().zip(&first.stage_s);
+                        stages.for_each(|(spent, first)| *spent += first);
                     }
                     let write = || entries(windows, &base, arrived, deliver);
                     self.trace.span(0, || "journal".to_owned(), write).0
@@ -187,12 +183,12 @@ impl Pass<'_> {
         if batch.cells.iter().any(|cell| cell.cache.is_some()) {
             return Ok((self.travel_caches(lane, group, batch)?, None));
         }
-        let Batch { cells, baseline, rerun } = &mut batch;
+        let Batch { cells, baseline, from, rerun } = &mut batch;
         let stages = self.stages_of(*rerun);
         let noise = rerun.and_then(|rerun| rerun.noise(group));
         let mut spent = Spent { wall_s: 0.0, stage_s: vec![0.0; stages.len()] };
         let (hidden, counts) = match *rerun {
-            None => self.later_stages(lane, group, cells, &mut spent)?,
+            None => self.later_stages(lane, group, *from, cells, &mut spent)?,
             Some(rerun) => {
                 let hidden = self.rerun(lane, group, rerun, &mut spent)?;
                 (hidden, vec![vec![Vec::new(); group.windows]; cells.len()])
@@ -258,39 +254,58 @@ impl Pass<'_> {
         Ok(Arrived { batch, counts, scores: scores.concat(), spent })
     }
 
-    /// From the shared prefix over every link to the last stage: hidden states `[cells × windows,
+    /// From the shared hidden states at link `from` over every link to the last stage: hidden states `[cells × windows,
     /// tokens, channels]`, and for every cell and window what each link cost.
     fn later_stages(
         &self,
         lane: Lane,
         group: &Group<'_>,
+        from: usize,
         cells: &mut [&mut Cell],
         spent: &mut Spent,
     ) -> Result<(Hidden, Vec<PerWindow>), RunnerError> {
-        let (prefix, windows) = (&group.prefix, group.windows);
-        let mut counts = vec![vec![Vec::new(); windows]; cells.len()];
-        let sequence = Sequence {
-            tokens: prefix.tokens,
-            channels: prefix.channels,
-            dtype: convert::loader_dtype(prefix.dtype),
-            chunk_tokens: self.chunk_tokens,
-        };
+        let (prefix, windows) = (&group.prefix.states[from], group.windows);
+        let passed = group.prefix.passed.iter().take(from);
+        let passed =
+            (0..windows).map(|window| passed.clone().map(|link| link[window].clone()).collect());
+        let mut counts = vec![passed.collect::<PerWindow>(); cells.len()];
+        let sequence = self.sequence(prefix);
+        let mut own: Vec<Looks> = (0..cells.len() * windows).map(|_| Looks::default()).collect();
         let mut hidden: Option<Hidden> = None;
-        for link in 0..self.links.len() {
+        for link in from..self.links.len() {
             let mut received =
                 Hidden::zeros(cells.len() * windows, prefix.tokens, prefix.channels, prefix.dtype);
             let part = windows * sequence.bytes();
-            let input = |cell: usize| match &hidden {
-                None => &prefix.data[..],
-                Some(hidden) => &hidden.data[cell * part..][..part],
+            let input = |cell: usize| {
+                let states = match &hidden {
+                    None => &prefix.data[..],
+                    Some(hidden) => &hidden.data[cell * part..][..part],
+                };
+                let own = &own[cell * windows..][..windows];
+                (states, Told { shared: &group.prefix.looks, own })
             };
+            let output = &mut received.data;
             let cross = || {
-                cross_all(self.pool, cells, link, sequence, input, &mut received.data, &mut counts);
+                cross_all(self.pool, cells, link, sequence, input, output, &mut counts);
             };
             let window = group.first_window;
             self.trace.span(lane, || format!("codecs of link {link}, window {window}"), cross);
             if link + 1 < self.links.len() {
-                let forward = |stage: &mut dyn Stage| stage.forward(received);
+                let layers = self.layers(link + 1);
+                let of = |ask: &Arc<Ask>| ask.wants(&layers, 0..self.links.len());
+                let wanted = cells.iter().flat_map(|cell| {
+                    let wanted: Vec<_> = cell.ask.iter().flat_map(of).collect();
+                    vec![wanted; windows]
+                });
+                let mut looker = Looker::new(wanted.collect(), self.chunk_tokens);
+                let own = &mut own;
+                let forward = |stage: &mut dyn Stage| {
+                    let states = looker.run(stage, RunInput::Hidden(&received), |stage| {
+                        stage.forward(received.clone())
+                    })?;
+                    looker.add_to(own);
+                    Ok(states)
+                };
                 received = self.stage(lane, &self.stages, link + 1, "forward", spent, forward)?;
             }
             hidden = Some(received);
@@ -340,7 +355,9 @@ fn cache_batches<'c>(cells: Vec<&'c mut Cell>, tokens: usize) -> Vec<Batch<'c>> 
         };
         match batches.iter_mut().find(room) {
             Some(batch) => batch.cells.push(cell),
-            None => batches.push(Batch { cells: vec![cell], baseline: false, rerun: None }),
+            None => {
+                batches.push(Batch { cells: vec![cell], baseline: false, from: 0, rerun: None })
+            }
         }
     }
     batches

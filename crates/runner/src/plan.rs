@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 use strait_data::{Protocol, Text, TextSource, Window};
 use strait_hub::Hub;
 use strait_loader::{CodecEntry, HostServices, PluginSet};
-use strait_model::{Device, open_device};
+use strait_model::{Device, ModelConfig, open_device};
 use strait_schema::{
-    CellCompressor, CellData, CellPartition, CellProtocol, CellSpec, Experiment, MaxWindows,
+    CellCompressor, CellData, CellPartition, CellProtocol, CellSpec, Experiment, Link, MaxWindows,
     Partition, RecordCell,
 };
 
@@ -23,6 +23,7 @@ use crate::folder::bytes_sha256;
 use crate::models::{Compared, OpenModel, open_others};
 use crate::progress::{Observer, Progress};
 use crate::rerun;
+use crate::side_plan;
 use crate::speed;
 
 /// A codec and its parameters, checked and completed.
@@ -114,7 +115,8 @@ impl Plan {
         let reference = (&model, devices[0]);
         let others = open_others(experiment, reference, (&protocol, &text, &stream), observer)?;
         let reruns = rerun::cells(experiment, &baseline, &others)?;
-        let mut cells = cells(experiment, baseline.clone(), &specs, codecs, partition.links.len())?;
+        let mut cells =
+            cells(experiment, baseline.clone(), &specs, codecs, &partition.links, &model.config)?;
         cells.extend(reruns);
         cells.extend(cache_cells(experiment, &baseline, caches, &model.config, &cells)?);
         Ok(Self { model, others, devices, partition, stream: stream.tokens, windows, cells })
@@ -154,7 +156,8 @@ fn cells(
     baseline: RecordCell,
     specs: &[CellSpec],
     codecs: Vec<Resolved>,
-    links: usize,
+    links: &[Link],
+    config: &ModelConfig,
 ) -> Result<Vec<PlannedCell>, RunnerError> {
     let mut cells = vec![PlannedCell {
         label: experiment.baseline_label(),
@@ -165,9 +168,15 @@ fn cells(
         identity: baseline.clone(),
     }];
     for (spec, (entry, params)) in specs.iter().zip(codecs) {
-        let mut active = vec![spec.links.is_none(); links];
-        spec.links.iter().flatten().for_each(|&link| active[link] = true);
+        let active: Vec<bool> = (0..links.len())
+            .map(|link| match (&spec.links, spec.cut) {
+                (_, Some(cut)) => links[link].after == cut,
+                (Some(named), None) => named.contains(&link),
+                (None, None) => true,
+            })
+            .collect();
         let (artifacts, files) = artifacts(experiment, spec, &active)?;
+        let ask = side_plan::ask(experiment, spec, (&entry, &params), (links, &active), config)?;
         let plugin = entry.plugin();
         let inner = entry.inner(&params)?;
         let inner = inner
@@ -178,7 +187,8 @@ fn cells(
             codec: spec.codec.clone(),
             codec_version: entry.descriptor().version.clone(),
             params: params.clone(),
-            links: (0..links).filter(|&link| active[link]).collect(),
+            links: (0..links.len()).filter(|&link| active[link]).collect(),
+            side: ask.as_ref().map(|ask| side_plan::cell_side(ask, spec.side.as_ref())),
             plugin: plugin.file_name().to_owned(),
             plugin_sha256: plugin.sha256().to_owned(),
             inner,
@@ -200,7 +210,7 @@ fn cells(
             label: spec.label.clone(),
             id,
             identity,
-            codec: Some(CellCodec { entry, params, artifacts, active }),
+            codec: Some(CellCodec { entry, params, artifacts, active, ask: ask.map(Arc::new) }),
             cache: None,
             rerun: None,
         });

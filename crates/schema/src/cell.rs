@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::{BASELINE_LABEL, Dtype, LoadIn, NOISE_FLOOR_LABEL, Preset};
+use crate::{BASELINE_LABEL, CellSide, Dtype, LoadIn, NOISE_FLOOR_LABEL, Preset};
 
 /// One point of an experiment, resolved: model × text × protocol × partition × codec.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -158,6 +158,9 @@ pub struct CellCompressor {
     pub params: Map<String, Value>,
     /// Indices of the links where it works; the others carry the model's dtype.
     pub links: Vec<usize>,
+    /// The importances that it was told; absent where it did not ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub side: Option<CellSide>,
     /// File name of the plugin.
     pub plugin: String,
     /// SHA-256 (hexadecimal) of the plugin file.
@@ -259,6 +262,9 @@ impl RecordCell {
             // Without inner codecs the identity is what it was before there were any.
             if !codec.inner.is_empty() {
                 identity["inner"] = json!(codec.inner);
+            }
+            if let Some(side) = &codec.side {
+                identity["side"] = json!(side);
             }
             identity
         });

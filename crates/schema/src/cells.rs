@@ -1,17 +1,24 @@
 //! The cells of an experiment: every compressor, and of a sweep every combination.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
 use crate::lines::Lines;
-use crate::{CompressorSection, Experiment, SchemaError};
+use crate::{CompressorSection, Experiment, SchemaError, SideSection};
 
 /// The label of the baseline, which every experiment has and no compressor may take.
 pub const BASELINE_LABEL: &str = "baseline";
 
 /// The label of the baseline under noise, which no compressor may take either.
 pub const NOISE_FLOOR_LABEL: &str = "noise floor";
+
+/// The swept key that is the layer before the only link where a codec works.
+pub(crate) const CUT: &str = "cut";
+
+/// The table of what the host computes for a codec, whose keys can be swept.
+const SIDE: &str = "side";
 
 /// More cells than anyone waits for; a sweep that asks for more is a slip.
 const MOST_CELLS: usize = 10_000;
@@ -28,6 +35,10 @@ pub struct CellSpec {
     pub params: Map<String, Value>,
     /// The links where the codec works; all if `None`.
     pub links: Option<Vec<usize>>,
+    /// The layer before the only link where it works, if that is swept.
+    pub cut: Option<usize>,
+    /// The importances that the host computes for it.
+    pub side: Option<SideSection>,
     /// The artifact of the codec's fit step, as written.
     pub artifact: Option<PathBuf>,
     /// Index of the `[[compressor]]` table that the cell comes from.
@@ -58,8 +69,10 @@ impl Experiment {
         for (compressor, section) in self.compressor.iter().enumerate() {
             let path = format!("compressor[{compressor}]");
             let line = self.place(&path).line;
-            for params in self.combinations(compressor, section)? {
+            for mut params in self.combinations(compressor, section)? {
                 let label = self.label(&path, section, &params)?;
+                let cut = self.swept_cut(compressor, section, &mut params)?;
+                let side = self.side(compressor, section, &mut params)?;
                 let first = cells.iter().find(|cell| cell.label == label);
                 if let Some(first) = first {
                     return Err(SchemaError::DuplicateLabel {
@@ -89,6 +102,8 @@ impl Experiment {
                     codec: section.codec.clone(),
                     params,
                     links: section.links.clone(),
+                    cut,
+                    side,
                     artifact: section.artifact.clone(),
                     compressor,
                     line,
@@ -114,7 +129,11 @@ impl Experiment {
                 None,
             ));
         }
-        let mut all = vec![section.params.clone()];
+        let mut first = section.params.clone();
+        if let Some(Ok(side)) = section.side.as_ref().map(serde_json::to_value) {
+            first.insert(SIDE.to_owned(), side);
+        }
+        let mut all = vec![first];
         for (key, values) in &section.sweep {
             let extended = all.iter().flat_map(|params| {
                 values.iter().map(move |value| {
@@ -126,6 +145,58 @@ impl Experiment {
             all = extended.collect();
         }
         Ok(all)
+    }
+
+    /// Takes the layer that a sweep puts the codec behind out of the parameters.
+    fn swept_cut(
+        &self,
+        compressor: usize,
+        section: &CompressorSection,
+        params: &mut Map<String, Value>,
+    ) -> Result<Option<usize>, SchemaError> {
+        if !section.sweep.contains_key(CUT) {
+            return Ok(None);
+        }
+        let found = params.remove(CUT).unwrap_or_default();
+        match found.as_u64().and_then(|cut| usize::try_from(cut).ok()) {
+            Some(cut) => Ok(Some(cut)),
+            None => {
+                let key = Self::sweep_path(compressor, CUT);
+                let expected = "layers to cut after, integers from 0";
+                Err(self.value_error(&key, expected, found.to_string(), None))
+            }
+        }
+    }
+
+    /// Takes what the host computes for the codec out of the parameters.
+    fn side(
+        &self,
+        compressor: usize,
+        section: &CompressorSection,
+        params: &mut Map<String, Value>,
+    ) -> Result<Option<SideSection>, SchemaError> {
+        let swept = section.sweep.keys().find(|key| key.starts_with("side."));
+        if section.side.is_none() && swept.is_none() {
+            return Ok(None);
+        }
+        let table = format!("compressor[{compressor}].{SIDE}");
+        let key = swept.map_or(table.clone(), |key| Self::sweep_path(compressor, key));
+        let side = params.remove(SIDE).unwrap_or_default();
+        let side: SideSection = serde_json::from_value(side)
+            .map_err(|error| self.value_error(&key, "keys of `side`", error.to_string(), None))?;
+        match side.mistake() {
+            None => Ok(Some(side)),
+            Some((key, expected, found)) => {
+                Err(self.value_error(&format!("{table}.{key}"), expected, found, None))
+            }
+        }
+    }
+
+    /// The layers that compressors are swept over, each once, rising.
+    pub(crate) fn swept_cuts(&self) -> Vec<usize> {
+        let swept = self.compressor.iter().filter_map(|section| section.sweep.get(CUT));
+        let cuts = swept.flatten().filter_map(|cut| usize::try_from(cut.as_u64()?).ok());
+        cuts.collect::<BTreeSet<usize>>().into_iter().collect()
     }
 
     /// The label with its `{key}` filled in, and the swept parameters it does not mention behind.

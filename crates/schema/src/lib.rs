@@ -28,6 +28,7 @@ mod paths;
 mod plan;
 mod record;
 mod sections;
+mod side;
 mod speed;
 mod status;
 mod store;
@@ -54,6 +55,7 @@ pub use sections::{
     CompressorSection, DataSection, Dtype, FitSection, Join, MaxWindows, OutputSection,
     PartitionSection, PluginsSection, Preset, ProtocolSection, RunSection,
 };
+pub use side::{Aggregate, CellSide, Metric, SideSection};
 pub use speed::{SpeedCounts, SpeedSection};
 pub use status::{RunStatus, RunningCell, RunningFigures};
 pub use track::{MlflowSection, TensorBoardSection, TrackSection, WandbSection};

@@ -1,5 +1,6 @@
 //! Where a model of a given depth is cut, and which node holds which stage.
 
+use crate::cells::CUT;
 use crate::plan::{PLANS, Plan};
 use crate::{Experiment, SchemaError};
 
@@ -52,6 +53,14 @@ impl Experiment {
                 }
                 (cuts.clone(), None)
             }
+            (None, None) if !self.swept_cuts().is_empty() => {
+                let cuts = self.swept_cuts();
+                if let Some(cut) = cuts.iter().find(|&&cut| cut + 1 >= layers) {
+                    let expected = cuts_allowed(layers);
+                    return Err(self.value_error("compressor", expected, cut.to_string(), None));
+                }
+                (cuts, None)
+            }
             (None, name) => {
                 let plan = name
                     .map_or(Some(Plan::None), Plan::parse)
@@ -83,6 +92,16 @@ impl Experiment {
 
     fn check_links(&self, partition: &Partition) -> Result<(), SchemaError> {
         let count = partition.links.len();
+        for (compressor, section) in self.compressor.iter().enumerate() {
+            for (at, cut) in section.sweep.get(CUT).into_iter().flatten().enumerate() {
+                let known = |cut: u64| partition.cuts.iter().any(|&known| known as u64 == cut);
+                if !cut.as_u64().is_some_and(known) {
+                    let key = format!("{}[{at}]", Self::sweep_path(compressor, CUT));
+                    let expected = format!("one of the partition's cuts, {:?}", partition.cuts);
+                    return Err(self.value_error(&key, expected, cut.to_string(), None));
+                }
+            }
+        }
         for (compressor, section) in self.compressor.iter().enumerate() {
             for (at, &link) in section.links.iter().flatten().enumerate() {
                 if link >= count {

@@ -8,6 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::side::SideSection;
+
 /// Element type of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -240,13 +242,19 @@ pub struct CompressorSection {
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub params: Map<String, Value>,
     /// Parameters with several values each: every combination is a cell. `"inner.bits"`, in quotes, is
-    /// the parameter `bits` of the codec that `inner` names.
+    /// the parameter `bits` of the codec that `inner` names; `"side.metric"` is a key of `side`. `cut` is
+    /// no parameter: the codec works on the link after that layer alone. Without `[partition]` the model
+    /// is cut after every such layer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sweep: BTreeMap<String, Vec<Value>>,
     /// Links (by index, from 0) where the codec works; the others stay uncompressed. All when left
     /// out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub links: Option<Vec<usize>>,
+    /// The importances of tokens that the host computes for a codec that asks for them (`mixed`); none
+    /// when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub side: Option<SideSection>,
     /// Artifact file that the codec's fit step made, and that `strait fit` writes. `{link}` in it stands
     /// for the index of a link, which then has a file of its own, and `{label}` for the cell's label
     /// with `-` for everything but letters, digits and `.`.

@@ -1,6 +1,7 @@
 //! What a JSON Schema cannot say about an experiment: keys that exclude each other, counts that
 //! must agree, names that must have a form.
 
+use crate::cells::CUT;
 use crate::error::nearest;
 use crate::lines::Lines;
 use crate::plan::{PLANS, Plan};
@@ -144,6 +145,7 @@ impl Validate<'_> {
             },
             (None, Some(cuts)) => self.cuts(cuts),
             (None, None) if !experiment.model.others().is_empty() => {}
+            (None, None) if self.sweeps_cuts() => {}
             (None, None) if !experiment.compressor.is_empty() => {
                 let at = Box::new(self.experiment.place("partition.plan"));
                 let expected = "plan = \"ring-4\" or cuts = [...], because a codec works on links";
@@ -151,6 +153,13 @@ impl Validate<'_> {
             }
             (None, None) => {}
         }
+    }
+
+    /// Whether the compressors themselves say where the model is cut.
+    fn sweeps_cuts(&self) -> bool {
+        let mut all = self.experiment.compressor.iter();
+        all.clone().any(|section| section.sweep.contains_key(CUT))
+            && all.all(|section| section.sweep.contains_key(CUT))
     }
 
     fn plan_nodes(&mut self, name: &str, plan: Plan) {
@@ -271,6 +280,17 @@ impl Validate<'_> {
                     &key.split('.').fold(format!("{path}.params"), |t, key| Lines::join(&t, key)),
                     "keep the parameter in `params` for one value, or in `sweep` for several",
                 );
+            }
+        }
+        if section.links.is_some() && section.sweep.contains_key(CUT) {
+            let hint = "keep `links` for the same links in every cell, or sweep `cut`";
+            self.conflict(&format!("{path}.links"), &Experiment::sweep_path(index, CUT), hint);
+        }
+        for key in section.sweep.keys().filter(|key| key.starts_with("side.")) {
+            let written = format!("{path}.{key}");
+            if self.experiment.lines.has(&written) {
+                let hint = "keep the key in `side` for one value, or in `sweep` for several";
+                self.conflict(&Experiment::sweep_path(index, key), &written, hint);
             }
         }
         if let Some(links) = &section.links {

@@ -135,7 +135,8 @@ impl Mixed {
                 let side = message.side(SIDE).ok_or_else(|| {
                     Error::new(format!(
                         "side information `{SIDE}`: expected one value per token from the host, found \
-                         none; set `importance = \"norm\"` to do without"
+                         none; say with `side` of the compressor what it is to be, or set `importance = \
+                         \"norm\"` to do without"
                     ))
                 })?;
                 importances.extend_from_slice(side);
