@@ -8,6 +8,7 @@ mod cli {
     mod failures;
     mod fit;
     mod formats;
+    mod generate;
     mod harness;
     mod kv;
     mod look;

@@ -43,6 +43,9 @@ impl Cache {
             let kept =
                 entries.key_channels.as_ref().map(|channels| channels.iter().map(|&c| c.into()));
             let kept: Vec<usize> = kept.map_or_else(|| (0..heads.dim).collect(), Iterator::collect);
+            make_room(&mut entries.positions, tokens);
+            make_room(&mut entries.keys, tokens * kept.len());
+            make_room(&mut entries.values, tokens * heads.dim);
             for token in 0..tokens {
                 entries.positions.push((first_position + token) as u32);
                 entries.keys.extend(kept.iter().map(|c| value(token, key + c)));
@@ -61,5 +64,13 @@ impl Cache {
         let end = entries.positions.partition_point(|&p| p as usize <= position);
         let hidden = |&p: &u32| window.is_some_and(|window| p as usize + window <= position);
         entries.positions.partition_point(hidden).min(end)..end
+    }
+}
+
+/// Room for `more` values: an eighth at a time, where a vector would double and a compact cache take as
+/// much as a whole one.
+fn make_room<T>(values: &mut Vec<T>, more: usize) {
+    if values.capacity() - values.len() < more {
+        values.reserve_exact(more.max(values.len() / 8));
     }
 }

@@ -116,29 +116,104 @@ impl Task for StepTask<'_> {
         let keys = &keys[run.start * kept..run.end * kept];
         let values = &entries.values[run.start * dim..run.end * dim];
         let mut parts = Vec::with_capacity(queries.len() / dim);
+        let mut chosen = vec![0.0; kept];
+        let mut shares = vec![0.0; run.len()];
+        // Loops, not iterators with closures: what stays a call is not compiled for wide vectors.
         for query in queries.chunks_exact(dim) {
-            let query: Vec<f32> = match channels {
-                None => query.to_vec(),
-                Some(channels) => channels.iter().map(|&c| query[usize::from(c)]).collect(),
-            };
-            let mut shares: Vec<f32> = match kept {
-                0 => vec![0.0; run.len()],
-                _ => keys.chunks_exact(kept).map(|key| dot(&query, key) * weights.scale).collect(),
-            };
-            let highest =
-                shares.iter().fold(f32::NEG_INFINITY, |highest, &score| highest.max(score));
-            shares.iter_mut().for_each(|share| *share = exp_nonpositive(*share - highest));
-            let total = shares.iter().sum();
+            match channels {
+                None => chosen.copy_from_slice(query),
+                Some(channels) => {
+                    for (chosen, &channel) in chosen.iter_mut().zip(channels) {
+                        *chosen = query[usize::from(channel)];
+                    }
+                }
+            }
+            if kept == 0 {
+                shares.fill(0.0);
+            } else {
+                for (share, key) in shares.iter_mut().zip(keys.chunks_exact(kept)) {
+                    *share = dot(&chosen, key) * weights.scale;
+                }
+            }
+            let highest = highest(&shares);
+            let total = exponentials(&mut shares, highest);
             rules.dtype.round(&mut shares);
             let mut sums = vec![0.0f32; dim];
-            for (share, value) in shares.iter().zip(values.chunks_exact(dim)) {
-                for (sum, value) in sums.iter_mut().zip(value) {
-                    *sum = share.mul_add(*value, *sum);
+            for first in (0..dim).step_by(4 * LANES) {
+                let width = (dim - first).min(4 * LANES);
+                let sums = &mut sums[first..first + width];
+                match width == 4 * LANES {
+                    true => add_wide(&shares, values, dim, first, sums),
+                    false => add(&shares, values, dim, first, sums),
                 }
             }
             parts.push(Part { highest, total, sums });
         }
         parts
+    }
+}
+
+/// The highest score.
+#[inline(always)]
+fn highest(scores: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (chunks, rest) = scores.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (lane, score) in lanes.iter_mut().zip(chunk) {
+            *lane = if *score > *lane { *score } else { *lane };
+        }
+    }
+    let mut highest = f32::NEG_INFINITY;
+    for score in lanes.iter().chain(rest) {
+        highest = if *score > highest { *score } else { highest };
+    }
+    highest
+}
+
+/// Replaces scores by their exponentials relative to the highest; gives the sum.
+#[inline(always)]
+fn exponentials(scores: &mut [f32], highest: f32) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    let (chunks, rest) = scores.as_chunks_mut::<LANES>();
+    for chunk in chunks {
+        for (lane, score) in lanes.iter_mut().zip(chunk) {
+            *score = exp_nonpositive(*score - highest);
+            *lane += *score;
+        }
+    }
+    let mut total = 0.0;
+    for score in rest {
+        *score = exp_nonpositive(*score - highest);
+        total += *score;
+    }
+    for lane in lanes {
+        total += lane;
+    }
+    total
+}
+
+/// Adds `4 * LANES` channels of the values, from `first` on, times their shares.
+#[inline(always)]
+fn add_wide(shares: &[f32], values: &[f32], dim: usize, first: usize, sums: &mut [f32]) {
+    let mut lanes = [[0.0f32; LANES]; 4];
+    for (share, value) in shares.iter().zip(values.chunks_exact(dim)) {
+        let value = value[first..first + 4 * LANES].as_chunks::<LANES>().0;
+        for (lanes, value) in lanes.iter_mut().zip(value) {
+            for i in 0..LANES {
+                lanes[i] = share.mul_add(value[i], lanes[i]);
+            }
+        }
+    }
+    sums.copy_from_slice(lanes.as_flattened());
+}
+
+/// As [`add_wide`], of fewer channels.
+#[inline(always)]
+fn add(shares: &[f32], values: &[f32], dim: usize, first: usize, sums: &mut [f32]) {
+    for (share, value) in shares.iter().zip(values.chunks_exact(dim)) {
+        for (sum, value) in sums.iter_mut().zip(&value[first..]) {
+            *sum = share.mul_add(*value, *sum);
+        }
     }
 }
 
@@ -153,7 +228,10 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
             sums[i] = a[i].mul_add(b[i], sums[i]);
         }
     }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    let mut rest = 0.0;
+    for (a, b) in a_rest.iter().zip(b_rest) {
+        rest += a * b;
+    }
     let mut width = LANES / 2;
     while width > 0 {
         for i in 0..width {

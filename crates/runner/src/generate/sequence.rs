@@ -121,3 +121,78 @@ pub(crate) fn plan_of_baseline(model: &Model<'_>) -> Option<CachePlan> {
     let windowed = model.config.blocks.iter().any(|block| block.attention.window.is_some());
     windowed.then(|| CachePlan::nothing(model.config.layers))
 }
+
+#[cfg(test)]
+mod tests {
+    use strait_model::{Device, Dtype};
+    use strait_schema::Experiment;
+
+    use super::*;
+    use crate::generate::{Sampler, Sampling};
+    use crate::models::OpenModel;
+    use crate::progress::Silent;
+
+    fn open(path: &str) -> OpenModel {
+        let path = format!("{}/../../{path}", env!("CARGO_MANIFEST_DIR"));
+        let text =
+            format!("name = \"t\"\nmodel = {{ source = {path:?} }}\ndata = {{ source = \"x\" }}");
+        let experiment = Experiment::parse(&text, "t.toml").unwrap();
+        OpenModel::open(&experiment, &experiment.model, &mut Silent).unwrap()
+    }
+
+    /// Tokens and logits of a greedy generation.
+    fn generated(path: &str, cuts: &[usize], again: bool) -> Vec<(u32, Vec<f32>)> {
+        let open = open(path);
+        let mut loaded = open.load(cuts, &[Device::Cpu]).unwrap();
+        let model = Model { config: &open.config, dtype: Dtype::F32 };
+        let prompt: Vec<u32> = (0..40).map(|i| (i * i * 31 % 200) as u32).collect();
+        let plan = plan_of_baseline(&model);
+        let plan = plan.as_ref();
+        let mut sequence = Sequence::new(loaded.stages(), &model, plan, again).unwrap();
+        let mut sampler = Sampler::new(Sampling::GREEDY);
+        let mut logits = sequence.extend(&prompt, plan.is_some()).unwrap();
+        let mut all = Vec::new();
+        for _ in 0..16 {
+            let token = sampler.choose(&logits);
+            all.push((token, logits));
+            logits = sequence.extend(&[token], again).unwrap();
+        }
+        all
+    }
+
+    /// The same, every token by a pass over everything before it.
+    fn whole(path: &str) -> Vec<(u32, Vec<f32>)> {
+        let open = open(path);
+        let mut loaded = open.load(&[], &[Device::Cpu]).unwrap();
+        let mut tokens: Vec<u32> = (0..40).map(|i| (i * i * 31 % 200) as u32).collect();
+        let mut all = Vec::new();
+        for _ in 0..16 {
+            let stage = &mut loaded.stages()[0];
+            let mut caches = stage.open_caches(1, true);
+            let states = stage.run(RunInput::Tokens(&tokens), &mut caches, 0, None).unwrap();
+            let logits = stage.next_logits(&states).unwrap();
+            let token = Sampler::new(Sampling::GREEDY).choose(&logits);
+            all.push((token, logits));
+            tokens.push(token);
+        }
+        all
+    }
+
+    #[test]
+    fn tokens_are_those_of_whole_passes() {
+        let families = "crates/model/tests/families";
+        let [sliding, mixed] = ["qwen2-window", "gemma3"].map(|name| format!("{families}/{name}"));
+        for path in ["assets/models/wiki-4m", &sliding, &mixed] {
+            let whole = whole(path);
+            for (cuts, again) in [(&[][..], false), (&[0], false), (&[], true)] {
+                let generated = generated(path, cuts, again);
+                for ((token, logits), (expected, wanted)) in generated.iter().zip(&whole) {
+                    assert_eq!(token, expected, "{path}");
+                    let largest = wanted.iter().fold(0.0f32, |most, logit| most.max(logit.abs()));
+                    let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 5e-5 * largest;
+                    assert!(logits.iter().zip(wanted).all(close), "{path}");
+                }
+            }
+        }
+    }
+}
