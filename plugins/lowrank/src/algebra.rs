@@ -113,11 +113,14 @@ pub(crate) fn interpolate(mut x: Vec<f32>, length: usize, rank: usize) -> (Vec<u
     let rank = rank.min(count);
     let mut triangle = vec![0.0_f64; rank * count];
     let mut chosen: Vec<usize> = Vec::new();
-    let norms = |x: &[f32]| x.chunks(length.max(1)).map(|row| dot(row, row)).collect::<Vec<f32>>();
-    let least = 1e-12 * norms(&x).iter().fold(0.0_f32, |most, norm| most.max(*norm));
+    let norm = |row: &[f32]| dot(row, row);
+    let least =
+        1e-12 * x.chunks(length.max(1)).map(norm).fold(0.0_f32, |most, norm| most.max(norm));
     let mut independent = rank;
+    let mut unit = vec![0.0; length];
     for step in 0..rank {
-        let free = norms(&x).into_iter().enumerate().filter(|(i, _)| !chosen.contains(i));
+        let norms = x.chunks(length.max(1)).map(norm);
+        let free = norms.enumerate().filter(|(i, _)| !chosen.contains(i));
         // The first of equals.
         let (pivot, norm) =
             free.fold((0, -1.0), |best, next| if next.1 > best.1 { next } else { best });
@@ -127,8 +130,8 @@ pub(crate) fn interpolate(mut x: Vec<f32>, length: usize, rank: usize) -> (Vec<u
             continue;
         }
         let root = norm.sqrt();
-        let unit: Vec<f32> =
-            x[pivot * length..][..length].iter().map(|value| value / root).collect();
+        let row = x[pivot * length..][..length].iter();
+        unit.iter_mut().zip(row).for_each(|(unit, value)| *unit = value / root);
         for (i, row) in x.chunks_mut(length.max(1)).enumerate() {
             vectorize(
                 #[inline(always)]
@@ -141,21 +144,21 @@ pub(crate) fn interpolate(mut x: Vec<f32>, length: usize, rank: usize) -> (Vec<u
         }
     }
     let mut coefficients = vec![0.0; count * rank];
+    let mut solved = vec![0.0_f64; independent];
     for i in 0..count {
         if let Some(place) = chosen.iter().position(|pivot| *pivot == i) {
             coefficients[i * rank + place] = 1.0;
             continue;
         }
-        let mut solved = vec![0.0_f64; independent];
         for step in (0..independent).rev() {
             let row = &triangle[step * count..][..count];
             let known: f64 =
                 (step + 1..independent).map(|later| row[chosen[later]] * solved[later]).sum();
             solved[step] = (row[i] - known) / row[chosen[step]];
         }
-        for (coefficient, value) in coefficients[i * rank..].iter_mut().zip(solved) {
+        for (coefficient, value) in coefficients[i * rank..].iter_mut().zip(&solved) {
             #[allow(clippy::cast_possible_truncation)]
-            let value = value as f32;
+            let value = *value as f32;
             *coefficient = if value.is_finite() { value } else { 0.0 };
         }
     }
@@ -254,7 +257,9 @@ fn eigen(n: usize, mut a: Vec<f64>) -> (Vec<f64>, Vec<f64>) {
     let mut order: Vec<usize> = (0..n).collect();
     order.sort_by(|i, j| a[j * n + j].total_cmp(&a[i * n + i]));
     let values = order.iter().map(|i| a[i * n + i]).collect();
-    (values, order.iter().flat_map(|i| v[i * n..][..n].to_vec()).collect())
+    let mut vectors = Vec::with_capacity(n * n);
+    order.iter().for_each(|i| vectors.extend_from_slice(&v[i * n..][..n]));
+    (values, vectors)
 }
 
 #[cfg(test)]
