@@ -29,6 +29,9 @@ pub(crate) struct Arguments {
     /// Leave the title away, where a caption says it.
     #[arg(long)]
     no_title: bool,
+    /// Leave out cells that lose more than this, on the axis upwards.
+    #[arg(long, value_name = "LOSS")]
+    up_to: Option<f64>,
     /// Pixels of a PNG for each of the SVG's 960 x 600.
     #[arg(long, default_value_t = 3.0)]
     scale: f32,
@@ -66,6 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             Y::Kld => YAxis::Divergence,
         },
         bare: arguments.no_title,
+        most: arguments.up_to,
     };
     let path = &arguments.output;
     let bytes = match path.extension().and_then(|extension| extension.to_str()) {

@@ -58,7 +58,8 @@ impl Rect {
 
 /// Places a label of each width beside its point, in order of the points.
 ///
-/// `obstacles` may not be covered at all, `lines` better not; `bounds` holds every label.
+/// `obstacles` may not be covered at all, `lines` better not; `bounds` holds every label. A label that
+/// cannot but cover a point or an earlier label is `None`.
 pub(crate) fn place(
     points: &[Pixel],
     widths: &[f64],
@@ -66,14 +67,20 @@ pub(crate) fn place(
     obstacles: &[Rect],
     lines: &[Line],
     bounds: Rect,
-) -> Vec<Placed> {
-    let mut placed: Vec<Placed> = Vec::new();
+) -> Vec<Option<Placed>> {
+    let mut all: Vec<Option<Placed>> = Vec::new();
     for (&point, &width) in points.iter().zip(widths) {
+        let placed: Vec<(Pixel, Placed)> =
+            points.iter().zip(&all).filter_map(|(&at, placed)| Some((at, (*placed)?))).collect();
+        let covered = |rect: &Rect| {
+            let padded = rect.grown(1.5);
+            let points: f64 = obstacles.iter().map(|other| padded.overlap(other)).sum();
+            let labels: f64 = placed.iter().map(|(_, other)| padded.overlap(&other.rect)).sum();
+            points + labels
+        };
         let cost = |(rect, distance): &(Rect, f64)| {
             let inside = rect.overlap(&bounds) / (width * height);
             let padded = rect.grown(1.5);
-            let covered: f64 = obstacles.iter().map(|other| padded.overlap(other)).sum();
-            let labels: f64 = placed.iter().map(|other| padded.overlap(&other.rect)).sum();
             let crossed = lines.iter().map(|line| length_inside(line, rect)).sum::<f64>();
             // A label behind another point, or nearer to it, would be read as that point's.
             let nearest = rect.nearest(point);
@@ -88,23 +95,21 @@ pub(crate) fn place(
             // A leader through another label, or a label over another's leader, joins the wrong two.
             let leaders: f64 = placed
                 .iter()
-                .zip(points)
-                .map(|(other, &from)| {
+                .map(|&(from, other)| {
                     let own = length_inside(&(point, nearest), &other.rect.grown(1.0));
                     let foreign = (from, other.rect.nearest(from));
                     own + if other.leader { length_inside(&foreign, &padded) } else { 0.0 }
                 })
                 .sum();
             let crossed = crossed + leaders;
-            1e5 * (1.0 - inside) + 20.0 * (covered + labels) + 4.0 * (crossed + mistaken) + distance
+            1e5 * (1.0 - inside) + 20.0 * covered(rect) + 4.0 * (crossed + mistaken) + distance
         };
         let best =
             candidates(point, width, height).into_iter().min_by(|a, b| cost(a).total_cmp(&cost(b)));
-        if let Some((rect, distance)) = best {
-            placed.push(Placed { rect, leader: distance > 14.0 });
-        }
+        let best = best.filter(|(rect, _)| covered(rect) == 0.0);
+        all.push(best.map(|(rect, distance)| Placed { rect, leader: distance > 14.0 }));
     }
-    placed
+    all
 }
 
 /// Boxes around a point with their distance from it; the nearest and most usual come first.
@@ -160,8 +165,8 @@ mod tests {
     fn a_label_alone_stands_to_the_right() {
         let points = [(100.0, 100.0)];
         let placed = place(&points, &[60.0], 14.0, &obstacles(&points), &[], BOUNDS);
-        assert_eq!(placed[0].rect, Rect { x: 108.0, y: 93.0, width: 60.0, height: 14.0 });
-        assert!(!placed[0].leader);
+        assert_eq!(placed[0].unwrap().rect, Rect { x: 108.0, y: 93.0, width: 60.0, height: 14.0 });
+        assert!(!placed[0].unwrap().leader);
     }
 
     #[test]
@@ -171,6 +176,7 @@ mod tests {
             .collect();
         let blocked = obstacles(&points);
         let placed = place(&points, &[70.0; 12], 14.0, &blocked, &[], BOUNDS);
+        let placed: Vec<Placed> = placed.into_iter().map(Option::unwrap).collect();
         for (i, a) in placed.iter().enumerate() {
             assert!((a.rect.overlap(&BOUNDS) - 70.0 * 14.0).abs() < 1e-6, "{i} leaves the picture");
             assert!(
@@ -182,10 +188,22 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_room_has_no_label() {
+        let points: Vec<(f64, f64)> =
+            (0..200).map(|i| (300.0 + f64::from(i % 20), 200.0 + f64::from(i / 20))).collect();
+        let placed = place(&points, &[70.0; 200], 14.0, &obstacles(&points), &[], BOUNDS);
+        let labels: Vec<Placed> = placed.iter().copied().flatten().collect();
+        assert!(placed[0].is_some() && labels.len() > 10 && labels.len() < 200, "{}", labels.len());
+        for (i, a) in labels.iter().enumerate() {
+            assert!(labels[..i].iter().all(|b| a.rect.overlap(&b.rect) == 0.0), "{i}");
+        }
+    }
+
+    #[test]
     fn a_line_is_avoided() {
         let points = [(100.0, 100.0)];
         let line = ((100.0, 100.0), (400.0, 100.0));
         let placed = place(&points, &[60.0], 14.0, &obstacles(&points), &[line], BOUNDS);
-        assert_eq!(length_inside(&line, &placed[0].rect), 0.0);
+        assert_eq!(length_inside(&line, &placed[0].unwrap().rect), 0.0);
     }
 }

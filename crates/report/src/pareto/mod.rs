@@ -18,15 +18,17 @@ use labels::{Line, Pixel, Placed, Rect};
 use scale::Scale;
 use svg::{BASELINE, HEIGHT, Look, Svg};
 
-/// The plotting area.
+/// The plotting area below a legend of one line.
 const AREA: Rect = Rect { x: 100.0, y: 96.0, width: 836.0, height: 428.0 };
+/// What every further line of the legend takes of it.
+const LEGEND_LINE: f64 = 16.0;
 const LABEL_SIZE: f64 = 12.0;
 /// Width of a character in shares of the font size: the widest of the fonts that may be used.
 const CHAR: f64 = 0.6;
 const BOLD_CHAR: f64 = 0.68;
 
 /// What a picture shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Picture {
     /// To the right.
     pub x: XAxis,
@@ -34,6 +36,8 @@ pub struct Picture {
     pub y: YAxis,
     /// Leaves title and subtitle away, where a caption says it.
     pub bare: bool,
+    /// Cells that lose more are named below the picture instead.
+    pub most: Option<f64>,
 }
 
 /// What bytes cost.
@@ -86,16 +90,21 @@ impl Report {
     pub fn picture_svg(&self, picture: &Picture) -> String {
         let mut points: Vec<Point<'_>> =
             self.rows.iter().filter_map(|row| Point::of(row, picture)).collect();
+        let most = picture.most.unwrap_or(f64::INFINITY);
+        let beyond = points.iter().filter(|point| point.loss > most).count();
+        points.retain(|point| point.loss <= most);
         mark_front(&mut points);
+        // Labels of the front find their places first.
+        points.sort_by_key(|point| !point.front);
         let families = families(&points);
         let mut svg = Svg::new();
         if !picture.bare {
             svg.text(AREA.x, 34.0, 18.0, "start", "#111", "600", &self.title);
             svg.text(AREA.x, 54.0, 12.5, "start", "#555", "400", &self.subtitle);
         }
-        legend(&mut svg, &families);
+        let area = legend(&mut svg, &families);
         if points.is_empty() {
-            let (x, y) = (AREA.x + AREA.width / 2.0, AREA.y + AREA.height / 2.0);
+            let (x, y) = (area.x + area.width / 2.0, area.y + area.height / 2.0);
             svg.text(
                 x,
                 y,
@@ -111,8 +120,8 @@ impl Report {
             );
             return svg.finish();
         }
-        let (x, y) = scales(&points, picture);
-        axes(&mut svg, &x, &y, picture, self.unit());
+        let (x, y) = scales(&points, picture, area);
+        axes(&mut svg, (&x, &y), picture, self.unit(), area);
 
         let places: Vec<Pixel> = points.iter().map(|p| (x.at(p.bits), y.at(p.loss))).collect();
         let mut lines = front(&points, &places);
@@ -124,14 +133,16 @@ impl Report {
             lines.extend(bar);
         }
         if y.linear.is_some() {
-            lines.push(((AREA.x, y.at(0.0)), (AREA.x + AREA.width, y.at(0.0))));
+            lines.push(((area.x, y.at(0.0)), (area.x + area.width, y.at(0.0))));
         }
         let obstacles: Vec<Rect> = places.iter().map(|&place| square(place, 6.5)).collect();
         let widths: Vec<f64> = points.iter().map(|p| text_width(&p.row.label, p.front)).collect();
         let height = LABEL_SIZE * 1.2;
-        let placed = labels::place(&places, &widths, height, &obstacles, &lines, AREA);
+        let placed = labels::place(&places, &widths, height, &obstacles, &lines, area);
         for (&place, label) in places.iter().zip(&placed) {
-            leader(&mut svg, place, label);
+            if let Some(label) = label {
+                leader(&mut svg, place, label);
+            }
         }
         for (point, &place) in points.iter().zip(&places).rev() {
             let look = look(&families, point.row);
@@ -141,6 +152,7 @@ impl Report {
             }
         }
         for (point, label) in points.iter().zip(&placed) {
+            let Some(label) = label else { continue };
             let weight = if point.front { "600" } else { "400" };
             let (at, base) = (label.rect.x, label.rect.y + 0.82 * height);
             svg.text(at, base, LABEL_SIZE, "start", "#222", weight, &point.row.label);
@@ -151,13 +163,20 @@ impl Report {
             .filter(|row| row.ppl.is_none())
             .map(|row| row.label.as_str())
             .collect();
+        let mut missing = Vec::new();
         if !failed.is_empty() {
-            let text = format!("failed, not shown: {}", failed.join(", "));
-            svg.text(AREA.x, HEIGHT - 10.0, 11.0, "start", "#a33", "400", &text);
+            missing.push(format!("failed, not shown: {}", failed.join(", ")));
+        }
+        if beyond > 0 {
+            missing.push(format!("{beyond} cells above {most} not shown"));
+        }
+        if !missing.is_empty() {
+            let text = missing.join("; ");
+            svg.text(area.x, HEIGHT - 10.0, 11.0, "start", "#a33", "400", &text);
         }
         if points.iter().any(|point| point.row.imported.is_some()) {
             let text = "hollow: imported, bytes declared";
-            svg.text(AREA.x + AREA.width, HEIGHT - 10.0, 11.0, "end", "#555", "400", text);
+            svg.text(area.x + area.width, HEIGHT - 10.0, 11.0, "end", "#555", "400", text);
         }
         svg.finish()
     }
@@ -197,13 +216,13 @@ fn mark_front(points: &mut [Point<'_>]) {
     }
 }
 
-fn scales(points: &[Point<'_>], picture: &Picture) -> (Scale, Scale) {
-    let across = (AREA.x, AREA.x + AREA.width);
+fn scales(points: &[Point<'_>], picture: &Picture, area: Rect) -> (Scale, Scale) {
+    let across = (area.x, area.x + area.width);
     let x = match picture.x {
         XAxis::Bits => Scale::bits(points.iter().map(|p| p.bits), across),
         XAxis::Bytes => Scale::log(points.iter().map(|p| p.bits), across),
     };
-    let up = (AREA.y + AREA.height, AREA.y);
+    let up = (area.y + area.height, area.y);
     let y = match picture.y {
         YAxis::Divergence => {
             // An error bar that reaches zero would reach the end of the axis.
@@ -238,30 +257,35 @@ fn look(families: &[(&str, Look)], row: &Row) -> Look {
     families.iter().find(|(name, _)| *name == row.codec).map_or(BASELINE, |(_, look)| *look)
 }
 
-fn legend(svg: &mut Svg, families: &[(&str, Look)]) {
+/// The families and the front, in as many lines as they take. Returns the area below.
+fn legend(svg: &mut Svg, families: &[(&str, Look)]) -> Rect {
     let front = "Pareto front";
-    let right = AREA.x + AREA.width - text_width(front, false) - 28.0;
-    let mut x = AREA.x + 6.0;
+    let (left, right) = (AREA.x + 6.0, AREA.x + AREA.width);
+    let (mut x, mut down) = (left, 0.0);
+    let mut turn = |x: &mut f64, width: f64| {
+        if *x > left && *x + width > right {
+            (*x, down) = (left, down + LEGEND_LINE);
+        }
+        76.0 + down
+    };
     for (name, look) in families {
         let width = 11.0 + text_width(name, false) + 22.0;
-        if x + width > right {
-            svg.text(x, 80.0, LABEL_SIZE, "start", "#222", "400", "…");
-            x += 22.0;
-            break;
-        }
-        svg.marker((x, 76.0), *look);
-        svg.text(x + 11.0, 80.0, LABEL_SIZE, "start", "#222", "400", name);
+        let y = turn(&mut x, width);
+        svg.marker((x, y), *look);
+        svg.text(x + 11.0, y + 4.0, LABEL_SIZE, "start", "#222", "400", name);
         x += width;
     }
     if !families.is_empty() {
-        svg.line((x - 6.0, 76.0), (x + 16.0, 76.0), "#9a9a9a", 1.6, None);
-        svg.text(x + 22.0, 80.0, LABEL_SIZE, "start", "#222", "400", front);
+        let y = turn(&mut x, 28.0 + text_width(front, false));
+        svg.line((x - 6.0, y), (x + 16.0, y), "#9a9a9a", 1.6, None);
+        svg.text(x + 22.0, y + 4.0, LABEL_SIZE, "start", "#222", "400", front);
     }
+    Rect { y: AREA.y + down, height: AREA.height - down, ..AREA }
 }
 
-fn axes(svg: &mut Svg, x: &Scale, y: &Scale, picture: &Picture, unit: Unit) {
-    let (left, right) = (AREA.x, AREA.x + AREA.width);
-    let (top, bottom) = (AREA.y, AREA.y + AREA.height);
+fn axes(svg: &mut Svg, (x, y): (&Scale, &Scale), picture: &Picture, unit: Unit, area: Rect) {
+    let (left, right) = (area.x, area.x + area.width);
+    let (top, bottom) = (area.y, area.y + area.height);
     for (value, name) in &x.ticks {
         let at = x.at(*value);
         svg.line((at, top), (at, bottom), "#ececec", 1.0, None);

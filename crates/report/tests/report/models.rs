@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use strait_report::{Collection, Comparison, Page, Picture, Report, TableStyle, XAxis, YAxis};
+use strait_report::{Collection, Comparison, Page, Picture, Report, TableStyle, XAxis};
 use strait_schema::{CellCache, CellCacheCodec, Experiment, Record};
 
 use super::figures::{record, records};
@@ -138,7 +138,7 @@ fn a_compressed_cache_has_bits_of_keys_and_values() {
     // 192 keys of 8 bits and 192 values of 4.
     assert_eq!(codec.bytes_per_token, Some(192.0 + 96.0));
     assert!(report.subtitle.ends_with("KV cache"), "{}", report.subtitle);
-    let svg = |x| report.picture_svg(&Picture { x, y: YAxis::Perplexity, bare: true });
+    let svg = |x| report.picture_svg(&Picture { x, bare: true, ..Picture::default() });
     assert!(svg(XAxis::Bits).contains(">bits per cached value (logarithmic)<"));
     assert!(svg(XAxis::Bytes).contains(">bytes of keys and values per token (logarithmic)<"));
     let both = Report::from_records(&[caches(), records()].concat()).unwrap();

@@ -54,7 +54,7 @@ fn pictures_of_both_axes() {
         (XAxis::Bytes, YAxis::Perplexity, ["bytes per token and link", "ΔPPL, perplexity above"]),
         (XAxis::Bits, YAxis::Divergence, ["bits per value on the links", "mean divergence from"]),
     ] {
-        let svg = report.picture_svg(&Picture { x, y, bare: true });
+        let svg = report.picture_svg(&Picture { x, y, bare: true, most: None });
         assert!(words.iter().all(|word| svg.contains(word)), "{x:?} {y:?}");
         assert!(!svg.contains("NaN") && !svg.contains("inf\""));
         assert!(!svg.contains("tokens scored"), "a bare picture has no title");
