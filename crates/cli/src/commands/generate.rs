@@ -24,13 +24,13 @@ use crate::output::say;
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// An experiment file (TOML) with the model, and the cells for --cell.
-    #[arg(required_unless_present = "model", conflicts_with = "model")]
+    #[arg(conflicts_with = "model")]
     experiment: Option<PathBuf>,
     /// A model without an experiment: a directory, a .gguf file, or `hf:owner/name@revision`.
     #[arg(short, long, value_name = "SOURCE")]
     model: Option<String>,
     /// Compress the KV cache as this cell of the experiment's `[[cache]]` does.
-    #[arg(long, value_name = "LABEL", requires = "experiment")]
+    #[arg(long, value_name = "LABEL", conflicts_with = "model")]
     cell: Option<String>,
     /// The text to go on from; behind that of --context, if both are there.
     #[arg(short, long, value_name = "TEXT", required_unless_present = "context")]
@@ -158,8 +158,11 @@ fn check(arguments: &Arguments) -> anyhow::Result<()> {
 fn experiment(arguments: &Arguments) -> anyhow::Result<Experiment> {
     let mut experiment = match (&arguments.experiment, &arguments.model) {
         (Some(path), _) => Experiment::load(path)?,
-        (None, model) => {
-            let source = json!(model.as_deref().unwrap_or_default());
+        (None, None) => {
+            bail!("nothing to generate with: expected an experiment file or --model SOURCE")
+        }
+        (None, Some(model)) => {
+            let source = json!(model);
             let text = format!(
                 "name = \"generate\"\nmodel = {{ source = {source} }}\ndata = {{ source = \"none\" }}\n"
             );
