@@ -9,6 +9,7 @@ mod cli {
     mod fit;
     mod formats;
     mod harness;
+    mod importance;
     mod kv;
     mod look;
     mod memory;
