@@ -45,6 +45,10 @@ enum Command {
     Table(commands::table::Arguments),
     /// Show paired differences between two results, with significance.
     Compare(commands::compare::Arguments),
+    /// Choose the cut and the codec with the shortest time per token on a network.
+    Plan(commands::plan::Arguments),
+    /// Look into the uncompressed model: importances, activations, outliers.
+    Analyze(commands::analyze::Arguments),
     /// Follow a running experiment, here or on a shared folder.
     Watch(commands::watch::Arguments),
     /// Serve the live page of results on this machine.
@@ -74,6 +78,8 @@ fn main() -> ExitCode {
         Command::Plot(arguments) => commands::plot::run(&arguments),
         Command::Table(arguments) => commands::table::run(&arguments),
         Command::Compare(arguments) => commands::compare::run(&arguments),
+        Command::Plan(arguments) => commands::plan::run(&arguments),
+        Command::Analyze(arguments) => commands::analyze::run(arguments, screen),
         Command::Watch(arguments) => commands::watch::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments),
         Command::Import(arguments) => commands::import::run(&arguments),

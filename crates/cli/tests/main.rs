@@ -10,6 +10,7 @@ mod cli {
     mod formats;
     mod generate;
     mod harness;
+    mod importance;
     mod kv;
     mod look;
     mod memory;

@@ -11,6 +11,7 @@ mod bootstrap;
 mod confidence;
 mod distortion;
 mod divergence;
+mod likeness;
 mod noise;
 mod paired;
 mod reference;
@@ -22,6 +23,9 @@ pub use bootstrap::{Bootstrap, Interval};
 pub use confidence::{CONFIDENCE_EDGES, ConfidenceBucket, confidence_buckets};
 pub use distortion::Distortion;
 pub use divergence::{Divergence, quantile};
+pub use likeness::{
+    cosine, histogram_divergence_sorted, jaccard_of_largest, ranks, spearman, wasserstein_sorted,
+};
 pub use noise::NoiseFloor;
 pub use paired::{Paired, PairedSums, bits_per_byte};
 pub use reference::{argmax, kld_f64, log_softmax_f64, nll_f64};

@@ -70,6 +70,33 @@ pub enum ReportError {
         /// What it is instead.
         found: String,
     },
+    /// Cells of a table by keys cannot be told apart.
+    #[error(
+        "expected a key in which {:?} and {:?} differ, found `{keys}`\n  hint: name another key, or keep \
+         one of them out with `--where KEY=VALUE`", labels[0], labels[1]
+    )]
+    SamePlace {
+        /// The keys.
+        keys: String,
+        /// Labels of the two.
+        labels: [String; 2],
+    },
+    /// No cell has the keys of a table.
+    #[error("expected keys that some cell has, found `{keys}`\n  hint: the cells have {known}")]
+    NoSuchKeys {
+        /// The keys.
+        keys: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// No cell is good enough to plan with.
+    #[error("expected a cell with ΔPPL of at most {most}, found none; the least is {least}")]
+    NoneGoodEnough {
+        /// The largest ΔPPL.
+        most: f64,
+        /// The smallest that there is.
+        least: f64,
+    },
     /// There is nothing to show.
     #[error("expected at least one record, found none\n  hint: run the experiment first")]
     Empty,

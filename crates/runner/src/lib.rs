@@ -5,6 +5,7 @@
 //! folder. Each finished window of a cell is in that cell's [`journal`] before the next begins, so
 //! a run can be killed at any point and goes on from there.
 
+mod analyze;
 mod cache_plan;
 mod cell;
 mod clock;
@@ -32,6 +33,7 @@ mod side_plan;
 mod speed;
 mod trace;
 
+pub use analyze::{Analysis, BINS, Massive, Matrix, Orders, TOP_SHARE, analyze};
 pub use clock::{Stopwatch, unix_s};
 pub use error::RunnerError;
 pub use fit::{Fitted, fit};

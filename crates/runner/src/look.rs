@@ -267,6 +267,9 @@ pub(crate) fn aggregate(of_layers: &[&[f32]], by: Aggregate) -> Vec<f32> {
 }
 
 #[cfg(test)]
+mod golden;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

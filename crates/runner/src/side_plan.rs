@@ -44,19 +44,52 @@ pub(crate) fn ask(
             return Err(experiment.value_error(&key, expected, behind.to_string(), None).into());
         }
     }
+    let kind = kind(experiment, spec.compressor, side, config)?;
+    let aggregate = if attention { side.aggregate } else { Aggregate::Last };
+    Ok(Some(Ask { kind, aggregate, layers }))
+}
+
+/// The metrics that compressors name, each once; the column mean if they name none.
+///
+/// # Errors
+/// Weights that do not fit the model.
+pub(crate) fn kinds(
+    experiment: &Experiment,
+    specs: &[CellSpec],
+    config: &ModelConfig,
+) -> Result<Vec<Kind>, RunnerError> {
+    let mut kinds: Vec<Kind> = Vec::new();
+    for spec in specs {
+        let Some(side) = &spec.side else { continue };
+        let kind = kind(experiment, spec.compressor, side, config)?;
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    if kinds.is_empty() {
+        kinds.push(Kind { metric: Metric::ColumnMean, weights: None });
+    }
+    Ok(kinds)
+}
+
+fn kind(
+    experiment: &Experiment,
+    compressor: usize,
+    side: &SideSection,
+    config: &ModelConfig,
+) -> Result<Kind, RunnerError> {
     let weights = match (&side.weights, side.metric) {
         (Some(path), Metric::HeadWeighted) => {
             let weights = read_weights(&experiment.resolve(path), config);
             let weights = weights.map_err(|(expected, found)| {
-                experiment.value_error(&format!("{table}.weights"), expected, found, None)
+                let key = format!("compressor[{compressor}].side.weights");
+                experiment.value_error(&key, expected, found, None)
             })?;
             Some(Arc::new(weights))
         }
         _ => None,
     };
-    let kind = Kind { metric: side.metric, weights };
-    let aggregate = if attention { side.aggregate } else { Aggregate::Last };
-    Ok(Some(Ask { kind, aggregate, layers }))
+    Ok(Kind { metric: side.metric, weights })
 }
 
 /// What a record says of it.

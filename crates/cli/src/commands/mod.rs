@@ -1,11 +1,13 @@
 //! One file a command.
 
+pub(crate) mod analyze;
 pub(crate) mod compare;
 pub(crate) mod completions;
 pub(crate) mod fit;
 pub(crate) mod generate;
 pub(crate) mod import;
 pub(crate) mod inspect;
+pub(crate) mod plan;
 pub(crate) mod plot;
 pub(crate) mod plugins;
 pub(crate) mod report;

@@ -29,6 +29,7 @@ fn libraries() -> &'static Path {
             "presses-basic",
             "presses-attention",
             "lowrank",
+            "importance",
         ] {
             let output = Command::new(env!("CARGO"))
                 .current_dir(root())

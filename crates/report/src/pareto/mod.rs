@@ -5,9 +5,9 @@
 //! own, the same everywhere.
 
 mod labels;
-mod png;
+pub(crate) mod png;
 mod scale;
-mod svg;
+pub(crate) mod svg;
 
 use crate::palette::{COLORS, SHAPES};
 use crate::unit::Unit;

@@ -8,8 +8,8 @@ use resvg::usvg::{Options, Tree};
 
 use crate::ReportError;
 
-/// Renders an SVG of [`crate::Report::picture_svg`], `scale` pixels for each of its own.
-pub(super) fn render(svg: &str, scale: f32) -> Result<Vec<u8>, ReportError> {
+/// Renders an SVG of this crate, `scale` pixels for each of its own.
+pub(crate) fn render(svg: &str, scale: f32) -> Result<Vec<u8>, ReportError> {
     let fail = |what: String| ReportError::Picture(what);
     let mut fonts = Database::new();
     for font in [dejavu::sans::regular(), dejavu::sans::bold()] {

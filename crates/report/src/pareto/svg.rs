@@ -32,6 +32,13 @@ impl Svg {
         self.0.push('\n');
     }
 
+    /// A rectangle without a border.
+    pub(crate) fn rect(&mut self, (x, y): Pixel, (width, height): Pixel, color: &str) {
+        self.push(&format!(
+            "<rect x=\"{x:.2}\" y=\"{y:.2}\" width=\"{width:.2}\" height=\"{height:.2}\" fill=\"{color}\"/>"
+        ));
+    }
+
     pub(crate) fn line(
         &mut self,
         from: Pixel,

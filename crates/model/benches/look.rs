@@ -1,0 +1,70 @@
+//! What it costs to ask about attention: four layers of a small model on 512 tokens, passed through, run with
+//! caches, and looked at.
+//!
+//! `cargo bench -p strait-model --bench look`.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::error::Error;
+use std::path::Path;
+use std::time::Duration;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use strait_model::{CacheVisitor, CachedLayer, Device, Dtype, Look, Model, RunInput};
+use strait_weights::Checkpoint;
+
+const TOKENS: usize = 512;
+
+/// Looks at some layers.
+struct Looker {
+    layers: std::ops::Range<usize>,
+    look: Look,
+}
+
+impl CacheVisitor for Looker {
+    fn looks(&self, layer: usize) -> bool {
+        self.layers.contains(&layer)
+    }
+
+    fn visit(&mut self, layer: &mut dyn CachedLayer) -> Result<(), Box<dyn Error + Send + Sync>> {
+        if self.looks(layer.number()) {
+            std::hint::black_box(layer.look(&self.look)?);
+        }
+        Ok(())
+    }
+}
+
+fn look(criterion: &mut Criterion) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/models/wiki-4m");
+    let checkpoint = Checkpoint::open(&path).unwrap();
+    let mut model = Model::load(&checkpoint, &[3], &[Device::Cpu], Dtype::F32).unwrap();
+    let stage = &mut *model.stages()[0];
+    let tokens: Vec<u32> = (0..TOKENS as u32).map(|i| i * 7919 % 4096).collect();
+    let mut group = criterion.benchmark_group("look");
+    group.sample_size(20).warm_up_time(Duration::from_secs(1));
+    group.bench_function("nobody asks", |b| b.iter(|| stage.embed(&tokens, 1).unwrap()));
+    let all = 0..TOKENS;
+    let sums = Look { sums: true, ..Look::at(all.clone()) };
+    let entropy = Look { entropy: true, ..Look::at(all.clone()) };
+    let last = Look { each: true, ..Look::at(TOKENS - 1..TOKENS) };
+    let cases = [
+        ("with caches, nobody asks", 0..0, &sums),
+        ("column mean of one layer", 3..4, &sums),
+        ("last row of one layer", 3..4, &last),
+        ("entropy of one layer", 3..4, &entropy),
+        ("column mean of four layers", 0..4, &sums),
+    ];
+    for (name, layers, look) in cases {
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let mut caches = stage.open_caches(1, true);
+                let mut looker = Looker { layers: layers.clone(), look: look.clone() };
+                let input = RunInput::Tokens(&tokens);
+                stage.run(input, &mut caches, 0, Some(&mut looker)).unwrap()
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, look);
+criterion_main!(benches);
