@@ -249,3 +249,61 @@ fn on_links(cell: &Measured, network: &Network, tokens: f64) -> f64 {
 fn at(values: &[f64], index: usize) -> f64 {
     values.get(index).or(values.last()).copied().unwrap_or(0.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planner(chunks: &[(Option<usize>, f64)]) -> Planner {
+        let cells = chunks.iter().map(|&(chunk, bytes)| Measured {
+            label: "int8".to_owned(),
+            key: "int8".to_owned(),
+            chunk,
+            cuts: vec![3],
+            ring: false,
+            delta: (0.1, 0.01),
+            links: vec![PerToken { raw: 4000.0, bytes, codec_s: 5e-4 }],
+        });
+        Planner { cells: cells.collect(), compute_s: 0.01, layers: 10 }
+    }
+
+    fn network(mbit: f64) -> Network {
+        Network { bandwidth: vec![mbit], round_trip: vec![10.0], prompt: 100 }
+    }
+
+    fn close(found: f64, expected: f64) {
+        assert!((found - expected).abs() < 1e-9, "{found} and {expected}");
+    }
+
+    #[test]
+    fn a_token_takes_compute_codec_wire_and_way() {
+        let planner = planner(&[(None, 1000.0)]);
+        let choices = planner.choices(&network(8.0), &Stated::default(), 0.2).unwrap();
+        assert_eq!([&*choices[0].label, &*choices[1].label], ["int8", "uncompressed"]);
+        // 10 ms of compute, 0.5 of the codec, 1 on the wire, a share of the way, which is there and back.
+        close(choices[0].prefill_ms, 10.0 + 0.5 + 1.0 + 0.05);
+        close(choices[0].decode_ms, 10.0 + 0.5 + 1.0 + 5.0 + 5.0);
+        close(choices[1].decode_ms, 10.0 + 4.0 + 10.0);
+        assert_eq!((choices[0].decode_measured, choices[1].break_even_mbit), (false, None));
+        let even = choices[0].break_even_mbit.unwrap();
+        close(even, 48.0);
+        let choices = planner.choices(&network(even), &Stated::default(), 0.2).unwrap();
+        close(choices[0].prefill_ms, choices[1].prefill_ms);
+    }
+
+    #[test]
+    fn stated_speeds_messages_of_one_token_and_limits() {
+        let planner = planner(&[(None, 1000.0), (Some(1), 1500.0)]);
+        let stated = Stated { layer_ms: vec![1.0, 0.1], decode_layer_ms: vec![2.0] };
+        let choices = planner.choices(&network(8.0), &stated, 0.2).unwrap();
+        close(choices[0].prefill_ms, 4.6 + 0.5 + 1.0 + 0.05);
+        close(choices[0].decode_ms, 20.0 + 0.5 + 1.5 + 10.0);
+        assert!(choices[0].decode_measured && choices.len() == 2);
+        let choices = planner.choices(&network(8.0), &stated, 0.05).unwrap();
+        assert_eq!((&*choices[0].label, choices.len()), ("uncompressed", 1));
+        assert!(matches!(
+            planner.choices(&network(8.0), &stated, -1.0),
+            Err(ReportError::NoneGoodEnough { .. })
+        ));
+    }
+}

@@ -485,3 +485,40 @@ fn the_committed_schemas_are_fresh() {
         );
     }
 }
+
+#[test]
+fn swept_cuts_and_sides() {
+    let text = with(
+        "[[compressor]]\nlabel = \"L{cut} {side.metric}\"\ncodec = \"mixed\"\nparams = { fraction = 0.5 }\n\
+         side = { aggregate = \"mean\" }\n\
+         sweep = { cut = [5, 2], \"side.metric\" = [\"last-row\", \"entropy\"] }\n",
+    );
+    let experiment = Experiment::parse(&text, "demo.toml").unwrap();
+    let cells = experiment.cells().unwrap();
+    let labels: Vec<&str> = cells.iter().map(|cell| &*cell.label).collect();
+    assert_eq!(labels, ["L5 last-row", "L5 entropy", "L2 last-row", "L2 entropy"]);
+    let first = &cells[0];
+    assert_eq!((first.cut, first.params.len(), first.links.as_ref()), (Some(5), 1, None));
+    let side = first.side.as_ref().unwrap();
+    assert_eq!((side.metric.name(), side.aggregate.name()), ("last-row", "mean"));
+    assert_eq!(experiment.partition(8).unwrap().cuts, [2, 5]);
+
+    let refused = |tail: &str| {
+        let text = with(&format!("[[compressor]]\ncodec = \"mixed\"\n{tail}\n"));
+        let error = Experiment::parse(&text, "demo.toml");
+        error.and_then(|experiment| experiment.partition(8).map(|_| ())).unwrap_err().to_string()
+    };
+    for (tail, expected) in [
+        ("sweep = { cut = [7] }", "a cut after layer 0 to 6"),
+        ("sweep = { cut = [\"a\"] }", "layers to cut after, integers from 0"),
+        ("sweep = { bits = [1] }", "plan = \"ring-4\" or cuts"),
+        ("links = [0]\nsweep = { cut = [1] }", "sweep `cut`"),
+        ("sweep = { cut = [1], \"side.metric\" = [\"size\"] }", "unknown variant `size`"),
+        ("side = { metric = \"head-weighted\" }\nsweep = { cut = [1] }", "a file of head weights"),
+        ("side = { layers = [2, 1] }\nsweep = { cut = [3] }", "in rising order"),
+        ("side = { metric = \"size\" }\nsweep = { cut = [1] }", "\"column-mean\""),
+    ] {
+        let found = refused(tail);
+        assert!(found.contains(expected), "{tail}: {found}");
+    }
+}

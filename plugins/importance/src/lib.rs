@@ -6,8 +6,8 @@
 //! There one scale is shared by all tokens of 4 bits: `low = { codec = "affine", bits = 4,
 //! granularity = "tensor", scheme = "symmetric" }`; with `granularity = "token"` each has its own.
 //!
-//! `mixed`: a token's importance is the side information `importance` of the host, or the Euclidean norm of its
-//! hidden state (`importance = "norm"`, which needs no host). Low are, by `rule`:
+//! `mixed`: a token's importance is the side information `importance` of the host (`side` of the compressor
+//! says what it is), or the Euclidean norm of its hidden state (`importance = "norm"`, which needs no host). Low are, by `rule`:
 //!
 //! - `fraction`: the ⌊fraction · tokens⌋ least important tokens;
 //! - `share`: all but the most important tokens that together reach `share` of the total importance;

@@ -1,4 +1,5 @@
 //! Encode and decode of one codec, timed.
+#![expect(clippy::result_large_err, reason = "the loader's errors, in a benchmark")]
 
 use std::error::Error;
 use std::hint::black_box;
@@ -57,6 +58,7 @@ impl Bench<'_> {
     }
 
     /// The artifact of a codec that has one, and the seconds it took.
+    #[expect(clippy::type_complexity, reason = "an artifact, its time, or an error")]
     fn fit(&self, channels: usize) -> Result<(Option<Vec<u8>>, f64), Box<dyn Error>> {
         if !self.entry.descriptor().fits {
             return Ok((None, 0.0));
