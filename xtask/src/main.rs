@@ -6,12 +6,14 @@
     reason = "a command-line tool talks through its standard streams"
 )]
 
+mod bench_codecs;
 mod bench_peers;
 mod build_plugin;
 mod cargo;
 mod check_report;
 mod check_track;
 mod check_wgpu;
+mod codecs_page;
 mod new_plugin;
 mod plugins;
 mod run;
@@ -41,6 +43,7 @@ enum Task {
     NewPlugin(new_plugin::Args),
     Test(test::Args),
     Tidy(tidy::Args),
+    BenchCodecs(bench_codecs::Args),
     BenchPeers(bench_peers::Args),
     CheckReport(check_report::Args),
     CheckTrack(check_track::Args),
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Task::NewPlugin(args) => new_plugin::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Tidy(args) => tidy::run(&args),
+        Task::BenchCodecs(args) => bench_codecs::run(&args),
         Task::BenchPeers(args) => bench_peers::run(&args),
         Task::CheckReport(args) => check_report::run(&args),
         Task::CheckTrack(args) => check_track::run(&args),

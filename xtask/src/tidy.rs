@@ -5,6 +5,7 @@
 
 mod arrows;
 mod code_map;
+mod codecs;
 mod configs;
 mod features;
 mod links;
@@ -63,9 +64,15 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<Violation>> {
     violations.extend(links::check(&tree));
     violations.extend(code_map::check(workspace, &tree));
     violations.extend(configs::check(workspace, &tree));
+    violations.extend(codecs::check(workspace, &tree));
     violations.extend(features::check(workspace)?);
     violations.sort();
     Ok(violations)
+}
+
+/// docs/codecs.md as it should be.
+pub(crate) fn codecs_page(workspace: &Workspace) -> Result<String> {
+    codecs::page(workspace, &Tree::read(&workspace.root)?)
 }
 
 fn violation(

@@ -32,10 +32,6 @@ const LIFTED: &[(&str, &[(&str, &str)])] = &[
                 "crates/model/benches/device.rs",
                 "a benchmark that strangers' cards run without criterion",
             ),
-            (
-                "crates/conformance/benches/codecs/measure.rs",
-                "a benchmark that states throughput per token and per byte",
-            ),
             ("xtask/src/test.rs", "tells how long the steps of the gate took"),
         ],
     ),

@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }));
     }
     let figures = json!({
-        "measured": "f32 messages through the loader, one thread, GB/s of input; messages of 2048 tokens, and of 1 token in sequences of 256; medians",
+        "measured": "f32 messages through the loader, GB/s of input in CPU time of the one thread; messages of 2048 tokens, and of 1 token in sequences of 256; medians",
         "environment": {
             "cpu": cpu(),
             "load_before": load(),
