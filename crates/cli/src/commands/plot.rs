@@ -26,6 +26,9 @@ pub(crate) struct Arguments {
     /// Upwards.
     #[arg(short, value_enum, default_value_t = Y::Ppl)]
     y: Y,
+    /// Draw speed and memory of generation instead, as `[speed]` measured them.
+    #[arg(long, conflicts_with_all = ["x", "y", "up_to", "no_title"])]
+    speed: bool,
     /// Leave the title away, where a caption says it.
     #[arg(long)]
     no_title: bool,
@@ -72,7 +75,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         most: arguments.up_to,
     };
     let path = &arguments.output;
+    let none = "these results have no figures of generation: the experiment needs a table [speed]";
     let bytes = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("svg") if arguments.speed => report.speed_svg().context(none)?.into_bytes(),
+        Some("png") if arguments.speed => report.speed_png(arguments.scale)?.context(none)?,
         Some("svg") => report.picture_svg(&picture).into_bytes(),
         Some("png") => report.picture_png(&picture, arguments.scale)?,
         _ => bail!("{}: expected a name that ends in .svg or .png", path.display()),
