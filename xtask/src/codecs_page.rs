@@ -254,9 +254,9 @@ fn misses(page: &mut String, figures: &Figures) -> Result<()> {
             writeln!(page, "{}\n", lines.join("\n"))?;
         }
     }
-    write!(
+    writeln!(
         page,
-        "The others, which select, transform or decompose whole messages, have no such aim.\n"
+        "The others, which select, transform or decompose whole messages, have no such aim."
     )?;
     Ok(())
 }

@@ -7,6 +7,7 @@
 mod labels;
 pub(crate) mod png;
 mod scale;
+mod speed;
 pub(crate) mod svg;
 
 use crate::palette::{COLORS, SHAPES};

@@ -11,6 +11,9 @@ use super::{LABEL_SIZE, LEGEND_LINE, Pixel, Rect, png, text_width};
 const PANEL: Rect = Rect { x: 80.0, y: 96.0, width: 370.0, height: 428.0 };
 const APART: f64 = 486.0;
 
+/// What a panel shows of a row.
+type Figure<'a> = &'a dyn Fn(&SpeedRow) -> Option<f64>;
+
 impl Report {
     /// Speed and memory of generation as a standalone SVG; `None` without figures of `[speed]`.
     #[must_use]
@@ -34,7 +37,7 @@ impl Report {
         let down = legend(&mut svg, &series);
         let rate = |row: &SpeedRow| Some(row.decode_tokens_per_s);
         let memory = |row: &SpeedRow| Some(row.decode_peak_bytes? as f64 / f64::from(1 << 20));
-        let panels: [(&str, &dyn Fn(&SpeedRow) -> Option<f64>); 2] =
+        let panels: [(&str, Figure<'_>); 2] =
             [("decode, tokens per second", &rate), ("most memory while decoding, MiB", &memory)];
         for (at, (title, value)) in panels.into_iter().enumerate() {
             let area = Rect {
@@ -76,7 +79,9 @@ fn look(at: usize) -> Look {
 /// Names of the series, in as many lines as they take. Returns the height beyond one line.
 fn legend(svg: &mut Svg, series: &[(&str, Vec<&SpeedRow>)]) -> f64 {
     let (mut x, mut down) = (PANEL.x + 6.0, 0.0);
-    for (at, name) in std::iter::once("baseline").chain(series.iter().map(|(name, _)| *name)).enumerate() {
+    for (at, name) in
+        std::iter::once("baseline").chain(series.iter().map(|(name, _)| *name)).enumerate()
+    {
         let width = 33.0 + text_width(name, false);
         if x + width > PANEL.x + APART + PANEL.width {
             (x, down) = (PANEL.x + 6.0, down + LEGEND_LINE);
@@ -92,7 +97,7 @@ fn panel(
     svg: &mut Svg,
     area: Rect,
     title: &str,
-    value: &dyn Fn(&SpeedRow) -> Option<f64>,
+    value: Figure<'_>,
     series: &[(&str, Vec<&SpeedRow>)],
     whole: Option<&SpeedRow>,
 ) {
@@ -120,7 +125,15 @@ fn panel(
     for tick in 0..=(highest / step) as u32 {
         let at = f64::from(tick) * step;
         svg.line((left, up(at)), (right, up(at)), "#ececec", 1.0, None);
-        svg.text(left - 8.0, up(at) + 4.0, 12.0, "end", "#444", "400", &format!("{}", (at * 100.0).round() / 100.0));
+        svg.text(
+            left - 8.0,
+            up(at) + 4.0,
+            12.0,
+            "end",
+            "#444",
+            "400",
+            &format!("{}", (at * 100.0).round() / 100.0),
+        );
     }
     let place = |row: &SpeedRow| Some((across(kept(row)), up(value(row)?)));
     for (at, (_, rows)) in series.iter().enumerate() {
@@ -143,7 +156,11 @@ fn panel(
 /// Distance of about five marks: 1, 2 or 5 times a power of ten.
 fn step(highest: f64) -> f64 {
     let power = 10_f64.powf((highest / 5.0).log10().floor());
-    [1.0, 2.0, 5.0, 10.0].map(|step| step * power).into_iter().find(|step| highest / step <= 6.0).unwrap_or(highest)
+    [1.0, 2.0, 5.0, 10.0]
+        .map(|step| step * power)
+        .into_iter()
+        .find(|step| highest / step <= 6.0)
+        .unwrap_or(highest)
 }
 
 #[cfg(test)]
