@@ -1,10 +1,12 @@
 //! Tokens to text, one after the other: a character that several tokens share appears with the last
 //! of them.
 
+use std::collections::VecDeque;
+
 use crate::{DataError, Tokenizer};
 
-/// Tokens before the first new one that decide how it is spelt: some tokenizers leave out the space at
-/// the start of a text.
+/// Tokens before the first new one that decide how it is spelt, at least: some tokenizers leave out the
+/// space at the start of a text.
 const CONTEXT: usize = 8;
 /// What stands for bytes that are no whole character.
 const INCOMPLETE: char = '\u{FFFD}';
@@ -14,16 +16,26 @@ const INCOMPLETE: char = '\u{FFFD}';
 pub struct TextStream<'a> {
     tokenizer: &'a Tokenizer,
     tokens: Vec<u32>,
-    /// Tokens that have been spelt.
+    /// Tokens that have been spelt, and where among them characters end: a text that began within a
+    /// character would be spelt otherwise.
     spelt: usize,
+    ends: VecDeque<usize>,
 }
 
 impl<'a> TextStream<'a> {
     /// Begins behind `before`, which is not spelt.
     #[must_use]
     pub fn new(tokenizer: &'a Tokenizer, before: &[u32]) -> TextStream<'a> {
-        let tokens = before[before.len().saturating_sub(CONTEXT)..].to_vec();
-        TextStream { tokenizer, spelt: tokens.len(), tokens }
+        let mut tokens = &before[before.len().saturating_sub(CONTEXT)..];
+        let broken = |tokens| {
+            let text = tokenizer.decode(tokens);
+            text.is_ok_and(|text| text.starts_with(INCOMPLETE))
+        };
+        while !tokens.is_empty() && broken(tokens) {
+            tokens = &tokens[1..];
+        }
+        let (spelt, tokens) = (tokens.len(), tokens.to_vec());
+        TextStream { tokenizer, tokens, spelt, ends: VecDeque::from([spelt]) }
     }
 
     /// Takes in a token and gives the text that is complete with it, which may be none.
@@ -51,8 +63,14 @@ impl<'a> TextStream<'a> {
             return Ok(String::new());
         }
         let text = text.to_owned();
-        self.tokens.drain(..self.spelt.saturating_sub(CONTEXT));
         self.spelt = self.tokens.len();
+        self.ends.push_back(self.spelt);
+        while let Some(&end) = self.ends.front().filter(|end| self.spelt - **end >= CONTEXT) {
+            self.ends.pop_front();
+            self.tokens.drain(..end);
+            self.spelt -= end;
+            self.ends.iter_mut().for_each(|later| *later -= end);
+        }
         Ok(text)
     }
 }

@@ -145,7 +145,7 @@ mod tests {
         let open = open(path);
         let mut loaded = open.load(cuts, &[Device::Cpu]).unwrap();
         let model = Model { config: &open.config, dtype: Dtype::F32 };
-        let prompt: Vec<u32> = (0..40).map(|i| (i * i * 31 % 200) as u32).collect();
+        let prompt: Vec<u32> = (0..40).map(|i| (i * i * 31 % 131) as u32).collect();
         let plan = plan_of_baseline(&model);
         let plan = plan.as_ref();
         let mut sequence = Sequence::new(loaded.stages(), &model, plan, again).unwrap();
@@ -164,7 +164,7 @@ mod tests {
     fn whole(path: &str) -> Vec<(u32, Vec<f32>)> {
         let open = open(path);
         let mut loaded = open.load(&[], &[Device::Cpu]).unwrap();
-        let mut tokens: Vec<u32> = (0..40).map(|i| (i * i * 31 % 200) as u32).collect();
+        let mut tokens: Vec<u32> = (0..40).map(|i| (i * i * 31 % 131) as u32).collect();
         let mut all = Vec::new();
         for _ in 0..16 {
             let stage = &mut loaded.stages()[0];
