@@ -451,7 +451,10 @@ fn with_own<C: Send + Sync + 'static, T>(
 }
 
 /// The same block, each of its networks passed through `f`.
-fn with_networks<F, G>(tensors: MlpTensors<F>, f: impl Fn(F) -> G) -> MlpTensors<G> {
+pub(crate) fn with_networks<F, G>(
+    tensors: MlpTensors<F>,
+    mut f: impl FnMut(F) -> G,
+) -> MlpTensors<G> {
     let MlpTensors { norm_in, network, norm_out } = tensors;
     let network = match network {
         Network::Dense(network) => Network::Dense(f(network)),

@@ -38,7 +38,7 @@ impl<B: Backend> Kept<B> {
     }
 
     /// Negative log-likelihoods `[rows, 1]` of `targets`.
-    fn nll(&self, targets: &[u32]) -> Tensor<B, 2> {
+    pub(crate) fn nll(&self, targets: &[u32]) -> Tensor<B, 2> {
         let indices: Vec<i32> = targets.iter().map(|&target| target as i32).collect();
         let data = TensorData::new(indices, [targets.len(), 1]);
         let device = self.logits.device();

@@ -7,6 +7,7 @@ mod attention;
 mod cache;
 mod cuda;
 mod erased;
+mod gradient;
 mod head;
 mod ops;
 mod product;
@@ -22,6 +23,7 @@ use burn_tensor::{DType, Distribution, Tensor};
 use strait_ops::{Dtype, Shape};
 
 pub use crate::erased::{BurnOps, Held};
+pub use crate::gradient::{GradientHead, GradientLayer, GradientOps, PulledBack};
 use crate::ops::BackendOps;
 use crate::product::Factors;
 

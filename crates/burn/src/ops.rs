@@ -21,11 +21,13 @@ use strait_ops::{
     MlpTensors, NormTensors, Ops, OpsError, Past, ScoreRange, Seen, SequenceScores, Shape,
 };
 
-use self::attention::{Attention, Ropes};
-use self::mlp::{FeedForward, Mlp};
+pub(crate) use self::attention::Attention;
+use self::attention::Ropes;
+use self::mlp::FeedForward;
+pub(crate) use self::mlp::Mlp;
 use self::past::{Cache, look_at};
-pub(crate) use self::tensors::float;
-use self::tensors::{Maker, NormWeights};
+use self::tensors::Maker;
+pub(crate) use self::tensors::{NormWeights, float};
 use crate::Weights;
 use crate::head::{Figures, Kept, LOGITS_AT_A_TIME};
 use crate::product::Factors;
@@ -40,7 +42,7 @@ pub(crate) struct BackendOps<B: Backend> {
 
 /// An embedding or head `[vocab, hidden]`.
 pub(crate) struct Table<B: Backend> {
-    embedding: Tensor<B, 2>,
+    pub(crate) embedding: Tensor<B, 2>,
     /// The same in f32, from the first scores on.
     head: OnceLock<Tensor<B, 2>>,
 }
@@ -70,8 +72,21 @@ impl<B: Backend> BackendOps<B> {
         tensor.try_into_data().map_err(|error| self.failed(format!("{error:?}")))
     }
 
+    /// What the model has in common.
+    pub(crate) fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// What blocks need to run.
+    pub(crate) fn parts(&mut self) -> (&Maker<B>, &mut Ropes<B>) {
+        (&self.maker, &mut self.ropes)
+    }
+
     /// Values of f32.
-    fn floats<const D: usize>(&self, tensor: Tensor<B, D>) -> Result<Vec<f32>, OpsError> {
+    pub(crate) fn floats<const D: usize>(
+        &self,
+        tensor: Tensor<B, D>,
+    ) -> Result<Vec<f32>, OpsError> {
         self.data(tensor)?.into_vec().map_err(|error| self.failed(format!("{error:?}")))
     }
 

@@ -5,9 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use strait_burn::panic_text;
-use strait_ops::{
-    CacheContents, Dtype, Hidden, MlpTensors, Network, Ops, OpsError, ScoreRange, SequenceScores,
-};
+use strait_ops::{CacheContents, Dtype, Hidden, Ops, OpsError, ScoreRange, SequenceScores};
 
 use crate::config::ModelConfig;
 use crate::error::ModelError;
@@ -83,21 +81,10 @@ impl<O: Ops> Layers<O> {
 
 impl<O: Ops> Layer<O> {
     fn load(ops: &mut O, tensors: &Tensors<'_>, number: usize) -> Result<Layer<O>, ModelError> {
-        let layer = tensors.layer(number)?;
+        let parallel = tensors.layer(number)?.parallel;
         let attention = ops.prepare_attention(tensors.attention(number)?);
-        let network = match layer.mlp.experts {
-            None => Network::Dense(ops.prepare_feed_forward(tensors.network(number, None)?)),
-            Some((count, routing)) => {
-                let experts = (0..count).map(|expert| {
-                    Ok(ops.prepare_feed_forward(tensors.network(number, Some(expert))?))
-                });
-                let experts = experts.collect::<Result<_, ModelError>>()?;
-                Network::Experts { router: tensors.router(number, count)?, routing, experts }
-            }
-        };
-        let [norm_in, norm_out] = tensors.mlp_norms(number)?;
-        let mlp = ops.prepare_mlp(MlpTensors { norm_in, network, norm_out });
-        Ok(Layer { attention, mlp, parallel: layer.parallel })
+        let mlp = tensors.mlp(number, |network| ops.prepare_feed_forward(network))?;
+        Ok(Layer { attention, mlp: ops.prepare_mlp(mlp), parallel })
     }
 }
 

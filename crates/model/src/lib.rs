@@ -18,6 +18,7 @@ mod model;
 mod names;
 mod noise;
 mod past;
+mod relevance;
 mod source;
 mod stage;
 mod tensors;
@@ -30,6 +31,7 @@ pub use load_in::LoadedIn;
 pub use model::Model;
 pub use noise::Noise;
 pub use past::{CacheVisitor, CachedLayer, RunInput, StageCaches};
+pub use relevance::head_relevance;
 pub use source::{SharedSource, SourceTensor, TensorSource};
 pub use stage::{Reference, Stage};
 pub use strait_ops::{

@@ -4,7 +4,8 @@ use std::iter::once;
 use std::ops::Range;
 
 use strait_ops::{
-    AttentionTensors, FeedForwardTensors, HeadNorms, LinearTensors, NormKind, NormTensors,
+    AttentionTensors, FeedForwardTensors, HeadNorms, LinearTensors, MlpTensors, NormKind,
+    NormTensors,
 };
 
 use crate::config::{HeadNorm, LayerConfig, ModelConfig};
@@ -122,15 +123,29 @@ impl<'a> Tensors<'a> {
         })
     }
 
-    /// The norms before and after the MLP of layer `number`.
-    pub(crate) fn mlp_norms(&self, number: usize) -> Result<[Option<NormTensors>; 2], ModelError> {
+    /// The MLP block of layer `number`. Each network is given to `prepare` before the next is read.
+    pub(crate) fn mlp<F>(
+        &self,
+        number: usize,
+        mut prepare: impl FnMut(FeedForwardTensors) -> F,
+    ) -> Result<MlpTensors<F>, ModelError> {
+        let network = match self.layer(number)?.mlp.experts {
+            None => strait_ops::Network::Dense(prepare(self.network(number, None)?)),
+            Some((count, routing)) => {
+                let experts =
+                    (0..count).map(|expert| Ok(prepare(self.network(number, Some(expert))?)));
+                let experts = experts.collect::<Result<_, ModelError>>()?;
+                let router = self.router(number, count)?;
+                strait_ops::Network::Experts { router, routing, experts }
+            }
+        };
         let norms = [self.names.mlp_in, self.names.mlp_out];
         let [norm_in, norm_out] = norms.map(|name| self.layer_norm(number, name));
-        Ok([norm_in?, norm_out?])
+        Ok(MlpTensors { norm_in: norm_in?, network, norm_out: norm_out? })
     }
 
     /// The only network of the MLP of layer `number`, or one of its experts.
-    pub(crate) fn network(
+    fn network(
         &self,
         number: usize,
         expert: Option<usize>,
@@ -159,11 +174,7 @@ impl<'a> Tensors<'a> {
     }
 
     /// The router of layer `number`, for `experts` experts.
-    pub(crate) fn router(
-        &self,
-        number: usize,
-        experts: usize,
-    ) -> Result<LinearTensors, ModelError> {
+    fn router(&self, number: usize, experts: usize) -> Result<LinearTensors, ModelError> {
         self.stored_linear(number, self.names.router, experts, self.config.shape.hidden, false)
     }
 

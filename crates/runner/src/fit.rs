@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use strait_data::{TextSource, TokenStream};
 use strait_loader::{CodecEntry, MatrixRef};
 use strait_model::{Hidden, open_device};
-use strait_schema::{CellSpec, Experiment};
+use strait_schema::{CellSpec, Experiment, FitSection};
 
 use crate::convert;
 use crate::error::RunnerError;
@@ -46,10 +46,7 @@ pub fn fit(
     options: &Options<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Vec<Fitted>, RunnerError> {
-    let Some(section) = &experiment.fit else {
-        let expected = "a table [fit] with the text to calibrate with";
-        return Err(experiment.value_error("fit", expected, "no such table", None).into());
-    };
+    let section = section(experiment)?;
     let mut pool = rayon::ThreadPoolBuilder::new();
     if let Some(threads) = experiment.run.threads {
         pool = pool.num_threads(threads);
@@ -74,27 +71,7 @@ pub fn fit(
 
     observer.step("read model and texts");
     let model = OpenModel::open(experiment, &experiment.model, observer)?;
-    let protocol = plan::protocol(experiment);
-    let scored = plan::text(experiment, &protocol, &options.assets, observer)?;
-    let scored = model.tokenize(&protocol, &scored)?;
-    let source = TextSource {
-        source: section.source.clone(),
-        split: section.split.clone(),
-        join: Some(protocol.preset.join_for(&section.source)),
-        sample_idx: None,
-        max_documents: section.max_documents,
-    };
-    let text = plan::load_text(experiment, &source, &options.assets, observer)?;
-    let whole = strait_data::Protocol { first_k_tokens: Some(section.tokens), ..protocol.clone() };
-    let stream = model.tokenize(&whole, &text)?;
-    if let Some(position) = overlap(&stream, &scored) {
-        let expected = "a text that is not scored";
-        let found = format!(
-            "{:?}, whose {OVERLAP} tokens from {position} on are in {:?} too",
-            section.source, experiment.data.source
-        );
-        return Err(experiment.value_error("fit.source", expected, found, None).into());
-    }
+    let stream = calibration(experiment, section, options, &model, observer)?;
 
     observer.step("load the model");
     let partition = experiment.partition(model.config.layers)?;
@@ -103,7 +80,7 @@ pub fn fit(
     let mut loaded = pool.install(|| model.load(&partition.cuts, &devices))?;
     observer.step("collect messages");
     let mut messages: Vec<Vec<Hidden>> = vec![Vec::new(); partition.links.len()];
-    for tokens in stream.tokens.chunks(protocol.window) {
+    for tokens in stream.tokens.chunks(plan::protocol(experiment).window) {
         let mut hidden: Option<Hidden> = None;
         for (stage, messages) in loaded.stages().iter_mut().zip(&mut messages) {
             let next = pool.install(|| match hidden.take() {
@@ -140,6 +117,46 @@ pub fn fit(
     }
     observer.end();
     Ok(fitted)
+}
+
+/// The table `[fit]`.
+pub(crate) fn section(experiment: &Experiment) -> Result<&FitSection, RunnerError> {
+    experiment.fit.as_ref().ok_or_else(|| {
+        let expected = "a table [fit] with the text to calibrate with";
+        experiment.value_error("fit", expected, "no such table", None).into()
+    })
+}
+
+/// Tokens of the text to calibrate with, which has no passage of the scored one.
+pub(crate) fn calibration(
+    experiment: &Experiment,
+    section: &FitSection,
+    options: &Options<'_>,
+    model: &OpenModel,
+    observer: &mut dyn Observer,
+) -> Result<TokenStream, RunnerError> {
+    let protocol = plan::protocol(experiment);
+    let scored = plan::text(experiment, &protocol, &options.assets, observer)?;
+    let scored = model.tokenize(&protocol, &scored)?;
+    let source = TextSource {
+        source: section.source.clone(),
+        split: section.split.clone(),
+        join: Some(protocol.preset.join_for(&section.source)),
+        sample_idx: None,
+        max_documents: section.max_documents,
+    };
+    let text = plan::load_text(experiment, &source, &options.assets, observer)?;
+    let whole = strait_data::Protocol { first_k_tokens: Some(section.tokens), ..protocol };
+    let stream = model.tokenize(&whole, &text)?;
+    if let Some(position) = overlap(&stream, &scored) {
+        let expected = "a text that is not scored";
+        let found = format!(
+            "{:?}, whose {OVERLAP} tokens from {position} on are in {:?} too",
+            section.source, experiment.data.source
+        );
+        return Err(experiment.value_error("fit.source", expected, found, None).into());
+    }
+    Ok(stream)
 }
 
 fn fit_one<'a>(

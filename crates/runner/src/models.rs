@@ -98,16 +98,21 @@ impl OpenModel {
         Ok(stream)
     }
 
-    /// Brings the model to its devices.
-    pub(crate) fn load(&self, cuts: &[usize], devices: &[Device]) -> Result<Model, ModelError> {
-        let dtype = convert::model_dtype(self.section.dtype);
-        let source: SharedSource = match self.section.load_in {
+    /// The tensors, quantized if the experiment says so.
+    pub(crate) fn source(&self) -> SharedSource {
+        match self.section.load_in {
             Some(kind) => {
                 let checkpoint = Arc::clone(&self.checkpoint);
+                let dtype = convert::model_dtype(self.section.dtype);
                 Arc::new(LoadedIn::new(checkpoint, convert::load_in(kind), dtype))
             }
             None => Arc::clone(&self.checkpoint) as SharedSource,
-        };
+        }
+    }
+
+    /// Brings the model to its devices.
+    pub(crate) fn load(&self, cuts: &[usize], devices: &[Device]) -> Result<Model, ModelError> {
+        let (source, dtype) = (self.source(), convert::model_dtype(self.section.dtype));
         match self.section.weights.streaming {
             true => Model::stream(source, cuts, devices, dtype),
             false => Model::load(&*source, cuts, devices, dtype),

@@ -64,7 +64,7 @@ impl<B: Backend> Attention<B> {
         maker: &Maker<B>,
         ropes: &mut Ropes<B>,
     ) -> Tensor<B, 3> {
-        let [batch, tokens, hidden] = x.dims();
+        let tokens = x.dims()[1];
         let causal = self.causal(maker);
         let [query, key, value] = self.project(x);
         let context = match past {
@@ -86,10 +86,16 @@ impl<B: Backend> Attention<B> {
                 Tensor::cat(contexts.collect(), 0)
             }
         };
-        let channels = self.shape.heads * self.shape.head_dim;
-        let context = context.swap_dims(1, 2).reshape([batch * tokens, channels]);
-        let y = self.output.apply(context).reshape([batch, tokens, hidden]);
-        normed(self.norm_out.as_ref(), y)
+        self.finish(context)
+    }
+
+    /// What the context `[batch, heads, tokens, dim]` adds to the stream, `[batch, tokens, hidden]`.
+    pub(crate) fn finish(&self, context: Tensor<B, 4>) -> Tensor<B, 3> {
+        let [batch, heads, tokens, dim] = context.dims();
+        let context = context.swap_dims(1, 2).reshape([batch * tokens, heads * dim]);
+        let y = self.output.apply(context);
+        let hidden = y.dims()[1];
+        normed(self.norm_out.as_ref(), y.reshape([batch, tokens, hidden]))
     }
 
     pub(crate) fn causal(&self, maker: &Maker<B>) -> Causal {

@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::Subcommand;
 use indicatif::MultiProgress;
 use strait_report::Heatmap;
-use strait_runner::{Analysis, BINS, Matrix, Options, TOP_SHARE};
+use strait_runner::{Analysis, BINS, Heads, Matrix, Options, TOP_SHARE};
 use strait_schema::Experiment;
 
 use crate::live::Live;
@@ -24,14 +24,18 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Subject {
-    /// Importances of tokens in every layer, distances of activations, outliers.
-    Importance(Importance),
+    /// Importances of tokens in every layer, distances of activations, outliers. The compressors' `side`
+    /// names the metrics.
+    Importance(Common),
+    /// Relevance of attention heads on the text of `[fit]`: attention times gradient. Writes the file that
+    /// `side.weights` reads.
+    Heads(Common),
 }
 
 /// Which experiment, and where the files go.
 #[derive(clap::Args)]
-pub(crate) struct Importance {
-    /// The experiment file (TOML); its compressors' `side` names the metrics.
+pub(crate) struct Common {
+    /// The experiment file (TOML).
     experiment: PathBuf,
     /// Write tables and pictures here instead of to `analysis` in the results folder.
     #[arg(short, long, value_name = "DIR")]
@@ -46,22 +50,30 @@ pub(crate) struct Importance {
 
 /// Analyses and writes.
 pub(crate) fn run(arguments: Arguments, screen: MultiProgress) -> anyhow::Result<ExitCode> {
-    let Subject::Importance(arguments) = arguments.subject;
-    let experiment = Experiment::load(&arguments.experiment)?;
-    let assets = arguments.assets.unwrap_or_else(|| experiment.resolve("assets"));
+    let (Subject::Importance(common) | Subject::Heads(common)) = &arguments.subject;
+    let experiment = Experiment::load(&common.experiment)?;
+    let assets = common.assets.clone().unwrap_or_else(|| experiment.resolve("assets"));
     let stop = AtomicBool::new(false);
     let options = Options { assets, stop: &stop, fresh: false, trace: None };
-    let analysis = strait_runner::analyze(&experiment, &options, &mut Live::new(screen))?;
-    let folder = arguments.output.unwrap_or_else(|| experiment.output_dir().join("analysis"));
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let subtitle = format!(
-        "{}, {} windows of {} tokens",
-        experiment.model.name(),
-        analysis.windows,
-        analysis.tokens
-    );
-    let written = Files { folder: &folder, subtitle, scale: arguments.scale }.all(&analysis)?;
-    say(&format!("{}\n\n{}: {written} files", summary(&analysis), folder.display()))?;
+    let own = || experiment.output_dir().join("analysis");
+    let folder = common.output.clone().unwrap_or_else(own);
+    let (mut live, name, scale) = (Live::new(screen), experiment.model.name(), common.scale);
+    let (summary, written) = match &arguments.subject {
+        Subject::Importance(_) => {
+            let analysis = strait_runner::analyze(&experiment, &options, &mut live)?;
+            let subtitle =
+                format!("{name}, {} windows of {} tokens", analysis.windows, analysis.tokens);
+            let files = Files::new(&folder, subtitle, scale)?;
+            (summary(&analysis), files.all(&analysis)?)
+        }
+        Subject::Heads(_) => {
+            let heads = strait_runner::heads(&experiment, &options, &mut live)?;
+            let subtitle = format!("{name}, {} tokens of calibration text", heads.tokens);
+            let files = Files::new(&folder, subtitle, scale)?;
+            (heads_summary(&heads), files.heads(&heads)?)
+        }
+    };
+    say(&format!("{summary}\n\n{}: {written} files", folder.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -73,6 +85,23 @@ struct Files<'a> {
 }
 
 impl Files<'_> {
+    fn new(folder: &Path, subtitle: String, scale: f32) -> anyhow::Result<Files<'_>> {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(Files { folder, subtitle, scale })
+    }
+
+    fn heads(&self, heads: &Heads) -> anyhow::Result<usize> {
+        let title = "Relevance of each head, share of its layer";
+        self.map("heads", title, ["head", "layer"], &heads.shares, false)?;
+        let rows = heads.shares.iter().map(|row| {
+            let row: Vec<String> = row.iter().map(|share| format!("{share:.6}")).collect();
+            format!("  [{}]", row.join(", "))
+        });
+        let json = format!("[\n{}\n]\n", rows.collect::<Vec<_>>().join(",\n"));
+        self.write("heads.json", json.as_bytes())?;
+        Ok(4)
+    }
+
     fn all(&self, analysis: &Analysis) -> anyhow::Result<usize> {
         let layers = ["layer", "layer"];
         let mut maps: Vec<(String, String, [&str; 2], &Matrix, bool)> = Vec::new();
@@ -129,17 +158,7 @@ impl Files<'_> {
         }));
         let count = 3 * maps.len();
         for (name, title, [x, y], matrix, logarithmic) in maps {
-            self.write(&format!("{name}.csv"), csv(matrix, y, x).as_bytes())?;
-            let heatmap = Heatmap {
-                title,
-                subtitle: self.subtitle.clone(),
-                x: x.to_owned(),
-                y: y.to_owned(),
-                values: matrix.clone(),
-                logarithmic,
-            };
-            self.write(&format!("{name}.svg"), heatmap.svg().as_bytes())?;
-            self.write(&format!("{name}.png"), &heatmap.png(self.scale)?)?;
+            self.map(&name, &title, [x, y], matrix, logarithmic)?;
         }
         let mut massive = "window,layer,position,token,channel,value\n".to_owned();
         for m in &analysis.massive {
@@ -150,6 +169,28 @@ impl Files<'_> {
         }
         self.write("massive.csv", massive.as_bytes())?;
         Ok(count + 1)
+    }
+
+    /// A matrix as a table and as pictures.
+    fn map(
+        &self,
+        name: &str,
+        title: &str,
+        [x, y]: [&str; 2],
+        matrix: &Matrix,
+        logarithmic: bool,
+    ) -> anyhow::Result<()> {
+        self.write(&format!("{name}.csv"), csv(matrix, y, x).as_bytes())?;
+        let heatmap = Heatmap {
+            title: title.to_owned(),
+            subtitle: self.subtitle.clone(),
+            x: x.to_owned(),
+            y: y.to_owned(),
+            values: matrix.clone(),
+            logarithmic,
+        };
+        self.write(&format!("{name}.svg"), heatmap.svg().as_bytes())?;
+        self.write(&format!("{name}.png"), &heatmap.png(self.scale)?)
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
@@ -185,6 +226,20 @@ fn summary(analysis: &Analysis) -> String {
     let layers = analysis.massive_count.iter().filter(|count| **count > 0).count();
     lines.push(format!("{massive} massive activations, in the output of {layers} layers"));
     lines.join("\n")
+}
+
+fn heads_summary(heads: &Heads) -> String {
+    let all = heads.shares.iter().enumerate().flat_map(|(layer, row)| {
+        row.iter().enumerate().map(move |(head, share)| (*share, layer, head))
+    });
+    let most = all.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or_default();
+    let (count, layers) = (heads.shares.first().map_or(0, Vec::len), heads.shares.len());
+    format!(
+        "{layers} layers of {count} heads; head {} of layer {} has {:.0} % of its layer's relevance",
+        most.2,
+        most.1,
+        100.0 * most.0
+    )
 }
 
 /// The mean of what stands beside the diagonal.

@@ -221,3 +221,49 @@ fn an_analysis_leaves_tables_and_pictures() {
         Some("window,layer,position,token,channel,value")
     );
 }
+
+#[test]
+fn heads_are_weighed_by_their_relevance() {
+    let bench = Bench::new(&PLUGINS);
+    let words = ["river", "stone", "the", "old", "bridge", "of", "a", "small", "town", "was"];
+    let text: Vec<&str> = (0..900).map(|i: usize| words[(i * i * 7 + i / 3) % 10]).collect();
+    bench.write("calibration.txt", &text.join(" "));
+    let fit = "[fit]\nsource = \"calibration.txt\"\ntokens = 300\n";
+    bench.experiment(fit);
+    let assets = super::harness::root().join("assets");
+    let analyze =
+        ["analyze", "heads", "test.toml", "--assets", assets.to_str().unwrap(), "-o", "look"];
+    let summary = said(&bench, &analyze);
+    assert!(summary.contains("8 layers of ") && summary.contains("4 files"), "{summary}");
+    let read = |name: &str| fs::read_to_string(bench.path().join("look").join(name)).unwrap();
+    let shares: Vec<Vec<f64>> = serde_json::from_str(&read("heads.json")).unwrap();
+    assert_eq!(shares.len(), 8);
+    for shares in &shares {
+        assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-5, "{shares:?}");
+        assert!(shares.iter().all(|share| *share > 0.0), "{shares:?}");
+        let most = shares.iter().copied().fold(0.0, f64::max);
+        assert!(most > 1.2 / shares.len() as f64, "all heads alike: {shares:?}");
+    }
+    assert_eq!(read("heads.csv").lines().count(), 9);
+    assert!(read("heads.svg").contains("Relevance of each head"));
+
+    let cell = |label: &str, side: &str| {
+        format!(
+            "[[compressor]]\nlabel = {label:?}\ncodec = \"mixed\"\nside = {{ {side} }}\n\
+             params = {{ fraction = 0.5, low = {{ codec = \"affine\", bits = 3 }} }}\n"
+        )
+    };
+    let weighted = "metric = \"head-weighted\", weights = \"look/heads.json\"";
+    bench.experiment(&format!(
+        "[partition]\nplan = \"ring-2\"\n{}{}",
+        cell("weighted", weighted),
+        cell("even", "metric = \"column-mean\"")
+    ));
+    bench.run_ok(&["-o", "out"]);
+    let [weighted, even] = ["weighted", "even"].map(|label| bench.record("out", label));
+    assert_eq!(
+        weighted["cell"]["compressor"]["side"]["weights_sha256"].as_str().unwrap().len(),
+        64
+    );
+    assert_ne!(nll(&weighted), nll(&even));
+}

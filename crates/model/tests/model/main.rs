@@ -6,5 +6,6 @@ mod exactness;
 mod families;
 mod loading;
 mod past;
+mod relevance;
 mod scores;
 mod support;
