@@ -245,12 +245,21 @@ impl<B: Backend> Ops for BackendOps<B> {
         (cache, first): (&Cache<B>, usize),
         look: &Look,
     ) -> Result<Seen, OpsError> {
-        let [query, _, _] = weights.project(x.clone().narrow(0, sequence, 1));
+        let x = x.clone().narrow(0, sequence, 1);
+        let mut states = Vec::new();
+        if look.states {
+            let rows = x.clone().narrow(1, look.rows.start, look.rows.len());
+            states = self.floats(weights.read(rows).cast(FloatDType::F32))?;
+        }
+        let [query, _, _] = weights.project(x);
         let turned = weights.turn(query.clone(), first, &self.maker, &mut self.ropes);
         let length = first + query.dims()[2];
         let entries = cache.seen(weights, length, &self.maker, &mut self.ropes);
         let causal = weights.causal(&self.maker);
-        look_at([query, turned], &causal, entries, first, look, |tensor| self.floats(tensor))
+        let outputs = look.outputs.then(|| weights.output_norms(&entries.values));
+        let floats = |tensor| self.floats(tensor);
+        let seen = look_at([query, turned], &causal, entries, outputs, first, look, floats)?;
+        Ok(Seen { states, ..seen })
     }
 
     fn score(

@@ -2,14 +2,16 @@
 
 use pulp::Simd;
 use rayon::prelude::*;
-use strait_ops::{HeadEntries, Look, Seen};
+use strait_ops::{CacheContents, HeadEntries, Look, Seen};
 
 use crate::CpuOps;
 use crate::attention::{Attention, Turn};
 use crate::kernel::{Task, dispatch, panel_tokens};
 use crate::math::exp_nonpositive;
+use crate::norm::Norm;
 use crate::panels::Panels;
 use crate::past::Cache;
+use crate::rules::Rules;
 use crate::step::dot;
 
 impl CpuOps {
@@ -24,6 +26,29 @@ impl CpuOps {
         let (nr, heads, dtype) = (panel_tokens(), weights.heads, self.rules.dtype);
         let (tokens, first_panel) = (x.tokens, look.rows.start / nr);
         let x = x.panels(sequence, first_panel..look.rows.end.div_ceil(nr));
+        let mut seen = Seen::default();
+        if look.outputs {
+            seen.outputs = output_norms(weights, &cache.contents);
+        }
+        if look.states {
+            let mut x = x.data.clone();
+            if let Some(norm) = &weights.norm_in {
+                dispatch(NormTask { x: &mut x, norm, rules: self.rules });
+            }
+            let channels = weights.project.inputs;
+            seen.states = look
+                .rows
+                .clone()
+                .flat_map(|row| {
+                    let first = (row / nr - first_panel) * channels;
+                    (first..first + channels).map(move |channel| channel * nr + row % nr)
+                })
+                .map(|at| x[at])
+                .collect();
+        }
+        if !look.queries && !look.attention() {
+            return seen;
+        }
         self.project(&x, weights, 0, first_position, Turn::None);
         let panels = &self.projected;
         let query = |head: usize| {
@@ -34,7 +59,6 @@ impl CpuOps {
             rows.collect::<Vec<f32>>()
         };
         let mut queries: Vec<Vec<f32>> = (0..heads.queries).map(query).collect();
-        let mut seen = Seen::default();
         if look.queries {
             seen.queries.clone_from(&queries);
         }
@@ -65,6 +89,71 @@ impl CpuOps {
             seen.entropy.extend(look.entropy.then_some(entropy));
         }
         seen
+    }
+}
+
+/// For every query head the 1-norm of each value times the head's part of the output projection.
+fn output_norms(weights: &Attention, contents: &CacheContents) -> Vec<Vec<f32>> {
+    let (heads, output) = (weights.heads, &weights.output);
+    // By input, so that what a value adds is a sum of rows.
+    let mut by_input = vec![0.0; output.inputs * output.outputs];
+    let mut row = vec![0.0; output.inputs];
+    for index in 0..output.outputs {
+        output.row(index, &mut row);
+        let column = by_input.iter_mut().skip(index).step_by(output.outputs);
+        column.zip(&row).for_each(|(target, value)| *target = *value);
+    }
+    let of_head = |head: usize| {
+        let values = &contents.heads[head / (heads.queries / heads.keys)].values;
+        let rows = &by_input[head * heads.dim * output.outputs..];
+        dispatch(OutputTask { values, rows, dim: heads.dim, outputs: output.outputs })
+    };
+    (0..heads.queries).into_par_iter().map(of_head).collect()
+}
+
+/// Values `[entries, dim]` times rows `[dim, outputs]`, 1-norms of the results.
+struct OutputTask<'a> {
+    values: &'a [f32],
+    rows: &'a [f32],
+    dim: usize,
+    outputs: usize,
+}
+
+impl Task for OutputTask<'_> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn run<S: Simd, const NR: usize>(self, _: S) -> Vec<f32> {
+        let OutputTask { values, rows, dim, outputs } = self;
+        let mut sum = vec![0.0f32; outputs];
+        let norm = |value: &[f32]| {
+            sum.fill(0.0);
+            for (value, row) in value.iter().zip(rows.chunks_exact(outputs)) {
+                sum.iter_mut()
+                    .zip(row)
+                    .for_each(|(sum, weight)| *sum = value.mul_add(*weight, *sum));
+            }
+            sum.iter().map(|value| value.abs()).sum()
+        };
+        values.chunks_exact(dim).map(norm).collect()
+    }
+}
+
+/// Panels `[panels, channels, NR]` to their norms.
+struct NormTask<'a> {
+    x: &'a mut [f32],
+    norm: &'a Norm,
+    rules: Rules,
+}
+
+impl Task for NormTask<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd, const NR: usize>(self, simd: S) {
+        for panel in self.x.as_chunks_mut::<NR>().0.chunks_exact_mut(self.norm.channels()) {
+            self.norm.replace(simd, panel, self.rules);
+        }
     }
 }
 

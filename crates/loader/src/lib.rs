@@ -28,7 +28,7 @@ pub use plugin::Plugin;
 pub use press::{
     ATTENTION_COUNT, ATTENTION_SUM, HIDDEN_STATES, KeptHead, KvHeadRef, LayerBudget, LayerRef,
     OUTPUT_NORM, PressDescriptor, PressEntry, PressError, PressInstance, PressNeeds, QUERIES,
-    RopeLayout, RopeRef, SideNeed, SideRef, WINDOW_ATTENTION, press_in_turn,
+    RopeLayout, RopeRef, SideNeed, SideRef, WINDOW_ATTENTION,
 };
 pub use set::PluginSet;
 pub use strait_abi::descriptor::CodecDescriptor;

@@ -5,13 +5,11 @@ mod entry;
 mod error;
 mod instance;
 mod layer;
-mod sequence;
 
 pub use entry::PressEntry;
 pub use error::PressError;
 pub use instance::PressInstance;
 pub use layer::{KeptHead, KvHeadRef, LayerBudget, LayerRef, RopeLayout, RopeRef, SideRef};
-pub use sequence::press_in_turn;
 pub use strait_abi::descriptor::PressDescriptor;
 pub use strait_abi::press::{
     ATTENTION_COUNT, ATTENTION_SUM, HIDDEN_STATES, OUTPUT_NORM, PressNeeds, QUERIES, SideNeed,

@@ -95,13 +95,25 @@ pub struct Look {
     pub each: bool,
     /// The entropy of each of them, in nats.
     pub entropy: bool,
+    /// What the block reads of them: its input behind its norm.
+    pub states: bool,
+    /// How much each entry's value alone can add to the stream.
+    pub outputs: bool,
 }
 
 impl Look {
     /// Nothing about `rows`.
     #[must_use]
     pub fn at(rows: Range<usize>) -> Look {
-        Look { rows, queries: false, sums: false, each: false, entropy: false }
+        Look {
+            rows,
+            queries: false,
+            sums: false,
+            each: false,
+            entropy: false,
+            states: false,
+            outputs: false,
+        }
     }
 
     /// Whether probabilities are needed.
@@ -111,8 +123,8 @@ impl Look {
     }
 }
 
-/// What was seen, for every query head; empty where it was not asked for. Query head `h` looks at the
-/// entries of key head `h / (heads / kv_heads)`.
+/// What was seen, all but `states` for every query head; empty where it was not asked for. Query head `h`
+/// looks at the entries of key head `h / (heads / kv_heads)`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Seen {
     /// `[rows, head_dim]`.
@@ -123,6 +135,10 @@ pub struct Seen {
     pub each: Vec<Vec<f32>>,
     /// `[rows]`.
     pub entropy: Vec<Vec<f32>>,
+    /// `[rows, hidden]`.
+    pub states: Vec<f32>,
+    /// `[entries]`: the 1-norm of `W v`, the value times the head's part of the output projection.
+    pub outputs: Vec<Vec<f32>>,
 }
 
 #[cfg(test)]

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use strait_loader::{CodecEntry, Plugin, PluginSet, PressEntry};
+use strait_loader::{CodecEntry, Plugin, PluginSet};
 use strait_model::ModelConfig;
-use strait_schema::{BASELINE_LABEL, CacheSpec, CellCache, CellCacheCodec, Experiment, RecordCell};
+use strait_schema::{
+    BASELINE_LABEL, CacheSpec, CellCache, CellCacheCodec, CellPress, Experiment, RecordCell,
+};
 
 use crate::cell::PlannedCell;
 use crate::error::RunnerError;
-use crate::kv::{Budget, CachePlan};
+use crate::kv::{Budget, CachePlan, PlannedPress};
 
 /// A codec or press with its parameters.
 type With<E> = Option<(E, Map<String, Value>)>;
@@ -18,7 +20,8 @@ type With<E> = Option<(E, Map<String, Value>)>;
 /// What a cell of `[[cache]]` names, found among the plugins.
 pub(crate) struct FoundCache {
     spec: CacheSpec,
-    press: With<PressEntry>,
+    /// The first one, and those after it.
+    presses: Vec<PlannedPress>,
     key: With<CodecEntry>,
     value: With<CodecEntry>,
 }
@@ -50,11 +53,7 @@ impl FoundCache {
     ) -> CachePlan {
         let section = self.spec.section;
         CachePlan {
-            press: self.press,
-            budget: match section.size {
-                Some(size) => Budget::Size(size),
-                None => Budget::Ratio(section.ratio.unwrap_or(0.0)),
-            },
+            presses: self.presses,
             reposition: section.reposition,
             key: self.key,
             value: self.value,
@@ -80,17 +79,35 @@ pub(crate) fn find(
 ) -> Result<Vec<FoundCache>, RunnerError> {
     let find = |spec: CacheSpec| {
         let table = format!("cache[{}]", spec.cache);
-        let press = match &spec.section.press {
-            None => None,
-            Some(id) => {
-                let entry = plugins.press(id)?;
-                let params = entry.resolve(&spec.section.params).map_err(|e| {
-                    let key = format!("{table}.params.{}", e.key);
-                    experiment.value_error(&key, e.expected, e.found, e.nearest)
-                })?;
-                Some((entry, params))
-            }
-        };
+        let section = &spec.section;
+        let first = section
+            .press
+            .as_ref()
+            .map(|press| (table.clone(), press, &section.params, section.ratio, section.size));
+        let later = section.then.iter().enumerate().map(|(index, press)| {
+            let table = format!("{table}.then[{index}]");
+            (table, &press.press, &press.params, press.ratio, press.size)
+        });
+        // What the presses so far leave of the tokens.
+        let mut left = 1.0;
+        let presses = first.into_iter().chain(later).map(|(table, id, params, ratio, size)| {
+            let entry = plugins.press(id)?;
+            let params = entry.resolve(params).map_err(|e| {
+                let key = format!("{table}.params.{}", e.key);
+                experiment.value_error(&key, e.expected, e.found, e.nearest)
+            })?;
+            let (ratio, kind) = (ratio.unwrap_or(0.0), entry.descriptor().budget.as_str());
+            let budget = match (size, kind) {
+                (Some(size), _) => Budget::Size(size),
+                (None, "channels") => Budget::Channels(ratio),
+                (None, _) => {
+                    left *= 1.0 - ratio;
+                    Budget::Ratio(1.0 - left)
+                }
+            };
+            Ok::<_, RunnerError>(PlannedPress { entry, params, budget })
+        });
+        let presses: Vec<PlannedPress> = presses.collect::<Result<_, _>>()?;
         let codec = |name: &str, written: &Option<Map<String, Value>>| {
             let Some(written) = written else { return Ok::<_, RunnerError>(None) };
             let mut params = written.clone();
@@ -104,7 +121,7 @@ pub(crate) fn find(
         };
         let key = codec("key", &spec.section.key)?;
         let value = codec("value", &spec.section.value)?;
-        Ok(FoundCache { spec, press, key, value })
+        Ok(FoundCache { spec, presses, key, value })
     };
     specs.into_iter().map(find).collect()
 }
@@ -119,7 +136,7 @@ pub(crate) fn cache_cells(
 ) -> Result<Vec<PlannedCell>, RunnerError> {
     let mut cells: Vec<PlannedCell> = Vec::new();
     for found in found {
-        let FoundCache { spec, press, key, value } = &found;
+        let FoundCache { spec, presses, key, value } = &found;
         let (table, section) = (format!("cache[{}]", spec.cache), &spec.section);
         let wrong = |key: &str, expected: &str, found: String| {
             let key = if key.is_empty() { table.clone() } else { format!("{table}.{key}") };
@@ -133,9 +150,7 @@ pub(crate) fn cache_cells(
         let mut add = |plugin: &Arc<Plugin>| {
             plugins.insert(plugin.file_name().to_owned(), plugin.sha256().to_owned());
         };
-        if let Some((entry, _)) = press {
-            add(entry.plugin());
-        }
+        presses.iter().for_each(|press| add(press.entry.plugin()));
         for (entry, params) in [key, value].into_iter().flatten() {
             add(entry.plugin());
             entry.inner(params)?.iter().for_each(|inner| add(inner.plugin()));
@@ -149,9 +164,20 @@ pub(crate) fn cache_cells(
         let cache = CellCache {
             interval: experiment.kv.interval,
             press: section.press.clone(),
-            params: press.as_ref().map(|(_, params)| params.clone()).unwrap_or_default(),
+            params: presses.first().map(|press| press.params.clone()).unwrap_or_default(),
             ratio: section.ratio,
             size: section.size,
+            then: section
+                .then
+                .iter()
+                .zip(presses.iter().skip(1))
+                .map(|(written, press)| CellPress {
+                    press: written.press.clone(),
+                    params: press.params.clone(),
+                    ratio: written.ratio,
+                    size: written.size,
+                })
+                .collect(),
             reposition: section.reposition,
             key: codec(key),
             value: codec(value),

@@ -45,7 +45,12 @@ pub struct CacheSection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub size: Option<usize>,
-    /// Whether kept keys are turned to the positions 0, 1, 2, … after the press.
+    /// Presses that work on what the first one left, one after the other:
+    /// `[{ press = "think", ratio = 0.5 }]`. Shares multiply: of ratios `r` stays
+    /// `(1 - r_1) (1 - r_2) …` of the tokens so far.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub then: Vec<PressSection>,
+    /// Whether kept keys are turned to the positions 0, 1, 2, … after the presses.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reposition: bool,
     /// Codec of the keys with its parameters: `{ codec = "affine", bits = 4 }`.
@@ -70,6 +75,26 @@ pub struct CacheSection {
     /// table: `"key.bits"`, `"params.window"`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sweep: BTreeMap<String, Vec<Value>>,
+}
+
+/// One more press of a `[[cache]]` table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PressSection {
+    /// Id of the press.
+    #[schemars(length(min = 1))]
+    pub press: String,
+    /// Its parameters.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub params: Map<String, Value>,
+    /// Share that it removes of what is left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1))]
+    pub ratio: Option<f64>,
+    /// Tokens that it keeps, instead of `ratio`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub size: Option<usize>,
 }
 
 /// One cell of `[[cache]]`.
@@ -153,14 +178,26 @@ impl Experiment {
         if section.press.is_none() && section.key.is_none() && section.value.is_none() {
             return wrong("press", "a press, or a codec as `key` or `value`", "none".to_owned());
         }
-        if section.ratio.is_some() && section.size.is_some() {
-            return wrong("size", "`ratio` or `size`, not both", "both".to_owned());
+        if section.press.is_none() && !section.then.is_empty() {
+            return wrong("then", "a `press` before them", "no `press`".to_owned());
         }
         if section.press.is_none() && (section.ratio.is_some() || section.size.is_some()) {
             return wrong("ratio", "a press that removes tokens", "no `press`".to_owned());
         }
-        if let Some(ratio) = section.ratio.filter(|ratio| !(0.0..1.0).contains(ratio)) {
-            return wrong("ratio", "a share from 0 to less than 1", ratio.to_string());
+        let later = section.then.iter().enumerate();
+        let later =
+            later.map(|(index, press)| (format!("then[{index}]."), press.ratio, press.size));
+        for (at, ratio, size) in
+            [(String::new(), section.ratio, section.size)].into_iter().chain(later)
+        {
+            if ratio.is_some() && size.is_some() {
+                let key = format!("{at}size");
+                return wrong(&key, "`ratio` or `size`, not both", "both".to_owned());
+            }
+            if let Some(ratio) = ratio.filter(|ratio| !(0.0..1.0).contains(ratio)) {
+                let key = format!("{at}ratio");
+                return wrong(&key, "a share from 0 to less than 1", ratio.to_string());
+            }
         }
         for (name, codec) in [("key", &section.key), ("value", &section.value)] {
             let named =
@@ -180,11 +217,13 @@ impl Experiment {
         table: &Map<String, Value>,
     ) -> Result<String, SchemaError> {
         let default = || {
-            let press = table.get("press").map(plain);
+            let then = table.get("then").and_then(Value::as_array).into_iter().flatten();
+            let press = [table.get("press")].into_iter().flatten();
+            let press = press.chain(then.filter_map(|press| press.get("press"))).map(plain);
             let codecs = ["key", "value"].into_iter().filter_map(|name| {
                 get(table, &format!("{name}.codec")).map(|id| format!("{name} {}", plain(id)))
             });
-            press.into_iter().chain(codecs).collect::<Vec<_>>().join(" + ")
+            press.chain(codecs).collect::<Vec<_>>().join(" + ")
         };
         let template = section.label.clone().unwrap_or_else(default);
         let (mut label, mut rest) = (String::new(), template.as_str());

@@ -189,7 +189,10 @@ pub struct CellCache {
     pub ratio: Option<f64>,
     /// Tokens that the press keeps.
     pub size: Option<usize>,
-    /// Whether kept keys are turned to the positions 0, 1, 2, … after the press.
+    /// Presses that work on what the first one left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub then: Vec<CellPress>,
+    /// Whether kept keys are turned to the positions 0, 1, 2, … after the presses.
     pub reposition: bool,
     /// Codec of the keys.
     pub key: Option<CellCacheCodec>,
@@ -205,6 +208,20 @@ pub struct CellCache {
     pub layers: Option<Vec<usize>>,
     /// File names of the plugins and the SHA-256 (hexadecimal) of their contents.
     pub plugins: BTreeMap<String, String>,
+}
+
+/// One more press.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CellPress {
+    /// Id of the press.
+    pub press: String,
+    /// Parameters with defaults filled in.
+    pub params: Map<String, Value>,
+    /// Share that it removes of what is left.
+    pub ratio: Option<f64>,
+    /// Tokens that it keeps.
+    pub size: Option<usize>,
 }
 
 /// A codec of keys or values.

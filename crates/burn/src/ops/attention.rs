@@ -103,11 +103,30 @@ impl<B: Backend> Attention<B> {
         Causal { scale, window, native: maker.native(), factors: maker.factors }
     }
 
+    /// What the block reads of `x`.
+    pub(crate) fn read(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
+        normed(self.norm_in.as_ref(), x)
+    }
+
+    /// For every query head the 1-norm of each of the values `[1, kv_heads, entries, dim]` times the
+    /// head's part of the output projection, `[1, heads, 1, entries]`.
+    pub(crate) fn output_norms(&self, values: &Tensor<B, 4>) -> Tensor<B, 4> {
+        let AttentionShape { heads, kv_heads, head_dim, .. } = self.shape;
+        let entries = values.dims()[2];
+        let of_head = |head: usize| {
+            let values = values.clone().narrow(1, head / (heads / kv_heads), 1);
+            let added =
+                self.output.apply_part(values.reshape([entries, head_dim]), head * head_dim);
+            added.cast(FloatDType::F32).abs().sum_dim(1).reshape([1, 1, 1, entries])
+        };
+        Tensor::cat((0..heads).map(of_head).collect(), 1)
+    }
+
     /// Queries, keys and values `[batch, heads, tokens, dim]`, not yet turned.
     pub(crate) fn project(&self, x: Tensor<B, 3>) -> [Tensor<B, 4>; 3] {
         let [batch, tokens, hidden] = x.dims();
         let AttentionShape { heads, kv_heads, head_dim, .. } = self.shape;
-        let x = normed(self.norm_in.as_ref(), x).reshape([batch * tokens, hidden]);
+        let x = self.read(x).reshape([batch * tokens, hidden]);
         let (query, key) = (self.query.apply(x.clone()), self.key.apply(x.clone()));
         let norms = self.head_norms.as_ref();
         let query = in_runs(norms.map(|(query, _)| query), query);

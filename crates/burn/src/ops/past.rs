@@ -151,11 +151,13 @@ impl<B: Backend> Cache<B> {
 }
 
 /// What `look` asks about queries `[1, heads, tokens, dim]`, not turned and turned, of tokens from
-/// `first_position` on.
+/// `first_position` on, and about `outputs` `[1, heads, 1, entries]`, which are asked for if they are
+/// there.
 pub(crate) fn look_at<B: Backend>(
     [plain, turned]: [Tensor<B, 4>; 2],
     causal: &Causal,
     entries: Entries<B>,
+    outputs: Option<Tensor<B, 4>>,
     first_position: usize,
     look: &Look,
     floats: impl Fn(Tensor<B, 4>) -> Result<Vec<f32>, OpsError>,
@@ -172,9 +174,6 @@ pub(crate) fn look_at<B: Backend>(
     if look.queries {
         seen.queries = split(floats(plain.narrow(2, first, rows).cast(FloatDType::F32))?);
     }
-    if !look.attention() || rows == 0 {
-        return Ok(seen);
-    }
     // Entries that stand for nothing are left out on the host.
     let [_, kv_heads, _, count] = entries.positions.dims();
     let positions: Vec<i32> = entries.positions.clone().into_data().iter().collect();
@@ -190,6 +189,12 @@ pub(crate) fn look_at<B: Backend>(
         });
         kept.collect()
     };
+    if let Some(outputs) = outputs {
+        seen.outputs = keep(split(floats(outputs)?));
+    }
+    if !look.attention() || rows == 0 {
+        return Ok(seen);
+    }
     let query = turned.narrow(2, first, rows);
     let mut sums: Option<Tensor<B, 4>> = None;
     let (mut each, mut entropy) = (Vec::new(), Vec::new());

@@ -126,6 +126,12 @@ impl<B: Backend> Linear<B> {
             None => y,
         }
     }
+
+    /// Rows `[rows, part]` of the inputs from `first` on, in f32 and without a bias.
+    pub(crate) fn apply_part(&self, x: Tensor<B, 2>, first: usize) -> Tensor<B, 2> {
+        let weight = self.weight.clone().narrow(0, first, x.dims()[1]);
+        product(x.cast(FloatDType::F32), weight.cast(FloatDType::F32), self.factors)
+    }
 }
 
 impl<B: Backend> NormWeights<B> {

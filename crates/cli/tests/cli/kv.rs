@@ -71,6 +71,15 @@ ratio = 0.5
 press = \"observed-attention\"
 ratio = 0.5
 [[cache]]
+label = \"critical\"
+press = \"snapkv\"
+params = { window = 8, budget = \"criticalkv\" }
+ratio = 0.5
+[[cache]]
+press = \"random\"
+ratio = 0.25
+then = [{ press = \"snapkv\", params = { window = 8 }, ratio = 0.5 }, { press = \"think\", ratio = 0.5 }]
+[[cache]]
 label = \"4 bits\"
 key = { codec = \"affine\", bits = 4 }
 value = { codec = \"affine\", bits = 4 }
@@ -83,6 +92,9 @@ value = { codec = \"affine\", bits = 4 }
             ("random ratio=0.75", 0.24, 0.26),
             ("snapkv", 0.49, 0.51),
             ("observed-attention", 0.49, 0.51),
+            ("critical", 0.49, 0.51),
+            // Three quarters of half of the entries, with whole values and half of the keys' channels.
+            ("random + snapkv + think", 0.27, 0.29),
             ("4 bits", 0.12, 0.20),
         ] {
             let (stored, raw) = bytes(&bench.record("out", label));
@@ -137,6 +149,15 @@ fn mistakes_are_named() {
         ("[[cache]]\npress = \"knrm\"\n", "knorm"),
         ("[[cache]]\npress = \"knorm\"\nratio = 0.5\nsize = 3\n", "not both"),
         ("[[cache]]\npress = \"knorm\"\nparams = { sink = 1 }\n", "sinks"),
+        (
+            "[[cache]]\npress = \"knorm\"\nthen = [{ press = \"knorm\", ratio = 2 }]\n",
+            "a share from 0",
+        ),
+        ("[[cache]]\npress = \"knorm\"\nthen = [{ press = \"knrm\" }]\n", "knorm"),
+        (
+            "[[cache]]\nkey = { codec = \"affine\" }\nthen = [{ press = \"knorm\" }]\n",
+            "before them",
+        ),
         ("[[cache]]\nkey = { bits = 4 }\n", "the id of a codec"),
         ("[[cache]]\nkey = { codec = \"affine\", bts = 4 }\n", "bits"),
         ("[[cache]]\npress = \"knorm\"\nlayers = [99]\n", "layers from 0 to"),

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 use strait_loader::{
-    ATTENTION_SUM, KeptHead, KvHeadRef, LayerBudget, LayerRef, PluginSet, PressEntry,
-    PressInstance, QUERIES, RopeLayout, RopeRef, SideNeed, SideRef, press_in_turn,
+    KeptHead, KvHeadRef, LayerBudget, LayerRef, PluginSet, PressEntry, PressInstance, QUERIES,
+    RopeLayout, RopeRef, SideNeed, SideRef,
 };
 
 use crate::build::{HOST, hostile, plugin};
@@ -178,24 +178,6 @@ fn layers_that_do_not_fit_together_are_refused() {
     );
     let unknown = [SideRef { name: "of a later minor", tokens: 0, values: &[0.0; 3] }];
     assert!(open("none").press(&LayerRef { side: &unknown, ..layer(2) }).is_ok());
-}
-
-#[test]
-fn presses_in_turn_see_what_is_left() {
-    let longest = |params: Value| entry("hostile.longest").open(&table(&params)).unwrap();
-    let mut merging = longest(json!({ "sinks": 0, "merge": true }));
-    let mut second = longest(json!({ "sinks": 0 }));
-    let side = [SideRef { name: ATTENTION_SUM, tokens: 0, values: &[1.0; 10] }];
-    let layer = LayerRef { side: &side, ..layer(4) };
-    let half = |entries: usize| LayerBudget::of_ratio(entries, 0.5);
-    let kept = press_in_turn(&layer, &mut [(&mut merging, &half), (&mut second, &half)]).unwrap();
-    // The first keeps 1 and 2 and merges 0 and 3 into 1, whose key is as similar: weights 1 / 5 and
-    // 2 / 6. What is left of 1 is still longer than 2.
-    assert_eq!(entries(&kept), [[1].as_slice(), &[0]]);
-    let value = kept[0].values.as_ref().unwrap()[0];
-    assert!((value - (4.0 + 0.2 + 2.0 / 3.0) / (1.0 + 0.2 + 1.0 / 3.0)).abs() < 1e-5, "{value}");
-    let alone = press_in_turn(&layer, &mut []).unwrap();
-    assert_eq!(alone[0], KeptHead { entries: vec![0, 1, 2, 3], ..KeptHead::default() });
 }
 
 #[test]

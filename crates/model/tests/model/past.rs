@@ -211,8 +211,15 @@ impl CacheVisitor for Watch {
         if layer.number() == self.layer {
             let rows = self.rows.start.min(layer.positions().len())
                 ..self.rows.end.min(layer.positions().len());
-            let look =
-                Look { queries: true, sums: true, each: true, entropy: true, ..Look::at(rows) };
+            let look = Look {
+                queries: true,
+                sums: true,
+                each: true,
+                entropy: true,
+                states: true,
+                outputs: true,
+                ..Look::at(rows)
+            };
             self.seen.push(layer.look(&look)?);
             self.inputs.push(layer.hidden()?.to_f32());
         }
@@ -237,11 +244,13 @@ fn attention_is_seen_as_it_is() {
         let runs = [(0, length - 15), (length - 15, length)];
         for (seen, (start, entries)) in own.seen.iter().zip(runs) {
             let rows = (entries - start).min(40) - 3;
-            assert_eq!(seen.queries.len(), shape.heads);
+            assert_eq!((seen.queries.len(), seen.outputs.len()), (shape.heads, shape.heads));
+            assert!(!seen.states.is_empty() && seen.states.len().is_multiple_of(rows));
             for head in 0..shape.heads {
                 assert_eq!(seen.queries[head].len(), rows * shape.head_dim);
                 let each = &seen.each[head];
                 assert_eq!((each.len(), seen.sums[head].len()), (rows * entries, entries));
+                assert_eq!(seen.outputs[head].len(), entries);
                 for (row, shares) in each.chunks_exact(entries).enumerate() {
                     let total: f32 = shares.iter().sum();
                     assert!((total - 1.0).abs() < 1e-5, "{name}: {total}");
@@ -270,6 +279,8 @@ fn attention_is_seen_as_it_is() {
                     (&own.sums, &other.sums),
                     (&own.each, &other.each),
                     (&own.entropy, &other.entropy),
+                    (&own.outputs, &other.outputs),
+                    (&vec![own.states.clone()], &vec![other.states.clone()]),
                 ];
                 for (own, other) in pairs {
                     let (own, other) = (own.concat(), other.concat());

@@ -163,12 +163,16 @@ fn weights(record: &Record, reference: Option<&Record>) -> Vec<(&'static str, St
 /// Press and codecs of a KV cache.
 fn cache(cache: &CellCache) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
-    if let Some(press) = &cache.press {
-        let budget = match (cache.ratio, cache.size) {
+    let first = cache.press.as_ref();
+    let first = first.map(|press| ("press", press, &cache.params, cache.ratio, cache.size));
+    let then = cache.then.iter();
+    let then = then.map(|press| ("then", &press.press, &press.params, press.ratio, press.size));
+    for (name, press, params, ratio, size) in first.into_iter().chain(then) {
+        let budget = match (ratio, size) {
             (_, Some(size)) => format!("keeps {size} tokens"),
             (ratio, None) => format!("removes {} of the tokens", ratio.unwrap_or(0.0)),
         };
-        facts.push(("press", format!("{press} {} · {budget}", toml::sorted(&cache.params))));
+        facts.push((name, format!("{press} {} · {budget}", toml::sorted(params))));
     }
     for (name, codec) in [("keys", &cache.key), ("values", &cache.value)] {
         if let Some(codec) = codec {

@@ -129,6 +129,16 @@ fn cached(label: &str, cache: &CellCache) -> String {
     }
     lines.extend(cache.ratio.map(|ratio| format!("ratio = {ratio:?}")));
     lines.extend(cache.size.map(|size| format!("size = {size}")));
+    let then = cache.then.iter().map(|press| {
+        let mut keys = vec![format!("press = {}", string(&press.press))];
+        let params = pairs(&press.params);
+        keys.extend((!params.is_empty()).then(|| format!("params = {{ {} }}", params.join(", "))));
+        keys.extend(press.ratio.map(|ratio| format!("ratio = {ratio:?}")));
+        keys.extend(press.size.map(|size| format!("size = {size}")));
+        format!("{{ {} }}", keys.join(", "))
+    });
+    let then: Vec<String> = then.collect();
+    lines.extend((!then.is_empty()).then(|| format!("then = [{}]", then.join(", "))));
     let codec = |codec: &CellCacheCodec| {
         let id = format!("codec = {}", string(&codec.codec));
         [vec![id], pairs(&codec.params)].concat().join(", ")

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use strait_report::{Collection, Comparison, Page, Picture, Report, TableStyle, XAxis};
-use strait_schema::{CellCache, CellCacheCodec, Experiment, Record};
+use strait_schema::{CellCache, CellCacheCodec, CellPress, Experiment, Record};
 
 use super::figures::{record, records};
 
@@ -95,6 +95,15 @@ fn cached(label: &str, press: Option<&str>, bits: f64, delta: f64) -> Record {
         }),
         ratio: press.map(|_| 0.5),
         size: None,
+        then: press
+            .map(|_| CellPress {
+                press: "think".to_owned(),
+                params: serde_json::json!({"window": 8}).as_object().unwrap().clone(),
+                ratio: Some(0.25),
+                size: None,
+            })
+            .into_iter()
+            .collect(),
         reposition: press.is_some(),
         key: codec(8),
         value: codec(4),

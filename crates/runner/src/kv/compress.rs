@@ -49,7 +49,7 @@ impl OpenCache {
     ) -> Result<CacheContents, String> {
         let (dim, size) = (at.shape.head_dim, model.dtype.size());
         self.layers[at.layer].follow(&contents, at.shape, size);
-        side.add_to(&mut self.layers[at.layer]);
+        side.add_to(&mut self.layers[at.layer], self.wanted);
         // What no later query sees costs nothing, whoever compresses.
         if let Some(window) = at.shape.window {
             let stores = self.layers[at.layer].heads.iter_mut();
@@ -61,7 +61,15 @@ impl OpenCache {
             }
         }
         if plan.active[at.layer] {
-            self.press(plan, model, at, &mut contents, side)?;
+            for press in 0..self.presses.len() {
+                self.press(press, plan, model, at, &mut contents, side)?;
+            }
+            if plan.reposition && !self.presses.is_empty() {
+                let frequencies = frequencies(at);
+                for head in &mut contents.heads {
+                    reposition(head, &frequencies, dim, plan.before_rope);
+                }
+            }
             self.code(plan, model, at, &mut contents)?;
         }
         Ok(contents)
@@ -69,13 +77,14 @@ impl OpenCache {
 
     fn press(
         &mut self,
+        index: usize,
         plan: &CachePlan,
         model: &Model<'_>,
         at: At<'_>,
         contents: &mut CacheContents,
         side: &SideInformation,
     ) -> Result<(), String> {
-        let Some(press) = &mut self.press else { return Ok(()) };
+        let press = &mut self.presses[index];
         let (shape, store) = (at.shape, &mut self.layers[at.layer]);
         let dim = shape.head_dim;
         let positions: Vec<&[u32]> =
@@ -97,13 +106,15 @@ impl OpenCache {
         let longest = heads.iter().map(|head| head.positions.len()).max().unwrap_or(0);
         // Of the tokens so far, so that pressing again and again keeps the same share.
         let visible = shape.window.map_or(at.seen, |window| at.seen.min(window));
-        let target = match plan.budget {
-            Budget::Ratio(ratio) => LayerBudget::of_ratio(visible, ratio).target,
-            Budget::Size(size) => size,
+        let budget = match plan.presses[index].budget {
+            Budget::Ratio(ratio) => {
+                LayerBudget::of_size(longest, LayerBudget::of_ratio(visible, ratio).target)
+            }
+            Budget::Size(size) => LayerBudget::of_size(longest, size),
+            Budget::Channels(ratio) => LayerBudget::of_ratio(longest, ratio),
         };
         let rope = shape.rope.as_ref();
-        let frequencies =
-            rope.map_or_else(Vec::new, |rope| rope.frequencies(rope.is_long(at.seen)));
+        let frequencies = frequencies(at);
         let layer = LayerRef {
             layer: at.layer,
             layers: model.config.layers,
@@ -111,7 +122,7 @@ impl OpenCache {
             head_dim: dim,
             value_dim: dim,
             tokens_seen: at.seen,
-            budget: LayerBudget::of_size(longest, target),
+            budget,
             seed: plan.seed,
             attention_scale: shape.scale as f32,
             softcap: 0.0,
@@ -154,9 +165,6 @@ impl OpenCache {
                         rows.flat_map(|key| channels.iter().map(|&c| key[usize::from(c)])).collect()
                     }
                 };
-            }
-            if plan.reposition {
-                reposition(head, &frequencies, dim, plan.before_rope);
             }
         }
         Ok(())
@@ -329,6 +337,12 @@ impl Message<'_> {
         }
         Ok(payload.len())
     }
+}
+
+/// One for each pair of channels that turns.
+fn frequencies(at: At<'_>) -> Vec<f32> {
+    let rope = at.shape.rope.as_ref();
+    rope.map_or_else(Vec::new, |rope| rope.frequencies(rope.is_long(at.seen)))
 }
 
 /// Keys with all channels, where some are gone.

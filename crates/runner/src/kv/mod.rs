@@ -11,14 +11,15 @@ use strait_loader::{CodecEntry, PressEntry, PressInstance, Side};
 use strait_schema::LinkCounts;
 
 pub(crate) use self::compress::Model;
+use self::side::Wanted;
 use self::store::LayerStore;
 pub(crate) use self::travel::{Apart, LaneStages, Traveller, travel};
 use crate::link::Ends;
 
 /// What a cell does to the cache, before it runs.
 pub(crate) struct CachePlan {
-    pub(crate) press: Option<(PressEntry, Map<String, Value>)>,
-    pub(crate) budget: Budget,
+    /// In their order.
+    pub(crate) presses: Vec<PlannedPress>,
     pub(crate) reposition: bool,
     pub(crate) key: Option<(CodecEntry, Map<String, Value>)>,
     pub(crate) value: Option<(CodecEntry, Map<String, Value>)>,
@@ -34,6 +35,13 @@ pub(crate) struct CachePlan {
     pub(crate) seed: u64,
 }
 
+/// A press with its parameters and what it keeps.
+pub(crate) struct PlannedPress {
+    pub(crate) entry: PressEntry,
+    pub(crate) params: Map<String, Value>,
+    pub(crate) budget: Budget,
+}
+
 /// How much a press keeps.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Budget {
@@ -41,6 +49,8 @@ pub(crate) enum Budget {
     Ratio(f64),
     /// So many tokens.
     Size(usize),
+    /// All tokens, and all but this share of the key channels.
+    Channels(f64),
 }
 
 /// Default of `interval` where the protocol has no context.
@@ -67,8 +77,7 @@ impl CachePlan {
     /// query sees.
     pub(crate) fn nothing(layers: usize) -> CachePlan {
         CachePlan {
-            press: None,
-            budget: Budget::Ratio(0.0),
+            presses: Vec::new(),
             reposition: false,
             key: None,
             value: None,
@@ -87,13 +96,15 @@ impl CachePlan {
         let lossless = |codec: &Option<(CodecEntry, _)>| {
             codec.as_ref().is_none_or(|(entry, _)| entry.descriptor().lossless)
         };
-        self.press.is_none() && lossless(&self.key) && lossless(&self.value)
+        self.presses.is_empty() && lossless(&self.key) && lossless(&self.value)
     }
 }
 
 /// What a cell does to the cache, open.
 pub(crate) struct OpenCache {
-    press: Option<PressInstance>,
+    presses: Vec<PressInstance>,
+    /// What they ask for, together.
+    wanted: Wanted,
     key: Option<Ends>,
     value: Option<Ends>,
     /// What is known of the entries of every layer of the model.
@@ -117,11 +128,17 @@ impl OpenCache {
                 decoder: open(Side::Decoder)?,
             }))
         };
-        let open = |(entry, params): &(PressEntry, _)| {
-            entry.open(params).map_err(|error| error.to_string())
+        let open = |press: &PlannedPress| {
+            press.entry.open(&press.params).map_err(|error| error.to_string())
         };
+        let presses: Vec<PressInstance> =
+            plan.presses.iter().map(open).collect::<Result<_, String>>()?;
+        let wanted = presses.iter().try_fold(Wanted::default(), |all, press| {
+            Ok::<_, String>(all.and(Wanted::of(press)?))
+        })?;
         Ok(OpenCache {
-            press: plan.press.as_ref().map(open).transpose()?,
+            presses,
+            wanted,
             key: ends(&plan.key)?,
             value: ends(&plan.value)?,
             layers: Vec::new(),
@@ -134,15 +151,14 @@ impl OpenCache {
     pub(crate) fn begin(&mut self, layers: usize) -> Result<(), String> {
         self.layers = (0..layers).map(|_| LayerStore::default()).collect();
         self.counts = ["keys", "values"].map(LinkCounts::new);
-        match &mut self.press {
-            Some(press) => press.reset().map_err(|error| error.to_string()),
-            None => Ok(()),
-        }
+        self.presses
+            .iter_mut()
+            .try_for_each(|press| press.reset().map_err(|error| error.to_string()))
     }
 
-    /// Whether the press asks for more than keys and values.
+    /// Whether a press asks for more than keys and values.
     pub(crate) fn looks(&self) -> bool {
-        self.press.as_ref().is_some_and(|press| !press.needs().is_empty())
+        self.wanted.anything()
     }
 
     /// Forgets what is known of the entries, of a sequence that will not be compressed again.

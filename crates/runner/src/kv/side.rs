@@ -1,11 +1,12 @@
 //! Side information of presses: what they ask for, and what is asked of the model.
 
 use strait_loader::{
-    ATTENTION_COUNT, ATTENTION_SUM, PressInstance, QUERIES, SideNeed, SideRef, WINDOW_ATTENTION,
+    ATTENTION_COUNT, ATTENTION_SUM, HIDDEN_STATES, OUTPUT_NORM, PressInstance, QUERIES, SideNeed,
+    SideRef, WINDOW_ATTENTION,
 };
 use strait_model::{AttentionShape, CachedLayer, Look};
 
-use super::store::LayerStore;
+use super::store::{LayerStore, TokenRows};
 
 /// What presses ask for, together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -16,17 +17,25 @@ pub(crate) struct Wanted {
     window: usize,
     /// Attention received by every entry.
     sums: bool,
+    /// What the block reads of so many last tokens.
+    states: usize,
+    /// How much every value can add to the stream.
+    outputs: bool,
 }
 
 /// What was seen of a layer in a run of tokens.
 #[derive(Debug, Default)]
 pub(crate) struct SideInformation {
-    /// `[rows, head_dim]` of every query head.
-    queries: (usize, Vec<Vec<f32>>),
+    /// `[tokens, head_dim]` of every query head.
+    queries: TokenRows,
     /// `[rows, entries]` of every query head.
     window: (usize, Vec<Vec<f32>>),
     /// `[entries]` of every query head.
     sums: Vec<Vec<f32>>,
+    /// `[tokens, hidden]`.
+    states: TokenRows,
+    /// `[entries]` of every query head.
+    outputs: Vec<Vec<f32>>,
 }
 
 impl Wanted {
@@ -42,9 +51,11 @@ impl Wanted {
                 QUERIES => wanted.queries = wanted.queries.max(tokens),
                 WINDOW_ATTENTION => wanted.window = wanted.window.max(tokens),
                 ATTENTION_SUM | ATTENTION_COUNT => wanted.sums = true,
+                HIDDEN_STATES => wanted.states = wanted.states.max(tokens),
+                OUTPUT_NORM => wanted.outputs = true,
                 other => {
                     return Err(format!(
-                        "press `{}` asks for `{other}`: expected `{QUERIES}`, `{WINDOW_ATTENTION}`, `{ATTENTION_SUM}` or `{ATTENTION_COUNT}`, which is what this host gives",
+                        "press `{}` asks for `{other}`: expected one of `{QUERIES}`, `{WINDOW_ATTENTION}`, `{ATTENTION_SUM}`, `{ATTENTION_COUNT}`, `{HIDDEN_STATES}` and `{OUTPUT_NORM}`, which this host gives",
                         press.id()
                     ));
                 }
@@ -58,6 +69,8 @@ impl Wanted {
             queries: self.queries.max(other.queries),
             window: self.window.max(other.window),
             sums: self.sums || other.sums,
+            states: self.states.max(other.states),
+            outputs: self.outputs || other.outputs,
         }
     }
 
@@ -77,7 +90,7 @@ impl Wanted {
             let rows = last(self.queries);
             let count = rows.len();
             let seen = layer.look(&Look { queries: true, ..Look::at(rows) })?;
-            side.queries = (count, seen.queries);
+            side.queries = TokenRows { count, heads: seen.queries };
         }
         if self.window > 0 {
             let rows = last(self.window);
@@ -88,13 +101,44 @@ impl Wanted {
         if self.sums {
             side.sums = layer.look(&Look { sums: true, ..Look::at(0..tokens) })?.sums;
         }
+        if self.states > 0 {
+            let rows = last(self.states);
+            let count = rows.len();
+            let seen = layer.look(&Look { states: true, ..Look::at(rows) })?;
+            side.states = TokenRows { count, heads: vec![seen.states] };
+        }
+        if self.outputs {
+            side.outputs = layer.look(&Look { outputs: true, ..Look::at(0..0) })?.outputs;
+        }
         Ok(side)
     }
 }
 
 impl SideInformation {
-    /// Adds the attention that entries received in this run to what they had received before.
-    pub(crate) fn add_to(&self, store: &mut LayerStore) {
+    /// Adds what a run showed, as far as it is `wanted`, to what is known of its tokens and of those before
+    /// it, and the attention that entries received to what they had received; what else is known of every
+    /// entry replaces what was known.
+    pub(crate) fn add_to(&self, store: &mut LayerStore, wanted: Wanted) {
+        if wanted.queries > 0 {
+            store.queries.follow(&self.queries, wanted.queries);
+        }
+        if wanted.states > 0 {
+            store.states.follow(&self.states, wanted.states);
+        }
+        // What is seen for several cells together is not wanted by each.
+        let group = |all: &[Vec<f32>]| (all.len() / store.heads.len().max(1)).max(1);
+        let (outputs, window) = (&self.outputs, &self.window.1);
+        let groups = [group(outputs), group(window)];
+        if wanted.outputs {
+            for (head, outputs) in store.heads.iter_mut().zip(outputs.chunks(groups[0])) {
+                head.outputs = outputs.to_vec();
+            }
+        }
+        if wanted.window > 0 {
+            for (head, window) in store.heads.iter_mut().zip(window.chunks(groups[1])) {
+                head.window = window.to_vec();
+            }
+        }
         let received = store.heads.iter_mut().flat_map(|head| &mut head.attention);
         for (received, sums) in received.zip(&self.sums) {
             received.iter_mut().zip(sums).for_each(|(received, sum)| *received += sum);
@@ -110,19 +154,30 @@ impl SideInformation {
         seen: usize,
         shape: &AttentionShape,
     ) -> Vec<Array> {
-        let tail = |(rows, heads): &(usize, Vec<Vec<f32>>), wanted: Option<usize>| {
-            let count = wanted.unwrap_or(*rows).min(*rows);
+        let tail = |rows: usize, heads: &[&Vec<f32>], wanted: Option<usize>| {
+            let count = wanted.unwrap_or(rows).min(rows);
             let values = heads.iter().flat_map(|values| {
-                let row = values.len() / (*rows).max(1);
+                let row = values.len() / rows.max(1);
                 values[(rows - count) * row..].iter().copied()
             });
             (count, values.collect())
         };
+        let of_tokens = |rows: &TokenRows, wanted| {
+            tail(rows.count, &rows.heads.iter().collect::<Vec<_>>(), wanted)
+        };
         let mut arrays = Vec::new();
         for SideNeed { name, tokens } in press.needs() {
             let (name, (tokens, values)) = match name.as_str() {
-                QUERIES => (QUERIES, tail(&self.queries, *tokens)),
-                WINDOW_ATTENTION => (WINDOW_ATTENTION, tail(&self.window, *tokens)),
+                QUERIES => (QUERIES, of_tokens(&store.queries, *tokens)),
+                HIDDEN_STATES => (HIDDEN_STATES, of_tokens(&store.states, *tokens)),
+                WINDOW_ATTENTION => {
+                    let heads: Vec<_> = store.heads.iter().flat_map(|head| &head.window).collect();
+                    (WINDOW_ATTENTION, tail(self.window.0, &heads, *tokens))
+                }
+                OUTPUT_NORM => {
+                    let outputs = store.heads.iter().flat_map(|head| &head.outputs).flatten();
+                    (OUTPUT_NORM, (0, outputs.copied().collect()))
+                }
                 ATTENTION_SUM => {
                     let received = store.heads.iter().flat_map(|head| &head.attention).flatten();
                     (ATTENTION_SUM, (0, received.copied().collect()))

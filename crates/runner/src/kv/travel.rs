@@ -22,17 +22,11 @@ pub(crate) struct Traveller<'a> {
     pub(crate) plan: &'a CachePlan,
     pub(crate) cache: &'a mut OpenCache,
     pub(crate) failed: Option<String>,
-    wanted: Wanted,
 }
 
 impl<'a> Traveller<'a> {
     pub(crate) fn new(plan: &'a CachePlan, cache: &'a mut OpenCache) -> Traveller<'a> {
-        let wanted = cache.press.as_ref().map_or(Ok(Wanted::default()), Wanted::of);
-        let (wanted, failed) = match wanted {
-            Ok(wanted) => (wanted, None),
-            Err(reason) => (Wanted::default(), Some(reason)),
-        };
-        Traveller { plan, cache, failed, wanted }
+        Traveller { plan, cache, failed: None }
     }
 
     /// Compresses what one layer keeps; a cell that fails keeps everything from then on.
@@ -155,7 +149,7 @@ struct Shared<'a, 'c> {
 /// What cells want to know of a layer, together.
 fn wanted(cells: &[Traveller<'_>], layer: usize) -> Wanted {
     let active = cells.iter().filter(|cell| cell.plan.active[layer]);
-    active.fold(Wanted::default(), |wanted, cell| wanted.and(cell.wanted))
+    active.fold(Wanted::default(), |wanted, cell| wanted.and(cell.cache.wanted))
 }
 
 impl CacheVisitor for Shared<'_, '_> {
@@ -197,8 +191,9 @@ impl CacheVisitor for Apart<'_, '_> {
         if self.idle || cell.failed.is_some() {
             return Ok(());
         }
-        let side = match cell.wanted.anything() && cell.plan.active[layer.number()] {
-            true => cell.wanted.look(layer)?,
+        let wanted = cell.cache.wanted;
+        let side = match wanted.anything() && cell.plan.active[layer.number()] {
+            true => wanted.look(layer)?,
             false => Default::default(),
         };
         let shape = layer.shape().clone();
