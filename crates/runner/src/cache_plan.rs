@@ -7,12 +7,13 @@ use serde_json::{Map, Value};
 use strait_loader::{CodecEntry, Plugin, PluginSet};
 use strait_model::ModelConfig;
 use strait_schema::{
-    BASELINE_LABEL, CacheSpec, CellCache, CellCacheCodec, CellPress, Experiment, RecordCell,
+    BASELINE_LABEL, CacheSpec, CellCache, CellCacheCodec, CellOverride, CellPress, Experiment,
+    RecordCell,
 };
 
 use crate::cell::PlannedCell;
 use crate::error::RunnerError;
-use crate::kv::{Budget, CachePlan, PlannedPress};
+use crate::kv::{Budget, CachePlan, LayerCodecs, PlannedPress};
 
 /// A codec or press with its parameters.
 type With<E> = Option<(E, Map<String, Value>)>;
@@ -22,8 +23,8 @@ pub(crate) struct FoundCache {
     spec: CacheSpec,
     /// The first one, and those after it.
     presses: Vec<PlannedPress>,
-    key: With<CodecEntry>,
-    value: With<CodecEntry>,
+    /// Those of all layers, and those of some.
+    codecs: Vec<LayerCodecs>,
 }
 
 impl FoundCache {
@@ -34,10 +35,15 @@ impl FoundCache {
         config: &ModelConfig,
     ) -> Result<(), RunnerError> {
         let last = config.layers.saturating_sub(1);
-        match self.spec.section.layers.iter().flatten().find(|&&layer| layer > last) {
+        let section = &self.spec.section;
+        let own = section.layers.iter().flatten().map(|layer| ("layers".to_owned(), layer));
+        let overrides = section.overrides.iter().enumerate().flat_map(|(index, codecs)| {
+            codecs.layers.iter().map(move |layer| (format!("overrides[{index}].layers"), layer))
+        });
+        match own.chain(overrides).find(|(_, layer)| **layer > last) {
             None => Ok(()),
-            Some(layer) => {
-                let key = format!("cache[{}].layers", self.spec.cache);
+            Some((key, layer)) => {
+                let key = format!("cache[{}].{key}", self.spec.cache);
                 let expected = format!("layers from 0 to {last}");
                 Err(experiment.value_error(&key, expected, layer.to_string(), None).into())
             }
@@ -55,8 +61,13 @@ impl FoundCache {
         CachePlan {
             presses: self.presses,
             reposition: section.reposition,
-            key: self.key,
-            value: self.value,
+            codecs: self.codecs,
+            codecs_of: (0..config.layers)
+                .map(|layer| {
+                    let own = section.overrides.iter().position(|own| own.layers.contains(&layer));
+                    own.map_or(0, |index| index + 1)
+                })
+                .collect(),
             sinks: section.sinks,
             recent: section.recent,
             before_rope: section.before_rope,
@@ -119,9 +130,16 @@ pub(crate) fn find(
             })?;
             Ok(Some((entry, params)))
         };
-        let key = codec("key", &spec.section.key)?;
-        let value = codec("value", &spec.section.value)?;
-        Ok(FoundCache { spec, presses, key, value })
+        let own = [("".to_owned(), &section.key, &section.value)];
+        let overrides = section.overrides.iter().enumerate();
+        let overrides =
+            overrides.map(|(index, own)| (format!("overrides[{index}]."), &own.key, &own.value));
+        let codecs = own.into_iter().chain(overrides).map(|(at, key, value)| {
+            let key = codec(&format!("{at}key"), key)?;
+            Ok::<_, RunnerError>(LayerCodecs { key, value: codec(&format!("{at}value"), value)? })
+        });
+        let codecs = codecs.collect::<Result<_, _>>()?;
+        Ok(FoundCache { spec, presses, codecs })
     };
     specs.into_iter().map(find).collect()
 }
@@ -136,7 +154,7 @@ pub(crate) fn cache_cells(
 ) -> Result<Vec<PlannedCell>, RunnerError> {
     let mut cells: Vec<PlannedCell> = Vec::new();
     for found in found {
-        let FoundCache { spec, presses, key, value } = &found;
+        let FoundCache { spec, presses, codecs } = &found;
         let (table, section) = (format!("cache[{}]", spec.cache), &spec.section);
         let wrong = |key: &str, expected: &str, found: String| {
             let key = if key.is_empty() { table.clone() } else { format!("{table}.{key}") };
@@ -151,7 +169,7 @@ pub(crate) fn cache_cells(
             plugins.insert(plugin.file_name().to_owned(), plugin.sha256().to_owned());
         };
         presses.iter().for_each(|press| add(press.entry.plugin()));
-        for (entry, params) in [key, value].into_iter().flatten() {
+        for (entry, params) in codecs.iter().flat_map(LayerCodecs::both) {
             add(entry.plugin());
             entry.inner(params)?.iter().for_each(|inner| add(inner.plugin()));
         }
@@ -179,8 +197,18 @@ pub(crate) fn cache_cells(
                 })
                 .collect(),
             reposition: section.reposition,
-            key: codec(key),
-            value: codec(value),
+            key: codec(&codecs[0].key),
+            value: codec(&codecs[0].value),
+            overrides: section
+                .overrides
+                .iter()
+                .zip(&codecs[1..])
+                .map(|(written, codecs)| CellOverride {
+                    layers: written.layers.clone(),
+                    key: codec(&codecs.key),
+                    value: codec(&codecs.value),
+                })
+                .collect(),
             sinks: section.sinks,
             recent: section.recent,
             before_rope: section.before_rope,

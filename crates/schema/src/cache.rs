@@ -1,6 +1,6 @@
 //! `[kv]` and `[[cache]]`: presses and codecs of the KV cache, and the cells that they make.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -59,6 +59,10 @@ pub struct CacheSection {
     /// Codec of the values with its parameters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<Map<String, Value>>,
+    /// Other codecs for some layers: `[{ layers = [0, 1], key = { codec = "affine", bits = 8 } }]`. What a table
+    /// does not name stays uncoded there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<OverrideSection>,
     /// The first tokens of a sequence that stay uncoded.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub sinks: usize,
@@ -75,6 +79,21 @@ pub struct CacheSection {
     /// table: `"key.bits"`, `"params.window"`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sweep: BTreeMap<String, Vec<Value>>,
+}
+
+/// Codecs of some layers in a `[[cache]]` table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OverrideSection {
+    /// The layers, each in one table alone.
+    #[schemars(length(min = 1))]
+    pub layers: Vec<usize>,
+    /// Codec of the keys with its parameters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Map<String, Value>>,
+    /// Codec of the values with its parameters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Map<String, Value>>,
 }
 
 /// One more press of a `[[cache]]` table.
@@ -175,7 +194,11 @@ impl Experiment {
         let wrong = |key: &str, expected: &str, found: String| {
             Err(self.value_error(&format!("{path}.{key}"), expected, found, None))
         };
-        if section.press.is_none() && section.key.is_none() && section.value.is_none() {
+        let of_all = [(&section.key, &section.value)].into_iter();
+        let none = of_all
+            .chain(section.overrides.iter().map(|codecs| (&codecs.key, &codecs.value)))
+            .all(|(key, value)| key.is_none() && value.is_none());
+        if section.press.is_none() && none {
             return wrong("press", "a press, or a codec as `key` or `value`", "none".to_owned());
         }
         if section.press.is_none() && !section.then.is_empty() {
@@ -199,12 +222,25 @@ impl Experiment {
                 return wrong(&key, "a share from 0 to less than 1", ratio.to_string());
             }
         }
-        for (name, codec) in [("key", &section.key), ("value", &section.value)] {
+        let mut named = BTreeSet::new();
+        for (index, of_layers) in section.overrides.iter().enumerate() {
+            if let Some(layer) = of_layers.layers.iter().find(|layer| !named.insert(**layer)) {
+                let key = format!("overrides[{index}].layers");
+                return wrong(&key, "each layer in one table", format!("layer {layer} again"));
+            }
+        }
+        let of_layers = section.overrides.iter().enumerate().flat_map(|(index, codecs)| {
+            let key = |name: &str| format!("overrides[{index}].{name}");
+            [(key("key"), &codecs.key), (key("value"), &codecs.value)]
+        });
+        let of_all = [("key", &section.key), ("value", &section.value)];
+        let of_all = of_all.map(|(name, codec)| (name.to_owned(), codec));
+        for (name, codec) in of_all.into_iter().chain(of_layers) {
             let named =
                 |codec: &Map<String, Value>| codec.get("codec").is_some_and(Value::is_string);
             if codec.as_ref().is_some_and(|codec| !named(codec)) {
                 let expected = "the id of a codec as `codec`, beside its parameters";
-                return wrong(name, expected, "no `codec`".to_owned());
+                return wrong(&name, expected, "no `codec`".to_owned());
             }
         }
         Ok(section)
@@ -223,7 +259,8 @@ impl Experiment {
             let codecs = ["key", "value"].into_iter().filter_map(|name| {
                 get(table, &format!("{name}.codec")).map(|id| format!("{name} {}", plain(id)))
             });
-            press.chain(codecs).collect::<Vec<_>>().join(" + ")
+            let parts: Vec<String> = press.chain(codecs).collect();
+            if parts.is_empty() { "overrides".to_owned() } else { parts.join(" + ") }
         };
         let template = section.label.clone().unwrap_or_else(default);
         let (mut label, mut rest) = (String::new(), template.as_str());

@@ -198,6 +198,9 @@ pub struct CellCache {
     pub key: Option<CellCacheCodec>,
     /// Codec of the values.
     pub value: Option<CellCacheCodec>,
+    /// Other codecs for some layers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<CellOverride>,
     /// The first tokens of a sequence that stay uncoded.
     pub sinks: usize,
     /// The last tokens so far that stay uncoded until later ones follow.
@@ -208,6 +211,18 @@ pub struct CellCache {
     pub layers: Option<Vec<usize>>,
     /// File names of the plugins and the SHA-256 (hexadecimal) of their contents.
     pub plugins: BTreeMap<String, String>,
+}
+
+/// Codecs of some layers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CellOverride {
+    /// The layers.
+    pub layers: Vec<usize>,
+    /// Codec of the keys.
+    pub key: Option<CellCacheCodec>,
+    /// Codec of the values.
+    pub value: Option<CellCacheCodec>,
 }
 
 /// One more press.

@@ -35,10 +35,10 @@ mod store;
 mod track;
 mod validate;
 
-pub use cache::{CacheSection, CacheSpec, KvSection, PressSection};
+pub use cache::{CacheSection, CacheSpec, KvSection, OverrideSection, PressSection};
 pub use cell::{
-    CellCache, CellCacheCodec, CellCompressor, CellData, CellModel, CellPartition, CellPress,
-    CellProtocol, CellStorage, RecordCell,
+    CellCache, CellCacheCodec, CellCompressor, CellData, CellModel, CellOverride, CellPartition,
+    CellPress, CellProtocol, CellStorage, RecordCell,
 };
 pub use cells::{BASELINE_LABEL, CellSpec, NOISE_FLOOR_LABEL};
 pub use error::{Place, SchemaError};

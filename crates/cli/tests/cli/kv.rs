@@ -80,6 +80,11 @@ press = \"random\"
 ratio = 0.25
 then = [{ press = \"snapkv\", params = { window = 8 }, ratio = 0.5 }, { press = \"think\", ratio = 0.5 }]
 [[cache]]
+label = \"4 bits but in layer 2\"
+key = { codec = \"affine\", bits = 4 }
+value = { codec = \"affine\", bits = 4 }
+overrides = [{ layers = [2], key = { codec = \"affine\", bits = 8 } }]
+[[cache]]
 label = \"4 bits\"
 key = { codec = \"affine\", bits = 4 }
 value = { codec = \"affine\", bits = 4 }
@@ -96,6 +101,8 @@ value = { codec = \"affine\", bits = 4 }
             // Three quarters of half of the entries, with whole values and half of the keys' channels.
             ("random + snapkv + think", 0.27, 0.29),
             ("4 bits", 0.12, 0.20),
+            // 4 bits and a scale in 7 layers, 32 bits of the values and 8 of the keys in one.
+            ("4 bits but in layer 2", 0.17, 0.25),
         ] {
             let (stored, raw) = bytes(&bench.record("out", label));
             let share = stored as f64 / raw as f64;
@@ -158,6 +165,15 @@ fn mistakes_are_named() {
             "[[cache]]\nkey = { codec = \"affine\" }\nthen = [{ press = \"knorm\" }]\n",
             "before them",
         ),
+        (
+            "[[cache]]\noverrides = [{ layers = [1], key = { codec = \"afine\" } }]\n",
+            "no such codec",
+        ),
+        (
+            "[[cache]]\npress = \"knorm\"\noverrides = [{ layers = [1] }, { layers = [0, 1] }]\n",
+            "layer 1 again",
+        ),
+        ("[[cache]]\npress = \"knorm\"\noverrides = [{ layers = [99] }]\n", "layers from 0 to"),
         ("[[cache]]\nkey = { bits = 4 }\n", "the id of a codec"),
         ("[[cache]]\nkey = { codec = \"affine\", bts = 4 }\n", "bits"),
         ("[[cache]]\npress = \"knorm\"\nlayers = [99]\n", "layers from 0 to"),

@@ -174,9 +174,16 @@ fn cache(cache: &CellCache) -> Vec<(&'static str, String)> {
         };
         facts.push((name, format!("{press} {} · {budget}", toml::sorted(params))));
     }
-    for (name, codec) in [("keys", &cache.key), ("values", &cache.value)] {
-        if let Some(codec) = codec {
-            facts.push((name, format!("{} {}", codec.codec, toml::sorted(&codec.params))));
+    let overrides = cache.overrides.iter();
+    let overrides = overrides.map(|own| (Some(&own.layers), &own.key, &own.value));
+    for (layers, key, value) in [(None, &cache.key, &cache.value)].into_iter().chain(overrides) {
+        for (name, codec) in [("keys", key), ("values", value)] {
+            if let Some(codec) = codec {
+                let layers =
+                    layers.map_or_else(String::new, |layers| format!("layers {layers:?} · "));
+                let params = toml::sorted(&codec.params);
+                facts.push((name, format!("{layers}{} {params}", codec.codec)));
+            }
         }
     }
     let runs = match cache.interval {

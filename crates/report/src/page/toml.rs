@@ -145,6 +145,15 @@ fn cached(label: &str, cache: &CellCache) -> String {
     };
     lines.extend(cache.key.as_ref().map(|key| format!("key = {{ {} }}", codec(key))));
     lines.extend(cache.value.as_ref().map(|value| format!("value = {{ {} }}", codec(value))));
+    let overrides = cache.overrides.iter().map(|own| {
+        let mut keys = vec![format!("layers = {:?}", own.layers)];
+        keys.extend(own.key.as_ref().map(|key| format!("key = {{ {} }}", codec(key))));
+        keys.extend(own.value.as_ref().map(|value| format!("value = {{ {} }}", codec(value))));
+        format!("{{ {} }}", keys.join(", "))
+    });
+    let overrides: Vec<String> = overrides.collect();
+    lines
+        .extend((!overrides.is_empty()).then(|| format!("overrides = [{}]", overrides.join(", "))));
     for (key, tokens) in [("sinks", cache.sinks), ("recent", cache.recent)] {
         lines.extend((tokens > 0).then(|| format!("{key} = {tokens}")));
     }

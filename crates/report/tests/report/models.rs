@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use strait_report::{Collection, Comparison, Page, Picture, Report, TableStyle, XAxis};
-use strait_schema::{CellCache, CellCacheCodec, CellPress, Experiment, Record};
+use strait_schema::{CellCache, CellCacheCodec, CellOverride, CellPress, Experiment, Record};
 
 use super::figures::{record, records};
 
@@ -107,6 +107,10 @@ fn cached(label: &str, press: Option<&str>, bits: f64, delta: f64) -> Record {
         reposition: press.is_some(),
         key: codec(8),
         value: codec(4),
+        overrides: press
+            .map(|_| CellOverride { layers: vec![0], key: codec(6), value: None })
+            .into_iter()
+            .collect(),
         sinks: 4,
         recent: 0,
         before_rope: false,

@@ -178,7 +178,8 @@ impl OpenCache {
         at: At<'_>,
         contents: &mut CacheContents,
     ) -> Result<(), String> {
-        let OpenCache { key, value, layers, counts, payload, .. } = self;
+        let OpenCache { ends, layers, counts, payload, .. } = self;
+        let [key, value] = &mut ends[plan.codecs_of[at.layer]];
         if key.is_none() && value.is_none() {
             return Ok(());
         }

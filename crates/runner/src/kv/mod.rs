@@ -21,8 +21,10 @@ pub(crate) struct CachePlan {
     /// In their order.
     pub(crate) presses: Vec<PlannedPress>,
     pub(crate) reposition: bool,
-    pub(crate) key: Option<(CodecEntry, Map<String, Value>)>,
-    pub(crate) value: Option<(CodecEntry, Map<String, Value>)>,
+    /// Those of all layers, and those of some.
+    pub(crate) codecs: Vec<LayerCodecs>,
+    /// For every layer of the model, which of `codecs` it has.
+    pub(crate) codecs_of: Vec<usize>,
     pub(crate) sinks: usize,
     pub(crate) recent: usize,
     pub(crate) before_rope: bool,
@@ -33,6 +35,19 @@ pub(crate) struct CachePlan {
     /// Tokens of a window before the scored ones.
     pub(crate) context: Option<usize>,
     pub(crate) seed: u64,
+}
+
+/// Codecs of keys and values with their parameters.
+#[derive(Default)]
+pub(crate) struct LayerCodecs {
+    pub(crate) key: Option<(CodecEntry, Map<String, Value>)>,
+    pub(crate) value: Option<(CodecEntry, Map<String, Value>)>,
+}
+
+impl LayerCodecs {
+    pub(crate) fn both(&self) -> impl Iterator<Item = &(CodecEntry, Map<String, Value>)> {
+        [&self.key, &self.value].into_iter().flatten()
+    }
 }
 
 /// A press with its parameters and what it keeps.
@@ -79,8 +94,8 @@ impl CachePlan {
         CachePlan {
             presses: Vec::new(),
             reposition: false,
-            key: None,
-            value: None,
+            codecs: vec![LayerCodecs::default()],
+            codecs_of: vec![0; layers],
             sinks: 0,
             recent: 0,
             before_rope: false,
@@ -93,10 +108,8 @@ impl CachePlan {
 
     /// Whether nothing it names loses anything.
     pub(crate) fn lossless(&self) -> bool {
-        let lossless = |codec: &Option<(CodecEntry, _)>| {
-            codec.as_ref().is_none_or(|(entry, _)| entry.descriptor().lossless)
-        };
-        self.presses.is_empty() && lossless(&self.key) && lossless(&self.value)
+        let mut codecs = self.codecs.iter().flat_map(LayerCodecs::both);
+        self.presses.is_empty() && codecs.all(|(entry, _)| entry.descriptor().lossless)
     }
 }
 
@@ -105,8 +118,8 @@ pub(crate) struct OpenCache {
     presses: Vec<PressInstance>,
     /// What they ask for, together.
     wanted: Wanted,
-    key: Option<Ends>,
-    value: Option<Ends>,
+    /// Keys' and values' ends of each of the plan's codecs.
+    ends: Vec<[Option<Ends>; 2]>,
     /// What is known of the entries of every layer of the model.
     layers: Vec<LayerStore>,
     /// Of the window at work: keys and values.
@@ -139,8 +152,11 @@ impl OpenCache {
         Ok(OpenCache {
             presses,
             wanted,
-            key: ends(&plan.key)?,
-            value: ends(&plan.value)?,
+            ends: plan
+                .codecs
+                .iter()
+                .map(|codecs| Ok([ends(&codecs.key)?, ends(&codecs.value)?]))
+                .collect::<Result<_, String>>()?,
             layers: Vec::new(),
             counts: ["keys", "values"].map(LinkCounts::new),
             payload: Vec::new(),
