@@ -76,7 +76,8 @@ impl<'a> Sequence<'a> {
                 None => RunInput::Tokens(tokens),
                 Some(hidden) => RunInput::Hidden(hidden),
             };
-            let mut visitor = Apart { model, cells: &mut cells, idle: false };
+            // A token follows, and after it the cell may work again.
+            let mut visitor = Apart { model, cells: &mut cells, later: 2 };
             let visitor = compress.then_some(&mut visitor as &mut dyn CacheVisitor);
             hidden = Some(stage.run(input, caches, *seen, visitor)?);
         }

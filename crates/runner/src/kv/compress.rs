@@ -35,6 +35,8 @@ pub(crate) struct At<'a> {
     pub(crate) shape: &'a AttentionShape,
     /// Tokens of the sequence so far.
     pub(crate) seen: usize,
+    /// Whether the layer is compressed again after later tokens.
+    pub(crate) again: bool,
 }
 
 impl OpenCache {
@@ -71,6 +73,9 @@ impl OpenCache {
                 }
             }
             self.code(plan, model, at, &mut contents)?;
+        }
+        if !at.again {
+            self.layers[at.layer].forget_rows();
         }
         Ok(contents)
     }

@@ -177,7 +177,7 @@ impl OpenCache {
         self.wanted.anything()
     }
 
-    /// Forgets what is known of the entries, of a sequence that will not be compressed again.
+    /// Forgets what is known of the entries of a sequence that will not be compressed again; counts stay.
     pub(crate) fn forget(&mut self) {
         self.layers = Vec::new();
     }

@@ -76,6 +76,14 @@ impl LayerStore {
         }
     }
 
+    /// Forgets what only presses ask for.
+    pub(crate) fn forget_rows(&mut self) {
+        (self.queries, self.states) = Default::default();
+        for head in &mut self.heads {
+            (head.attention, head.outputs, head.window) = Default::default();
+        }
+    }
+
     /// Bytes of all keys and of all values.
     pub(crate) fn bytes(&self) -> [f64; 2] {
         let entries = self.heads.iter().flat_map(|head| &head.entries);

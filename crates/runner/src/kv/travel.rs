@@ -81,7 +81,7 @@ pub(crate) fn travel(
     let mut caches: Vec<StageCaches> = Vec::new();
     let mut start = 0;
     for (index, &length) in runs.iter().enumerate() {
-        let (part, last) = (&tokens[start..start + length], index + 1 == runs.len());
+        let (part, later) = (&tokens[start..start + length], runs.len() - index - 1);
         let mut hidden: Option<Hidden> = None;
         for stage in 0..stages.pass.stages.len() {
             let batch = if index == 0 { 1 } else { count };
@@ -99,10 +99,10 @@ pub(crate) fn travel(
                 if index == 0 {
                     let mut shared = stage_ref.open_caches(1, turned);
                     let first_layer = stage_ref.layers().start;
-                    let mut visitor = Shared { model, cells, kept: Vec::new(), idle: last };
+                    let mut visitor = Shared { model, cells, kept: Vec::new(), later };
                     let given = stage_ref.run(input, &mut shared, 0, Some(&mut visitor))?;
                     let kept = visitor.kept;
-                    if !last {
+                    if later > 0 {
                         let mut own = stage_ref.open_caches(count, turned);
                         for (layer, of_cells) in kept.into_iter().enumerate() {
                             for (sequence, contents) in of_cells.into_iter().enumerate() {
@@ -114,13 +114,13 @@ pub(crate) fn travel(
                     }
                     return Ok(given);
                 }
-                let mut visitor = Apart { model, cells, idle: last };
+                let mut visitor = Apart { model, cells, later };
                 stage_ref.run(input, &mut caches[stage], start, Some(&mut visitor))
             };
             let LaneStages { pass, lane, spent } = &mut *stages;
             hidden = Some(pass.stage(*lane, &pass.stages, stage, "cache", spent, run)?);
         }
-        if !last {
+        if later > 0 {
             let tokens = start + length;
             cells.iter_mut().for_each(|cell| cell.cache.measure(model, tokens));
         }
@@ -133,6 +133,7 @@ pub(crate) fn travel(
         }
         start += length;
     }
+    cells.iter_mut().for_each(|cell| cell.cache.forget());
     Ok(states)
 }
 
@@ -142,8 +143,8 @@ struct Shared<'a, 'c> {
     cells: &'a mut [Traveller<'c>],
     /// For every layer, what each cell keeps.
     kept: Vec<Vec<CacheContents>>,
-    /// Nothing comes after this run, so nothing is compressed.
-    idle: bool,
+    /// Runs after this one; what nothing comes after is not compressed.
+    later: usize,
 }
 
 /// What cells want to know of a layer, together.
@@ -154,18 +155,19 @@ fn wanted(cells: &[Traveller<'_>], layer: usize) -> Wanted {
 
 impl CacheVisitor for Shared<'_, '_> {
     fn looks(&self, layer: usize) -> bool {
-        !self.idle && wanted(self.cells, layer).anything()
+        self.later > 0 && wanted(self.cells, layer).anything()
     }
 
     fn visit(&mut self, layer: &mut dyn CachedLayer) -> Result<(), Box<dyn Error + Send + Sync>> {
-        if self.idle {
+        if self.later == 0 {
             return Ok(());
         }
         let contents = layer.contents()?;
         let wanted = wanted(self.cells, layer.number());
         let side = if wanted.anything() { wanted.look(layer)? } else { Default::default() };
         let shape = layer.shape().clone();
-        let at = At { layer: layer.number(), shape: &shape, seen: layer.positions().end };
+        let (seen, again) = (layer.positions().end, self.later > 1);
+        let at = At { layer: layer.number(), shape: &shape, seen, again };
         let compress =
             |cell: &mut Traveller<'_>| cell.compress(self.model, at, contents.clone(), &side);
         self.kept.push(self.cells.par_iter_mut().map(compress).collect());
@@ -177,18 +179,18 @@ impl CacheVisitor for Shared<'_, '_> {
 pub(crate) struct Apart<'a, 'c> {
     pub(crate) model: &'a Model<'a>,
     pub(crate) cells: &'a mut [Traveller<'c>],
-    /// Nothing comes after this run, so nothing is compressed.
-    pub(crate) idle: bool,
+    /// Runs after this one; what nothing comes after is not compressed.
+    pub(crate) later: usize,
 }
 
 impl CacheVisitor for Apart<'_, '_> {
     fn looks(&self, layer: usize) -> bool {
-        !self.idle && wanted(self.cells, layer).anything()
+        self.later > 0 && wanted(self.cells, layer).anything()
     }
 
     fn visit(&mut self, layer: &mut dyn CachedLayer) -> Result<(), Box<dyn Error + Send + Sync>> {
         let Some(cell) = self.cells.get_mut(layer.sequence()) else { return Ok(()) };
-        if self.idle || cell.failed.is_some() {
+        if self.later == 0 || cell.failed.is_some() {
             return Ok(());
         }
         let wanted = cell.cache.wanted;
@@ -197,7 +199,8 @@ impl CacheVisitor for Apart<'_, '_> {
             false => Default::default(),
         };
         let shape = layer.shape().clone();
-        let at = At { layer: layer.number(), shape: &shape, seen: layer.positions().end };
+        let (seen, again) = (layer.positions().end, self.later > 1);
+        let at = At { layer: layer.number(), shape: &shape, seen, again };
         let contents = cell.compress(self.model, at, layer.contents()?, &side);
         layer.replace(contents)?;
         Ok(())
