@@ -8,6 +8,8 @@ mod browser;
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -104,6 +106,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         ("print", 794, "print"),
     ] {
         browser.reload(width, 900, media)?;
+        // A browser that reloads a page goes back to where it was.
+        browser.evaluate(
+            "history.scrollRestoration = 'manual'; scrollTo({ top: 0, behavior: 'instant' })",
+        )?;
+        settle(&mut browser)?;
         let path = args.screenshots.join(format!("{name}.png"));
         fs::write(&path, browser.screenshot()?)?;
         eprintln!("{}", path.display());
@@ -121,9 +128,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 type Judge<'a> = &'a mut dyn FnMut(&str, &str);
 
-/// Real events of a mouse: hovering shows the tip, a click opens the cell.
+/// Real events of a mouse on a point that no other covers: hovering shows the tip, a click opens the
+/// cell.
 fn mouse(browser: &mut Browser, judge: Judge) -> Result<()> {
-    let script = "(() => { element('reset').click(); scrollTo(0, 0); const r = document.querySelector('#chart-front .point').getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; })()";
+    settle(browser)?;
+    browser.evaluate("element('reset').click(); scrollTo({ top: 0, behavior: 'instant' })")?;
+    settle(browser)?;
+    let script = "(() => { const middles = [...document.querySelectorAll('#chart-front .point')].map(p => { const r = p.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2, p]; }); return middles.find(([x, y, p]) => document.elementFromPoint(x, y) === p || p.contains(document.elementFromPoint(x, y))).slice(0, 2); })()";
     let at = browser.evaluate(script)?;
     let (x, y) = (at[0].as_f64().unwrap_or(0.0), at[1].as_f64().unwrap_or(0.0));
     browser.mouse("mouseMoved", x, y)?;
@@ -133,6 +144,20 @@ fn mouse(browser: &mut Browser, judge: Judge) -> Result<()> {
     browser.mouse("mouseReleased", x, y)?;
     let picked = "chosen.picked !== null && document.getElementById(chosen.picked).open";
     judge("a click on a point opens its details", &browser.evaluate(picked)?.to_string());
+    Ok(())
+}
+
+/// Waits until charts are drawn and nothing scrolls any more.
+fn settle(browser: &mut Browser) -> Result<()> {
+    let mut before = None;
+    for _ in 0..20 {
+        thread::sleep(Duration::from_millis(300));
+        let place = Some(browser.evaluate("scrollY + ' ' + document.body.scrollHeight")?);
+        if place == before {
+            break;
+        }
+        before = place;
+    }
     Ok(())
 }
 
