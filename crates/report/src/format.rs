@@ -72,6 +72,23 @@ fn decimals_for(value: f64, digits: i32) -> usize {
     usize::try_from(digits - 1 - exponent).unwrap_or(0)
 }
 
+/// Lines of text in columns two spaces apart, the first `names` columns to the left and the others to the
+/// right. Lines are equally long.
+pub(crate) fn aligned(lines: &[Vec<String>], names: usize) -> Vec<String> {
+    let columns = lines.first().map_or(0, Vec::len);
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let draw = |line: &Vec<String>| {
+        let cells = line.iter().zip(&widths).enumerate();
+        let cells = cells.map(|(column, (text, &width))| match column < names {
+            true => format!("{text:<width$}"),
+            false => format!("{text:>width$}"),
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    lines.iter().map(draw).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 use strait_schema::{CellCompressor, Record};
 
-use crate::format::{NONE, bits, perplexity, three_digits};
+use crate::csv::text;
+use crate::format::{NONE, aligned, bits, perplexity, three_digits};
+use crate::markdown::escape;
 use crate::{Report, ReportError, Row};
 
 /// What stands in the table.
@@ -92,19 +94,7 @@ impl Pivot {
     #[must_use]
     pub fn terminal(&self) -> String {
         let rows = self.rows(|value| self.show(value));
-        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-        let widths: Vec<usize> =
-            (0..rows[0].len()).map(|column| width(column).unwrap_or(0)).collect();
-        let lines = rows.iter().map(|row| {
-            let cells = row.iter().zip(&widths).enumerate().map(|(at, (text, &width))| {
-                if at + 1 < self.keys.len() {
-                    format!("{text:<width$}")
-                } else {
-                    format!("{text:>width$}")
-                }
-            });
-            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-        });
+        let lines = aligned(&rows, self.keys.len() - 1);
         let title = format!("{} by {}", self.figure.name(), self.keys.join(", "));
         std::iter::once(title).chain(lines).collect::<Vec<_>>().join("\n")
     }
@@ -113,23 +103,25 @@ impl Pivot {
     #[must_use]
     pub fn markdown(&self) -> String {
         let rows = self.rows(|value| self.show(value));
-        let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+        let line = |cells: &[String]| {
+            let cells: Vec<String> = cells.iter().map(|cell| escape(cell)).collect();
+            format!("| {} |\n", cells.join(" | "))
+        };
         let marks: Vec<String> = (0..rows[0].len())
             .map(|at| if at + 1 < self.keys.len() { ":--" } else { "--:" }.to_owned())
             .collect();
         let body: String = rows[1..].iter().map(|row| line(row)).collect();
-        format!("{}{}{body}", line(&rows[0]), line(&marks))
+        format!("{}{}{body}", line(&rows[0]), format_args!("| {} |\n", marks.join(" | ")))
     }
 
     /// CSV with all digits.
     #[must_use]
     pub fn csv(&self) -> String {
         let rows = self.rows(|value| value.map_or_else(String::new, |value| value.to_string()));
-        let quote = |text: &String| match text.contains([',', '"']) {
-            true => format!("\"{}\"", text.replace('"', "\"\"")),
-            false => text.clone(),
+        let line = |row: &Vec<String>| {
+            row.iter().map(|cell| text(cell)).collect::<Vec<_>>().join(",") + "\n"
         };
-        rows.iter().map(|row| row.iter().map(quote).collect::<Vec<_>>().join(",") + "\n").collect()
+        rows.iter().map(line).collect()
     }
 
     /// An array of objects, one a cell, with its keys and the figure.

@@ -1,9 +1,10 @@
 //! Speed and memory of generation, in a table of its own.
 
 use serde_json::{Value, json};
+use strait_metrics::quantile;
 use strait_schema::{Record, SpeedCounts};
 
-use crate::format::NONE;
+use crate::format::{NONE, aligned};
 
 /// Generation of one cell behind one context.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,24 +120,11 @@ pub(crate) fn terminal(rows: &[SpeedRow]) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let lines: Vec<[String; 8]> = std::iter::once(HEADINGS.map(str::to_owned))
-        .chain(rows.iter().map(SpeedRow::fields))
-        .collect();
-    let width = |column: usize| {
-        lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default()
-    };
-    let widths: Vec<usize> = (0..HEADINGS.len()).map(width).collect();
-    let mut out = format!("\ngeneration{}\n", note(rows));
-    for line in &lines {
-        let fields =
-            line.iter().zip(&widths).enumerate().map(|(column, (text, &width))| match column {
-                0 => format!("  {text:width$}"),
-                _ => format!("{text:>width$}"),
-            });
-        out.push_str(&fields.collect::<Vec<_>>().join("  "));
-        out.push('\n');
-    }
-    out
+    let rows_of = rows.iter().map(|row| row.fields().to_vec());
+    let lines = std::iter::once(HEADINGS.map(str::to_owned).to_vec()).chain(rows_of);
+    let lines = aligned(&lines.collect::<Vec<_>>(), 1);
+    let lines: String = lines.into_iter().map(|line| format!("  {line}\n")).collect();
+    format!("\ngeneration{}\n{lines}", note(rows))
 }
 
 /// The table in GitHub's Markdown; nothing without rows.
@@ -167,11 +155,7 @@ fn note(rows: &[SpeedRow]) -> String {
 fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    match sorted.len() % 2 {
-        0 => Some((sorted.get(middle.checked_sub(1)?)? + sorted[middle]) / 2.0),
-        _ => sorted.get(middle).copied(),
-    }
+    (!sorted.is_empty()).then(|| quantile(&sorted, 0.5))
 }
 
 #[cfg(test)]

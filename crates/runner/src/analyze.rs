@@ -15,7 +15,7 @@ use crate::look::{Kind, at_layer, norms};
 use crate::models::OpenModel;
 use crate::plan;
 use crate::progress::Observer;
-use crate::run::Options;
+use crate::run::{Options, thread_pool};
 use crate::side_plan::kinds;
 
 /// Share of the tokens that Jaccard's index compares.
@@ -88,17 +88,13 @@ pub struct Massive {
 /// by the metrics that its compressors name in `side`, or by the column mean.
 ///
 /// # Errors
-/// When the input is wrong, no window is full, or the machine fails.
+/// When the input is wrong, or the machine fails.
 pub fn analyze(
     experiment: &Experiment,
     options: &Options<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Analysis, RunnerError> {
-    let mut pool = rayon::ThreadPoolBuilder::new();
-    if let Some(threads) = experiment.run.threads {
-        pool = pool.num_threads(threads);
-    }
-    let pool = pool.build().map_err(RunnerError::internal)?;
+    let pool = thread_pool(experiment)?;
     observer.step("read model and text");
     let model = OpenModel::open(experiment, &experiment.model, observer)?;
     let kinds = kinds(experiment, &experiment.cells()?, &model.config)?;

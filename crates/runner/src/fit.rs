@@ -15,7 +15,7 @@ use crate::folder::bytes_sha256;
 use crate::models::OpenModel;
 use crate::plan;
 use crate::progress::Observer;
-use crate::run::Options;
+use crate::run::{Options, thread_pool};
 
 /// Tokens in a row that no two texts have in common by chance.
 const OVERLAP: usize = 64;
@@ -47,11 +47,7 @@ pub fn fit(
     observer: &mut dyn Observer,
 ) -> Result<Vec<Fitted>, RunnerError> {
     let section = section(experiment)?;
-    let mut pool = rayon::ThreadPoolBuilder::new();
-    if let Some(threads) = experiment.run.threads {
-        pool = pool.num_threads(threads);
-    }
-    let pool = pool.build().map_err(RunnerError::internal)?;
+    let pool = thread_pool(experiment)?;
     observer.step("open plugins");
     let plugins = plan::plugins(experiment, pool.current_num_threads())?;
     let specs: Vec<CellSpec> =

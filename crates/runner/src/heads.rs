@@ -9,7 +9,7 @@ use crate::fit;
 use crate::models::OpenModel;
 use crate::plan;
 use crate::progress::Observer;
-use crate::run::Options;
+use crate::run::{Options, thread_pool};
 
 /// Relevance of heads.
 #[derive(Debug, Clone)]
@@ -34,11 +34,7 @@ pub fn heads(
     observer: &mut dyn Observer,
 ) -> Result<Heads, RunnerError> {
     let section = fit::section(experiment)?;
-    let mut pool = rayon::ThreadPoolBuilder::new();
-    if let Some(threads) = experiment.run.threads {
-        pool = pool.num_threads(threads);
-    }
-    let pool = pool.build().map_err(RunnerError::internal)?;
+    let pool = thread_pool(experiment)?;
     observer.step("read model and texts");
     let model = OpenModel::open(experiment, &experiment.model, observer)?;
     let stream = fit::calibration(experiment, section, options, &model, observer)?;

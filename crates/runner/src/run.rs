@@ -55,6 +55,15 @@ pub struct Outcome {
     pub skipped: usize,
 }
 
+/// The threads that an experiment asks for.
+pub(crate) fn thread_pool(experiment: &Experiment) -> Result<rayon::ThreadPool, RunnerError> {
+    let mut pool = rayon::ThreadPoolBuilder::new();
+    if let Some(threads) = experiment.run.threads {
+        pool = pool.num_threads(threads);
+    }
+    pool.build().map_err(RunnerError::internal)
+}
+
 /// Runs every cell of an experiment that has no finished record yet.
 ///
 /// # Errors
@@ -65,11 +74,7 @@ pub fn run(
     options: &Options<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Outcome, RunnerError> {
-    let mut pool = rayon::ThreadPoolBuilder::new();
-    if let Some(threads) = experiment.run.threads {
-        pool = pool.num_threads(threads);
-    }
-    let pool = pool.build().map_err(RunnerError::internal)?;
+    let pool = thread_pool(experiment)?;
     let folder = Folder::open(&experiment.output_dir())?;
     let trace = Trace::open(options.trace.as_deref())?;
     let threads = pool.current_num_threads();

@@ -111,7 +111,7 @@ impl Speed<'_> {
                     }
                     let tokens = &self.tokens[..length];
                     match pool.install(|| self.round(stages, *plan, tokens)) {
-                        Ok(round) if timed => counts[index].add(&round),
+                        Ok(round) if timed => add(&mut counts[index], &round),
                         Ok(_) => {}
                         Err(RunnerError::Cell { reason }) => {
                             record.warnings.push(format!("speed: {reason}"));
@@ -168,19 +168,13 @@ impl Speed<'_> {
 }
 
 /// Takes in one repeat.
-trait Add {
-    fn add(&mut self, round: &Round);
-}
-
-impl Add for SpeedCounts {
-    fn add(&mut self, round: &Round) {
-        self.prefill_s.push(round.prefill_s);
-        self.decode_s.push(round.decode_s);
-        self.cache_bytes = round.cache_bytes;
-        self.cache_raw_bytes = round.cache_raw_bytes;
-        if let Some([prefill, decode]) = round.peaks {
-            self.peak_bytes = self.peak_bytes.max(Some(prefill.max(decode)));
-            self.decode_peak_bytes = self.decode_peak_bytes.max(Some(decode));
-        }
+fn add(counts: &mut SpeedCounts, round: &Round) {
+    counts.prefill_s.push(round.prefill_s);
+    counts.decode_s.push(round.decode_s);
+    counts.cache_bytes = round.cache_bytes;
+    counts.cache_raw_bytes = round.cache_raw_bytes;
+    if let Some([prefill, decode]) = round.peaks {
+        counts.peak_bytes = counts.peak_bytes.max(Some(prefill.max(decode)));
+        counts.decode_peak_bytes = counts.decode_peak_bytes.max(Some(decode));
     }
 }

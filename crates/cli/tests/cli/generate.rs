@@ -198,6 +198,16 @@ fn speed_is_measured_for_every_cache_kept_and_shown() {
     let shown = bench.command(&["table", "out"]).output().unwrap();
     let shown = String::from_utf8(shown.stdout).unwrap();
     assert!(shown.contains("generation of 4 new tokens, the prefill left out"), "{shown}");
+    let plot = |more: &[&str]| bench.command(&[&["plot", "out"], more].concat()).output().unwrap();
+    assert!(plot(&["--speed", "-o", "speed.svg"]).status.success());
+    let picture = std::fs::read_to_string(bench.path().join("speed.svg")).unwrap();
+    for text in ["behind 96 tokens", "decode, tokens per second", "baseline", ">half<"] {
+        assert!(picture.contains(text), "{text}: {picture}");
+    }
+    assert!(plot(&["--speed", "-o", "speed.png", "--scale", "1"]).status.success());
+    let picture = std::fs::read(bench.path().join("speed.png")).unwrap();
+    assert!(picture.starts_with(b"\x89PNG"));
+    assert_eq!(plot(&["--speed", "--up-to", "1"]).status.code(), Some(2));
     // What is measured is not measured again, unless something else is asked for.
     let before = bench.record("out", "half");
     bench.run_ok(&["-o", "out"]);

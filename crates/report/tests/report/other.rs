@@ -65,6 +65,21 @@ fn pictures_of_both_axes() {
 }
 
 #[test]
+fn cells_above_the_limit_are_counted_and_not_drawn() {
+    let report = report();
+    let losses = report.rows.iter().filter_map(|row| row.ppl_delta.map(|loss| (&row.label, loss)));
+    let most = 2.0;
+    let above: Vec<&String> =
+        losses.filter(|(_, loss)| *loss > most).map(|(label, _)| label).collect();
+    assert!(!above.is_empty() && above.len() + 1 < report.rows.len());
+    let svg = report.picture_svg(&Picture { most: Some(most), ..Picture::default() });
+    assert!(above.iter().all(|label| !svg.contains(&format!(">{label}</text>"))), "{above:?}");
+    assert!(svg.contains(&format!("{} cells above 2 not shown", above.len())), "{svg}");
+    let whole = report.picture_svg(&Picture::default());
+    assert!(!whole.contains("not shown"));
+}
+
+#[test]
 fn a_png_has_pixels_of_every_family() {
     let png = report().picture_png(&Picture::default(), 1.0).unwrap();
     assert_eq!(&png[..8], b"\x89PNG\r\n\x1a\n");

@@ -23,6 +23,7 @@ use crate::memory::peak_bytes;
 use crate::models::OpenModel;
 use crate::plan;
 use crate::progress::Observer;
+use crate::run::thread_pool;
 
 /// What to generate.
 #[derive(Debug, Clone)]
@@ -95,11 +96,7 @@ pub fn generate(
     observer: &mut dyn Observer,
     show: &mut (dyn FnMut(&str) -> bool + Send),
 ) -> Result<Generated, RunnerError> {
-    let mut pool = rayon::ThreadPoolBuilder::new();
-    if let Some(threads) = experiment.run.threads {
-        pool = pool.num_threads(threads);
-    }
-    let pool = pool.build().map_err(RunnerError::internal)?;
+    let pool = thread_pool(experiment)?;
     let found = find_cell(experiment, options.cell.as_deref(), &pool, observer)?;
     observer.step("read the model");
     let model = OpenModel::open(experiment, &experiment.model, observer)?;

@@ -29,7 +29,7 @@ pub(crate) struct SideInformation {
     /// `[tokens, head_dim]` of every query head.
     queries: TokenRows,
     /// `[rows, entries]` of every query head.
-    window: (usize, Vec<Vec<f32>>),
+    window: TokenRows,
     /// `[entries]` of every query head.
     sums: Vec<Vec<f32>>,
     /// `[tokens, hidden]`.
@@ -96,7 +96,7 @@ impl Wanted {
             let rows = last(self.window);
             let count = rows.len();
             let seen = layer.look(&Look { each: true, ..Look::at(rows) })?;
-            side.window = (count, seen.each);
+            side.window = TokenRows { count, heads: seen.each };
         }
         if self.sums {
             side.sums = layer.look(&Look { sums: true, ..Look::at(0..tokens) })?.sums;
@@ -127,7 +127,7 @@ impl SideInformation {
         }
         // What is seen for several cells together is not wanted by each.
         let group = |all: &[Vec<f32>]| (all.len() / store.heads.len().max(1)).max(1);
-        let (outputs, window) = (&self.outputs, &self.window.1);
+        let (outputs, window) = (&self.outputs, &self.window.heads);
         let groups = [group(outputs), group(window)];
         if wanted.outputs {
             for (head, outputs) in store.heads.iter_mut().zip(outputs.chunks(groups[0])) {
@@ -172,7 +172,7 @@ impl SideInformation {
                 HIDDEN_STATES => (HIDDEN_STATES, of_tokens(&store.states, *tokens)),
                 WINDOW_ATTENTION => {
                     let heads: Vec<_> = store.heads.iter().flat_map(|head| &head.window).collect();
-                    (WINDOW_ATTENTION, tail(self.window.0, &heads, *tokens))
+                    (WINDOW_ATTENTION, tail(self.window.count, &heads, *tokens))
                 }
                 OUTPUT_NORM => {
                     let outputs = store.heads.iter().flat_map(|head| &head.outputs).flatten();
