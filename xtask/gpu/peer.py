@@ -31,7 +31,7 @@ DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("job", choices=["window", "product"])
+    parser.add_argument("job", choices=["window", "product", "checkpoint"])
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--dtype", default="bf16")
     parser.add_argument("--shape", default="1b")
@@ -39,10 +39,11 @@ def main():
     parser.add_argument("--scored", type=int, default=512)
     parser.add_argument("--count", type=int, default=10)
     parser.add_argument("--size", type=int, default=8192)
+    parser.add_argument("--output", help="where a checkpoint goes")
     arguments = parser.parse_args()
     # strait's name for the CPU with burn.
     device = torch.device("cpu" if arguments.device.startswith("cpu") else arguments.device)
-    job = window if arguments.job == "window" else product
+    job = {"window": window, "product": product, "checkpoint": checkpoint}[arguments.job]
     with torch.inference_mode():
         line = job(arguments, device)
     line.update(job=arguments.job, device=str(device), dtype=arguments.dtype,
@@ -50,17 +51,28 @@ def main():
     print(json.dumps(line))
 
 
-def window(arguments, device):
-    shape = SHAPES[arguments.shape]
-    tokens, scored = arguments.tokens, arguments.scored
-    config = LlamaConfig(**shape, rope_theta=500_000.0, rms_norm_eps=1e-5,
-                         max_position_embeddings=max(tokens, 8192), attn_implementation="sdpa")
-    begin = time.perf_counter()
+def random_model(arguments, device):
+    config = LlamaConfig(**SHAPES[arguments.shape], rope_theta=500_000.0, rms_norm_eps=1e-5,
+                         max_position_embeddings=max(arguments.tokens, 8192), attn_implementation="sdpa")
     torch.set_default_dtype(DTYPES[arguments.dtype])
     with device:
         model = LlamaForCausalLM(config).eval()
     torch.set_default_dtype(torch.float32)
     synchronize(device)
+    return model, config
+
+
+def checkpoint(arguments, device):
+    """A checkpoint of a shape, for programs that read one."""
+    model, _ = random_model(arguments, device)
+    model.save_pretrained(arguments.output)
+    return {"shape": arguments.shape, "output": arguments.output}
+
+
+def window(arguments, device):
+    tokens, scored = arguments.tokens, arguments.scored
+    begin = time.perf_counter()
+    model, config = random_model(arguments, device)
     load_s = time.perf_counter() - begin
     times = []
     for index in range(UNMEASURED + arguments.count):

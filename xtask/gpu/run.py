@@ -1,18 +1,30 @@
-"""What a GPU does: correctness against the CPU, then speed against PyTorch. One command.
+"""What a GPU does: agreement with the CPU, then speed against PyTorch. One command.
 
-    python3 xtask/gpu/run.py
+    python3 xtask/gpu/run.py                        # builds what it needs
+    python3 xtask/gpu/bundle.py                     # or: builds here, for a machine without Rust or network,
+    python3 xtask/gpu/run.py --bundle FILE          # and runs there what was built
 
-Needs Rust, an NVIDIA driver and Python 3.9. What else is missing comes from PyPI: NVRTC and CUDA's
-headers where there is no CUDA toolkit, PyTorch and Transformers for the comparison. Everything that
-is made goes into target/gpu, the figures into results/gpu/CARD.json and CARD.md.
+Needs an NVIDIA driver and Python 3.9. `strait devices` says what else kernels need; PyTorch and
+Transformers are taken from this Python, else installed into target/gpu. Steps, the most telling first:
 
-Try the program without a GPU, on shapes that say nothing about speed:
+    devices    what is there, and that a small kernel runs
+    agree      perplexity of the embedded model in f32 and bf16, on the device and on the CPU
+    check      cargo xtask check-cuda: experiments with cells, against the CPU
+    speed      windows of 1B-, 8B- and 32B-shaped models in bf16, the last 512 positions scored or all,
+               against PyTorch with sdpa, as a share of what products alone reach
+    codecs     eight codecs on four links of a model of the first shape, and without them
+    kernels    where the time of a window goes, kernel by kernel
+    racecheck  compute-sanitizer on one small window
 
-    python3 xtask/gpu/run.py --device cpu:plain --shapes tiny --dtypes f32,bf16 --output target/gpu
+Every step's figures are written when it ends, so that a run that is stopped leaves those before. No
+step takes longer than its share of --limit. Figures go to results/gpu/CARD.json and CARD.md.
+
+Without a GPU, on shapes that say nothing about speed:
+
+    python3 xtask/gpu/run.py --device cpu:plain --steps agree,speed --try --no-peer --output target/gpu
 """
 
 import argparse
-import ctypes
 import json
 import os
 import re
@@ -20,259 +32,309 @@ import shutil
 import statistics
 import subprocess
 import sys
-import zipfile
+import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-WORK = ROOT / "target" / "gpu"
-# What stands in for a CUDA toolkit. A driver of CUDA 12.8 or later runs what it compiles.
-WHEELS = [
-    "nvidia-cuda-nvrtc-cu12==12.8.93",
-    "nvidia-cuda-runtime-cu12==12.8.90",
-    "nvidia-cuda-nvcc-cu12==12.8.93",
-    "nvidia-cuda-cccl-cu12==12.8.90",
-]
+import codecs_experiment
+from bundle import ROOT, WORK, Programs, build, unpack
+
 # Largest relative difference of a perplexity to the CPU's.
 TOLERANCES = {"f32": 1e-4, "f16": 3e-3, "bf16": 3e-3}
+# Seconds that a step may take at most, of a limit of 580.
+SHARES = {
+    "devices": 40, "agree": 60, "check": 150, "speed": 240, "codecs": 90, "kernels": 60, "racecheck": 90,
+}
+
+
+class Run:
+    """The settings of a run, its programs, and what it found so far."""
+
+    def __init__(self, arguments, programs):
+        self.arguments, self.programs = arguments, programs
+        self.begin = time.monotonic()
+        self.environment = dict(os.environ)
+        self.report = {"card": arguments.device, "device": arguments.device, "commit": programs.commit, "steps": {}}
+
+    def left(self):
+        return self.arguments.limit - (time.monotonic() - self.begin)
+
+    def step(self, name, work):
+        """Runs a step with its share of the time; what it gives, or how it failed, is written at once."""
+        self.end = time.monotonic() + min(SHARES[name] * self.arguments.limit / 580, self.left())
+        begin = time.monotonic()
+        try:
+            found = work(self)
+        except Exception as failed:  # A step that fails is a finding; the others go on.
+            found = {"error": f"{type(failed).__name__}: {failed}"}
+            print(f"{name}: {found['error']}", flush=True)
+        found["step_s"] = round(time.monotonic() - begin, 1)
+        self.report["steps"][name] = found
+        self.write()
+
+    def write(self):
+        folder = Path(self.arguments.output)
+        folder.mkdir(parents=True, exist_ok=True)
+        name = re.sub(r"[^a-z0-9]+", "-", self.report["card"].lower()).strip("-")
+        (folder / f"{name}.json").write_text(json.dumps(self.report, indent=2) + "\n")
+        (folder / f"{name}.md").write_text(table(self.report))
+        return folder / f"{name}.md"
+
+    def call(self, command, environment=None, **options):
+        """Runs a command in what is left of the step; the error is its last line."""
+        command = [str(word) for word in command]
+        left = self.end - time.monotonic()
+        if left < 1:
+            raise TimeoutError("no time left")
+        outcome = subprocess.run(command, env=environment or self.environment, text=True, timeout=left,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+        if outcome.returncode:
+            raise RuntimeError(f"{Path(command[0]).name} ended with {outcome.returncode}: {last_words(outcome)}")
+        return outcome
+
+    def job(self, command, environment=None):
+        """Runs a job of the benchmark or of its peer and reads the JSON line that it prints last."""
+        return json.loads(self.call(command, environment).stdout.strip().splitlines()[-1])
+
+
+def last_words(outcome):
+    text = (outcome.stderr or outcome.stdout).strip()
+    return "\n".join(text.splitlines()[-6:])[-800:] or "it said nothing"
 
 
 def main():
     arguments = parse()
-    cuda = arguments.device.startswith("cuda")
-    environment = dict(os.environ)
-    if cuda:
-        toolkit(environment, arguments.cuda)
-    program = arguments.program or build("bench", "device")
-    report = {"card": card(arguments.device), "device": arguments.device, "commit": commit()}
-    print(f"# {report['card']}", flush=True)
-
-    report["tests"] = tests(arguments, environment)
-    report["agree"] = [agree(program, arguments.device, dtype, environment) for dtype in arguments.dtypes]
-    report["speed"] = speed(arguments, program, environment)
-
-    folder = Path(arguments.output)
-    folder.mkdir(parents=True, exist_ok=True)
-    name = re.sub(r"[^a-z0-9]+", "-", report["card"].lower()).strip("-")
-    (folder / f"{name}.json").write_text(json.dumps(report, indent=2) + "\n")
-    text = table(report)
-    (folder / f"{name}.md").write_text(text)
-    print(text)
-    print(folder / f"{name}.json")
-    wrong = [line for line in report["agree"] if not line["agrees"]]
-    if report["tests"]["failed"] or wrong:
+    programs = unpack(arguments.bundle) if arguments.bundle else build(arguments.steps)
+    run = Run(arguments, programs)
+    steps = {"devices": devices, "agree": agree, "check": check, "speed": speed, "codecs": codecs,
+             "kernels": kernels, "racecheck": racecheck}
+    for name, work in steps.items():
+        if name in arguments.steps:
+            run.step(name, work)
+            if name == "devices" and "error" in run.report["steps"][name]:
+                sys.exit("without the device there is nothing to measure")
+    print(table(run.report))
+    print(run.write())
+    found = run.report["steps"]
+    wrong = [line for line in found.get("agree", {}).get("lines", []) if not line["agrees"]]
+    if wrong or found.get("check", {}).get("agrees") is False:
         sys.exit("the device does not agree with the CPU: see above; its speed says nothing")
 
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--device", default="cuda:0")
+    parser.add_argument("--bundle", help="what xtask/gpu/bundle.py packed; nothing is built then")
+    parser.add_argument("--steps", default=",".join(SHARES), help="with commas")
+    parser.add_argument("--limit", type=float, default=580, help="seconds for everything")
     parser.add_argument("--shapes", default="1b,8b,32b", help="tiny, 1b, 8b, 32b, with commas")
     parser.add_argument("--dtypes", default="f32,bf16", help="types in which the device must agree")
     parser.add_argument("--tokens", type=int, default=2048)
     parser.add_argument("--scored", type=int, default=512)
-    parser.add_argument("--count", type=int, default=10, help="measured windows")
+    parser.add_argument("--count", type=int, default=5, help="measured windows")
     parser.add_argument("--size", type=int, default=8192, help="rows of the matrices whose product is the peak")
     parser.add_argument("--output", default=ROOT / "results" / "gpu")
-    parser.add_argument("--cuda", help="a CUDA toolkit (a folder with include and lib64)")
-    parser.add_argument("--program", help="the benchmark `device`, built elsewhere")
-    parser.add_argument("--tests", help="the model's tests, built elsewhere")
-    parser.add_argument("--python", help="a Python with PyTorch and Transformers; else they are installed")
+    parser.add_argument("--python", help="a Python with PyTorch and Transformers; else this one, or they are installed")
     parser.add_argument("--no-peer", action="store_true", help="leave PyTorch out")
+    parser.add_argument("--try", dest="trial", action="store_true", help="tiny shapes and few windows")
     arguments = parser.parse_args()
+    if arguments.trial:
+        arguments.shapes, arguments.tokens, arguments.scored = "tiny", 64, 16
+        arguments.count, arguments.size = 2, 128
+    arguments.steps = [name for name in arguments.steps.split(",") if name]
+    unknown = set(arguments.steps) - set(SHARES)
+    if unknown:
+        parser.error(f"--steps: expected some of {', '.join(SHARES)}, found {', '.join(sorted(unknown))}")
     arguments.dtypes = arguments.dtypes.split(",")
     arguments.shapes = [shape for shape in arguments.shapes.split(",") if shape]
     return arguments
 
 
-# Correctness
+# Agreement
 
 
-def tests(arguments, environment):
-    """The model's tests, whose reference values are Transformers', on the device too."""
-    program = arguments.tests or build("test", "model")
-    environment = {
-        **environment,
-        "STRAIT_TEST_DEVICES": arguments.device,
-        "CARGO_MANIFEST_DIR": str(ROOT / "crates" / "model"),
-    }
-    command = [program, "--test-threads", "1"]
-    outcome = subprocess.run(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    counts = re.search(r"(\d+) passed; (\d+) failed", outcome.stdout)
-    if not counts:
-        sys.exit(f"the tests did not run:\n{outcome.stdout}")
-    passed, failed = map(int, counts.groups())
-    if failed:
-        print(outcome.stdout)
-    print(f"tests: {passed} passed, {failed} failed", flush=True)
-    return {"passed": passed, "failed": failed}
+def devices(run):
+    """What strait sees, and whether a small kernel runs."""
+    found = json.loads(run.call([run.programs.strait, "devices", "--json"]).stdout)
+    device = next((line for line in found["devices"] if line["device"] == run.arguments.device), None)
+    if device is None:
+        raise RuntimeError(f"{run.arguments.device} is not here: {json.dumps(found['nvidia'])}")
+    if not device["usable"]:
+        raise RuntimeError(f"{device['reason']}; {device['remedy'] or ''}")
+    if run.arguments.device.startswith("cuda"):
+        run.report["card"] = device["name"]
+        # Tests run on threads, where a program cannot tell burn's backend itself.
+        if found["nvidia"].get("headers"):
+            run.environment["CUDA_PATH"] = str(Path(found["nvidia"]["headers"]).parent)
+    print(f"# {run.report['card']}", flush=True)
+    return found
 
 
-def agree(program, device, dtype, environment):
-    line = call(program, ["agree", "--device", device, "--dtype", dtype, "--root", str(ROOT)], environment)
-    line["tolerance"] = TOLERANCES[dtype]
-    line["agrees"] = line["relative_difference"] < TOLERANCES[dtype]
-    print(f"perplexity in {dtype}: {line['perplexity']:.5f}, on the CPU {line['perplexity_cpu']:.5f}", flush=True)
-    return line
+def agree(run):
+    lines = []
+    for dtype in run.arguments.dtypes:
+        line = run.job([run.programs.device, "agree", "--device", run.arguments.device, "--dtype", dtype, "--root", ROOT])
+        line["tolerance"] = TOLERANCES[dtype]
+        line["agrees"] = line["relative_difference"] < TOLERANCES[dtype]
+        print(f"perplexity in {dtype}: {line['perplexity']:.5f}, on the CPU {line['perplexity_cpu']:.5f}", flush=True)
+        lines.append(line)
+    return {"lines": lines}
+
+
+def check(run):
+    """`cargo xtask check-cuda` with what was built before."""
+    folder = WORK / "check-cuda"
+    command = [run.programs.xtask, "check-cuda", "--program", run.programs.strait, "--output", folder]
+    if run.programs.tests:
+        command += ["--tests", run.programs.tests]
+    environment = {**run.environment, **run.programs.cargo()}
+    try:
+        text, agrees = run.call(command, environment, cwd=ROOT).stdout, True
+    except RuntimeError as failed:
+        text, agrees = str(failed), False
+    print(text[-3000:], flush=True)
+    report = folder / "table.json"
+    return {"agrees": agrees, "report": json.loads(report.read_text()) if report.exists() else text}
 
 
 # Speed
 
 
-def speed(arguments, program, environment):
-    """For each program: the peak of products alone, then every shape."""
+def speed(run):
+    """The peak of products alone, then every shape; for each program in turn."""
+    arguments = run.arguments
     common = ["--device", arguments.device, "--dtype", "bf16"]
-    window = ["--tokens", str(arguments.tokens), "--scored", str(arguments.scored), "--count", str(arguments.count)]
-    programs = {"strait": ([program], environment)}
+    programs = {"strait": ([run.programs.device], run.environment)}
     if not arguments.no_peer:
-        programs["pytorch"] = ([peer_python(arguments), str(Path(__file__).with_name("peer.py"))], dict(os.environ))
+        programs["pytorch"] = ([peer_python(arguments), Path(__file__).with_name("peer.py")], dict(os.environ))
     result = {}
     for name, (command, variables) in programs.items():
-        product = call(command, ["product", *common, "--size", str(arguments.size)], variables)
+        product = run.job([*command, "product", *common, "--size", arguments.size], variables)
         peak = product["flops"] / statistics.median(product["product_s"])
         print(f"{name}: {peak / 1e12:.1f} TFLOP/s in products of {arguments.size}", flush=True)
         result[name] = {"product": product, "peak_flops_per_s": peak, "windows": []}
     best = max(one["peak_flops_per_s"] for one in result.values())
     # Shapes outside, programs inside: what slows the card meanwhile slows both.
     for shape in arguments.shapes:
-        for name, (command, variables) in programs.items():
-            line = call(command, ["window", *common, *window, "--shape", shape], variables, fatal=False)
-            if "window_s" in line:
-                median = statistics.median(line["window_s"])
-                line["median_s"] = median
-                line["tokens_per_s"] = line["tokens"] / median
-                line["share_of_peak"] = line["flops"] / median / best
-                print(f"{name}: {shape} {line['tokens_per_s']:.0f} tokens/s, "
-                      f"{100 * line['share_of_peak']:.1f} % of the peak", flush=True)
-            result[name]["windows"].append(line)
+        for scored in [arguments.scored, arguments.tokens - 1]:
+            window = ["--tokens", arguments.tokens, "--scored", scored, "--count", arguments.count, "--shape", shape]
+            for name, (command, variables) in programs.items():
+                try:
+                    line = timed(run.job([*command, "window", *common, *window], variables), best)
+                    print(f"{name}: {shape}, {scored} scored: {line['tokens_per_s']:.0f} tokens/s, "
+                          f"{100 * line['share_of_peak']:.1f} % of the peak", flush=True)
+                except Exception as failed:  # One shape too many leaves the others.
+                    line = {"shape": shape, "scored": scored, "error": str(failed)}
+                    print(f"{name}: {shape}, {scored} scored: {failed}", flush=True)
+                result[name]["windows"].append(line)
     result["peak_flops_per_s"] = best
     return result
 
 
+def timed(line, best):
+    line["median_s"] = statistics.median(line["window_s"])
+    line["tokens_per_s"] = line["tokens"] / line["median_s"]
+    line["share_of_peak"] = line["flops"] / line["median_s"] / best
+    return line
+
+
+def codecs(run):
+    """Windows through four links with eight codecs, and the baseline alone."""
+    small = ROOT / "assets" / "models" / "wiki-4m"
+    if run.arguments.no_peer:
+        return codecs_experiment.measure(run, small)
+    shape = run.arguments.shapes[0]
+    model = WORK / f"model-{shape}"
+    if not (model / "config.json").exists():
+        run.job([peer_python(run.arguments), Path(__file__).with_name("peer.py"), "checkpoint", "--device",
+                 run.arguments.device, "--shape", shape, "--output", model], dict(os.environ))
+    shutil.copy(small / "tokenizer.json", model)
+    return codecs_experiment.measure(run, model)
+
+
+def kernels(run):
+    """Seconds of each kernel of a window, as CubeCL's own profile counts them."""
+    folder = WORK / "profile"
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "profile.txt"
+    log.unlink(missing_ok=True)
+    # CubeCL reads this in the folder that a program runs in.
+    (folder / "cubecl.toml").write_text(f'[profiling]\nlogger = {{ level = "basic", file = "{log}" }}\n')
+    arguments = run.arguments
+    run.call([run.programs.device, "window", "--device", arguments.device, "--dtype", "bf16", "--shape",
+              arguments.shapes[0], "--tokens", arguments.tokens, "--scored", arguments.scored, "--count", 1], cwd=folder)
+    choices = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "strait" / "kernels"
+    tuned = {str(path.relative_to(choices)): path.read_text()[:20_000]
+             for path in choices.rglob("*.json*") if path.is_file()}
+    return {"profile": log.read_text()[-20_000:] if log.exists() else "none was written", "tuned": tuned}
+
+
+def racecheck(run):
+    """compute-sanitizer on one small window: races, then wrong addresses."""
+    sanitizer = shutil.which("compute-sanitizer")
+    if sanitizer is None:
+        installed = sorted(Path("/usr/local").glob("cuda*/bin/compute-sanitizer"))
+        sanitizer = installed[-1] if installed else None
+    if sanitizer is None:
+        raise FileNotFoundError("compute-sanitizer is not here; it comes with a CUDA toolkit")
+    window = [run.programs.device, "window", "--device", run.arguments.device, "--dtype", "bf16", "--shape", "tiny",
+              "--tokens", 64, "--scored", 16, "--count", 1]
+    result = {}
+    for tool in ["racecheck", "memcheck"]:
+        command = [str(word) for word in [sanitizer, "--tool", tool, "--error-exitcode", 9, *window]]
+        outcome = subprocess.run(command, env=run.environment, text=True, timeout=max(1, run.end - time.monotonic()),
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        result[tool] = {"exit": outcome.returncode, "said": outcome.stdout[-4000:]}
+        print(f"{tool}: {outcome.stdout.strip().splitlines()[-1:]}", flush=True)
+    return result
+
+
+# For people
+
+
 def table(report):
-    speed, lines = report["speed"], [f"# {report['card']}", ""]
-    lines += ["| | perplexity | on the CPU | difference | allowed |", "|:--|--:|--:|--:|--:|"]
-    for line in report["agree"]:
-        lines.append(f"| {line['dtype']} | {line['perplexity']:.5f} | {line['perplexity_cpu']:.5f} "
-                     f"| {line['relative_difference']:.1e} | {line['tolerance']:.0e} |")
-    tests = report["tests"]
-    lines += ["", f"Tests with the device: {tests['passed']} passed, {tests['failed']} failed.", ""]
+    steps, lines = report["steps"], [f"# {report['card']}", ""]
+    if report["commit"]:
+        lines += [f"Commit {report['commit']}.", ""]
+    agreement = steps.get("agree", {}).get("lines", [])
+    if agreement:
+        lines += ["| | perplexity | on the CPU | difference | allowed |", "|:--|--:|--:|--:|--:|"]
+        lines += [f"| {line['dtype']} | {line['perplexity']:.5f} | {line['perplexity_cpu']:.5f} "
+                  f"| {line['relative_difference']:.1e} | {line['tolerance']:.0e} |" for line in agreement]
+        lines.append("")
+    if "agrees" in steps.get("check", {}):
+        lines += [f"check-cuda: {'all rows agree' if steps['check']['agrees'] else 'rows differ'}.", ""]
+    lines += speed_table(steps.get("speed", {})) + codecs_experiment.table(steps.get("codecs", {}))
+    if "racecheck" in steps.get("racecheck", {}):
+        told = {tool: steps["racecheck"][tool]["exit"] for tool in ("racecheck", "memcheck") if tool in steps["racecheck"]}
+        lines += ["compute-sanitizer: " + ", ".join(f"{tool} {'found nothing' if code == 0 else f'ended with {code}'}"
+                                                    for tool, code in told.items()) + ".", ""]
+    lines += [f"{name}: {found['error']}  " for name, found in steps.items() if "error" in found]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def speed_table(speed):
     programs = [name for name in ("strait", "pytorch") if name in speed]
-    for name in programs:
-        lines.append(f"Products alone, {name}: {speed[name]['peak_flops_per_s'] / 1e12:.1f} TFLOP/s.  ")
-    lines += ["", "| shape | program | tokens/s | of the peak | moved per window | first window |", "|:--|:--|--:|--:|--:|--:|"]
+    if not programs:
+        return []
+    lines = [f"Products alone, {name}: {speed[name]['peak_flops_per_s'] / 1e12:.1f} TFLOP/s.  " for name in programs]
+    lines += ["", "| shape | scored | program | tokens/s | of the peak | first window |", "|:--|--:|:--|--:|--:|--:|"]
     for name in programs:
         for line in speed[name]["windows"]:
             if "error" in line:
-                lines.append(f"| {line['shape']} | {name} | failed | | | |")
+                lines.append(f"| {line['shape']} | {line['scored']} | {name} | failed | | |")
                 continue
-            moved = f"{line['moved_bytes'] / 1e6:.1f} MB" if "moved_bytes" in line else ""
-            lines.append(f"| {line['shape']} | {name} | {line['tokens_per_s']:.0f} | "
-                         f"{100 * line['share_of_peak']:.1f} % | {moved} | {line['first_s']:.1f} s |")
-    return "\n".join(lines) + "\n"
-
-
-def call(program, arguments, environment, fatal=True):
-    """Runs a job and reads the JSON line that it prints last."""
-    command = ([program] if isinstance(program, (str, Path)) else program) + arguments
-    outcome = subprocess.run(list(map(str, command)), env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    lines = outcome.stdout.strip().splitlines()
-    if outcome.returncode or not lines:
-        reason = (outcome.stderr.strip().splitlines() or [f"ended with {outcome.returncode}"])[-1]
-        if fatal:
-            sys.exit(f"{' '.join(map(str, command))}\n{outcome.stderr}")
-        print(f"{arguments[-1]}: failed: {reason}", flush=True)
-        return {"shape": arguments[-1], "error": reason}
-    return json.loads(lines[-1])
-
-
-# What the machine has
-
-
-def build(kind, name):
-    """Builds a benchmark or test binary of strait-model and gives its path."""
-    flag = {"bench": ["bench", "--bench", name], "test": ["test", "--release", "--test", name]}[kind]
-    command = ["cargo", *flag, "--locked", "--package", "strait-model", "--no-run", "--message-format=json"]
-    outcome = subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE)
-    if outcome.returncode:
-        sys.exit("cargo failed; its messages are above")
-    for line in outcome.stdout.splitlines():
-        message = json.loads(line)
-        if message.get("executable") and message["target"]["name"] == name:
-            return message["executable"]
-    sys.exit(f"cargo built no {name}")
-
-
-def card(device):
-    if not device.startswith("cuda"):
-        return device
-    index = device.partition(":")[2] or "0"
-    query = ["nvidia-smi", f"--id={index}", "--query-gpu=name", "--format=csv,noheader"]
-    return subprocess.run(query, text=True, stdout=subprocess.PIPE, check=True).stdout.strip()
-
-
-def commit():
-    command = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
-    outcome = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    return outcome.stdout.strip() or None
-
-
-def toolkit(environment, given):
-    """Sets CUDA_PATH and LD_LIBRARY_PATH to a toolkit that has NVRTC and headers."""
-    candidates = [given, os.environ.get("CUDA_PATH"), "/usr/local/cuda", "/opt/cuda"]
-    for path in map(Path, filter(None, candidates)):
-        libraries = [folder for folder in (path / "lib64", path / "lib") if list(folder.glob("libnvrtc.so*"))]
-        if (path / "include" / "cuda_runtime.h").exists() and (libraries or loads_nvrtc()):
-            return use(environment, path, libraries)
-    path = WORK / "cuda"
-    if not (path / "include" / "cuda_runtime.h").exists():
-        assemble(path)
-    return use(environment, path, [path / "lib64"])
-
-
-def use(environment, path, libraries):
-    environment["CUDA_PATH"] = str(path)
-    known = environment.get("LD_LIBRARY_PATH")
-    environment["LD_LIBRARY_PATH"] = ":".join([*map(str, libraries), *([known] if known else [])])
-    print(f"CUDA toolkit: {path}", flush=True)
-
-
-def loads_nvrtc():
-    for name in ("libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12"):
-        try:
-            ctypes.CDLL(name)
-            return True
-        except OSError:
-            pass
-    return False
-
-
-def assemble(path):
-    """Puts the parts of a toolkit that kernels are compiled with into one folder, from PyPI."""
-    print("no CUDA toolkit found: fetching NVRTC and headers from PyPI (130 MB, once)", flush=True)
-    wheels = WORK / "wheels"
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(wheels), *WHEELS]
-    subprocess.run(command, check=True)
-    parts = WORK / "parts"
-    for wheel in wheels.glob("*.whl"):
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(parts)
-    nvidia = parts / "nvidia"
-    making = path.with_suffix(".part")
-    shutil.rmtree(making, ignore_errors=True)
-    shutil.copytree(nvidia / "cuda_runtime" / "include", making / "include")
-    shutil.copytree(nvidia / "cuda_nvcc" / "include" / "crt", making / "include" / "crt", dirs_exist_ok=True)
-    shutil.copytree(nvidia / "cuda_cccl" / "include", making / "include" / "cccl")
-    (making / "lib64").mkdir()
-    for library in (nvidia / "cuda_nvrtc" / "lib").glob("*.so*"):
-        if ".alt." not in library.name:
-            shutil.copy(library, making / "lib64")
-    making.rename(path)
-    shutil.rmtree(parts)
+            lines.append(f"| {line['shape']} | {line['scored']} | {name} | {line['tokens_per_s']:.0f} | "
+                         f"{100 * line['share_of_peak']:.1f} % | {line['first_s']:.1f} s |")
+    return [*lines, ""]
 
 
 def peer_python(arguments):
+    """A Python with PyTorch and Transformers."""
     if arguments.python:
         return arguments.python
+    known = subprocess.run([sys.executable, "-c", "import torch, transformers"], stderr=subprocess.DEVNULL)
+    if known.returncode == 0:
+        return sys.executable
     python = WORK / "python" / "bin" / "python"
     if not python.exists():
         print("installing PyTorch and Transformers into target/gpu/python (some GB, once)", flush=True)

@@ -49,28 +49,47 @@ pub(crate) fn build(
     if lock == Lock::Locked {
         cargo.arg("--locked");
     }
-    let mut child = cargo
-        .arg("--message-format=json-render-diagnostics")
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cargo did not start")?;
-    let mut found = None;
-    if let Some(stdout) = child.stdout.take() {
-        for line in BufReader::new(stdout).lines() {
-            let line = line.context("reading cargo's messages")?;
-            found = product_path(&line, &package.manifest_path, product).or(found);
-        }
-    }
-    if !child.wait().context("waiting for cargo")?.success() {
-        bail!("{} does not build", package.name);
-    }
-    found.with_context(|| match product {
+    let found = |line: &str| product_path(line, &package.manifest_path, product);
+    let path = last_found(cargo, found).with_context(|| format!("building {}", package.name))?;
+    path.with_context(|| match product {
         Product::SharedLibrary => format!(
             "{} built no shared library; its Cargo.toml needs [lib] crate-type = [\"cdylib\", \"rlib\"]",
             package.name
         ),
         Product::Program => format!("{} built no program", package.name),
     })
+}
+
+/// Builds a package's integration test as `cargo test --workspace` does and returns its program.
+pub(crate) fn build_test(workspace: &Workspace, package: &Package, test: &str) -> Result<PathBuf> {
+    let mut cargo = command();
+    cargo.current_dir(&workspace.root).args(["test", "--release", "--locked", "--workspace"]);
+    cargo.args(["--no-run", "--test", test]);
+    let found = |line: &str| product_path(line, &package.manifest_path, Product::Program);
+    let path = last_found(cargo, found).with_context(|| format!("building the test {test}"))?;
+    path.with_context(|| format!("{} has no test {test}", package.name))
+}
+
+/// Runs a build and gives the last path that `found` sees in a line of cargo's messages.
+fn last_found(
+    mut cargo: Command,
+    found: impl Fn(&str) -> Option<PathBuf>,
+) -> Result<Option<PathBuf>> {
+    let mut child = cargo
+        .arg("--message-format=json-render-diagnostics")
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cargo did not start")?;
+    let mut last = None;
+    if let Some(stdout) = child.stdout.take() {
+        for line in BufReader::new(stdout).lines() {
+            last = found(&line.context("reading cargo's messages")?).or(last);
+        }
+    }
+    if !child.wait().context("waiting for cargo")?.success() {
+        bail!("cargo failed; its messages are above");
+    }
+    Ok(last)
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,8 +1,7 @@
 //! `cargo xtask check-wgpu`: the model's tests on a Vulkan device, which may be a software one.
 //!
 //! Not part of the gate: it builds burn's Vulkan backend and needs a driver. What it runs are the
-//! kernels, the fusion and the autotuning that CUDA runs too, so that much of the CUDA path is
-//! checked where there is no such card (docs/gpu.md).
+//! kernels that CUDA runs too, through another compiler (docs/gpu.md).
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};

@@ -10,10 +10,13 @@ mod bench_codecs;
 mod bench_peers;
 mod build_plugin;
 mod cargo;
+mod check_cuda;
 mod check_report;
 mod check_track;
 mod check_wgpu;
 mod codecs_page;
+mod emulate_cuda;
+mod emulator;
 mod new_plugin;
 mod plugins;
 mod run;
@@ -45,9 +48,11 @@ enum Task {
     Tidy(tidy::Args),
     BenchCodecs(bench_codecs::Args),
     BenchPeers(bench_peers::Args),
+    CheckCuda(check_cuda::Args),
     CheckReport(check_report::Args),
     CheckTrack(check_track::Args),
     CheckWgpu(check_wgpu::Args),
+    EmulateCuda(emulate_cuda::Args),
 }
 
 fn main() -> ExitCode {
@@ -60,9 +65,11 @@ fn main() -> ExitCode {
         Task::Tidy(args) => tidy::run(&args),
         Task::BenchCodecs(args) => bench_codecs::run(&args),
         Task::BenchPeers(args) => bench_peers::run(&args),
+        Task::CheckCuda(args) => check_cuda::run(&args),
         Task::CheckReport(args) => check_report::run(&args),
         Task::CheckTrack(args) => check_track::run(&args),
         Task::CheckWgpu(args) => check_wgpu::run(&args),
+        Task::EmulateCuda(args) => emulate_cuda::run(&args),
     };
     match outcome {
         Ok(code) => code,

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::build_plugin;
 use crate::cargo::{self, Lock};
+use crate::check_cuda;
 use crate::plugins;
 use crate::tidy;
 use crate::workspace::Workspace;
@@ -29,6 +30,7 @@ const STEPS: &[Step] = &[
     ("plugins", build_plugins),
     ("tests", tests),
     ("declared codecs", declared_codecs),
+    ("CUDA", cuda),
 ];
 
 pub(crate) fn run(_: &Args) -> Result<ExitCode> {
@@ -72,7 +74,7 @@ pub(crate) fn run(_: &Args) -> Result<ExitCode> {
     clippy::disallowed_methods,
     reason = "tells a person how long each step took; no result depends on it"
 )]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
@@ -138,6 +140,14 @@ fn tests(workspace: &Workspace) -> Result<Option<Tally>> {
 
 fn declared_codecs(workspace: &Workspace) -> Result<Option<Tally>> {
     declared::check(workspace)?;
+    Ok(None)
+}
+
+/// The short form of `check-cuda` on the emulator, where there is a compiler that can build it.
+fn cuda(workspace: &Workspace) -> Result<Option<Tally>> {
+    if check_cuda::short_form(workspace)? == Some(false) {
+        bail!("what runs on CUDA does not agree with the CPU: see the table above");
+    }
     Ok(None)
 }
 

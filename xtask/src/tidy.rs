@@ -7,6 +7,7 @@ mod arrows;
 mod code_map;
 mod codecs;
 mod configs;
+mod cpp;
 mod features;
 mod links;
 mod manifests;
@@ -60,6 +61,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<Violation>> {
     violations.extend(arrows::check(workspace, &tree));
     violations.extend(manifests::check(workspace, &tree));
     violations.extend(rust::check(&tree));
+    violations.extend(cpp::check(&tree));
     violations.extend(patterns::check(&tree));
     violations.extend(links::check(&tree));
     violations.extend(code_map::check(workspace, &tree));

@@ -10,6 +10,7 @@ mod dtype;
 mod header;
 mod host;
 pub mod inner;
+mod listing;
 mod matrix;
 mod module;
 mod outcome;
@@ -27,6 +28,7 @@ pub use header::{
     PANIC_UNWIND, PluginHeader, version_number,
 };
 pub use host::{HostServices, HostServicesRef};
+pub use listing::{LISTING_SYMBOL_PREFIX, Listing, listing, listing_length};
 pub use matrix::{DEVICE_HOST, MatrixError, MatrixTarget, MatrixView};
 pub use module::{
     Artifact, CodecModule, CodecModuleRef, InstanceHandle, OpenRequest, Opened, PayloadBound,

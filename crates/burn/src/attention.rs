@@ -4,10 +4,9 @@
 //! fallback keeps the scores in the model's dtype, and a stopwatch decides between the two. The
 //! guide docs/gpu.md has the details.
 
-use burn_tensor::backend::Backend;
-use burn_tensor::{Bool, FloatDType, Int, Tensor};
+use burn_tensor::{FloatDType, Int, Tensor};
 
-use crate::product::{Factors, product};
+use crate::kernels::{Kernels, Keys, Softmax};
 
 /// Queries at a time: with `n` keys, `[batch, heads, QUERIES, n]` scores are on the device.
 const QUERIES: usize = 512;
@@ -20,13 +19,11 @@ pub(crate) struct Causal {
     pub(crate) window: Option<usize>,
     /// The model's dtype, in which probabilities meet the values.
     pub(crate) native: FloatDType,
-    /// What the device does to f32 factors.
-    pub(crate) factors: Factors,
 }
 
 /// Keys and values `[1, kv_heads, entries, dim]` and their positions `[1, kv_heads, 1, entries]`.
 #[derive(Clone)]
-pub(crate) struct Entries<B: Backend> {
+pub(crate) struct Entries<B: Kernels> {
     pub(crate) keys: Tensor<B, 4>,
     pub(crate) values: Tensor<B, 4>,
     pub(crate) positions: Tensor<B, 4, Int>,
@@ -36,7 +33,7 @@ impl Causal {
     /// Context `[batch, heads, tokens, dim]` of `query` (of the same shape), where every one of
     /// `kv_heads` heads of `key` and `value` `[batch, kv_heads, tokens, dim]` serves
     /// `heads / kv_heads` neighbouring heads. Positions before `wanted` may be zero.
-    pub(crate) fn attend<B: Backend>(
+    pub(crate) fn attend<B: Kernels>(
         &self,
         query: Tensor<B, 4>,
         key: Tensor<B, 4>,
@@ -45,12 +42,10 @@ impl Causal {
     ) -> Tensor<B, 4> {
         let [batch, heads, tokens, dim] = query.dims();
         let kv_heads = key.dims()[1];
-        let device = query.device();
-        let (key, value) = (key.cast(FloatDType::F32), value.cast(FloatDType::F32));
-        let key = key.swap_dims(2, 3);
         let skipped = (wanted / QUERIES * QUERIES).min(tokens);
         let mut parts = Vec::new();
         if skipped > 0 {
+            let device = query.device();
             parts.push(Tensor::zeros([batch, heads, skipped, dim], (&device, self.native.into())));
         }
         for start in (skipped..tokens).step_by(QUERIES) {
@@ -58,103 +53,100 @@ impl Causal {
             let end = start + rows;
             // The block's first query sees the first of these keys.
             let first = self.window.map_or(0, |window| (start + 1).saturating_sub(window));
-            let (keys, own) = (end - first, (start - first) as i64);
-            let block = query.clone().narrow(2, start, rows).cast(FloatDType::F32);
-            let block = block.reshape([batch, kv_heads, heads / kv_heads * rows, dim]);
-            let scores = product(block, key.clone().narrow(3, first, keys), self.factors);
-            let mut hidden = Tensor::<B, 2, Bool>::tril_mask([rows, keys], own, &device);
-            if let Some(window) = self.window {
-                let oldest = own + 1 - window as i64;
-                hidden = hidden.bool_or(Tensor::triu_mask([rows, keys], oldest, &device));
-            }
-            // Scaled after the product, so that a half type's factors keep their few bits.
-            let scores = scores.reshape([batch, heads, rows, keys]) * self.scale;
-            let scores = scores.mask_fill(hidden.unsqueeze(), f32::NEG_INFINITY);
-            let highest = scores.clone().max_dim(3);
-            let shares = (scores - highest).exp();
-            let total = shares.clone().sum_dim(3);
-            let shares = shares.cast(self.native).cast(FloatDType::F32);
-            let shares = shares.reshape([batch, kv_heads, heads / kv_heads * rows, keys]);
-            let context = product(shares, value.clone().narrow(2, first, keys), self.factors);
-            let context = context.reshape([batch, heads, rows, dim]) / total;
-            parts.push(context.cast(self.native));
+            let seen = |x: &Tensor<B, 4>| x.clone().narrow(2, first, end - first);
+            let keys = Keys {
+                first_query: start,
+                first_key: first,
+                positions: None,
+                window: self.window,
+                kv_heads,
+            };
+            let block = query.clone().narrow(2, start, rows);
+            parts.push(self.context(block, seen(&key), seen(&value), &keys));
         }
-        Tensor::cat(parts, 2)
+        one(parts)
     }
 
     /// Context `[1, heads, tokens, dim]` of `query` (of the same shape), whose tokens begin at
     /// `first_position`, in `entries`.
-    pub(crate) fn attend_entries<B: Backend>(
+    pub(crate) fn attend_entries<B: Kernels>(
         &self,
         query: Tensor<B, 4>,
         entries: &Entries<B>,
         first_position: usize,
     ) -> Tensor<B, 4> {
-        let [_, heads, _, dim] = query.dims();
-        let [_, kv_heads, count, _] = entries.keys.dims();
-        let values = entries.values.clone().cast(FloatDType::F32);
+        let tokens = query.dims()[2];
         let mut parts = Vec::new();
-        self.blocks(query, entries, first_position, |shares| {
-            let rows = shares.dims()[2];
-            let total = shares.clone().sum_dim(3);
-            let shares = shares.cast(self.native).cast(FloatDType::F32);
-            let shares = shares.reshape([1, kv_heads, heads / kv_heads * rows, count]);
-            let context = product(shares, values.clone(), self.factors);
-            let context = context.reshape([1, heads, rows, dim]) / total;
-            parts.push(context.cast(self.native));
-        });
-        Tensor::cat(parts, 2)
+        for start in (0..tokens).step_by(QUERIES) {
+            let block = query.clone().narrow(2, start, QUERIES.min(tokens - start));
+            let keys = self.keys(entries, first_position + start);
+            parts.push(self.context(block, entries.keys.clone(), entries.values.clone(), &keys));
+        }
+        one(parts)
     }
 
     /// Gives the probabilities `[1, heads, rows, entries]` of one block of queries after the other.
-    pub(crate) fn probabilities<B: Backend>(
+    pub(crate) fn probabilities<B: Kernels>(
         &self,
         query: Tensor<B, 4>,
         entries: &Entries<B>,
         first_position: usize,
         mut take: impl FnMut(Tensor<B, 4>),
     ) {
-        self.blocks(query, entries, first_position, |shares| {
-            let total = shares.clone().sum_dim(3);
-            take(shares / total);
-        });
+        let tokens = query.dims()[2];
+        for start in (0..tokens).step_by(QUERIES) {
+            let block = query.clone().narrow(2, start, QUERIES.min(tokens - start));
+            let keys = self.keys(entries, first_position + start);
+            let wanted = Softmax { scale: self.scale, dtype: FloatDType::F32, normalised: true };
+            let scores = self.scores(block, entries.keys.clone());
+            let [shares, _] = B::shares(scores, &keys, wanted);
+            take(shares);
+        }
     }
 
-    /// Probabilities before they are divided by their sums.
-    fn blocks<B: Backend>(
+    /// Context `[batch, heads, rows, dim]` of one block of queries.
+    fn context<B: Kernels>(
         &self,
         query: Tensor<B, 4>,
-        entries: &Entries<B>,
-        first_position: usize,
-        mut take: impl FnMut(Tensor<B, 4>),
-    ) {
-        let [_, heads, tokens, dim] = query.dims();
-        let [_, kv_heads, count, _] = entries.keys.dims();
-        let device = query.device();
-        let group = heads / kv_heads;
-        let keys = entries.keys.clone().cast(FloatDType::F32).swap_dims(2, 3);
-        for start in (0..tokens).step_by(QUERIES) {
-            let rows = QUERIES.min(tokens - start);
-            let block = query.clone().narrow(2, start, rows).cast(FloatDType::F32);
-            let block = block.reshape([1, kv_heads, group * rows, dim]);
-            let scores = product(block, keys.clone(), self.factors);
-            let first = (first_position + start) as i64;
-            let asked = Tensor::<B, 1, Int>::arange(first..first + rows as i64, &device);
-            let asked = asked.reshape([1, 1, rows, 1]).expand([1, kv_heads, rows, count]);
-            let known = entries.positions.clone().expand([1, kv_heads, rows, count]);
-            let mut hidden = known.clone().greater(asked.clone());
-            if let Some(window) = self.window {
-                let oldest = asked.sub_scalar(window as i64);
-                hidden = hidden.bool_or(known.lower_equal(oldest));
-            }
-            let hidden = hidden.reshape([1, kv_heads, 1, rows, count]);
-            let hidden = hidden.expand([1, kv_heads, group, rows, count]);
-            let hidden: Tensor<B, 4, Bool> = hidden.reshape([1, heads, rows, count]);
-            let scores = scores.reshape([1, heads, rows, count]) * self.scale;
-            let scores = scores.mask_fill(hidden, f32::NEG_INFINITY);
-            let highest = scores.clone().max_dim(3);
-            take((scores - highest).exp());
+        key: Tensor<B, 4>,
+        value: Tensor<B, 4>,
+        keys: &Keys<'_, B>,
+    ) -> Tensor<B, 4> {
+        let [batch, heads, rows, dim] = query.dims();
+        let [_, kv_heads, count, _] = key.dims();
+        let wanted = Softmax { scale: self.scale, dtype: self.native, normalised: false };
+        let [shares, sums] = B::shares(self.scores(query, key), keys, wanted);
+        let shares = shares.reshape([batch, kv_heads, heads / kv_heads * rows, count]);
+        let context = B::product(shares, value, FloatDType::F32);
+        B::divide(context.reshape([batch, heads, rows, dim]), sums, self.native)
+    }
+
+    /// Products of queries and keys `[batch, heads, rows, keys]` in f32.
+    fn scores<B: Kernels>(&self, query: Tensor<B, 4>, key: Tensor<B, 4>) -> Tensor<B, 4> {
+        let [batch, heads, rows, dim] = query.dims();
+        let [_, kv_heads, count, _] = key.dims();
+        // Heads that share keys are more rows of the same product.
+        let query = query.reshape([batch, kv_heads, heads / kv_heads * rows, dim]);
+        let scores = B::product(query, key.swap_dims(2, 3), FloatDType::F32);
+        scores.reshape([batch, heads, rows, count])
+    }
+
+    fn keys<'a, B: Kernels>(&self, entries: &'a Entries<B>, first_query: usize) -> Keys<'a, B> {
+        Keys {
+            first_query,
+            first_key: 0,
+            positions: Some(&entries.positions),
+            window: self.window,
+            kv_heads: entries.keys.dims()[1],
         }
+    }
+}
+
+/// Blocks of queries as one.
+fn one<B: Kernels>(mut parts: Vec<Tensor<B, 4>>) -> Tensor<B, 4> {
+    match parts.pop() {
+        Some(only) if parts.is_empty() => only,
+        last => Tensor::cat(parts.into_iter().chain(last).collect(), 2),
     }
 }
 
@@ -183,10 +175,8 @@ mod tests {
         let value = heads([batch, shared, tokens, dim], 3);
         let (q, k, v) = (vector(query.clone()), vector(key.clone()), vector(value.clone()));
         let native = FloatDType::F32;
-        for (factors, window) in
-            [(Factors::Kept, None), (Factors::Rounded, None), (Factors::Kept, Some(5))]
-        {
-            let causal = Causal { scale: 0.3, window, native, factors };
+        for window in [None, Some(5)] {
+            let causal = Causal { scale: 0.3, window, native };
             let found = vector(causal.attend(query.clone(), key.clone(), value.clone(), 0));
             for (sequence, head, row) in [(0, 0, 0), (0, 3, 5), (1, 1, QUERIES), (1, 2, tokens - 1)]
             {
@@ -215,8 +205,7 @@ mod tests {
     fn blocks_that_nobody_wants_are_left_out() {
         let tokens = 2 * QUERIES;
         let part = |seed| heads([1, 1, tokens, 4], seed);
-        let (native, factors) = (FloatDType::F32, Factors::Kept);
-        let causal = Causal { scale: 1.0, window: None, native, factors };
+        let causal = Causal { scale: 1.0, window: None, native: FloatDType::F32 };
         let all = vector(causal.attend(part(1), part(2), part(3), 0));
         let late = vector(causal.attend(part(1), part(2), part(3), QUERIES + 7));
         assert_eq!(all[QUERIES * 4..], late[QUERIES * 4..]);

@@ -8,8 +8,8 @@ use std::any::Any;
 
 use burn_tensor::StreamId;
 use strait_ops::{
-    AttentionShape, AttentionTensors, CacheContents, FeedForwardTensors, Hidden, Look, MlpTensors,
-    Network, NormTensors, Ops, OpsError, Past, ScoreRange, Seen, SequenceScores,
+    AttentionShape, AttentionTensors, CacheContents, FeedForwardTensors, Hidden, LayerTap, Look,
+    MlpTensors, Network, NormTensors, Ops, OpsError, Past, ScoreRange, Seen, SequenceScores,
 };
 
 /// The decoder's operations on a burn backend that was chosen at run time.
@@ -59,6 +59,17 @@ impl BurnOps {
     }
 }
 
+impl BurnOps {
+    fn try_change(
+        &mut self,
+        make: impl FnOnce(&mut dyn AnyOps) -> Result<Value, OpsError>,
+    ) -> Result<Held, OpsError> {
+        let stream = self.stream;
+        let value = stream.executes(|| make(&mut *self.ops))?;
+        Ok(Held { value: Some(value), stream, bytes: 0 })
+    }
+}
+
 impl Held {
     fn value(&self) -> &(dyn Any + Send + Sync) {
         self.value.as_deref().unwrap_or(&())
@@ -89,6 +100,15 @@ impl Ops for BurnOps {
 
     fn device(&self) -> String {
         self.ops.device()
+    }
+
+    fn reserved_bytes(&self) -> Option<u64> {
+        self.stream.executes(|| self.ops.reserved_bytes())
+    }
+
+    fn release_memory(&mut self) {
+        let stream = self.stream;
+        stream.executes(|| self.ops.release_memory());
     }
 
     fn prepare_attention(&mut self, tensors: AttentionTensors) -> Held {
@@ -142,32 +162,29 @@ impl Ops for BurnOps {
 
     fn attention(
         &mut self,
-        x: Held,
+        x: &Held,
         weights: &Held,
         wanted: usize,
         past: Option<Past<'_, Held>>,
-    ) -> Held {
+        tap: &mut LayerTap<'_>,
+    ) -> Result<Held, OpsError> {
         with_values(past, |past| {
-            self.change(|ops| ops.attention(x.take(), weights.value(), wanted, past))
+            self.try_change(|ops| ops.attention(x.value(), weights.value(), wanted, past, tap))
         })
     }
 
-    fn mlp(&mut self, x: Held, weights: &Held, wanted: usize) -> Held {
-        self.change(|ops| ops.mlp(x.take(), weights.value(), wanted))
-    }
-
-    fn parallel(
+    fn mlp(
         &mut self,
-        x: Held,
-        attention: &Held,
-        mlp: &Held,
+        x: &Held,
+        weights: &Held,
         wanted: usize,
-        past: Option<Past<'_, Held>>,
-    ) -> Held {
-        let (attention, mlp) = (attention.value(), mlp.value());
-        with_values(past, |past| {
-            self.change(|ops| ops.parallel(x.take(), attention, mlp, wanted, past))
-        })
+        tap: &mut LayerTap<'_>,
+    ) -> Result<Held, OpsError> {
+        self.try_change(|ops| ops.mlp(x.value(), weights.value(), wanted, tap))
+    }
+
+    fn add(&mut self, x: Held, y: Held) -> Held {
+        self.change(|ops| ops.add(x.take(), y.take()))
     }
 
     fn open_cache(&self, shape: &AttentionShape, turned: bool) -> Held {
@@ -227,6 +244,8 @@ type Borrowed<'a> = &'a (dyn Any + Send + Sync);
 /// [`Ops`] with its associated types behind [`Any`].
 trait AnyOps: Send {
     fn device(&self) -> String;
+    fn reserved_bytes(&self) -> Option<u64>;
+    fn release_memory(&mut self);
     fn prepare_attention(&mut self, tensors: AttentionTensors) -> Value;
     fn prepare_feed_forward(&mut self, tensors: FeedForwardTensors) -> Value;
     fn prepare_mlp(&mut self, tensors: MlpTensors<Value>) -> Value;
@@ -246,20 +265,20 @@ trait AnyOps: Send {
     ) -> Value;
     fn attention(
         &mut self,
-        x: Value,
+        x: Borrowed,
         weights: Borrowed,
         wanted: usize,
         past: Option<Past<'_, Value>>,
-    ) -> Value;
-    fn mlp(&mut self, x: Value, weights: Borrowed, wanted: usize) -> Value;
-    fn parallel(
+        tap: &mut LayerTap<'_>,
+    ) -> Result<Value, OpsError>;
+    fn mlp(
         &mut self,
-        x: Value,
-        attention: Borrowed,
-        mlp: Borrowed,
+        x: Borrowed,
+        weights: Borrowed,
         wanted: usize,
-        past: Option<Past<'_, Value>>,
-    ) -> Value;
+        tap: &mut LayerTap<'_>,
+    ) -> Result<Value, OpsError>;
+    fn add(&mut self, x: Value, y: Value) -> Value;
     fn open_cache(&self, shape: &AttentionShape, turned: bool) -> Value;
     fn cache_contents(&self, cache: Borrowed) -> Result<CacheContents, OpsError>;
     fn set_cache(&mut self, cache: &mut Value, contents: CacheContents);
@@ -297,6 +316,14 @@ where
 {
     fn device(&self) -> String {
         Ops::device(self)
+    }
+
+    fn reserved_bytes(&self) -> Option<u64> {
+        Ops::reserved_bytes(self)
+    }
+
+    fn release_memory(&mut self) {
+        Ops::release_memory(self);
     }
 
     fn prepare_attention(&mut self, tensors: AttentionTensors) -> Value {
@@ -349,29 +376,29 @@ where
 
     fn attention(
         &mut self,
-        x: Value,
+        x: Borrowed,
         weights: Borrowed,
         wanted: usize,
         past: Option<Past<'_, Value>>,
-    ) -> Value {
-        with_own(past, |past| Box::new(Ops::attention(self, own(x), seen(weights), wanted, past)))
+        tap: &mut LayerTap<'_>,
+    ) -> Result<Value, OpsError> {
+        let output =
+            with_own(past, |past| Ops::attention(self, seen(x), seen(weights), wanted, past, tap));
+        Ok(Box::new(output?))
     }
 
-    fn mlp(&mut self, x: Value, weights: Borrowed, wanted: usize) -> Value {
-        Box::new(Ops::mlp(self, own(x), seen(weights), wanted))
-    }
-
-    fn parallel(
+    fn mlp(
         &mut self,
-        x: Value,
-        attention: Borrowed,
-        mlp: Borrowed,
+        x: Borrowed,
+        weights: Borrowed,
         wanted: usize,
-        past: Option<Past<'_, Value>>,
-    ) -> Value {
-        with_own(past, |past| {
-            Box::new(Ops::parallel(self, own(x), seen(attention), seen(mlp), wanted, past))
-        })
+        tap: &mut LayerTap<'_>,
+    ) -> Result<Value, OpsError> {
+        Ok(Box::new(Ops::mlp(self, seen(x), seen(weights), wanted, tap)?))
+    }
+
+    fn add(&mut self, x: Value, y: Value) -> Value {
+        Box::new(Ops::add(self, own(x), own(y)))
     }
 
     fn open_cache(&self, shape: &AttentionShape, turned: bool) -> Value {

@@ -8,15 +8,15 @@ use burn_flex::{Flex, FlexDevice};
 use burn_tensor::backend::AutodiffBackend;
 use burn_tensor::{Int, Tensor};
 use strait_ops::{
-    AttentionTensors, Dtype, FeedForwardTensors, Hidden, MlpTensors, NormTensors, Ops, OpsError,
-    Shape,
+    AttentionTensors, Dtype, FeedForwardTensors, Hidden, LayerTap, MlpTensors, NormTensors, Ops,
+    OpsError, Shape,
 };
 
 use crate::attention::Entries;
 use crate::erased::with_networks;
-use crate::head::{Kept, LOGITS_AT_A_TIME};
-use crate::ops::{Attention, BackendOps, Mlp, NormWeights, Table};
-use crate::product::Factors;
+use crate::head::{LOGITS_AT_A_TIME, logits};
+use crate::kernels::Kernels;
+use crate::ops::{Attention, BackendOps, Mlp, NormWeights};
 
 type Tracked = Autodiff<Flex>;
 
@@ -35,7 +35,7 @@ pub struct GradientLayer {
 /// Final norm and head, prepared.
 pub struct GradientHead {
     norm: NormWeights<Tracked>,
-    table: Table<Tracked>,
+    table: Tensor<Tracked, 2>,
 }
 
 /// What the gradient at a layer's output makes of the layer.
@@ -56,7 +56,7 @@ impl GradientOps {
     #[must_use]
     pub fn new(shape: &Shape) -> GradientOps {
         let (device, name) = (FlexDevice, "cpu".to_owned());
-        GradientOps { ops: BackendOps::new(shape, Dtype::F32, device, Factors::Kept, name) }
+        GradientOps { ops: BackendOps::new(shape, Dtype::F32, device, name) }
     }
 
     /// Prepares a layer, whose blocks are one after the other or `parallel`.
@@ -99,13 +99,13 @@ impl GradientOps {
     /// # Errors
     /// When the backend fails.
     pub fn forward(&mut self, x: &Hidden, layer: &GradientLayer) -> Result<Hidden, OpsError> {
-        let x = self.ops.upload(x);
-        let y = match layer.parallel {
-            true => self.ops.parallel(x, &layer.attention, &layer.mlp, 0, None),
-            false => {
-                let x = self.ops.attention(x, &layer.attention, 0, None);
-                self.ops.mlp(x, &layer.mlp, 0)
-            }
+        let (x, tap) = (self.ops.upload(x), &mut LayerTap::none());
+        let GradientLayer { attention, mlp, parallel } = layer;
+        let y = if *parallel {
+            self.ops.add_parallel(x, (attention, mlp), 0, None, tap)?
+        } else {
+            let x = self.ops.add_attention(x, attention, 0, None, tap)?;
+            self.ops.add_mlp(x, mlp, 0, tap)?
         };
         self.ops.download(y)
     }
@@ -134,8 +134,10 @@ impl GradientOps {
             let rows = Hidden::from_f32(&values, [1, targets.len(), width], Dtype::F32)?;
             let rows = self.ops.upload(&rows).require_grad();
             let normed = head.norm.apply(rows.clone().reshape([targets.len(), width]));
-            let table = head.table.embedding.clone();
-            let likelihood = -Kept::of(normed, &table, cap, Factors::Kept).nll(targets).sum();
+            let indices = targets.iter().map(|&target| target as i32).collect();
+            let indices = Tracked::indices(indices, &FlexDevice);
+            let (_, figures) = Tracked::compare(logits(normed, &head.table, cap), indices, None);
+            let likelihood = -figures.narrow(1, 0, 1).sum();
             let gradients = likelihood.backward();
             total += f64::from(likelihood.inner().into_scalar());
             let found = self.gradient_of(&rows, &gradients)?;
@@ -169,12 +171,12 @@ impl GradientOps {
         // Autodiff keeps gradients of leaves alone: this one stands where the context is.
         let at_context = context.zeros_like().detach().require_grad();
         let attended = attention.finish(context + at_context.clone());
-        let y = match parallel {
-            true => x.clone() + attended + mlp.apply(x.clone(), maker),
-            false => {
-                let y = x.clone() + attended;
-                y.clone() + mlp.apply(y, maker)
-            }
+        let none = &mut LayerTap::none();
+        let y = if *parallel {
+            x.clone() + attended + self.ops.mlp(&x, mlp, 0, none)?
+        } else {
+            let y = x.clone() + attended;
+            y.clone() + self.ops.mlp(&y, mlp, 0, none)?
         };
         let towards = self.ops.upload(gradient);
         let gradients = (y * towards).sum().backward();

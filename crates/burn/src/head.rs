@@ -1,66 +1,36 @@
 //! Log-softmax of scored positions on the device. Logits stay there: what travels is one table of
-//! two or three figures a position.
+//! three figures a position.
 
-use burn_tensor::backend::Backend;
-use burn_tensor::{DType, FloatDType, Int, Tensor, TensorData};
+use burn_tensor::{FloatDType, Int, Tensor};
 use strait_ops::{OpsError, SequenceScores};
 
-use crate::product::{Factors, product};
+use crate::kernels::Kernels;
 
 /// Logits that are computed at a time, and kept for a reference.
 pub(crate) const LOGITS_AT_A_TIME: usize = 64 << 20;
 
 /// Logits `[rows, vocab]`, log-sum-exps `[rows, 1]` and most likely tokens `[rows, 1]` of a run of
 /// scored positions.
-pub(crate) struct Kept<B: Backend> {
-    logits: Tensor<B, 2>,
-    log_total: Tensor<B, 2>,
-    highest: Tensor<B, 2>,
-    top: Tensor<B, 2, Int>,
+pub(crate) struct Kept<B: Kernels> {
+    pub(crate) logits: Tensor<B, 2>,
+    pub(crate) log_total: Tensor<B, 2>,
+    pub(crate) top: Tensor<B, 2, Int>,
 }
 
-impl<B: Backend> Kept<B> {
-    /// Logits of the rows `x`, at most `cap` if there is one, and all that follows from them, in f32.
-    pub(crate) fn of(
-        x: Tensor<B, 2>,
-        head: &Tensor<B, 2>,
-        cap: Option<f64>,
-        factors: Factors,
-    ) -> Kept<B> {
-        let logits = product(x.cast(FloatDType::F32), head.clone().transpose(), factors);
-        let logits = match cap {
-            Some(cap) => (logits / cap).tanh() * cap,
-            None => logits,
-        };
-        let (highest, top) = logits.clone().max_dim_with_indices(1);
-        let total = (logits.clone() - highest.clone()).exp().sum_dim(1);
-        Kept { logits, log_total: highest.clone() + total.log(), highest, top }
+/// Logits `[rows, vocab]` in f32 of normed rows `x`, at most `cap` if there is one.
+pub(crate) fn logits<B: Kernels>(
+    x: Tensor<B, 2>,
+    head: &Tensor<B, 2>,
+    cap: Option<f64>,
+) -> Tensor<B, 2> {
+    let logits = B::product(x, head.clone().transpose(), FloatDType::F32);
+    match cap {
+        Some(cap) => (logits / cap).tanh() * cap,
+        None => logits,
     }
+}
 
-    /// Negative log-likelihoods `[rows, 1]` of `targets`.
-    pub(crate) fn nll(&self, targets: &[u32]) -> Tensor<B, 2> {
-        let indices: Vec<i32> = targets.iter().map(|&target| target as i32).collect();
-        let data = TensorData::new(indices, [targets.len(), 1]);
-        let device = self.logits.device();
-        let indices = Tensor::<B, 2, Int>::from_data(data, (&device, DType::I32));
-        self.log_total.clone() - self.logits.clone().gather(1, indices)
-    }
-
-    /// Probability of the most likely token, `[rows, 1]`.
-    fn top_probability(&self) -> Tensor<B, 2> {
-        (self.highest.clone() - self.log_total.clone()).exp()
-    }
-
-    /// Divergence from `reference` and 1 where the most likely token is the same, `[rows, 1]` each.
-    fn against(&self, reference: &Kept<B>) -> [Tensor<B, 2>; 2] {
-        let p = (reference.logits.clone() - reference.log_total.clone()).exp();
-        let mass = p.clone().sum_dim(1);
-        let drift = (p * (reference.logits.clone() - self.logits.clone())).sum_dim(1);
-        let kld = drift / mass + (self.log_total.clone() - reference.log_total.clone());
-        let same = self.top.clone().equal(reference.top.clone()).float();
-        [kld, same.cast(FloatDType::F32)]
-    }
-
+impl<B: Kernels> Kept<B> {
     /// Number of positions.
     pub(crate) fn rows(&self) -> usize {
         self.logits.dims()[0]
@@ -78,25 +48,29 @@ impl<B: Backend> Kept<B> {
 }
 
 /// What is read back of a sequence: a row for every scored position.
-pub(crate) struct Figures<B: Backend> {
+pub(crate) struct Figures<B: Kernels> {
     runs: Vec<Tensor<B, 2>>,
     with_reference: bool,
 }
 
-impl<B: Backend> Figures<B> {
+impl<B: Kernels> Figures<B> {
     /// No rows yet: likelihood, divergence and agreement, or likelihood and top probability.
     pub(crate) fn new(with_reference: bool) -> Figures<B> {
         Figures { runs: Vec::new(), with_reference }
     }
 
-    /// Adds the rows of one run.
-    pub(crate) fn add(&mut self, own: &Kept<B>, targets: &[u32], reference: Option<&Kept<B>>) {
-        let mut columns = vec![own.nll(targets)];
-        match reference {
-            Some(reference) => columns.extend(own.against(reference)),
-            None => columns.push(own.top_probability()),
-        }
-        self.runs.push(Tensor::cat(columns, 1));
+    /// Scores the logits of one run of positions, and gives what makes them a reference.
+    pub(crate) fn add(
+        &mut self,
+        logits: Tensor<B, 2>,
+        targets: &[u32],
+        reference: Option<&Kept<B>>,
+    ) -> Kept<B> {
+        let targets = targets.iter().map(|&target| target as i32).collect();
+        let targets = B::indices(targets, &logits.device());
+        let (kept, figures) = B::compare(logits, targets, reference);
+        self.runs.push(figures);
+        kept
     }
 
     /// Reads all rows, at once.
@@ -110,17 +84,13 @@ impl<B: Backend> Figures<B> {
         let with_reference = self.with_reference;
         let figures = read(Tensor::cat(self.runs, 0))?;
         let mut scores = SequenceScores::default();
-        if with_reference {
-            for &[nll, kld, same] in figures.as_chunks().0 {
-                scores.nll.push(f64::from(nll));
-                scores.kld.push(kld);
-                scores.same_top.push(same > 0.5);
-            }
-        } else {
-            for &[nll, top] in figures.as_chunks().0 {
-                scores.nll.push(f64::from(nll));
-                scores.top_probability.push(top);
-                scores.same_top.push(true);
+        for &[nll, second, same] in figures.as_chunks().0 {
+            scores.nll.push(f64::from(nll));
+            scores.same_top.push(same > 0.5);
+            if with_reference {
+                scores.kld.push(second);
+            } else {
+                scores.top_probability.push(second);
             }
         }
         Ok(scores)

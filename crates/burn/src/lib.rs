@@ -4,17 +4,16 @@
 //! Only this crate uses burn, and burn's types do not show outside it.
 
 mod attention;
-mod cache;
+mod cube;
 mod cuda;
 mod erased;
+mod failure;
 mod gradient;
 mod head;
+mod kernels;
 mod ops;
-mod product;
 #[cfg(feature = "wgpu")]
 mod vulkan;
-
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use burn_cuda::{Cuda, CudaDevice};
 use burn_flex::{Flex, FlexDevice};
@@ -23,9 +22,11 @@ use burn_tensor::{DType, Distribution, Tensor};
 use strait_ops::{Dtype, Shape};
 
 pub use crate::erased::{BurnOps, Held};
+use crate::failure::{guarded, quiet_threads};
+pub use crate::failure::{leave_by, panic_text, reason};
 pub use crate::gradient::{GradientHead, GradientLayer, GradientOps, PulledBack};
+use crate::kernels::Kernels;
 use crate::ops::BackendOps;
-use crate::product::Factors;
 
 /// Which weights a model computes with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -80,13 +81,14 @@ impl BurnDevice {
     /// # Errors
     /// When there is no driver, no such device, or a small kernel does not run on it.
     pub fn open(self) -> Result<(), String> {
+        quiet_threads();
         match self {
             BurnDevice::Flex => return Ok(()),
-            BurnDevice::Cuda(index) => cache::keep(&cuda::probe(index)?),
+            BurnDevice::Cuda(index) => cuda::probe(index)?,
             #[cfg(feature = "wgpu")]
             BurnDevice::Vulkan => guarded(vulkan::start)?,
         }
-        // burn-cuda panics where the driver is there but, say, NVRTC is not.
+        cube::prefer_products()?;
         guarded(|| on!(self, |B, device| smoke_test::<B>(&device)))
     }
 
@@ -103,14 +105,6 @@ impl BurnDevice {
     /// When the device fails.
     pub fn multiply(self, size: usize, dtype: Dtype, count: usize) -> Result<(), String> {
         guarded(|| on!(self, |B, device| multiply::<B>(&device, size, dtype, count)))
-    }
-
-    /// What the device does to f32 factors.
-    fn factors(self) -> Factors {
-        match self {
-            BurnDevice::Cuda(_) => Factors::Rounded,
-            _ => Factors::Kept,
-        }
     }
 
     /// The stream of the device that all work goes through.
@@ -134,7 +128,7 @@ impl BurnOps {
         name: String,
     ) -> BurnOps {
         on!(device, |B, handle| {
-            let ops = BackendOps::<B>::new(shape, dtype, handle, device.factors(), name);
+            let ops = BackendOps::<B>::new(shape, dtype, handle, name);
             BurnOps::over(ops.with(weights), device.stream())
         })
     }
@@ -143,14 +137,16 @@ impl BurnOps {
 /// Runs one small kernel; the error is the reason why it does not work.
 fn smoke_test<B: Backend>(device: &B::Device) -> Result<(), String> {
     let two = Tensor::<B, 1>::from_floats([1.0, 1.0], device).sum();
-    let data = two.try_into_data().map_err(|error| format!("a small kernel failed: {error:?}"))?;
+    let data = two
+        .try_into_data()
+        .map_err(|error| format!("a small kernel failed: {}", reason(&format!("{error:?}"))))?;
     match data.to_vec::<f32>() {
         Ok(values) if values == [2.0] => Ok(()),
         other => Err(format!("a small kernel summed 1 + 1 to {other:?}")),
     }
 }
 
-fn multiply<B: Backend>(
+fn multiply<B: Kernels>(
     device: &B::Device,
     size: usize,
     dtype: Dtype,
@@ -164,20 +160,8 @@ fn multiply<B: Backend>(
     };
     let (mut product, factor) = (random(), random());
     for _ in 0..count {
-        product = product.matmul(factor.clone());
+        product = B::product(product, factor.clone(), ops::float(dtype));
     }
     let corner = product.narrow(0, 0, 1).narrow(1, 0, 1).try_into_data();
-    corner.map(|_| ()).map_err(|error| format!("{error:?}"))
-}
-
-fn guarded(work: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panic_text(&*panic)))
-}
-
-/// The message of a caught panic.
-#[must_use]
-pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("panic without a message").lines().next().unwrap_or_default().to_owned()
+    corner.map(|_| ()).map_err(|error| reason(&format!("{error:?}")))
 }

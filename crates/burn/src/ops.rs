@@ -1,7 +1,6 @@
 //! Every operation in burn's own tensor operations: what CUDA runs, and the plain path on the CPU.
 //!
-//! Tensors have the model's dtype; norms, the softmax and the logits are computed in f32. A half
-//! type's head is kept in f32 on the device for that reason. Sequences are one matrix product, so
+//! Tensors have the model's dtype; norms, the softmax and the logits are computed in f32. Sequences are one matrix product, so
 //! that stacking may change the last bits. Nothing is read back but hidden states, figures of scored
 //! positions, and what a router says.
 //!
@@ -10,15 +9,13 @@
 mod attention;
 mod mlp;
 mod past;
+mod taps;
 mod tensors;
 
-use std::sync::OnceLock;
-
-use burn_tensor::backend::Backend;
-use burn_tensor::{DType, FloatDType, Int, Tensor, TensorData};
+use burn_tensor::{FloatDType, Tensor, TensorData};
 use strait_ops::{
-    AttentionShape, AttentionTensors, CacheContents, Dtype, FeedForwardTensors, Hidden, Look,
-    MlpTensors, NormTensors, Ops, OpsError, Past, ScoreRange, Seen, SequenceScores, Shape,
+    AttentionShape, AttentionTensors, CacheContents, Dtype, FeedForwardTensors, Hidden, LayerTap,
+    Look, MlpTensors, NormTensors, Ops, OpsError, Past, ScoreRange, Seen, SequenceScores, Shape,
 };
 
 pub(crate) use self::attention::Attention;
@@ -26,39 +23,31 @@ use self::attention::Ropes;
 use self::mlp::FeedForward;
 pub(crate) use self::mlp::Mlp;
 use self::past::{Cache, look_at};
+use self::taps::{Tapping, host, upload};
 use self::tensors::Maker;
 pub(crate) use self::tensors::{NormWeights, float};
 use crate::Weights;
-use crate::head::{Figures, Kept, LOGITS_AT_A_TIME};
-use crate::product::Factors;
+use crate::failure::reason;
+use crate::head::{Figures, Kept, LOGITS_AT_A_TIME, logits};
+use crate::kernels::Kernels;
 
 /// Burn's operations for one model on one device.
-pub(crate) struct BackendOps<B: Backend> {
+pub(crate) struct BackendOps<B: Kernels> {
     shape: Shape,
     maker: Maker<B>,
     name: String,
     ropes: Ropes<B>,
 }
 
-/// An embedding or head `[vocab, hidden]`.
-pub(crate) struct Table<B: Backend> {
-    pub(crate) embedding: Tensor<B, 2>,
-    /// The same in f32, from the first scores on.
-    head: OnceLock<Tensor<B, 2>>,
-}
-
-impl<B: Backend> BackendOps<B> {
-    /// Operations for a model of this shape on a device that treats f32 factors as `factors` says;
-    /// `name` is what the device is called in messages.
+impl<B: Kernels> BackendOps<B> {
+    /// Operations for a model of this shape; `name` is what the device is called in messages.
     pub(crate) fn new(
         shape: &Shape,
         dtype: Dtype,
         device: B::Device,
-        factors: Factors,
         name: String,
     ) -> BackendOps<B> {
-        let factors = if dtype == Dtype::F32 { factors } else { Factors::Kept };
-        let maker = Maker { device, dtype, norm: shape.norm, factors, random: false };
+        let maker = Maker { device, dtype, norm: shape.norm, random: false };
         BackendOps { shape: shape.clone(), maker, name, ropes: Ropes::default() }
     }
 
@@ -69,7 +58,7 @@ impl<B: Backend> BackendOps<B> {
     }
 
     fn data<const D: usize>(&self, tensor: Tensor<B, D>) -> Result<TensorData, OpsError> {
-        tensor.try_into_data().map_err(|error| self.failed(format!("{error:?}")))
+        tensor.try_into_data().map_err(|error| self.failed(&format!("{error:?}")))
     }
 
     /// What the model has in common.
@@ -87,34 +76,34 @@ impl<B: Backend> BackendOps<B> {
         &self,
         tensor: Tensor<B, D>,
     ) -> Result<Vec<f32>, OpsError> {
-        self.data(tensor)?.into_vec().map_err(|error| self.failed(format!("{error:?}")))
+        self.data(tensor)?.into_vec().map_err(|error| self.failed(&format!("{error:?}")))
     }
 
-    fn failed(&self, reason: String) -> OpsError {
-        OpsError::Device { device: self.name.clone(), reason }
+    fn failed(&self, said: &str) -> OpsError {
+        OpsError::Device { device: self.name.clone(), reason: reason(said) }
     }
 }
 
 /// `work` on the positions of `x` from `wanted` on; those before stay as they are.
-fn from_wanted<B: Backend>(
+fn from_wanted<B: Kernels>(
     x: Tensor<B, 3>,
     wanted: usize,
-    work: impl FnOnce(Tensor<B, 3>) -> Tensor<B, 3>,
-) -> Tensor<B, 3> {
+    work: impl FnOnce(Tensor<B, 3>) -> Result<Tensor<B, 3>, OpsError>,
+) -> Result<Tensor<B, 3>, OpsError> {
     let tokens = x.dims()[1];
     if wanted == 0 || wanted >= tokens {
         return work(x);
     }
-    let wanted_part = work(x.clone().narrow(1, wanted, tokens - wanted));
-    Tensor::cat(vec![x.narrow(1, 0, wanted), wanted_part], 1)
+    let wanted_part = work(x.clone().narrow(1, wanted, tokens - wanted))?;
+    Ok(Tensor::cat(vec![x.narrow(1, 0, wanted), wanted_part], 1))
 }
 
-impl<B: Backend> Ops for BackendOps<B> {
+impl<B: Kernels> Ops for BackendOps<B> {
     type Stream = Tensor<B, 3>;
     type Attention = Attention<B>;
     type FeedForward = FeedForward<B>;
     type Mlp = Mlp<B>;
-    type Table = Table<B>;
+    type Table = Tensor<B, 2>;
     type Positions = Tensor<B, 2>;
     type Norm = NormWeights<B>;
     type Cache = Cache<B>;
@@ -122,6 +111,14 @@ impl<B: Backend> Ops for BackendOps<B> {
 
     fn device(&self) -> String {
         self.name.clone()
+    }
+
+    fn reserved_bytes(&self) -> Option<u64> {
+        B::reserved_bytes(&self.maker.device)
+    }
+
+    fn release_memory(&mut self) {
+        B::memory_cleanup(&self.maker.device);
     }
 
     fn prepare_attention(&mut self, tensors: AttentionTensors) -> Attention<B> {
@@ -136,9 +133,8 @@ impl<B: Backend> Ops for BackendOps<B> {
         Mlp::new(tensors, &self.maker)
     }
 
-    fn prepare_table(&mut self, weight: Vec<f32>) -> Table<B> {
-        let embedding = self.maker.weights(weight, [self.shape.vocab, self.shape.hidden]);
-        Table { embedding, head: OnceLock::new() }
+    fn prepare_table(&mut self, weight: Vec<f32>) -> Tensor<B, 2> {
+        self.maker.weights(weight, [self.shape.vocab, self.shape.hidden])
     }
 
     fn prepare_positions(&mut self, weight: Vec<f32>) -> Tensor<B, 2> {
@@ -151,23 +147,11 @@ impl<B: Backend> Ops for BackendOps<B> {
     }
 
     fn upload(&self, hidden: &Hidden) -> Tensor<B, 3> {
-        let shape = [hidden.batch, hidden.tokens, hidden.channels];
-        let dtype = self.maker.native().into();
-        let data = TensorData::from_bytes_vec(hidden.data.to_vec(), shape, dtype);
-        Tensor::from_data(data, (&self.maker.device, dtype))
+        upload(hidden, &self.maker)
     }
 
     fn download(&self, stream: Tensor<B, 3>) -> Result<Hidden, OpsError> {
-        let [batch, tokens, channels] = stream.dims();
-        let data = self.data(stream)?;
-        let mut hidden = Hidden::zeros(batch, tokens, channels, self.maker.dtype);
-        let bytes = data.as_bytes();
-        if bytes.len() != hidden.data.len() {
-            let (expected, found) = (hidden.data.len(), bytes.len());
-            return Err(OpsError::size("hidden states read back, bytes", expected, found));
-        }
-        hidden.data.copy_from_slice(bytes);
-        Ok(hidden)
+        host(stream, self.maker.dtype, &self.name)
     }
 
     fn copy(&self, stream: &Tensor<B, 3>) -> Tensor<B, 3> {
@@ -176,7 +160,7 @@ impl<B: Backend> Ops for BackendOps<B> {
 
     fn embed(
         &self,
-        table: &Table<B>,
+        table: &Tensor<B, 2>,
         positions: Option<&Tensor<B, 2>>,
         tokens: &[u32],
         batch: usize,
@@ -184,45 +168,41 @@ impl<B: Backend> Ops for BackendOps<B> {
     ) -> Tensor<B, 3> {
         let (count, hidden) = (tokens.len(), self.shape.hidden);
         let length = count / batch.max(1);
-        let indices: Vec<i32> = tokens.iter().map(|&token| token as i32).collect();
-        let data = TensorData::new(indices, [count]);
-        let indices = Tensor::<B, 1, Int>::from_data(data, (&self.maker.device, DType::I32));
-        let mut x = table.embedding.clone().select(0, indices).reshape([batch, length, hidden]);
+        let indices = tokens.iter().map(|&token| token as i32).collect();
+        let indices = B::indices(indices, &self.maker.device);
         let mut scale = [self.shape.embedding_scale as f32];
         self.maker.dtype.round(&mut scale);
-        if scale != [1.0] {
-            x = x * scale[0];
-        }
-        match positions {
-            Some(positions) => x + positions.clone().narrow(0, first_position, length).unsqueeze(),
-            None => x,
-        }
+        let positions = positions.map(|rows| rows.clone().narrow(0, first_position, length));
+        B::gather(table, indices, scale[0], positions).reshape([batch, length, hidden])
     }
 
     fn attention(
         &mut self,
-        x: Tensor<B, 3>,
+        x: &Tensor<B, 3>,
         weights: &Attention<B>,
         wanted: usize,
         past: Option<Past<'_, Cache<B>>>,
-    ) -> Tensor<B, 3> {
-        x.clone() + weights.apply(x, wanted, past, &self.maker, &mut self.ropes)
+        tap: &mut LayerTap<'_>,
+    ) -> Result<Tensor<B, 3>, OpsError> {
+        let BackendOps { maker, name, ropes, .. } = self;
+        let tapping = &mut Tapping { tap, maker, name };
+        weights.apply(x.clone(), wanted, past, ropes, tapping)
     }
 
-    fn mlp(&mut self, x: Tensor<B, 3>, weights: &Mlp<B>, wanted: usize) -> Tensor<B, 3> {
-        from_wanted(x, wanted, |x| x.clone() + weights.apply(x, &self.maker))
-    }
-
-    fn parallel(
+    fn mlp(
         &mut self,
-        x: Tensor<B, 3>,
-        attention: &Attention<B>,
-        mlp: &Mlp<B>,
+        x: &Tensor<B, 3>,
+        weights: &Mlp<B>,
         wanted: usize,
-        past: Option<Past<'_, Cache<B>>>,
-    ) -> Tensor<B, 3> {
-        let attended = attention.apply(x.clone(), wanted, past, &self.maker, &mut self.ropes);
-        from_wanted(x.clone(), wanted, |x| mlp.apply(x, &self.maker)) + attended + x
+        tap: &mut LayerTap<'_>,
+    ) -> Result<Tensor<B, 3>, OpsError> {
+        let BackendOps { maker, name, .. } = self;
+        let tapping = &mut Tapping { tap, maker, name };
+        from_wanted(x.clone(), wanted, |x| weights.apply(x, tapping))
+    }
+
+    fn add(&mut self, x: Tensor<B, 3>, y: Tensor<B, 3>) -> Tensor<B, 3> {
+        x + y
     }
 
     fn open_cache(&self, shape: &AttentionShape, turned: bool) -> Cache<B> {
@@ -266,7 +246,7 @@ impl<B: Backend> Ops for BackendOps<B> {
         &mut self,
         x: &Tensor<B, 3>,
         sequence: usize,
-        (norm, head): (&NormWeights<B>, &Table<B>),
+        (norm, head): (&NormWeights<B>, &Tensor<B, 2>),
         range: &ScoreRange,
         reference: Option<&Vec<Kept<B>>>,
     ) -> Result<(SequenceScores, Option<Vec<Kept<B>>>), OpsError> {
@@ -278,10 +258,9 @@ impl<B: Backend> Ops for BackendOps<B> {
             let first = range.first_position + run * rows;
             let x = x.clone().narrow(0, sequence, 1).narrow(1, first, count);
             let x = norm.apply(x.reshape([count, self.shape.hidden]));
-            let table = head.head.get_or_init(|| head.embedding.clone().cast(FloatDType::F32));
-            let own = Kept::of(x, table, self.shape.logit_cap, self.maker.factors);
+            let logits = logits(x, head, self.shape.logit_cap);
             let baseline = reference.and_then(|reference| reference.get(run));
-            figures.add(&own, targets, baseline);
+            let own = figures.add(logits, targets, baseline);
             if reference.is_none() {
                 kept.push(own);
             }

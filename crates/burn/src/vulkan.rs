@@ -5,13 +5,10 @@ use std::sync::Once;
 use burn_wgpu::graphics::Vulkan;
 use burn_wgpu::{RuntimeOptions, WgpuDevice, init_setup};
 
-use crate::cache;
-
 /// Starts the first Vulkan device; the error is the reason why it does not start.
 pub(crate) fn start() -> Result<(), String> {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        cache::keep("vulkan");
         let setup = init_setup::<Vulkan>(&WgpuDevice::default(), RuntimeOptions::default());
         log::info!("Vulkan device: {}", setup.adapter.get_info().name);
     });

@@ -88,6 +88,7 @@ impl Observer for Follow {
         let start = |cell: &CellIntro| CellStart {
             label: cell.label.clone(),
             codec: cell.family.clone(),
+            role: cell.role,
             windows_done: cell.windows_done,
             finished: cell.finished,
         };

@@ -66,7 +66,10 @@ impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         // Libraries below strait say only what goes wrong, unless everything is asked for.
         let ours = ["strait", "plugin::"].iter().any(|name| metadata.target().starts_with(name));
-        ours || metadata.level() <= Level::Warn || log::max_level() == LevelFilter::Trace
+        // CubeCL warns of a panic without its message; the error that follows has it.
+        let wordless = metadata.target().starts_with("cubecl_common::device");
+        let wrong = metadata.level() <= Level::Warn && !wordless;
+        ours || wrong || log::max_level() == LevelFilter::Trace
     }
 
     fn log(&self, record: &Record<'_>) {

@@ -12,6 +12,7 @@ mod output;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use strait_loader::Guard;
 
 /// What scripts may rely on.
 const EXIT_CODES: &str = "Exit codes: 0 everything finished; 1 some cell or check failed; 2 the input was \
@@ -47,6 +48,8 @@ enum Command {
     Compare(commands::compare::Arguments),
     /// Choose the cut and the codec with the shortest time per token on a network.
     Plan(commands::plan::Arguments),
+    /// List what models can run on here, and what a GPU lacks.
+    Devices(commands::devices::Arguments),
     /// Look into the uncompressed model: importances, activations, outliers.
     Analyze(commands::analyze::Arguments),
     /// Follow a running experiment, here or on a shared folder.
@@ -67,18 +70,41 @@ enum Command {
     Man(commands::completions::ManArguments),
 }
 
+impl Command {
+    /// Whether it may run a model.
+    fn computes(&self) -> bool {
+        matches!(
+            self,
+            Command::Run(_)
+                | Command::Fit(_)
+                | Command::Generate(_)
+                | Command::Analyze(_)
+                | Command::Devices(_)
+        )
+    }
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let screen = logging::install(arguments.verbose);
+    if arguments.command.computes() {
+        // Before there is a second thread: it may set CUDA_PATH.
+        strait_nvidia::prepare();
+    }
+    // Until main ends, a plugin that crashes or calls `exit` is named and does not end as success.
+    let guard = Guard::install();
+    // A lost device is no plugin's fault.
+    strait_model::leave_by(Guard::leave);
     let done = match arguments.command {
-        Command::Run(arguments) => commands::run::run(arguments, screen),
+        Command::Run(arguments) => commands::run::run(arguments, screen, &guard),
         Command::Fit(arguments) => commands::fit::run(arguments, screen),
-        Command::Generate(arguments) => commands::generate::run(&arguments, screen),
+        Command::Generate(arguments) => commands::generate::run(&arguments, screen, &guard),
         Command::Report(arguments) => commands::report::run(&arguments),
         Command::Plot(arguments) => commands::plot::run(&arguments),
         Command::Table(arguments) => commands::table::run(&arguments),
         Command::Compare(arguments) => commands::compare::run(&arguments),
         Command::Plan(arguments) => commands::plan::run(&arguments),
+        Command::Devices(arguments) => commands::devices::run(&arguments),
         Command::Analyze(arguments) => commands::analyze::run(arguments, screen),
         Command::Watch(arguments) => commands::watch::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments),

@@ -2,6 +2,8 @@
 
 use std::io::{ErrorKind, Write};
 
+use strait_loader::Guard;
+
 /// Writes `text` and a line break. A reader that has seen enough (`strait … | head`) ends the
 /// program quietly.
 ///
@@ -10,7 +12,7 @@ use std::io::{ErrorKind, Write};
 pub(crate) fn say(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Guard::leave(0),
         result => Ok(result?),
     }
 }

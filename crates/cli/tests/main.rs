@@ -4,12 +4,13 @@
 
 mod cli {
     mod bad_input;
+    mod devices;
     mod exactness;
-    mod failures;
     mod fit;
     mod formats;
     mod generate;
     mod harness;
+    mod hostile;
     mod importance;
     mod kv;
     mod look;

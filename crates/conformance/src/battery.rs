@@ -2,6 +2,7 @@
 
 mod altered;
 pub(crate) mod params;
+mod rate;
 mod round_trip;
 
 use std::sync::{Arc, OnceLock};
@@ -13,7 +14,7 @@ use crate::guard::guarded;
 use crate::report::Outcome;
 use crate::sample::ordinary;
 use crate::subject::{Call, End, Facts, Instance, Subject};
-use crate::{Case, Report};
+use crate::{Case, Report, Sample};
 
 /// One check of the battery.
 #[derive(Clone, Copy)]
@@ -37,6 +38,7 @@ pub const CHECKS: &[Check] = &[
         run: round_trip::gives_the_same_bytes_for_the_same_input,
     },
     Check { name: "forgets_at_reset", run: round_trip::forgets_at_reset },
+    Check { name: "pays_for_what_it_decodes", run: rate::pays_for_what_it_decodes },
     Check { name: "survives_truncated_payloads", run: altered::survives_truncated_payloads },
     Check { name: "survives_extended_payloads", run: altered::survives_extended_payloads },
     Check { name: "survives_altered_payloads", run: altered::survives_altered_payloads },
@@ -54,13 +56,8 @@ pub(crate) fn run(subject: Arc<dyn Subject>, cases: &[Case], checks: &[Check]) -
     let mut report = Report::default();
     for case in cases {
         for check in checks {
-            let trial = Trial {
-                subject: Arc::clone(&subject),
-                facts: facts.clone(),
-                params: case.params(&facts.params),
-                case: case.clone(),
-                artifact: OnceLock::new(),
-            };
+            let params = case.params(&facts.params);
+            let trial = Trial { case: case.clone(), ..Trial::new(Arc::clone(&subject), params) };
             let run = check.run;
             report.outcomes.push(Outcome {
                 codec: facts.id.clone(),
@@ -74,7 +71,7 @@ pub(crate) fn run(subject: Arc<dyn Subject>, cases: &[Case], checks: &[Check]) -
 }
 
 /// One codec with one case.
-struct Trial {
+pub(crate) struct Trial {
     subject: Arc<dyn Subject>,
     facts: Facts,
     case: Case,
@@ -84,8 +81,23 @@ struct Trial {
 }
 
 impl Trial {
+    /// A codec with parameters of which nothing is stated.
+    pub(crate) fn new(subject: Arc<dyn Subject>, params: Map<String, Value>) -> Self {
+        let facts = subject.facts();
+        Trial { subject, facts, case: Case::default(), params, artifact: OnceLock::new() }
+    }
+
+    /// Fits the codec on these samples, where it has a fit step, instead of on those of the checks.
+    pub(crate) fn fit_on(&self, samples: &[Sample]) -> Call<()> {
+        if self.facts.fits {
+            let artifact = self.subject.fit(&self.params, samples)?;
+            self.artifact.get_or_init(|| Ok(artifact));
+        }
+        Ok(())
+    }
+
     /// Opens an instance, with a fitted artifact where the codec has a fit step.
-    fn open(&self, end: End) -> Call<Box<dyn Instance>> {
+    pub(crate) fn open(&self, end: End) -> Call<Box<dyn Instance>> {
         let artifact = match self.facts.fits {
             true => Some(self.artifact.get_or_init(|| self.fit()).clone()?),
             false => None,
@@ -93,6 +105,12 @@ impl Trial {
         self.subject
             .open(end, &self.params, artifact.as_deref())
             .map_err(|error| format!("open: {error}"))
+    }
+
+    /// The artifact, empty unless one was made.
+    pub(crate) fn artifact(&self) -> &[u8] {
+        let artifact = self.artifact.get().and_then(|artifact| artifact.as_ref().ok());
+        artifact.map_or(&[], Vec::as_slice)
     }
 
     /// An artifact of messages of every number of channels that the checks use.

@@ -7,12 +7,12 @@ use serde_json::{Map, Value};
 use strait_sdk::{Codec, Message, MessageMut, Params, PayloadBytes, Shape, Side};
 
 use crate::battery::{self, CHECKS};
-use crate::subject::{Call, End, Facts, Instance, Subject};
+use crate::subject::{Call, End, Facts, Instance, Subject, WROTE_TO_THE_MESSAGE};
 use crate::{Case, Report, Sample};
 
 /// Runs every check on a codec with every case.
 pub fn check_codec<C: Codec>(cases: &[Case]) -> Report {
-    battery::run(Arc::new(InProcess::<C>(PhantomData)), cases, CHECKS)
+    battery::run(Arc::new(InProcess::<C>::new()), cases, CHECKS)
 }
 
 /// Runs the check of this name and ends the test when it fails.
@@ -21,10 +21,16 @@ pub fn check_codec<C: Codec>(cases: &[Case]) -> Report {
 pub fn assert_check<C: Codec>(name: &str, cases: &[Case]) {
     let checks: Vec<_> = CHECKS.iter().filter(|check| check.name == name).copied().collect();
     assert_eq!(checks.len(), 1, "no check is called {name}");
-    battery::run(Arc::new(InProcess::<C>(PhantomData)), cases, &checks).assert_passed();
+    battery::run(Arc::new(InProcess::<C>::new()), cases, &checks).assert_passed();
 }
 
-struct InProcess<C>(PhantomData<fn() -> C>);
+pub(crate) struct InProcess<C>(PhantomData<fn() -> C>);
+
+impl<C> InProcess<C> {
+    pub(crate) fn new() -> Self {
+        InProcess(PhantomData)
+    }
+}
 
 impl<C: Codec> Subject for InProcess<C> {
     fn facts(&self) -> Facts {
@@ -78,8 +84,12 @@ impl<C: Codec> Instance for Opened<C> {
         let side = sides::<C>(sample);
         let message = Message::new(sample.shape(), sample.bytes(), &side).map_err(text)?;
         let mut payload = Vec::new();
-        self.0.encode(message, &mut payload).map_err(text)?;
-        Ok(payload)
+        let before = sample.bytes().to_vec();
+        let result = self.0.encode(message, &mut payload);
+        if sample.bytes() != before {
+            return Err(WROTE_TO_THE_MESSAGE.to_owned());
+        }
+        result.map(|()| payload).map_err(text)
     }
 
     fn decode(&mut self, payload: &[u8], shape: Shape, bytes: &mut [u8]) -> Call<()> {

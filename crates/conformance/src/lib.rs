@@ -24,12 +24,15 @@
 //! ```
 //!
 //! [`check!`] makes one `#[test]` for each of the [`CHECKS`]. [`check_library`] runs them on a built
-//! file and returns a [`Report`].
+//! file and returns a [`Report`]; [`check_library_apart`] does so with encoder and decoder in processes
+//! of their own.
 
+mod apart;
 mod battery;
 mod bench;
 mod case;
 mod example;
+mod fingerprint;
 mod guard;
 mod in_process;
 mod library;
@@ -38,9 +41,11 @@ mod report;
 mod sample;
 mod subject;
 
+pub use apart::{ApartError, Program, check_library_apart, work};
 pub use battery::{CHECKS, Check};
 pub use case::{Bound, Case};
 pub use example::check_example;
+pub use fingerprint::{Fingerprint, fingerprint, fingerprint_codec};
 pub use in_process::check_codec;
 pub use library::check_library;
 pub use press::{
@@ -87,6 +92,7 @@ macro_rules! check {
                 keeps_its_payload_size
                 gives_the_same_bytes_for_the_same_input
                 forgets_at_reset
+                pays_for_what_it_decodes
                 survives_truncated_payloads
                 survives_extended_payloads
                 survives_altered_payloads

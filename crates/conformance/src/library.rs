@@ -6,67 +6,102 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use strait_loader::{
-    CallError, CodecEntry, CodecInstance, HostServices, LoaderError, MatrixMut, MatrixRef,
-    ParamKind, Plugin, PluginSet, Side,
+    CallError, CodecDescriptor, CodecEntry, CodecInstance, HostServices, LoaderError, MatrixMut,
+    MatrixRef, ParamKind, Plugin, PluginSet, PressEntry, Side,
 };
 use strait_sdk::{PayloadBytes, Shape};
 
 use crate::battery::{self, CHECKS};
-use crate::subject::{Call, End, Facts, Instance, Subject};
+use crate::subject::{Call, End, Facts, Instance, Subject, WROTE_TO_THE_MESSAGE};
 use crate::{Case, Report, Sample};
 
-/// Runs every check on each codec and press of a built plugin, with its default parameters. Codecs
-/// that it has inside come from the files of the same folder.
+/// Runs every check on each codec and press of a built plugin in this process, with its default
+/// parameters. Codecs that it has inside come from the files of the same folder.
 ///
 /// # Errors
 /// A file that cannot be loaded as a plugin.
 pub fn check_library(path: &Path) -> Result<Report, Box<LoaderError>> {
-    let plugin = Arc::new(Plugin::open(path, None, HostServices::default())?);
-    let composes =
-        plugin.codecs().iter().flat_map(|c| &c.params).any(|spec| spec.kind == ParamKind::Codec);
-    let siblings = match path.parent().filter(|_| composes) {
-        Some(folder) => {
-            // The folder of a file without one is the current one.
-            let here = Path::new(".");
-            let folder = if folder.as_os_str().is_empty() { here } else { folder };
-            Some(PluginSet::scan(folder, &BTreeMap::new(), HostServices::default())?)
-        }
-        None => None,
-    };
+    let library = Library::open(path)?;
     let mut report = Report::default();
-    for codec in plugin.codecs() {
-        let entry = match &siblings {
-            Some(siblings) => Some(siblings.codec(&codec.id)?),
-            None => plugin.codec(&codec.id),
-        };
-        if let Some(entry) = entry {
-            let subject = Arc::new(InLibrary(entry));
-            let checked = battery::run(subject, &[Case::default()], CHECKS);
-            report.outcomes.extend(checked.outcomes);
-        }
+    for codec in library.codecs() {
+        let subject = Arc::new(InLibrary(library.entry(&codec.id)?));
+        let checked = battery::run(subject, &[Case::default()], CHECKS);
+        report.outcomes.extend(checked.outcomes);
     }
-    for press in plugin.presses() {
-        if let Some(entry) = plugin.press(&press.id) {
+    for press in library.plugin.presses() {
+        if let Some(entry) = library.plugin.press(&press.id) {
             report.outcomes.extend(crate::press::check_entry(entry).outcomes);
         }
     }
     Ok(report)
 }
 
-struct InLibrary(CodecEntry);
+/// A built plugin, and the files of its folder where its codecs may have others inside.
+pub(crate) struct Library {
+    plugin: Arc<Plugin>,
+    siblings: Option<PluginSet>,
+}
+
+impl Library {
+    pub(crate) fn open(path: &Path) -> Result<Self, Box<LoaderError>> {
+        let plugin = Arc::new(Plugin::open(path, None, HostServices::default())?);
+        let mut params = plugin.codecs().iter().flat_map(|codec| &codec.params);
+        let composes = params.any(|spec| spec.kind == ParamKind::Codec);
+        let siblings = match path.parent().filter(|_| composes) {
+            Some(folder) => {
+                // The folder of a file without one is the current one.
+                let here = Path::new(".");
+                let folder = if folder.as_os_str().is_empty() { here } else { folder };
+                Some(PluginSet::scan(folder, &BTreeMap::new(), HostServices::default())?)
+            }
+            None => None,
+        };
+        Ok(Library { plugin, siblings })
+    }
+
+    pub(crate) fn codecs(&self) -> &[CodecDescriptor] {
+        self.plugin.codecs()
+    }
+
+    pub(crate) fn presses(&self) -> Vec<String> {
+        self.plugin.presses().iter().map(|press| press.id.clone()).collect()
+    }
+
+    /// A codec as a subject of checks.
+    pub(crate) fn codec(&self, id: &str) -> Call<InLibrary> {
+        self.entry(id).map(InLibrary).map_err(|error| error.to_string())
+    }
+
+    pub(crate) fn press(&self, id: &str) -> Call<PressEntry> {
+        self.plugin.press(id).ok_or_else(|| format!("no press `{id}`"))
+    }
+
+    fn entry(&self, id: &str) -> Result<CodecEntry, Box<LoaderError>> {
+        if let Some(siblings) = &self.siblings {
+            return Ok(siblings.codec(id)?);
+        }
+        let unknown = || LoaderError::UnknownCodec {
+            id: id.to_owned(),
+            known: self.codecs().iter().map(|codec| codec.id.clone()).collect(),
+            nearest: Vec::new(),
+            folder: self.plugin.path().to_owned(),
+            left_out: Vec::new(),
+        };
+        Ok(self.plugin.codec(id).ok_or_else(unknown)?)
+    }
+}
+
+pub(crate) struct InLibrary(CodecEntry);
+
+impl InLibrary {
+    pub(crate) fn new(entry: CodecEntry) -> Self {
+        InLibrary(entry)
+    }
+}
 
 impl Subject for InLibrary {
     fn facts(&self) -> Facts {
-        let descriptor = self.0.descriptor().clone();
-        Facts {
-            id: descriptor.id,
-            summary: descriptor.summary,
-            paper: descriptor.paper,
-            sites: descriptor.sites,
-            lossless: descriptor.lossless,
-            fits: descriptor.fits,
-            params: descriptor.params,
-        }
+        Facts::of(self.0.descriptor().clone())
     }
 
     fn check_params(&self, params: &Map<String, Value>) -> Call<()> {
@@ -104,7 +139,12 @@ impl Instance for Opened {
     fn encode(&mut self, sample: &Sample) -> Call<Vec<u8>> {
         let mut payload = Vec::new();
         let side = sides(&self.entry, sample);
+        // The loader compares the ends of a message alone.
+        let before = sample.bytes().to_vec();
         let result = self.instance.encode(matrix(sample, &side), &mut payload);
+        if sample.bytes() != before {
+            return Err(WROTE_TO_THE_MESSAGE.to_owned());
+        }
         result.map(|()| payload).map_err(text)
     }
 

@@ -13,6 +13,11 @@ pub struct Sample {
     side: Vec<f32>,
 }
 
+/// One value per row, for whatever side information is asked for.
+fn side(shape: Shape) -> Vec<f32> {
+    (0..shape.rows).map(|row| 1.0 / (1.0 + row as f32)).collect()
+}
+
 /// Bytes at the alignment of every element type.
 #[derive(Clone, Debug)]
 pub(crate) struct AlignedBytes {
@@ -27,8 +32,19 @@ impl Sample {
         narrow(shape.dtype, values, bytes.get_mut());
         let mut rounded = vec![0.0; values.len()];
         widen(shape.dtype, bytes.get(), &mut rounded);
-        let side = (0..shape.rows).map(|row| 1.0 / (1.0 + row as f32)).collect();
-        Sample { name, shape, values: rounded, bytes, side }
+        Sample { name, shape, values: rounded, bytes, side: side(shape) }
+    }
+
+    /// A sample of these bytes, as another process sent them.
+    pub(crate) fn of_bytes(shape: Shape, bytes: &[u8]) -> Result<Sample, String> {
+        if shape.checked_bytes() != Some(bytes.len()) {
+            return Err(format!("a message of {} bytes for {shape:?}", bytes.len()));
+        }
+        let mut aligned = AlignedBytes::new(bytes.len());
+        aligned.get_mut().copy_from_slice(bytes);
+        let mut values = vec![0.0; shape.values()];
+        widen(shape.dtype, bytes, &mut values);
+        Ok(Sample { name: "sent", shape, values, bytes: aligned, side: side(shape) })
     }
 
     /// What the sample is, one or two words.

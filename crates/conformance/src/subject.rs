@@ -1,6 +1,7 @@
 //! What is checked: a codec in this process, or one in a built file. The checks see only this.
 
 use serde_json::{Map, Value};
+use strait_loader::CodecDescriptor;
 use strait_sdk::{ParamSpec, PayloadBytes, Shape};
 
 use crate::Sample;
@@ -57,4 +58,22 @@ pub(crate) struct Facts {
     pub(crate) lossless: bool,
     pub(crate) fits: bool,
     pub(crate) params: Vec<ParamSpec>,
+}
+
+/// Why an encoder failed that changed its input.
+pub(crate) const WROTE_TO_THE_MESSAGE: &str = "encode wrote to the message, which it may only read";
+
+impl Facts {
+    /// What the descriptor of a built file says.
+    pub(crate) fn of(descriptor: CodecDescriptor) -> Facts {
+        Facts {
+            id: descriptor.id,
+            summary: descriptor.summary,
+            paper: descriptor.paper,
+            sites: descriptor.sites,
+            lossless: descriptor.lossless,
+            fits: descriptor.fits,
+            params: descriptor.params,
+        }
+    }
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use strait_cpu::CpuOps;
 use strait_ops::{
-    Activation, AttentionShape, AttentionTensors, Dtype, FeedForwardTensors, Hidden, LinearTensors,
-    MlpTensors, Network, Norm, NormKind, NormTensors, Ops, RopeConfig, RopeScaling, ScoreRange,
-    Shape,
+    Activation, AttentionShape, AttentionTensors, Dtype, FeedForwardTensors, Hidden, LayerTap,
+    LinearTensors, MlpTensors, Network, Norm, NormKind, NormTensors, Ops, RopeConfig, RopeScaling,
+    ScoreRange, Shape,
 };
 
 const TOKENS: usize = 2048;
@@ -76,7 +76,7 @@ fn parts(criterion: &mut Criterion) {
         let x = ops.upload(&hidden);
         let attention = ops.prepare_attention(attention());
         group.bench_function("attention", |b| {
-            let run = |x| ops.attention(x, &attention, 0, None);
+            let run = |x| ops.add_attention(x, &attention, 0, None, &mut LayerTap::none()).unwrap();
             b.iter_batched(|| x.clone(), run, BatchSize::LargeInput);
         });
         let network = ops.prepare_feed_forward(FeedForwardTensors {
@@ -88,7 +88,7 @@ fn parts(criterion: &mut Criterion) {
         let network = Network::Dense(network);
         let mlp = ops.prepare_mlp(MlpTensors { norm_in: norm(2), network, norm_out: None });
         group.bench_function("mlp", |b| {
-            let run = |x| ops.mlp(x, &mlp, 0);
+            let run = |x| ops.add_mlp(x, &mlp, 0, &mut LayerTap::none()).unwrap();
             b.iter_batched(|| x.clone(), run, BatchSize::LargeInput);
         });
         let norm = ops.prepare_norm(NormTensors { weight: random(576, 3), bias: None });

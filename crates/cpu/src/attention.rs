@@ -2,18 +2,19 @@
 
 use pulp::Simd;
 use rayon::prelude::*;
-use strait_ops::{AttentionTensors, Past};
+use strait_ops::{AttentionTensors, Dtype, LayerTap, OpsError, Past, Site};
 
 use crate::CpuOps;
 use crate::attend::AttendTask;
 use crate::blocks::Blocks;
-use crate::finish::{Join, Projection};
+use crate::finish::{Ending, Join, Projection};
 use crate::kernel::{Task, dispatch, panel_tokens};
 use crate::norm::Norm;
 use crate::panels::{Panels, Scratch, balanced, grow, per_sequence, with_scratch};
 use crate::past::Cache;
 use crate::product::Rights;
 use crate::project::ProjectTask;
+use crate::ranks::{Columns, check_degree};
 use crate::rope::Ropes;
 use crate::rules::Rules;
 
@@ -78,6 +79,33 @@ impl Attention {
 }
 
 impl CpuOps {
+    /// What the block adds to `x`; panels of a sequence before `wanted` get none.
+    pub(crate) fn attention_output(
+        &mut self,
+        x: &Panels,
+        weights: &Attention,
+        wanted: usize,
+        past: Option<Past<'_, Cache>>,
+        tap: &mut LayerTap<'_>,
+    ) -> Result<Panels, OpsError> {
+        self.attend(x, weights, wanted, past, tap)?;
+        let mut y = Panels::zeros(x.batch, x.tokens, x.channels);
+        let Some(ranks) = tap.ranks(Site::AttentionOutput) else {
+            self.project_context(&mut y, weights, wanted, Ending::Alone);
+            return Ok(y);
+        };
+        let Heads { queries, dim, .. } = weights.heads;
+        check_degree(ranks, queries, "query heads")?;
+        let mut sums = Vec::with_capacity(ranks);
+        for rank in 0..ranks {
+            let columns = Columns::of_rank(rank, ranks, queries, dim);
+            self.project_context(&mut y, weights, wanted, Ending::Sums(columns));
+            sums.push(y.to_hidden(Dtype::F32));
+        }
+        let sum = tap.sums(Site::AttentionOutput, sums)?;
+        Ok(self.end_of_sums(&sum, weights.norm_out.as_ref()))
+    }
+
     /// Leaves every head's context of `x` in `self.context`, `[panels, heads * dim, panel_tokens]`;
     /// panels of a sequence before `wanted` get none.
     pub(crate) fn attend(
@@ -86,14 +114,16 @@ impl CpuOps {
         weights: &Attention,
         wanted: usize,
         past: Option<Past<'_, Cache>>,
-    ) {
+        tap: &mut LayerTap<'_>,
+    ) -> Result<(), OpsError> {
         let Some(past) = past else {
             self.project(x, weights, wanted, 0, Turn::Both);
+            self.tap_keys_and_values(x, weights.heads, tap)?;
             let size = x.count() * weights.heads.width() * panel_tokens();
             let projected = &self.projected[..size];
             self.cache.pack(projected, weights.heads, x.batch, x.tokens, self.rules.unit);
             self.attend_packed(x, weights, wanted, 0, None);
-            return;
+            return Ok(());
         };
         let Past { caches, first_position } = past;
         let turned = caches.first().is_none_or(|cache| cache.turned);
@@ -102,13 +132,14 @@ impl CpuOps {
             1 => self.project_single(x, weights, first_position, turn),
             _ => self.project(x, weights, wanted, first_position, turn),
         }
+        self.tap_keys_and_values(x, weights.heads, tap)?;
         let (heads, projected) = (weights.heads, &self.projected);
         for (sequence, cache) in caches.iter_mut().enumerate() {
             cache.add(projected, heads, sequence, x.tokens, first_position);
         }
         if x.tokens == 1 {
             self.step(x.batch, weights, caches, first_position);
-            return;
+            return Ok(());
         }
         let length = first_position + x.tokens;
         let turned: Vec<Vec<f32>> =
@@ -117,6 +148,7 @@ impl CpuOps {
         let heads = caches.iter().flat_map(|cache| &cache.contents.heads);
         let positions: Vec<&[u32]> = heads.map(|head| &head.positions[..]).collect();
         self.attend_packed(x, weights, wanted, first_position, Some(&positions));
+        Ok(())
     }
 
     /// The keys of every key head with all channels and turned by their positions, in a sequence of
@@ -217,26 +249,28 @@ impl CpuOps {
         });
     }
 
-    /// Projects the context and adds it to `x`, or puts it there with `replace`.
+    /// Projects the context, which joins `x` as `ending` says.
     pub(crate) fn project_context(
         &self,
         x: &mut Panels,
         weights: &Attention,
         wanted: usize,
-        replace: bool,
+        ending: Ending<'_>,
     ) {
-        if x.tokens == 1 {
-            return self.project_context_single(x, weights, replace);
+        if x.tokens == 1 && !ending.is_sums() {
+            return self.project_context_single(x, weights, ending);
         }
         let (rules, output) = (self.rules, &weights.output);
-        let size = output.inputs * panel_tokens();
+        let (nr, size) = (panel_tokens(), output.inputs * panel_tokens());
+        let columns = ending.columns(output.inputs);
         let run = rules.run_length(output.inputs + output.outputs);
-        let how = Join { norm: weights.norm_out.as_ref(), other: None, replace };
         x.wanted(wanted, run).into_par_iter().with_max_len(1).for_each(|(first, x)| {
-            let count = x.len() / (output.outputs * panel_tokens());
+            let count = x.len() / (output.outputs * nr);
             let context = &self.context[first * size..][..count * size];
+            let start = first * output.outputs * nr;
+            let how = ending.of(weights.norm_out.as_ref(), start..start + x.len());
             with_scratch(|scratch| {
-                dispatch(OutputTask { x, context, output, how, scratch, rules })
+                dispatch(OutputTask { x, context, output, columns, how, scratch, rules })
             });
         });
     }
@@ -247,6 +281,7 @@ struct OutputTask<'a> {
     x: &'a mut [f32],
     context: &'a [f32],
     output: &'a Blocks,
+    columns: Columns,
     how: Join<'a>,
     scratch: &'a mut Scratch,
     rules: Rules,
@@ -257,13 +292,15 @@ impl Task for OutputTask<'_> {
 
     #[inline(always)]
     fn run<S: Simd, const NR: usize>(self, simd: S) {
-        let OutputTask { x, context, output, how, scratch, rules } = self;
+        let OutputTask { x, context, output, columns, how, scratch, rules } = self;
         let (x, context) = (x.as_chunks_mut::<NR>().0, context.as_chunks::<NR>().0);
         let ready = rules.unit.start();
         let panels = x.len() / output.outputs;
-        let mut rights = Rights::<NR>::new(rules.unit, panels, output.inputs, &mut scratch.first);
+        let mut rights = Rights::<NR>::new(rules.unit, panels, columns.count, &mut scratch.first);
         for (panel, context) in context.chunks_exact(output.inputs).enumerate() {
-            rights.staging(panel).copy_from_slice(context);
+            let staging = rights.staging(panel);
+            staging.copy_from_slice(&context[columns.steps()]);
+            columns.keep_own(columns.first, staging);
             rights.commit(panel);
         }
         let last = Projection { unit: &ready, weights: output, rights: &rights, rules };

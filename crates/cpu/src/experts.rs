@@ -7,11 +7,11 @@
 
 use pulp::Simd;
 use rayon::prelude::*;
-use strait_ops::{LinearTensors, Routing};
+use strait_ops::{Dtype, LayerTap, LinearTensors, OpsError, Routing};
 
 use crate::CpuOps;
 use crate::blocks::Blocks;
-use crate::finish::{Join, Projection, add, join};
+use crate::finish::{Ending, Join, Projection, add, join};
 use crate::kernel::{Task, dispatch, panel_tokens};
 use crate::math::exp;
 use crate::mlp::{FeedForward, Mlp};
@@ -39,12 +39,20 @@ impl Router {
 
 /// One of a token's experts.
 #[derive(Debug, Clone, Copy, Default)]
-struct Route {
+pub(crate) struct Route {
     expert: usize,
     /// What the expert's result is multiplied by; 0 for lanes without a token.
-    share: f32,
+    pub(crate) share: f32,
     /// Where the token lies among the gathered ones: panel times `panel_tokens`, plus lane.
-    place: usize,
+    pub(crate) place: usize,
+}
+
+/// A mixture's tokens on their way to the experts and back.
+pub(crate) struct Routed {
+    /// `[panels, chosen, panel_tokens]`.
+    pub(crate) routes: Vec<Route>,
+    /// Every expert's tokens, as `panel * panel_tokens + lane`.
+    pub(crate) groups: Vec<Vec<usize>>,
 }
 
 impl CpuOps {
@@ -52,11 +60,38 @@ impl CpuOps {
     pub(crate) fn consult(
         &mut self,
         x: &mut Panels,
-        weights: &Mlp,
-        router: &Router,
+        (weights, router): (&Mlp, &Router),
         wanted: usize,
-        other: Option<&Panels>,
-    ) {
+        ending: Ending<'_>,
+        tap: &mut LayerTap<'_>,
+    ) -> Result<(), OpsError> {
+        let routed = self.route(x, (weights, router), wanted);
+        let sent = self.tap_dispatch(x, &routed, tap)?;
+        self.run_experts(x, weights, &routed.groups, sent.as_deref(), ending);
+        let combined = self.tap_combine(x, &routed, tap)?;
+
+        let (nr, chosen) = (panel_tokens(), router.chosen());
+        let (rules, size) = (self.rules, x.channels * nr);
+        let results = &self.context[..];
+        x.wanted(wanted, 1).into_par_iter().with_max_len(1).for_each(|(panel, x)| {
+            let run = panel * size..panel * size + x.len();
+            let given = match &combined {
+                Some(combined) => Given::Combined(&combined.data[run.clone()]),
+                None => {
+                    let routes = &routed.routes[panel * chosen * nr..][..chosen * nr];
+                    Given::Routed { results, routes }
+                }
+            };
+            let how = ending.of(weights.norm_out.as_ref(), run);
+            with_scratch(|scratch| {
+                dispatch(GatherTask { x, given, how, scratch, rules });
+            });
+        });
+        Ok(())
+    }
+
+    /// Leaves the norm of `x` in `self.projected`, and finds every token's experts.
+    fn route(&mut self, x: &Panels, (weights, router): (&Mlp, &Router), wanted: usize) -> Routed {
         let (nr, panels, rules) = (panel_tokens(), per_sequence(x.tokens), self.rules);
         let (size, count, chosen) = (x.channels * nr, x.count(), router.chosen());
         let (tokens, norm) = (x.tokens, weights.norm_in.as_ref());
@@ -74,45 +109,60 @@ impl CpuOps {
                     dispatch(RouteTask { x, norm, router, normed, routes, tokens, scratch, rules });
                 });
             });
-        let normed = &*normed;
         let groups = gather(&mut routes, weights.networks.len(), chosen, nr);
+        Routed { routes, groups }
+    }
 
+    /// Leaves what the experts make of their tokens in `self.context`, the experts' panels one behind
+    /// the other. They are sent what stands in `sent`, one for each, or else in `self.projected`.
+    fn run_experts(
+        &mut self,
+        x: &Panels,
+        weights: &Mlp,
+        groups: &[Vec<usize>],
+        sent: Option<&[Panels]>,
+        ending: Ending<'_>,
+    ) {
+        let (nr, rules) = (panel_tokens(), self.rules);
+        let size = x.channels * nr;
+        let normed = &self.projected[..x.count() * size];
+        let own: Vec<usize> = (0..groups.iter().map(Vec::len).max().unwrap_or(0)).collect();
         let total: usize = groups.iter().map(|tokens| tokens.len().div_ceil(nr)).sum();
         let mut rest = grow(&mut self.context, total * size);
         let mut tasks = Vec::new();
-        for (network, tokens) in weights.networks.iter().zip(&groups) {
+        for (expert, (network, tokens)) in weights.networks.iter().zip(groups).enumerate() {
+            let (source, tokens) = match sent {
+                Some(sent) => (&sent[expert].data[..], &own[..tokens.len()]),
+                None => (normed, &tokens[..]),
+            };
             for tokens in tokens.chunks(rules.run_length(network.width()) * nr) {
                 let (out, others) = rest.split_at_mut(tokens.len().div_ceil(nr) * size);
-                tasks.push((network, tokens, out));
+                tasks.push((network, source, tokens, out));
                 rest = others;
             }
         }
-        tasks.into_par_iter().with_max_len(1).for_each(|(network, tokens, out)| {
+        tasks.into_par_iter().with_max_len(1).for_each(|(network, normed, tokens, out)| {
             with_scratch(|scratch| {
-                dispatch(ExpertTask { normed, tokens, network, out, scratch, rules });
-            });
-        });
-
-        let results = &self.context[..total * size];
-        x.wanted(wanted, 1).into_par_iter().with_max_len(1).for_each(|(panel, x)| {
-            let other = other.map(|other| &other.data[panel * size..][..x.len()]);
-            let how = Join { norm: weights.norm_out.as_ref(), other, replace: false };
-            let routes = &routes[panel * chosen * nr..][..chosen * nr];
-            with_scratch(|scratch| {
-                dispatch(GatherTask { x, results, routes, how, scratch, rules });
+                dispatch(ExpertTask { normed, tokens, network, ending, out, scratch, rules });
             });
         });
     }
 }
 
-/// Gives every expert's tokens, `panel * nr + lane`, and sets the routes' places: experts follow one
-/// another, each from a whole panel on.
+/// Gives every expert's tokens in their order, `panel * nr + lane`, and sets the routes' places:
+/// experts follow one another, each from a whole panel on.
 fn gather(routes: &mut [Route], experts: usize, chosen: usize, nr: usize) -> Vec<Vec<usize>> {
     let mut groups = vec![Vec::new(); experts];
-    for (at, route) in routes.iter_mut().enumerate().filter(|(_, route)| route.share > 0.0) {
-        let group = &mut groups[route.expert];
-        route.place = group.len();
-        group.push(at / (chosen * nr) * nr + at % nr);
+    for (panel, routes) in routes.chunks_exact_mut(chosen * nr).enumerate() {
+        for lane in 0..nr {
+            for route in routes.iter_mut().skip(lane).step_by(nr) {
+                if route.share > 0.0 {
+                    let group = &mut groups[route.expert];
+                    route.place = group.len();
+                    group.push(panel * nr + lane);
+                }
+            }
+        }
     }
     let mut first = 0;
     let mut starts = Vec::with_capacity(experts);
@@ -199,6 +249,7 @@ struct ExpertTask<'a> {
     normed: &'a [f32],
     tokens: &'a [usize],
     network: &'a FeedForward,
+    ending: Ending<'a>,
     out: &'a mut [f32],
     scratch: &'a mut Scratch,
     rules: Rules,
@@ -209,8 +260,8 @@ impl Task for ExpertTask<'_> {
 
     #[inline(always)]
     fn run<S: Simd, const NR: usize>(self, simd: S) {
-        let ExpertTask { normed, tokens, network, out, scratch, rules } = self;
-        let (hidden, inner) = (network.down.outputs, network.inner());
+        let ExpertTask { normed, tokens, network, ending, out, scratch, rules } = self;
+        let (hidden, columns) = (network.down.outputs, ending.columns(network.inner()));
         let ready = rules.unit.start();
         let panels = tokens.len().div_ceil(NR);
         let normed = normed.as_chunks::<NR>().0;
@@ -224,20 +275,31 @@ impl Task for ExpertTask<'_> {
             }
             x.commit(panel);
         }
-        let mut activated = Rights::<NR>::new(rules.unit, panels, inner, &mut scratch.second);
-        network.activate(simd, &ready, panels, &x, &mut activated, rules);
+        let mut activated =
+            Rights::<NR>::new(rules.unit, panels, columns.count, &mut scratch.second);
+        network.activate(simd, &ready, panels, &x, (columns, &mut activated), rules);
         let out = out.as_chunks_mut::<NR>().0;
         let weights = &network.down;
-        Projection { unit: &ready, weights, rights: &activated, rules }.write(simd, out);
+        let last = Projection { unit: &ready, weights, rights: &activated, rules };
+        match ending {
+            Ending::Sums(columns) => last.write_sums(simd, columns, out),
+            Ending::Added(_) | Ending::Alone => last.write(simd, out),
+        }
     }
+}
+
+/// What the experts gave to one panel.
+enum Given<'a> {
+    /// Results `[panels, hidden, NR]` of all experts, and the panel's routes to them.
+    Routed { results: &'a [f32], routes: &'a [Route] },
+    /// `[hidden, NR]`: their sum, which a tap had.
+    Combined(&'a [f32]),
 }
 
 /// Adds up what one panel's experts gave, and joins it to the panel.
 struct GatherTask<'a> {
     x: &'a mut [f32],
-    /// `[panels, hidden, NR]`.
-    results: &'a [f32],
-    routes: &'a [Route],
+    given: Given<'a>,
     how: Join<'a>,
     scratch: &'a mut Scratch,
     rules: Rules,
@@ -248,20 +310,28 @@ impl Task for GatherTask<'_> {
 
     #[inline(always)]
     fn run<S: Simd, const NR: usize>(self, simd: S) {
-        let GatherTask { x, results, routes, how, scratch, rules } = self;
-        let (x, results) = (x.as_chunks_mut::<NR>().0, results.as_chunks::<NR>().0);
+        let GatherTask { x, given, how, scratch, rules } = self;
+        let x = x.as_chunks_mut::<NR>().0;
         let hidden = x.len();
         let y = grow(&mut scratch.result, hidden * NR).as_chunks_mut::<NR>().0;
-        for (channel, y) in y.iter_mut().enumerate() {
-            *y = [0.0; NR];
-            for routes in routes.as_chunks::<NR>().0 {
-                let mut given = [0.0f32; NR];
-                for (given, route) in given.iter_mut().zip(routes) {
-                    let row = &results[route.place / NR * hidden + channel];
-                    *given = row[route.place % NR] * route.share;
+        // A rank's sums are rounded when all of them are added up.
+        let dtype = if matches!(how, Join::Sums(_)) { Dtype::F32 } else { rules.dtype };
+        match given {
+            Given::Combined(sum) => y.copy_from_slice(sum.as_chunks::<NR>().0),
+            Given::Routed { results, routes } => {
+                let results = results.as_chunks::<NR>().0;
+                for (channel, y) in y.iter_mut().enumerate() {
+                    *y = [0.0; NR];
+                    for routes in routes.as_chunks::<NR>().0 {
+                        let mut given = [0.0f32; NR];
+                        for (given, route) in given.iter_mut().zip(routes) {
+                            let row = &results[route.place / NR * hidden + channel];
+                            *given = row[route.place % NR] * route.share;
+                        }
+                        dtype.round(&mut given);
+                        add(y, &given, dtype);
+                    }
                 }
-                rules.dtype.round(&mut given);
-                add(y, &given, rules.dtype);
             }
         }
         join(simd, y, how, x, hidden, rules);

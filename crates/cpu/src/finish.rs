@@ -1,23 +1,60 @@
 //! The end of a block: its last projection, and how the result joins the residual stream.
 
+use std::ops::Range;
+
 use pulp::Simd;
 use strait_ops::Dtype;
 
 use crate::blocks::Blocks;
 use crate::norm::Norm;
-use crate::panels::{Floats, grow};
+use crate::panels::{Floats, Panels, grow};
 use crate::product::{ROWS, Rights, Started};
+use crate::ranks::Columns;
 use crate::rules::Rules;
 
-/// How a block's result `y` joins the stream `x`.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Join<'a> {
-    /// The norm of the result.
-    pub(crate) norm: Option<&'a Norm>,
-    /// Another block's result that is added to it, laid out as `x`.
-    pub(crate) other: Option<&'a [f32]>,
-    /// Whether it takes the place of `x` instead of being added.
-    pub(crate) replace: bool,
+/// What a block does with its output, panel by panel of the stream that it read.
+#[derive(Clone, Copy)]
+pub(crate) enum Ending<'a> {
+    /// Adds it to the stream, and to it the output of another block, laid out as the stream.
+    Added(Option<&'a Panels>),
+    /// Puts it in the place of the stream.
+    Alone,
+    /// Puts a rank's partial sums of the last projection there, neither rounded nor normed.
+    Sums(Columns),
+}
+
+impl<'a> Ending<'a> {
+    /// The same for the values `run` of the stream, and an output with this norm.
+    pub(crate) fn of(self, norm: Option<&'a Norm>, run: Range<usize>) -> Join<'a> {
+        match self {
+            Ending::Added(other) => Join::Added { norm, other: other.map(|all| &all.data[run]) },
+            Ending::Alone => Join::Alone { norm },
+            Ending::Sums(columns) => Join::Sums(columns),
+        }
+    }
+
+    /// The inputs of the last projection that are summed, of `inputs`.
+    pub(crate) fn columns(self, inputs: usize) -> Columns {
+        match self {
+            Ending::Sums(columns) => columns,
+            Ending::Added(_) | Ending::Alone => Columns::all(inputs),
+        }
+    }
+
+    pub(crate) fn is_sums(self) -> bool {
+        matches!(self, Ending::Sums(_))
+    }
+}
+
+/// How a block's output `y` joins panels `x`.
+#[derive(Clone, Copy)]
+pub(crate) enum Join<'a> {
+    /// `x += norm(y) + other`.
+    Added { norm: Option<&'a Norm>, other: Option<&'a [f32]> },
+    /// `x = norm(y)`.
+    Alone { norm: Option<&'a Norm> },
+    /// `x = y`, where `y` are sums over these inputs.
+    Sums(Columns),
 }
 
 /// A block's last projection, ready to be computed.
@@ -39,11 +76,16 @@ impl<const NR: usize> Projection<'_, NR> {
         memory: &mut Floats,
     ) {
         let Projection { unit, weights, rights, rules } = *self;
-        if how.norm.is_some() || how.other.is_some() || how.replace {
-            let y = grow(memory, x.len() * NR).as_chunks_mut::<NR>().0;
-            self.write(simd, y);
-            join(simd, y, how, x, weights.outputs, rules);
-            return;
+        match how {
+            // The most frequent end needs no memory between the product and the sum.
+            Join::Added { norm: None, other: None } => {}
+            Join::Sums(columns) => return self.write_sums(simd, columns, x),
+            Join::Added { .. } | Join::Alone { .. } => {
+                let y = grow(memory, x.len() * NR).as_chunks_mut::<NR>().0;
+                self.write(simd, y);
+                join(simd, y, how, x, weights.outputs, rules);
+                return;
+            }
         }
         let mut sums = [[0.0; NR]; ROWS];
         for block in 0..weights.count() {
@@ -78,6 +120,28 @@ impl<const NR: usize> Projection<'_, NR> {
             }
         }
     }
+
+    /// Writes the sums over `columns`, which are the inputs of `rights`, to panels `y`: in f32, with the
+    /// bias where they are rank 0's.
+    #[inline(always)]
+    pub(crate) fn write_sums<S: Simd>(&self, simd: S, columns: Columns, y: &mut [[f32; NR]]) {
+        let Projection { unit, weights, rights, .. } = *self;
+        let mut sums = [[0.0; NR]; ROWS];
+        for block in 0..weights.count() {
+            let first = block * ROWS;
+            let left = weights.block(block).inputs(columns.first, columns.count);
+            for (panel, y) in y.chunks_exact_mut(weights.outputs).enumerate() {
+                unit.product::<S, NR, false>(simd, left, rights.panel(panel), &mut sums);
+                let y = &mut y[first..first + weights.valid(block)];
+                for (i, (y, sum)) in y.iter_mut().zip(&mut sums).enumerate() {
+                    if columns.with_bias {
+                        add_bias(sum, weights.bias(first + i), Dtype::F32);
+                    }
+                    *y = *sum;
+                }
+            }
+        }
+    }
 }
 
 /// Joins panels `y` of `channels` channels, which it may change, to panels `x`.
@@ -90,19 +154,23 @@ pub(crate) fn join<S: Simd, const NR: usize>(
     channels: usize,
     rules: Rules,
 ) {
-    if let Some(norm) = how.norm {
+    let norm = match how {
+        Join::Added { norm, .. } | Join::Alone { norm } => norm,
+        Join::Sums(_) => None,
+    };
+    if let Some(norm) = norm {
         for y in y.chunks_exact_mut(channels) {
             norm.replace(simd, y, rules);
         }
     }
-    if let Some(other) = how.other {
+    let Join::Added { other, .. } = how else {
+        x.copy_from_slice(y);
+        return;
+    };
+    if let Some(other) = other {
         for (y, other) in y.iter_mut().zip(other.as_chunks::<NR>().0) {
             add(y, other, rules.dtype);
         }
-    }
-    if how.replace {
-        x.copy_from_slice(y);
-        return;
     }
     for (x, y) in x.iter_mut().zip(y) {
         add(x, y, rules.dtype);

@@ -22,10 +22,12 @@ mod panels;
 mod past;
 mod product;
 mod project;
+mod ranks;
 mod rope;
 mod rules;
 mod single;
 mod step;
+mod taps;
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -35,6 +37,7 @@ use rayon::prelude::*;
 use crate::attention::Attention;
 use crate::blocks::Blocks;
 use crate::cache::KeysValues;
+use crate::finish::Ending;
 use crate::head::{HeadTask, Logits, ReferencePanels, Scored};
 use crate::kernel::{dispatch, panel_tokens};
 use crate::mlp::{FeedForward, Mlp};
@@ -44,7 +47,7 @@ use crate::past::Cache;
 use crate::rope::Ropes;
 use crate::rules::Rules;
 use strait_ops::{
-    AttentionShape, AttentionTensors, CacheContents, Dtype, FeedForwardTensors, Hidden,
+    AttentionShape, AttentionTensors, CacheContents, Dtype, FeedForwardTensors, Hidden, LayerTap,
     LinearTensors, Look, MlpTensors, NormTensors, Ops, OpsError, Past, ScoreRange, Seen,
     SequenceScores, Shape,
 };
@@ -194,41 +197,78 @@ impl Ops for CpuOps {
 
     fn attention(
         &mut self,
+        x: &Panels,
+        weights: &Attention,
+        wanted: usize,
+        past: Option<Past<'_, Cache>>,
+        tap: &mut LayerTap<'_>,
+    ) -> Result<Panels, OpsError> {
+        self.attention_output(x, weights, wanted / panel_tokens(), past, tap)
+    }
+
+    fn mlp(
+        &mut self,
+        x: &Panels,
+        weights: &Mlp,
+        wanted: usize,
+        tap: &mut LayerTap<'_>,
+    ) -> Result<Panels, OpsError> {
+        self.mlp_output(x, weights, wanted / panel_tokens(), tap)
+    }
+
+    fn add(&mut self, mut x: Panels, y: Panels) -> Panels {
+        let (size, dtype) = (1 << 14, self.rules.dtype);
+        x.data.par_chunks_mut(size).zip(y.data.par_chunks(size)).for_each(|(x, y)| {
+            x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
+            dtype.round(x);
+        });
+        x
+    }
+
+    fn add_attention(
+        &mut self,
         mut x: Panels,
         weights: &Attention,
         wanted: usize,
         past: Option<Past<'_, Cache>>,
-    ) -> Panels {
+        tap: &mut LayerTap<'_>,
+    ) -> Result<Panels, OpsError> {
         let wanted = wanted / panel_tokens();
-        self.attend(&x, weights, wanted, past);
-        self.project_context(&mut x, weights, wanted, false);
-        x
+        self.attend(&x, weights, wanted, past, tap)?;
+        self.project_context(&mut x, weights, wanted, Ending::Added(None));
+        Ok(x)
     }
 
-    fn mlp(&mut self, mut x: Panels, weights: &Mlp, wanted: usize) -> Panels {
-        self.think(&mut x, weights, wanted / panel_tokens(), None);
-        x
-    }
-
-    fn parallel(
+    fn add_mlp(
         &mut self,
         mut x: Panels,
-        attention: &Attention,
-        mlp: &Mlp,
+        weights: &Mlp,
+        wanted: usize,
+        tap: &mut LayerTap<'_>,
+    ) -> Result<Panels, OpsError> {
+        self.think(&mut x, weights, wanted / panel_tokens(), Ending::Added(None), tap)?;
+        Ok(x)
+    }
+
+    fn add_parallel(
+        &mut self,
+        mut x: Panels,
+        (attention, mlp): (&Attention, &Mlp),
         wanted: usize,
         past: Option<Past<'_, Cache>>,
-    ) -> Panels {
+        tap: &mut LayerTap<'_>,
+    ) -> Result<Panels, OpsError> {
         let wanted = wanted / panel_tokens();
-        self.attend(&x, attention, wanted, past);
+        self.attend(&x, attention, wanted, past, tap)?;
         let beside = self.beside.take().filter(|panels| panels.data.len() == x.data.len());
         let mut beside = match beside {
             Some(panels) => Panels { batch: x.batch, tokens: x.tokens, ..panels },
             None => Panels::zeros(x.batch, x.tokens, x.channels),
         };
-        self.project_context(&mut beside, attention, wanted, true);
-        self.think(&mut x, mlp, wanted, Some(&beside));
+        self.project_context(&mut beside, attention, wanted, Ending::Alone);
+        self.think(&mut x, mlp, wanted, Ending::Added(Some(&beside)), tap)?;
         self.beside = Some(beside);
-        x
+        Ok(x)
     }
 
     fn open_cache(&self, shape: &AttentionShape, turned: bool) -> Cache {

@@ -1,18 +1,23 @@
 //! The MLP block with one network for all tokens.
 
+use std::ops::Range;
+
 use pulp::Simd;
 use rayon::prelude::*;
-use strait_ops::{Activation, FeedForwardTensors, MlpTensors, Network};
+use strait_ops::{
+    Activation, Dtype, FeedForwardTensors, LayerTap, MlpTensors, Network, OpsError, Site,
+};
 
 use crate::CpuOps;
 use crate::activation::activate;
 use crate::blocks::Blocks;
 use crate::experts::Router;
-use crate::finish::{Join, Projection, add_bias};
+use crate::finish::{Ending, Join, Projection, add_bias};
 use crate::kernel::{Task, dispatch, panel_tokens};
 use crate::norm::Norm;
 use crate::panels::{Panels, Scratch, with_scratch};
 use crate::product::{ROWS, Rights, Started};
+use crate::ranks::{Columns, check_degree};
 use crate::rules::Rules;
 
 /// An MLP block.
@@ -63,7 +68,7 @@ impl FeedForward {
         self.up.outputs
     }
 
-    /// Writes `act(gate(x)) * up(x)`, or `act(up(x))`, of `panels` panels to `out`.
+    /// Writes `columns` of `act(gate(x)) * up(x)`, or `act(up(x))`, of `panels` panels to `out`.
     #[inline(always)]
     pub(crate) fn activate<S: Simd, const NR: usize>(
         &self,
@@ -71,12 +76,13 @@ impl FeedForward {
         unit: &Started,
         panels: usize,
         x: &Rights<'_, NR>,
-        out: &mut Rights<'_, NR>,
+        (columns, out): (Columns, &mut Rights<'_, NR>),
         rules: Rules,
     ) {
         let (mut gates, mut ups) = ([[0.0; NR]; ROWS], [[0.0; NR]; ROWS]);
         let (up, dtype) = (&self.up, rules.dtype);
-        for block in 0..up.count() {
+        let Range { start, end } = columns.steps();
+        for block in start / ROWS..end.div_ceil(ROWS) {
             let (first, valid) = (block * ROWS, up.valid(block));
             for panel in 0..panels {
                 let right = x.panel(panel);
@@ -88,7 +94,8 @@ impl FeedForward {
                     for ups in ups.iter_mut().take(valid) {
                         activate(self.activation, ups, dtype);
                     }
-                    out.set(panel, first, &ups[..valid]);
+                    columns.keep_own(first, &mut ups[..valid]);
+                    out.set(panel, first - start, &ups[..valid]);
                     continue;
                 };
                 unit.product::<S, NR, false>(simd, gate.block(block), right, &mut gates);
@@ -100,36 +107,71 @@ impl FeedForward {
                     }
                     dtype.round(gates);
                 }
-                out.set(panel, first, &gates[..valid]);
+                columns.keep_own(first, &mut gates[..valid]);
+                out.set(panel, first - start, &gates[..valid]);
             }
         }
     }
 }
 
 impl CpuOps {
-    /// Joins the MLP's result of panels from `wanted` on to `x`, with `other` added to it.
+    /// What the block adds to `x`, from panel `wanted` of every sequence on.
+    pub(crate) fn mlp_output(
+        &mut self,
+        x: &Panels,
+        weights: &Mlp,
+        wanted: usize,
+        tap: &mut LayerTap<'_>,
+    ) -> Result<Panels, OpsError> {
+        let Some(ranks) = tap.ranks(Site::MlpOutput) else {
+            let mut y = x.clone();
+            self.think(&mut y, weights, wanted, Ending::Alone, tap)?;
+            return Ok(y);
+        };
+        let inner = weights.networks.iter().map(FeedForward::inner).min().unwrap_or_default();
+        check_degree(ranks, inner, "MLP channels")?;
+        let mut sums = Vec::with_capacity(ranks);
+        for rank in 0..ranks {
+            let mut y = x.clone();
+            let columns = Columns::of_rank(rank, ranks, inner, 1);
+            // Every rank reads the same stream, so that its experts are sent the same, too.
+            let none = &mut LayerTap::none();
+            self.think(&mut y, weights, wanted, Ending::Sums(columns), none)?;
+            sums.push(y.to_hidden(Dtype::F32));
+        }
+        let sum = tap.sums(Site::MlpOutput, sums)?;
+        Ok(self.end_of_sums(&sum, weights.norm_out.as_ref()))
+    }
+
+    /// Joins the MLP's result of panels from `wanted` on to `x` as `ending` says.
     pub(crate) fn think(
         &mut self,
         x: &mut Panels,
         weights: &Mlp,
         wanted: usize,
-        other: Option<&Panels>,
-    ) {
+        ending: Ending<'_>,
+        tap: &mut LayerTap<'_>,
+    ) -> Result<(), OpsError> {
         if let Some(router) = &weights.router {
-            return self.consult(x, weights, router, wanted, other);
+            return self.consult(x, (weights, router), wanted, ending, tap);
         }
-        let [network] = weights.networks.as_slice() else { return };
-        if x.tokens == 1 {
-            return self.think_single(x, (weights, network), other);
+        let [network] = weights.networks.as_slice() else { return Ok(()) };
+        if x.tokens == 1 && !ending.is_sums() {
+            self.think_single(x, (weights, network), ending);
+            return Ok(());
         }
         let (rules, size) = (self.rules, x.channels * panel_tokens());
         let run = rules.run_length(network.width());
+        let columns = ending.columns(network.inner());
         x.wanted(wanted, run).into_par_iter().with_max_len(1).for_each(|(first, x)| {
-            let other = other.map(|other| &other.data[first * size..][..x.len()]);
-            let how = Join { norm: weights.norm_out.as_ref(), other, replace: false };
+            let start = first * size;
+            let how = ending.of(weights.norm_out.as_ref(), start..start + x.len());
             let norm = weights.norm_in.as_ref();
-            with_scratch(|scratch| dispatch(MlpTask { x, norm, network, how, scratch, rules }));
+            with_scratch(|scratch| {
+                dispatch(MlpTask { x, norm, network, columns, how, scratch, rules });
+            });
         });
+        Ok(())
     }
 }
 
@@ -138,6 +180,7 @@ struct MlpTask<'a> {
     x: &'a mut [f32],
     norm: Option<&'a Norm>,
     network: &'a FeedForward,
+    columns: Columns,
     how: Join<'a>,
     scratch: &'a mut Scratch,
     rules: Rules,
@@ -148,7 +191,7 @@ impl Task for MlpTask<'_> {
 
     #[inline(always)]
     fn run<S: Simd, const NR: usize>(self, simd: S) {
-        let MlpTask { x, norm, network, how, scratch, rules } = self;
+        let MlpTask { x, norm, network, columns, how, scratch, rules } = self;
         let hidden = network.down.outputs;
         let ready = rules.unit.start();
         let x = x.as_chunks_mut::<NR>().0;
@@ -161,9 +204,9 @@ impl Task for MlpTask<'_> {
             }
             normed.commit(panel);
         }
-        let inner = network.inner();
-        let mut activated = Rights::<NR>::new(rules.unit, panels, inner, &mut scratch.second);
-        network.activate(simd, &ready, panels, &normed, &mut activated, rules);
+        let mut activated =
+            Rights::<NR>::new(rules.unit, panels, columns.count, &mut scratch.second);
+        network.activate(simd, &ready, panels, &normed, (columns, &mut activated), rules);
         let weights = &network.down;
         let last = Projection { unit: &ready, weights, rights: &activated, rules };
         last.finish(simd, how, x, &mut scratch.result);

@@ -209,14 +209,17 @@ impl Left {
 }
 
 impl<'a> LeftBlock<'a> {
-    /// The same block with only `count` inputs from `from` on; both in whole steps.
+    /// The same block with only `count` inputs from `from` on; both in whole steps, or to the last input.
     #[inline(always)]
     pub(crate) fn inputs(self, from: usize, count: usize) -> LeftBlock<'a> {
         match self {
             LeftBlock::Vectors(halves) => {
                 LeftBlock::Vectors(halves.map(|half| &half[from..from + count]))
             }
-            LeftBlock::Tiles(tiles) => LeftBlock::Tiles(&tiles[from * ROWS..(from + count) * ROWS]),
+            LeftBlock::Tiles(tiles) => {
+                let end = from + count.next_multiple_of(STEP);
+                LeftBlock::Tiles(&tiles[from * ROWS..end * ROWS])
+            }
         }
     }
 }

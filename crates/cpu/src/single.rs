@@ -10,7 +10,7 @@ use crate::CpuOps;
 use crate::activation::activate;
 use crate::attention::{Attention, Turn};
 use crate::blocks::Blocks;
-use crate::finish::{Join, join};
+use crate::finish::{Ending, Join, join};
 use crate::head::capped;
 use crate::kernel::{MR, Task, dispatch, panel_tokens};
 use crate::mlp::{FeedForward, Mlp};
@@ -228,7 +228,7 @@ impl CpuOps {
         &self,
         x: &mut Panels,
         weights: &Attention,
-        replace: bool,
+        ending: Ending<'_>,
     ) {
         let (rules, output) = (self.rules, &weights.output);
         let nr = panel_tokens();
@@ -236,10 +236,7 @@ impl CpuOps {
             let context = &self.context[sequence * output.inputs * nr..][..output.inputs * nr];
             let context: Vec<f32> = context.chunks_exact(nr).map(|lanes| lanes[0]).collect();
             let y = output.times(&context, rules);
-            let how = Join { norm: weights.norm_out.as_ref(), other: None, replace };
-            let mut values = x.token(sequence, 0);
-            apply(&mut values, Joined { y, how, rules });
-            x.set_token(sequence, &values);
+            self.join_single(x, sequence, y, weights.norm_out.as_ref(), ending);
         }
     }
 
@@ -248,12 +245,11 @@ impl CpuOps {
         &self,
         x: &mut Panels,
         (weights, network): (&Mlp, &FeedForward),
-        other: Option<&Panels>,
+        ending: Ending<'_>,
     ) {
         let rules = self.rules;
         for sequence in 0..x.batch {
-            let mut values = x.token(sequence, 0);
-            let mut normed = values.clone();
+            let mut normed = x.token(sequence, 0);
             if let Some(norm) = &weights.norm_in {
                 apply(&mut normed, Normed(norm, rules));
             }
@@ -270,12 +266,31 @@ impl CpuOps {
                 }
             };
             let y = network.down.times(&inner, rules);
-            let other = other.map(|other| other.token(sequence, 0));
-            let how =
-                Join { norm: weights.norm_out.as_ref(), other: other.as_deref(), replace: false };
-            apply(&mut values, Joined { y, how, rules });
-            x.set_token(sequence, &values);
+            self.join_single(x, sequence, y, weights.norm_out.as_ref(), ending);
         }
+    }
+
+    /// Joins a block's output `y` to the only token of a sequence.
+    fn join_single(
+        &self,
+        x: &mut Panels,
+        sequence: usize,
+        y: Vec<f32>,
+        norm: Option<&Norm>,
+        ending: Ending<'_>,
+    ) {
+        let other = match ending {
+            Ending::Added(other) => other.map(|other| other.token(sequence, 0)),
+            Ending::Alone | Ending::Sums(_) => None,
+        };
+        let how = match ending {
+            Ending::Added(_) => Join::Added { norm, other: other.as_deref() },
+            Ending::Alone => Join::Alone { norm },
+            Ending::Sums(columns) => Join::Sums(columns),
+        };
+        let mut values = x.token(sequence, 0);
+        apply(&mut values, Joined { y, how, rules: self.rules });
+        x.set_token(sequence, &values);
     }
 
     /// Logits of one state.

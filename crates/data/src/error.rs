@@ -19,7 +19,7 @@ pub enum DataError {
     /// The text source is neither a file nor a named set.
     #[error(
         "unknown text source {found:?}: expected a .txt, .raw, .jsonl or .parquet file, a folder of \
-         {}, or a known set ({})\n  hint: set `source` in [data]",
+         {}, or a known set ({})\n  hint: {hint}",
         assets.display(), known.join(", ")
     )]
     UnknownSource {
@@ -29,6 +29,8 @@ pub enum DataError {
         assets: PathBuf,
         /// The named sets, there and on the hub.
         known: Vec<String>,
+        /// What to do.
+        hint: String,
     },
     /// `hf:` with something else than a file of a data set.
     #[error(
@@ -83,7 +85,8 @@ pub enum DataError {
     },
     /// A line of a .jsonl file does not hold a text.
     #[error(
-        "{}:{line}: expected a JSON object with a string under \"text\", found {found}",
+        "{}:{line}: expected a JSON object with a string under {key:?}, found {found}\n  hint: name the key that \
+         holds the text with `key` in [data]",
         path.display()
     )]
     JsonLine {
@@ -91,6 +94,8 @@ pub enum DataError {
         path: PathBuf,
         /// The line, from 1.
         line: usize,
+        /// The key of the text.
+        key: String,
         /// What is wrong with it.
         found: String,
     },
@@ -106,24 +111,37 @@ pub enum DataError {
         /// What the reader said.
         message: String,
     },
-    /// A parquet file without a string column `text`.
+    /// A parquet file without the string column of the text.
     #[error(
-        "{}: expected a string column `text`, found {}\n  hint: rename the column that holds the text",
+        "{}: expected a string column `{key}`, found {}\n  hint: name the column that holds the text with `key` in \
+         [data]",
         path.display(), list_or(found, "no columns")
     )]
     NoTextColumn {
         /// The file.
         path: PathBuf,
+        /// The column.
+        key: String,
         /// The columns there, with their types.
         found: Vec<String>,
     },
     /// A row without a text.
-    #[error("{}: row {row} of column `text` is null, expected a string\n  hint: drop the row or write \"\"", path.display())]
+    #[error("{}: row {row} of column `{key}` is null, expected a string\n  hint: drop the row or write \"\"", path.display())]
     NullRow {
         /// The file.
         path: PathBuf,
+        /// The column.
+        key: String,
         /// The row, from 0.
         row: usize,
+    },
+    /// Something else was saved in place of a file.
+    #[error("{}: this is {what}", path.display())]
+    StandIn {
+        /// The file.
+        path: PathBuf,
+        /// What is there, and what to do.
+        what: strait_hub::StandIn,
     },
     /// A tokenizer that cannot be used.
     #[error(

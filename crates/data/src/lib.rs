@@ -7,8 +7,10 @@
 
 mod error;
 mod fingerprint;
+mod guard;
 mod hash;
 mod join;
+mod llama_cpp;
 mod named;
 mod protocol;
 mod read;
@@ -16,6 +18,7 @@ mod sets;
 mod text;
 mod text_stream;
 mod tokenizer;
+mod tokenizer_config;
 mod window;
 
 pub use error::DataError;
@@ -25,5 +28,5 @@ pub use join::Join;
 pub use protocol::{BosRule, Preset, Protocol, Scored, Tail};
 pub use text::{Text, TextSource, load, load_with};
 pub use text_stream::TextStream;
-pub use tokenizer::{Encoded, TokenStream, Tokenizer};
+pub use tokenizer::{Encoded, Specials, TokenStream, Tokenizer};
 pub use window::Window;

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::named::named;
-use crate::{DataError, Fingerprint, Join, Text, TokenStream, Tokenizer, Window, sets};
+use crate::{DataError, Fingerprint, Join, Specials, Text, TokenStream, Tokenizer, Window, sets};
 
 /// A published evaluation protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -85,7 +85,8 @@ named!(
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BosRule {
-    /// Where the tokenizer puts it by default: once, before the text, if at all.
+    /// Where the tokenizer puts it by default: once, before the text, if at all. A text that begins
+    /// with it keeps the one it has.
     Tokenizer,
     /// Besides that it replaces the first token of every window, if the tokenizer has one.
     EachWindow,
@@ -217,8 +218,17 @@ impl Protocol {
         Ok(())
     }
 
+    /// Whether special tokens that the text spells out stand for themselves, as where Transformers
+    /// encodes it; llama.cpp's `perplexity` takes them for text, and under its preset the whole text is
+    /// read as it reads it.
+    #[must_use]
+    pub fn parses_specials(&self) -> bool {
+        self.preset != Preset::Llamacpp
+    }
+
     /// Encodes a text as the BOS rule says and keeps the first `first_k_tokens`. Under preset
     /// `llamacpp` one line break at the end of the text is left out, as llama.cpp does with a file.
+    /// A text that begins with the beginning token does not get a second one.
     ///
     /// # Errors
     /// A field out of range, or a text that the tokenizer cannot encode.
@@ -228,7 +238,12 @@ impl Protocol {
             Preset::Llamacpp => text.strip_suffix('\n').unwrap_or(text),
             _ => text,
         };
-        let encoded = tokenizer.encode_spans(text, self.bos != BosRule::Never)?;
+        let specials =
+            Specials { added: self.bos != BosRule::Never, parsed: self.parses_specials() };
+        let mut encoded = tokenizer.encode_spans(text, specials)?;
+        if specials.added {
+            encoded.merge_beginning(tokenizer.bos_id());
+        }
         let stream = TokenStream::new(encoded, self.first_k_tokens, tokenizer.bos_id());
         if let Some(k) = self.first_k_tokens.filter(|&k| k > stream.total) {
             log::warn!(

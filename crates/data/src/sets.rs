@@ -80,6 +80,21 @@ pub(crate) fn find(name: &str) -> Option<&'static NamedSet> {
     SETS.iter().find(|set| set.name == name)
 }
 
+/// The set that others call by this name.
+pub(crate) fn meant(name: &str) -> Option<&'static str> {
+    match name.to_ascii_lowercase().as_str() {
+        "wikitext" | "wikitext2" | "wikitext-2" | "wikitext-2-v1" | "wikitext-2-raw-v1"
+        | "wiki2" => Some("wikitext-2-raw"),
+        "wikitext103" | "wikitext-103" | "wikitext-103-v1" | "wikitext-103-raw-v1" => {
+            Some("wikitext-103-raw")
+        }
+        "c4" | "c4-new" | "allenai/c4" => Some("c4-en"),
+        "pg-19" => Some("pg19"),
+        "lambada_openai" | "lambada-openai" => Some("lambada"),
+        _ => None,
+    }
+}
+
 /// The names of all sets.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     SETS.iter().map(|set| set.name)
@@ -114,5 +129,8 @@ mod tests {
         }
         assert_eq!(find("c4-en").and_then(|set| set.files("test")), None);
         assert_eq!(names().count(), 5);
+        for name in ["wikitext2", "WikiText103", "c4", "pg-19", "lambada_openai"] {
+            assert!(meant(name).and_then(find).is_some(), "{name}");
+        }
     }
 }

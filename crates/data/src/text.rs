@@ -27,6 +27,8 @@ pub struct TextSource {
     pub sample_idx: Option<usize>,
     /// Use only so many rows from the start; all if left out, but 1100 of `c4-en`.
     pub max_documents: Option<usize>,
+    /// The key of JSON lines, or column of parquet, that holds the text; `text` if left out.
+    pub key: Option<String>,
 }
 
 /// A text, ready for tokenization.
@@ -147,10 +149,11 @@ impl Rows {
             None => most.unwrap_or(usize::MAX),
         };
         let mut rows = Vec::new();
+        let key = source.key.as_deref().unwrap_or(read::TEXT_KEY);
         let mut as_is = files.len() == 1;
         for file in files.iter().take_while(|_| limit > 0) {
             if rows.len() < limit {
-                as_is &= read::rows(file, limit, &mut rows)? == read::Format::Text;
+                as_is &= read::rows(file, key, limit, &mut rows)? == read::Format::Text;
             }
         }
         let join = source.join.or(set.and_then(|set| set.join)).unwrap_or_default();
@@ -215,5 +218,13 @@ fn unknown(source: &TextSource, assets: &Path) -> DataError {
         .collect();
     known.sort();
     known.dedup();
-    DataError::UnknownSource { found: source.source.clone(), assets: assets.to_owned(), known }
+    let (found, assets) = (source.source.clone(), assets.to_owned());
+    let hint = match (sets::meant(&found), Address::parse(&found)) {
+        (Some(name), _) => format!("it is called {name:?} here: set `source` in [data]"),
+        (None, Ok(_)) => format!(
+            "a file of a data set of the hub is written \"hf:{found}/path/of/file.parquet\": set `source` in [data]"
+        ),
+        (None, Err(_)) => "set `source` in [data]".to_owned(),
+    };
+    DataError::UnknownSource { found, assets, known, hint }
 }

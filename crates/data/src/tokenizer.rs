@@ -1,8 +1,15 @@
 //! Text to token ids through the Hugging Face `tokenizers` library.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
+use serde_json::Value;
+use strait_hub::StandIn;
+
+use crate::guard::guard;
 use crate::hash::{sha256_hex, token_stream_sha256};
+use crate::llama_cpp;
+use crate::tokenizer_config::TokenizerConfig;
 use crate::{DataError, Window};
 
 /// A `tokenizer.json`. It encodes a whole text at once: truncation and padding that the file may
@@ -10,9 +17,21 @@ use crate::{DataError, Window};
 #[derive(Debug)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
+    /// The same as llama.cpp reads a text, made when it is first asked for.
+    plain: OnceLock<tokenizers::Tokenizer>,
     name: String,
     sha256: String,
     bos_id: Option<u32>,
+}
+
+/// What special tokens a text is encoded with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Specials {
+    /// Whether the tokenizer adds those that it adds by default: a beginning, an end.
+    pub added: bool,
+    /// Whether those that the text spells out are taken for what they stand for; otherwise they are text, and the rest is
+    /// read as llama.cpp reads it.
+    pub parsed: bool,
 }
 
 /// An encoded text.
@@ -42,7 +61,7 @@ pub struct TokenStream {
 }
 
 impl Tokenizer {
-    /// Reads a `tokenizer.json`.
+    /// Reads a `tokenizer.json`, and what a `tokenizer_config.json` beside it changes.
     ///
     /// # Errors
     /// A file that is missing or is not a tokenizer.
@@ -52,7 +71,14 @@ impl Tokenizer {
             source,
             hint: "put the model's tokenizer.json there; a model without one cannot read text",
         })?;
-        Self::new(&json, path.display().to_string())
+        let name = path.display().to_string();
+        if let Some(what) = StandIn::of(&json) {
+            return Err(DataError::StandIn { path: path.to_owned(), what });
+        }
+        match TokenizerConfig::beside(path) {
+            Ok(config) => Self::new(&json, &config, name),
+            Err(message) => Err(DataError::Tokenizer { name, message }),
+        }
     }
 
     /// Takes the text of a `tokenizer.json`; `name` says in messages where it came from.
@@ -60,19 +86,18 @@ impl Tokenizer {
     /// # Errors
     /// A text that is not a tokenizer.
     pub fn from_json(json: &str, name: &str) -> Result<Self, DataError> {
-        Self::new(json.as_bytes(), name.to_owned())
+        Self::new(json.as_bytes(), &TokenizerConfig::default(), name.to_owned())
     }
 
-    fn new(json: &[u8], name: String) -> Result<Self, DataError> {
-        let failed = |error: tokenizers::Error| DataError::Tokenizer {
-            name: name.clone(),
-            message: error.to_string(),
-        };
-        let mut inner = tokenizers::Tokenizer::from_bytes(json).map_err(failed)?;
-        inner.with_padding(None);
-        inner.with_truncation(None).map_err(failed)?;
-        let bos_id = prefix(&inner).map_err(failed)?;
-        Ok(Self { inner, sha256: sha256_hex(json), bos_id, name })
+    fn new(json: &[u8], config: &TokenizerConfig, name: String) -> Result<Self, DataError> {
+        let made = check_sizes(json).and_then(|()| guarded(|| build(json, config)));
+        match made {
+            Ok((inner, bos_id)) => {
+                let plain = OnceLock::new();
+                Ok(Self { inner, plain, sha256: sha256_hex(json), bos_id, name })
+            }
+            Err(message) => Err(DataError::Tokenizer { name, message: brief(&message) }),
+        }
     }
 
     /// The token ids of a text, with the special tokens that the tokenizer adds by default.
@@ -80,7 +105,8 @@ impl Tokenizer {
     /// # Errors
     /// A text that the tokenizer cannot encode.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, DataError> {
-        self.encode_spans(text, true).map(|encoded| encoded.tokens)
+        let specials = Specials { added: true, parsed: true };
+        self.encode_spans(text, specials).map(|encoded| encoded.tokens)
     }
 
     /// The token ids of a text, with no special token added.
@@ -88,19 +114,21 @@ impl Tokenizer {
     /// # Errors
     /// A text that the tokenizer cannot encode.
     pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>, DataError> {
-        self.encode_spans(text, false).map(|encoded| encoded.tokens)
+        let specials = Specials { added: false, parsed: true };
+        self.encode_spans(text, specials).map(|encoded| encoded.tokens)
     }
 
-    /// The tokens of a text and how much of it they spell; with the special tokens that the tokenizer
-    /// adds by default if `specials`.
+    /// The tokens of a text and how much of it they spell.
     ///
     /// # Errors
     /// A text that the tokenizer cannot encode.
-    pub fn encode_spans(&self, text: &str, specials: bool) -> Result<Encoded, DataError> {
-        let encoding = self.inner.encode(text, specials).map_err(|error| DataError::Tokenizer {
-            name: self.name.clone(),
-            message: error.to_string(),
-        })?;
+    pub fn encode_spans(&self, text: &str, specials: Specials) -> Result<Encoded, DataError> {
+        let inner = if specials.parsed {
+            &self.inner
+        } else {
+            self.plain.get_or_init(|| llama_cpp::plain(&self.inner))
+        };
+        let encoding = self.tried(|| inner.encode(text, specials.added))?;
         let ends = encoding.get_offsets().iter().scan(0, |end, &(_, own)| {
             *end = own.max(*end);
             Some(*end)
@@ -113,9 +141,12 @@ impl Tokenizer {
     /// # Errors
     /// Tokens that the tokenizer cannot spell.
     pub fn decode(&self, tokens: &[u32]) -> Result<String, DataError> {
-        self.inner.decode(tokens, true).map_err(|error| DataError::Tokenizer {
-            name: self.name.clone(),
-            message: error.to_string(),
+        self.tried(|| self.inner.decode(tokens, true))
+    }
+
+    fn tried<T>(&self, work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, DataError> {
+        guarded(|| work().map_err(|error| error.to_string())).map_err(|message| {
+            DataError::Tokenizer { name: self.name.clone(), message: brief(&message) }
         })
     }
 
@@ -129,6 +160,18 @@ impl Tokenizer {
     #[must_use]
     pub fn bos_id(&self) -> Option<u32> {
         self.bos_id
+    }
+}
+
+impl Encoded {
+    /// Leaves out the beginning token that a tokenizer put before a text which has one already.
+    pub(crate) fn merge_beginning(&mut self, bos_id: Option<u32>) {
+        if let (Some(bos), [first, second, ..]) = (bos_id, self.tokens.as_slice())
+            && (*first, *second) == (bos, bos)
+        {
+            self.tokens.remove(0);
+            self.ends.remove(0);
+        }
     }
 }
 
@@ -172,11 +215,91 @@ impl TokenStream {
     }
 }
 
-/// The first token that the tokenizer's post-processing puts before a text. Configuration files
-/// disagree about it (`add_bos_token`, templates), so it is read off an encoded letter.
+/// The tokenizer of a `tokenizer.json`, and the token that it puts before a text.
+fn build(
+    json: &[u8],
+    config: &TokenizerConfig,
+) -> Result<(tokenizers::Tokenizer, Option<u32>), String> {
+    let text = |error: tokenizers::Error| error.to_string();
+    let mut inner = tokenizers::Tokenizer::from_bytes(json).map_err(text)?;
+    inner.with_padding(None);
+    inner.with_truncation(None).map_err(text)?;
+    config.apply(&mut inner)?;
+    let before = prefix(&inner).map_err(text)?;
+    Ok((inner, before))
+}
+
+/// The first token that post-processing puts before a text. Configuration files disagree about it (`add_bos_token`,
+/// templates), so it is read off an encoded letter.
 fn prefix(tokenizer: &tokenizers::Tokenizer) -> tokenizers::Result<Option<u32>> {
     let (with, without) = (tokenizer.encode_fast("a", true)?, tokenizer.encode_fast("a", false)?);
     let (with, without) = (with.get_ids(), without.get_ids());
     let added = with.windows(without.len().max(1)).position(|ids| ids == without).unwrap_or(0);
     Ok(with[..added].first().copied())
+}
+
+/// What `work` gives; a panic of the library, which meets some damaged files with one, is an error.
+fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    guard(work).unwrap_or_else(|panic| Err(format!("the file is damaged ({panic})")))
+}
+
+/// The key of the table of characters that SentencePiece replaces.
+const CHARACTER_MAP: &str = "precompiled_charsmap";
+
+/// Refuses sizes that the library would make room for before it looks at what there is.
+fn check_sizes(json: &[u8]) -> Result<(), String> {
+    let text = std::str::from_utf8(json).unwrap_or_default();
+    if !text.contains(CHARACTER_MAP) {
+        return Ok(());
+    }
+    let document: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let mut values = vec![&document];
+    while let Some(value) = values.pop() {
+        match value {
+            Value::Array(list) => values.extend(list),
+            Value::Object(object) => {
+                if let Some(Value::String(map)) = object.get(CHARACTER_MAP) {
+                    check_character_map(map)?;
+                }
+                // The vocabulary has no such thing and may be large.
+                let parts = object.iter().filter(|(key, _)| *key != "vocab" && *key != "merges");
+                values.extend(parts.map(|(_, value)| value));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Its first four bytes are the length in bytes of a table of whole words behind them.
+fn check_character_map(base64: &str) -> Result<(), String> {
+    let digits = base64.bytes().filter(|byte| *byte != b'=').count();
+    let bytes = (digits as u64 * 3 / 4).saturating_sub(4);
+    let mut length = 0u64;
+    for (at, byte) in base64.bytes().take(6).enumerate() {
+        let digit = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return Err("precompiled_charsmap is no base64 text".to_owned()),
+        };
+        length |= u64::from(digit) << (42 - 6 * at);
+    }
+    let word = (length >> 16) as u32;
+    match u64::from(word.swap_bytes()) {
+        length if base64.len() >= 6 && length <= bytes && length.is_multiple_of(4) => Ok(()),
+        length => {
+            Err(format!("precompiled_charsmap says {length} bytes of a table and has {bytes}"))
+        }
+    }
+}
+
+/// One line of at most some hundred letters.
+fn brief(text: &str) -> String {
+    const MOST: usize = 300;
+    let letter = |letter: char| if letter.is_control() { ' ' } else { letter };
+    let shown: String = text.chars().take(MOST).map(letter).collect();
+    if text.chars().nth(MOST).is_some() { format!("{shown}…") } else { shown }
 }

@@ -13,6 +13,8 @@ mod real;
 mod server;
 #[path = "data/sets.rs"]
 mod sets;
+#[path = "data/streams.rs"]
+mod streams;
 #[path = "data/tokenizers.rs"]
 mod tokenizers;
 #[path = "data/windows.rs"]

@@ -25,10 +25,18 @@ pub enum Reason {
     /// The hub wants a token, or one with more rights (HTTP 401 or 403). It also answers so for a
     /// repository that does not exist.
     Denied(u16),
-    /// There is no such repository, revision or file (HTTP 404).
+    /// One must accept the licence of the repository first; the page on which that is done.
+    Gated(String),
+    /// There is no such repository, or the token may not see it.
+    NoRepository(u16),
+    /// The repository has no such branch, tag or commit.
+    NoRevision,
+    /// There is no such file; from a hub that says no more than HTTP 404, perhaps no such revision or repository.
     NotFound,
     /// The hub answers with another error.
     Status(u16),
+    /// The base address is none.
+    Endpoint(String),
     /// Nobody answers.
     Unreachable(String),
     /// The connection broke, and again on every new attempt. What arrived is kept.
@@ -80,6 +88,14 @@ impl Reason {
             Self::Denied(_) => {
                 "the repository does not exist or needs a token: check the name and set HF_TOKEN"
             }
+            Self::Gated(_) => "and set HF_TOKEN to a token of the account that accepted it",
+            Self::NoRepository(_) => {
+                "check the name; a private repository needs HF_TOKEN with the right to read it"
+            }
+            Self::NoRevision => {
+                "check the revision: a branch, a tag, or a commit with all of its 40 digits"
+            }
+            Self::Endpoint(_) => "check HF_ENDPOINT",
             Self::NotFound => {
                 "check repository, revision and file name; a private repository needs HF_TOKEN"
             }
@@ -109,6 +125,14 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Denied(status) | Self::Status(status) => write!(f, "it answers {status}"),
+            Self::Gated(page) => {
+                write!(f, "the repository is gated: accept its licence at {page}")
+            }
+            Self::NoRepository(status) => {
+                write!(f, "it answers {status}: no repository of this name can be seen")
+            }
+            Self::NoRevision => f.write_str("it answers 404: the repository has no such revision"),
+            Self::Endpoint(what) => write!(f, "its address is none ({what})"),
             Self::NotFound => f.write_str("it answers 404"),
             Self::Unreachable(message) => f.write_str(message),
             Self::Broken { received, size, attempts, message } => write!(

@@ -29,8 +29,9 @@ pub struct Hub {
 
 impl Hub {
     /// The hub as Hugging Face's own tools see it; `variable` looks up an environment variable. Read are
-    /// `HF_ENDPOINT`, `HF_HUB_OFFLINE`, `HF_TOKEN` (else the token saved by a login), and for the cache
-    /// `HF_HUB_CACHE`, `HF_HOME`, `XDG_CACHE_HOME` and `HOME`, the first that is set.
+    /// `HF_ENDPOINT`, `HF_HUB_OFFLINE`, `HF_TOKEN` or its older name `HUGGING_FACE_HUB_TOKEN` (else the token saved by a
+    /// login, in `HF_TOKEN_PATH` if that is set), `HF_HUB_DISABLE_IMPLICIT_TOKEN`, and for the cache `HF_HUB_CACHE` or its
+    /// older name `HUGGINGFACE_HUB_CACHE`, `HF_HOME`, `XDG_CACHE_HOME` and `HOME`, the first that is set.
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Self {
         let variable = |name| variable(name).filter(|value| !value.is_empty());
         let home = variable("HF_HOME").map(PathBuf::from).unwrap_or_else(|| {
@@ -41,16 +42,23 @@ impl Hub {
             caches.join("huggingface")
         });
         let saved = || {
-            let text = std::fs::read_to_string(home.join("token")).ok()?;
-            Some(text.trim().to_owned()).filter(|token| !token.is_empty())
+            let path = variable("HF_TOKEN_PATH").map_or_else(|| home.join("token"), PathBuf::from);
+            std::fs::read_to_string(path).ok()
         };
+        let token = variable("HF_TOKEN").or_else(|| variable("HUGGING_FACE_HUB_TOKEN"));
+        // A character that no header may have would make every request fail.
+        let token = token.or_else(saved).map(|token| token.trim().to_owned());
+        let token =
+            token.filter(|token| !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic()));
+        let cache = variable("HF_HUB_CACHE").or_else(|| variable("HUGGINGFACE_HUB_CACHE"));
         let switched_on = |value: String| {
             ["1", "ON", "YES", "TRUE"].contains(&value.to_ascii_uppercase().as_str())
         };
+        let without_token = variable("HF_HUB_DISABLE_IMPLICIT_TOKEN").is_some_and(switched_on);
         Self {
             endpoint: variable("HF_ENDPOINT").unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned()),
-            token: variable("HF_TOKEN").or_else(saved),
-            cache: variable("HF_HUB_CACHE").map_or_else(|| home.join("hub"), PathBuf::from),
+            token: token.filter(|_| !without_token),
+            cache: cache.map_or_else(|| home.join("hub"), PathBuf::from),
             offline: variable("HF_HUB_OFFLINE").is_some_and(switched_on),
             retries: 5,
             pause: Duration::from_millis(500),
@@ -151,6 +159,14 @@ mod tests {
         assert!(moved.offline && moved.token.is_none());
         let own = hub(&[("HF_HOME", "/y"), ("HF_HUB_CACHE", "/z"), ("HF_HUB_OFFLINE", "0")]);
         assert_eq!((own.cache.as_path(), own.offline), (Path::new("/z"), false));
+        let older = [("HUGGINGFACE_HUB_CACHE", "/old"), ("HUGGING_FACE_HUB_TOKEN", "t\n")];
+        let older = hub(&older);
+        assert_eq!((older.cache.as_path(), older.token.as_deref()), (Path::new("/old"), Some("t")));
+        let both = hub(&[("HUGGINGFACE_HUB_CACHE", "/old"), ("HF_HUB_CACHE", "/z")]);
+        assert_eq!(both.cache, Path::new("/z"));
+        let without = hub(&[("HF_TOKEN", "x"), ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")]);
+        assert_eq!(without.token, None);
+        assert_eq!(hub(&[("HF_TOKEN", "a\nb")]).token, None);
     }
 
     #[test]
@@ -160,5 +176,7 @@ mod tests {
         let home = home.path().to_str().unwrap();
         assert_eq!(hub(&[("HF_HOME", home)]).token.as_deref(), Some("saved"));
         assert_eq!(hub(&[("HF_HOME", home), ("HF_TOKEN", "x")]).token.as_deref(), Some("x"));
+        let elsewhere = format!("{home}/token");
+        assert_eq!(hub(&[("HF_TOKEN_PATH", &elsewhere)]).token.as_deref(), Some("saved"));
     }
 }

@@ -8,6 +8,7 @@ mod address;
 mod error;
 mod hub;
 mod progress;
+mod stand_in;
 mod store;
 mod transfer;
 
@@ -15,3 +16,4 @@ pub use address::{Address, Kind, Repository};
 pub use error::{HubError, Reason};
 pub use hub::Hub;
 pub use progress::{Progress, Silent};
+pub use stand_in::StandIn;

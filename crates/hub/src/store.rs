@@ -10,6 +10,9 @@ use crate::Repository;
 use crate::address::is_plain;
 use crate::error::Reason;
 
+/// Digits that a commit may be shortened to, as git does.
+const SHORTEST_COMMIT: usize = 7;
+
 /// The folder of one repository in the cache.
 pub(crate) struct Store {
     folder: PathBuf,
@@ -30,8 +33,24 @@ impl Store {
     /// A file of the revision, if it is there.
     pub(crate) fn get(&self, file: &str) -> Option<PathBuf> {
         // A commit may have been fetched under the name of a branch, which leaves no reference of its own.
-        let commit = self.folder.join("snapshots").join(&self.revision).join(file);
-        self.cache.get(file).or_else(|| commit.exists().then_some(commit))
+        let snapshots = self.folder.join("snapshots");
+        let commit =
+            snapshots.join(self.whole_commit(&snapshots).as_ref().unwrap_or(&self.revision));
+        let path = commit.join(file);
+        self.cache.get(file).or_else(|| path.exists().then_some(path))
+    }
+
+    /// The commit that the revision is the beginning of, if there is one alone.
+    fn whole_commit(&self, snapshots: &Path) -> Option<String> {
+        let revision = &self.revision;
+        let digits = revision.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !digits || !(SHORTEST_COMMIT..40).contains(&revision.len()) {
+            return None;
+        }
+        let names = fs::read_dir(snapshots).ok()?.flatten();
+        let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut commits = names.filter(|name| name.starts_with(revision.as_str()));
+        commits.next().filter(|_| commits.next().is_none())
     }
 
     /// Where contents lie, in a folder that exists.

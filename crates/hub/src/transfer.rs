@@ -10,13 +10,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use ureq::{Agent, RedirectAuthHeaders, Request, Response};
+use ureq::{Agent, Request, Response};
+use url::Url;
 
 use crate::error::Reason;
 use crate::store::name;
 use crate::{Hub, Progress, Repository};
 
-/// Redirects within the hub: a repository that was renamed has one.
+/// Redirects that are followed: a repository that was renamed has one, contents that are stored apart another.
 const MOST_REDIRECTS: usize = 5;
 /// A connection that brings nothing for so long has broken.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -35,6 +36,8 @@ pub(crate) struct Transfer<'a> {
     hub: &'a Hub,
     file: &'a str,
     url: String,
+    /// Where a person sees the repository.
+    page: String,
 }
 
 /// Why an attempt ended.
@@ -54,24 +57,22 @@ impl<'a> Transfer<'a> {
     pub(crate) fn new(hub: &'a Hub, repository: &Repository, file: &'a str) -> Self {
         let repo = repository.repo();
         let (endpoint, revision) = (hub.endpoint.trim_end_matches('/'), repo.url_revision());
-        let url = format!("{endpoint}/{}/resolve/{revision}/{file}", repo.url());
-        Self { hub, file, url }
+        let page = format!("{endpoint}/{}", repo.url());
+        let url = format!("{page}/resolve/{revision}/{file}");
+        Self { hub, file, url, page }
     }
 
     /// Asks for the first byte, which brings name and size of the contents.
     pub(crate) fn describe(&self) -> Result<Remote, Reason> {
-        let agent = agent(0);
-        let mut url = self.url.clone();
-        let mut answer = self.ask(&agent, &url, "bytes=0-0")?;
+        let agent = agent();
+        let mut url = self.address(&self.url)?;
+        let mut answer = self.ask_once(&agent, &url, "bytes=0-0")?;
         for _ in 0..MOST_REDIRECTS {
             // An absolute address is where the contents are stored; what they are is said here.
-            let moved = (300..400).contains(&answer.status());
-            let Some(place) = answer.header("location").filter(|to| moved && to.starts_with('/'))
-            else {
-                break;
-            };
-            url = format!("{}{place}", origin(&url));
-            answer = self.ask(&agent, &url, "bytes=0-0")?;
+            let within = answer.header("location").is_some_and(|place| place.starts_with('/'));
+            let Some(place) = moved(&url, &answer)?.filter(|_| within) else { break };
+            url = place;
+            answer = self.ask_once(&agent, &url, "bytes=0-0")?;
         }
         let header = |name: &str| answer.header(name).map(str::to_owned);
         let need = |name: &str| {
@@ -81,7 +82,7 @@ impl<'a> Transfer<'a> {
         let size = match header("x-linked-size").and_then(|size| size.parse().ok()) {
             Some(size) => Some(size),
             None if (300..400).contains(&answer.status()) => {
-                total(&self.ask(&self::agent(MOST_REDIRECTS as u32), &url, "bytes=0-0")?)
+                total(&self.ask(&agent, &url, "bytes=0-0")?)
             }
             None => total(&answer),
         };
@@ -99,7 +100,7 @@ impl<'a> Transfer<'a> {
         part: &Path,
         progress: &mut dyn Progress,
     ) -> Result<(), Reason> {
-        let agent = agent(MOST_REDIRECTS as u32);
+        let agent = agent();
         let mut began_with = length(part);
         let mut attempts = 0;
         loop {
@@ -141,7 +142,8 @@ impl<'a> Transfer<'a> {
         }
         let mut body: Box<dyn Read> = Box::new(io::empty());
         if done < remote.size {
-            let answer = match self.ask(agent, &self.url, &format!("bytes={done}-")) {
+            let url = self.address(&self.url)?;
+            let answer = match self.ask(agent, &url, &format!("bytes={done}-")) {
                 // The server has another idea of the file's length.
                 Err(Reason::Status(416)) => {
                     remove(part)?;
@@ -153,6 +155,9 @@ impl<'a> Transfer<'a> {
                 Err(Reason::Unreachable(message)) => return Err(Stop::Broken(message)),
                 other => other?,
             };
+            if !matches!(answer.status(), 200 | 206) {
+                return Err(Reason::Status(answer.status()).into());
+            }
             if answer.status() != 206 {
                 // It sends the whole file.
                 remove(part)?;
@@ -196,39 +201,75 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    fn ask(&self, agent: &Agent, url: &str, range: &str) -> Result<Response, Reason> {
+    /// Asks, and follows redirects.
+    fn ask(&self, agent: &Agent, url: &Url, range: &str) -> Result<Response, Reason> {
+        let mut url = url.clone();
+        for _ in 0..=MOST_REDIRECTS {
+            let answer = self.ask_once(agent, &url, range)?;
+            match moved(&url, &answer)? {
+                Some(place) => url = place,
+                None => return Ok(answer),
+            }
+        }
+        Err(Reason::Answer(format!("with more than {MOST_REDIRECTS} redirects")))
+    }
+
+    /// Asks one address. The token is for the hub, not for where it stores contents.
+    fn ask_once(&self, agent: &Agent, url: &Url, range: &str) -> Result<Response, Reason> {
         let request: Request =
-            agent.get(url).set("Range", range).set("Accept-Encoding", "identity");
-        let request = match &self.hub.token {
+            agent.request_url("GET", url).set("Range", range).set("Accept-Encoding", "identity");
+        let hub = self.address(&self.hub.endpoint)?;
+        let token = self.hub.token.as_ref().filter(|_| url.origin() == hub.origin());
+        let request = match token {
             Some(token) => request.set("Authorization", &format!("Bearer {token}")),
             None => request,
         };
         request.call().map_err(|error| match error {
-            ureq::Error::Status(status @ (401 | 403), _) => Reason::Denied(status),
-            ureq::Error::Status(404, _) => Reason::NotFound,
-            ureq::Error::Status(status, _) => Reason::Status(status),
+            ureq::Error::Status(status, answer) => self.refused(status, &answer),
             ureq::Error::Transport(error) => Reason::Unreachable(error.to_string()),
         })
     }
+
+    /// Why the hub gives an error, by the code that it sends along.
+    fn refused(&self, status: u16, answer: &Response) -> Reason {
+        match (answer.header("x-error-code"), status) {
+            (Some("GatedRepo"), _) => Reason::Gated(self.page.clone()),
+            (Some("RepoNotFound"), _) => Reason::NoRepository(status),
+            (Some("RevisionNotFound"), _) => Reason::NoRevision,
+            (_, 401 | 403) => Reason::Denied(status),
+            (_, 404) => Reason::NotFound,
+            (_, status) => Reason::Status(status),
+        }
+    }
+
+    fn address(&self, text: &str) -> Result<Url, Reason> {
+        Url::parse(text).map_err(|error| Reason::Endpoint(format!("{text:?}: {error}")))
+    }
 }
 
-fn agent(redirects: u32) -> Agent {
+/// Where an answer redirects to, if it does: to HTTP or HTTPS, and never from the latter to the former.
+fn moved(from: &Url, answer: &Response) -> Result<Option<Url>, Reason> {
+    if !(300..400).contains(&answer.status()) {
+        return Ok(None);
+    }
+    let Some(place) = answer.header("location") else { return Ok(None) };
+    let to = from.join(place);
+    let refused = || Reason::Answer(format!("with a redirect to {place:?}"));
+    match (from.scheme(), to.as_ref().map(Url::scheme)) {
+        (_, Ok("https")) | ("http", Ok("http")) => to.map(Some).map_err(|_| refused()),
+        _ => Err(refused()),
+    }
+}
+
+fn agent() -> Agent {
     ureq::builder()
         .try_proxy_from_env(true)
-        .redirects(redirects)
-        // The token is for the hub, not for where it stores contents.
-        .redirect_auth_headers(RedirectAuthHeaders::SameHost)
+        // They are followed here, where it is known who may see the token.
+        .redirects(0)
         .timeout_connect(SILENCE)
         .timeout_read(SILENCE)
         .user_agent(concat!("strait/", env!("CARGO_PKG_VERSION")))
         .build()
-}
-
-/// `https://host:port` of an address.
-fn origin(url: &str) -> &str {
-    let host = url.find("://").map_or(0, |at| at + 3);
-    let end = url[host..].find('/').map_or(url.len(), |at| host + at);
-    &url[..end]
 }
 
 /// The whole file's size: the end of `Content-Range: bytes 0-0/1234`, or the length of an answer that
@@ -261,5 +302,32 @@ fn remove(path: &Path) -> Result<(), Reason> {
             Err(Reason::cache("delete", path)(error))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn to(from: &str, place: &str) -> Result<Option<Url>, Reason> {
+        let answer = format!("HTTP/1.1 302 Found\r\nLocation: {place}\r\n\r\n");
+        moved(&Url::parse(from).unwrap(), &answer.parse().unwrap())
+    }
+
+    #[test]
+    fn redirects_go_to_http_or_https_and_never_down() {
+        let hub = "https://hub.test/a/b";
+        let at = |place: &str| to(hub, place).unwrap().unwrap().to_string();
+        assert_eq!(at("/c"), "https://hub.test/c");
+        assert_eq!(at("//store.test/c"), "https://store.test/c");
+        assert_eq!(at("https://store.test:8443/c"), "https://store.test:8443/c");
+        assert!(to("http://hub.test/", "https://hub.test/").unwrap().is_some());
+        assert!(to("http://hub.test/", "http://store.test/").unwrap().is_some());
+        for place in ["http://hub.test/c", "ftp://hub.test/c", "file:///etc/passwd", "data:,x"] {
+            let error = to(hub, place).unwrap_err().to_string();
+            assert!(error.contains("with a redirect to"), "{place}: {error}");
+        }
+        let whole = "HTTP/1.1 200 OK\r\nLocation: /x\r\n\r\n".parse().unwrap();
+        assert!(moved(&Url::parse(hub).unwrap(), &whole).unwrap().is_none());
     }
 }

@@ -5,19 +5,20 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use strait_abi::abi_stable::std_types::{ROption, RSlice};
 use strait_abi::descriptor::CodecDescriptor;
-use strait_abi::params::ParamError;
+use strait_abi::params::{ParamError, nearest};
 use strait_abi::{CodecModuleRef, MatrixView, OpenRequest, Opened, SideView};
 
+use crate::calls::{CallKind, Callee, CellName, call};
 use crate::instance::{self, CodecInstance};
-use crate::peers::Peers;
+use crate::peers::{Found, Kind, Peers};
 use crate::{CallError, LoaderError, MatrixRef, Plugin};
 
 /// Which side of a link an instance is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// Encodes; runs from the plugin file itself.
+    /// Encodes; runs from one private copy of the file.
     Encoder,
-    /// Decodes; runs from a private copy of the file, with its own static variables.
+    /// Decodes; runs from another copy, with static variables of its own.
     Decoder,
 }
 
@@ -27,18 +28,44 @@ pub struct CodecEntry {
     plugin: Arc<Plugin>,
     index: usize,
     peers: Arc<Peers>,
+    cell: Option<CellName>,
+    callee: &'static Callee,
 }
 
 impl CodecEntry {
     /// The codec of this id among plugins that know of one another.
     pub(crate) fn find(peers: &Arc<Peers>, id: &str) -> Result<Self, LoaderError> {
-        let (plugin, index) = peers.find(id)?;
-        Ok(CodecEntry { plugin: Arc::clone(plugin), index, peers: Arc::clone(peers) })
+        let id = id.to_owned();
+        match peers.find(Kind::Codec, &id)? {
+            Found::Once(plugin, index) => {
+                let callee = callee(&plugin, index, None);
+                Ok(CodecEntry { plugin, index, peers: Arc::clone(peers), cell: None, callee })
+            }
+            Found::Several(files) => Err(LoaderError::DuplicateCodec { id, files }),
+            Found::Nowhere { known, left_out } => {
+                let near = nearest(&id, known.iter().map(String::as_str)).map(str::to_owned);
+                let (nearest, folder) = (near.into_iter().collect(), peers.folder.clone());
+                Err(LoaderError::UnknownCodec { id, known, nearest, folder, left_out })
+            }
+        }
     }
 
-    /// Another codec of the same plugins.
+    /// The same codec for a cell of an experiment: calls that do not come back are noted under its
+    /// name. Codecs inside are opened for the same cell.
+    #[must_use]
+    pub fn for_cell(mut self, cell: CellName) -> Self {
+        self.callee = callee(&self.plugin, self.index, Some(&cell));
+        self.cell = Some(cell);
+        self
+    }
+
+    /// Another codec of the same plugins, for the same cell.
     pub(crate) fn peer(&self, id: &str) -> Result<Self, LoaderError> {
-        CodecEntry::find(&self.peers, id)
+        let peer = CodecEntry::find(&self.peers, id)?;
+        Ok(match &self.cell {
+            Some(cell) => peer.for_cell(cell.clone()),
+            None => peer,
+        })
     }
 
     /// What the codec says about itself.
@@ -90,7 +117,8 @@ impl CodecEntry {
             params: params.as_str().into(),
             artifact: artifact.map_or(ROption::RNone, |bytes| ROption::RSome(bytes.into())),
         };
-        let opened = self.opening(side, || (module.open())(request));
+        let open = || (module.open())(request);
+        let opened = self.opening(side, || self.call(CallKind::Open, open))?;
         Ok((module, opened))
     }
 
@@ -116,9 +144,9 @@ impl CodecEntry {
             .collect();
         let module = self.plugin.module(Side::Encoder)?.codec();
         let fit = module.fit();
-        let fitted = self.opening(Side::Encoder, || {
-            fit(self.index, params.as_str().into(), RSlice::from(views.as_slice()))
-        });
+        let views = RSlice::from(views.as_slice());
+        let fit = || fit(self.index, params.as_str().into(), views);
+        let fitted = self.opening(Side::Encoder, || self.call(CallKind::Fit, fit))?;
         CallError::from_end(self.id(), "fit", fitted.outcome.end())?;
         // Copied into the host's allocator; the plugin's frees its own.
         Ok(fitted.bytes.as_slice().to_vec())
@@ -126,6 +154,16 @@ impl CodecEntry {
 
     pub(crate) fn id(&self) -> &str {
         &self.descriptor().id
+    }
+
+    /// Calls into the codec's plugin.
+    pub(crate) fn call<T>(&self, kind: CallKind, f: impl FnOnce() -> T) -> Result<T, CallError> {
+        match call(self.callee, kind, f) {
+            (result, false) => Ok(result),
+            (_, true) => {
+                Err(CallError::Arithmetic { codec: self.id().to_owned(), call: kind.name() })
+            }
+        }
     }
 
     /// Resolved parameters as JSON, for a codec of a kind that can be opened.
@@ -138,4 +176,8 @@ impl CodecEntry {
             self.resolve(params).map_err(|error| LoaderError::Param { id: id.clone(), error })?;
         Ok(Value::Object(resolved).to_string())
     }
+}
+
+fn callee(plugin: &Plugin, index: usize, cell: Option<&CellName>) -> &'static Callee {
+    Callee::of(plugin.file_name(), &format!("codec `{}`", plugin.codecs()[index].id), cell)
 }

@@ -79,8 +79,8 @@ pub enum LoaderError {
         /// What this one has.
         found: String,
     },
-    /// The private copy for the decoding side could not be made.
-    #[error("plugin {}: expected to load a private copy for decoding from {}, found: {source}; set TMPDIR to a folder with space that allows running code", .path.display(), .folder.display())]
+    /// A private copy could not be made.
+    #[error("plugin {}: expected to load a private copy of it from {}, found: {source}; set TMPDIR to a folder with space that allows running code", .path.display(), .folder.display())]
     PrivateCopy {
         /// The plugin file.
         path: PathBuf,
@@ -89,14 +89,8 @@ pub enum LoaderError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// The file was replaced while it was in use.
-    #[error("plugin {}: expected the file as it was when it was opened, found another content; run again", .path.display())]
-    Changed {
-        /// The file.
-        path: PathBuf,
-    },
     /// No plugin offers this codec.
-    #[error("codec `{id}`: expected {}, found no such codec{}{}", offered(.known, .folder), did_you_mean(.nearest), not_loaded(.failed))]
+    #[error("codec `{id}`: expected {}, found no such codec{}{}", offered(.known, .folder), did_you_mean(.nearest), not_used(.left_out))]
     UnknownCodec {
         /// The id that was asked for.
         id: String,
@@ -106,8 +100,8 @@ pub enum LoaderError {
         nearest: Vec<String>,
         /// The folder that was searched.
         folder: PathBuf,
-        /// Messages of the files that did not load.
-        failed: Vec<String>,
+        /// Messages of the files that are not used.
+        left_out: Vec<String>,
     },
     /// Two files offer the same codec.
     #[error("codec `{id}`: expected one plugin to offer it, found {}; remove all but one", list(.files))]
@@ -174,6 +168,24 @@ pub enum CallError {
         /// Bytes that the codec wanted to write.
         found: usize,
     },
+    /// The codec returned with another arithmetic than it was called with, which the host has restored.
+    #[error(
+        "codec `{codec}`: {call} left the arithmetic changed: expected the thread's rounding, denormals and traps as they were, found others; restore them before it returns"
+    )]
+    Arithmetic {
+        /// Id of the codec.
+        codec: String,
+        /// The call.
+        call: &'static str,
+    },
+    /// The encoder changed the message, which the host has restored.
+    #[error(
+        "codec `{codec}`: encode wrote to the message: expected it as it was, found other bytes; copy what is to be changed"
+    )]
+    WroteMessage {
+        /// Id of the codec.
+        codec: String,
+    },
     /// An earlier call panicked.
     #[error("codec `{codec}`: {call} refused: this instance panicked before; open another one")]
     Poisoned {
@@ -228,9 +240,33 @@ impl CallError {
     }
 }
 
-/// The text without line breaks and runs of blanks, so that a message stays one line.
+/// Letters of a plugin's own words that reach the user.
+const MOST_LETTERS: usize = 2000;
+
+/// A plugin's own words, made fit for a message: one line, not endless, and with escapes for what a
+/// terminal would obey instead of showing.
 pub(crate) fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let mut line = String::new();
+    let mut letters = text.split_whitespace().flat_map(|word| word.chars().chain([' ']));
+    for letter in letters.by_ref().take(MOST_LETTERS) {
+        match is_obeyed(letter) {
+            true => line.extend(letter.escape_unicode()),
+            false => line.push(letter),
+        }
+    }
+    let rest = letters.count();
+    line.truncate(line.trim_end().len());
+    if rest > 1 {
+        line += &format!(" … ({} letters in all)", text.chars().count());
+    }
+    line
+}
+
+/// Whether a terminal does something else with a character than to show it: control characters, and
+/// those that change the direction of text.
+fn is_obeyed(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn offered(known: &[String], folder: &std::path::Path) -> String {
@@ -249,11 +285,30 @@ fn did_you_mean(nearest: &[String]) -> String {
     format!("; did you mean {}?", names.join(" or "))
 }
 
-fn not_loaded(failed: &[String]) -> String {
-    if failed.is_empty() { String::new() } else { format!(" (not loaded: {})", failed.join("; ")) }
+/// What follows the message of an id that is not there.
+pub(crate) fn not_used(left_out: &[String]) -> String {
+    if left_out.is_empty() {
+        return String::new();
+    }
+    format!(" (not used: {})", left_out.join("; "))
 }
 
 fn list(files: &[PathBuf]) -> String {
     let files: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
     files.join(" and ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_plugins_are_one_short_line_that_no_terminal_obeys() {
+        assert_eq!(one_line(" a\n\tb  c \n"), "a b c");
+        assert_eq!(one_line("\u{1b}[2J\u{202e}x"), "\\u{1b}[2J\\u{202e}x");
+        let just = "x".repeat(MOST_LETTERS);
+        assert_eq!(one_line(&just), just);
+        let long = one_line(&"x".repeat(10_000_000));
+        assert_eq!(long, format!("{just} … (10000000 letters in all)"));
+    }
 }

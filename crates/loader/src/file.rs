@@ -2,15 +2,18 @@
 
 use object::{Architecture, BinaryFormat, Object, ObjectKind, ObjectSegment, ObjectSymbol};
 use strait_abi::{
-    ABI_MAJOR, HEADER_SYMBOL_PREFIX, MODULE_SYMBOL_PREFIX, PANIC_UNWIND, PluginHeader,
+    ABI_MAJOR, HEADER_SYMBOL_PREFIX, LISTING_SYMBOL_PREFIX, Listing, MODULE_SYMBOL_PREFIX,
+    PANIC_UNWIND, PluginHeader,
 };
 
-/// Version header of a plugin file, read from its bytes.
+/// Version header and listing of a plugin file, read from its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileHeader {
     pub(crate) header: PluginHeader,
     /// Name of the symbol of the plugin's module.
     pub(crate) module_symbol: String,
+    /// What the file offers; files of ABI 1.0 and 1.1 do not say.
+    pub(crate) listing: Option<Listing>,
 }
 
 /// Why a file is not a plugin that this host can load.
@@ -90,14 +93,20 @@ impl FileHeader {
     pub fn read(bytes: &[u8]) -> Result<Self, FileError> {
         let file = parse(bytes)?;
         let (crate_name, address) = header_symbol(&file)?;
-        let content = bytes_at(&file, address).ok_or(FileError::BadHeader)?;
+        let content =
+            bytes_at(&file, address, PluginHeader::SIZE as u64).ok_or(FileError::BadHeader)?;
         let header = PluginHeader::read(content).ok_or(FileError::BadHeader)?;
         check(&header)?;
         let module_symbol = format!("{MODULE_SYMBOL_PREFIX}{crate_name}");
-        if !symbols(&file).any(|(name, _)| name == module_symbol) {
+        if !symbols(&file).any(|symbol| symbol.name == module_symbol) {
             return Err(FileError::BadHeader);
         }
-        Ok(FileHeader { header, module_symbol })
+        let listing_symbol = format!("{LISTING_SYMBOL_PREFIX}{crate_name}");
+        let listing = match symbols(&file).find(|symbol| symbol.name == listing_symbol) {
+            Some(symbol) => Some(read_listing(&file, &symbol).ok_or(FileError::BadHeader)?),
+            None => None,
+        };
+        Ok(FileHeader { header, module_symbol, listing })
     }
 
     /// Major and minor version of the boundary that the plugin was built for.
@@ -176,8 +185,8 @@ fn architecture() -> Option<Architecture> {
 /// Crate name and address of the one header in the file.
 fn header_symbol(file: &object::File<'_>) -> Result<(String, u64), FileError> {
     let mut headers: Vec<_> = symbols(file)
-        .filter_map(|(name, address)| {
-            Some((name.strip_prefix(HEADER_SYMBOL_PREFIX)?.to_owned(), address))
+        .filter_map(|symbol| {
+            Some((symbol.name.strip_prefix(HEADER_SYMBOL_PREFIX)?.to_owned(), symbol.address))
         })
         .collect();
     match (headers.pop(), headers.is_empty()) {
@@ -192,15 +201,29 @@ fn header_symbol(file: &object::File<'_>) -> Result<(String, u64), FileError> {
     }
 }
 
-fn symbols<'a>(file: &'a object::File<'a>) -> impl Iterator<Item = (&'a str, u64)> {
-    file.dynamic_symbols()
-        .filter(|symbol| symbol.is_definition())
-        .filter_map(|symbol| Some((symbol.name().ok()?, symbol.address())))
+struct Symbol<'a> {
+    name: &'a str,
+    address: u64,
+    size_bytes: u64,
 }
 
-fn bytes_at<'a>(file: &object::File<'a>, address: u64) -> Option<&'a [u8]> {
-    file.segments()
-        .find_map(|segment| segment.data_range(address, PluginHeader::SIZE as u64).ok().flatten())
+fn symbols<'a>(file: &'a object::File<'a>) -> impl Iterator<Item = Symbol<'a>> {
+    file.dynamic_symbols().filter(|symbol| symbol.is_definition()).filter_map(|symbol| {
+        let name = symbol.name().ok()?;
+        Some(Symbol { name, address: symbol.address(), size_bytes: symbol.size() })
+    })
+}
+
+fn read_listing(file: &object::File<'_>, symbol: &Symbol<'_>) -> Option<Listing> {
+    // A static without bytes need not lie in a segment.
+    if symbol.size_bytes == 0 {
+        return Some(Listing::default());
+    }
+    Listing::read(bytes_at(file, symbol.address, symbol.size_bytes)?)
+}
+
+fn bytes_at<'a>(file: &object::File<'a>, address: u64, size_bytes: u64) -> Option<&'a [u8]> {
+    file.segments().find_map(|segment| segment.data_range(address, size_bytes).ok().flatten())
 }
 
 fn sdk_version(header: &PluginHeader) -> String {

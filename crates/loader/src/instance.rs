@@ -8,6 +8,8 @@ use strait_abi::{
     Shape, SideView,
 };
 
+use crate::calls::CallKind;
+use crate::shield::Edges;
 use crate::{CallError, CodecEntry, MatrixMut, MatrixRef, Side};
 
 /// Bytes that a payload may always have beyond its bound.
@@ -24,6 +26,8 @@ pub struct CodecInstance {
     module: CodecModuleRef,
     handle: InstanceHandle,
     poisoned: bool,
+    /// Of the message that is being encoded.
+    edges: Edges,
 }
 
 // SAFETY: the SDK only opens codecs that are Send, and every call takes `&mut self`, so the handle
@@ -37,7 +41,7 @@ impl CodecInstance {
         module: CodecModuleRef,
         handle: InstanceHandle,
     ) -> Self {
-        CodecInstance { entry, side, module, handle, poisoned: false }
+        CodecInstance { entry, side, module, handle, poisoned: false, edges: Edges::default() }
     }
 
     /// Which side this instance is for.
@@ -63,12 +67,16 @@ impl CodecInstance {
         let MatrixRef { rows, channels, dtype, bytes, .. } = message;
         let view = MatrixView::host(rows, channels, dtype, bytes, &side);
         let mut buffer = BoundedBuffer::new(payload, limit);
-        let outcome = (self.module.encode())(self.handle, view, buffer.sink());
-        let result = match buffer.refused() {
-            Some(found) => {
-                Err(CallError::TooMuch { codec: self.entry.id().to_owned(), limit, found })
-            }
-            None => self.finished("encode", outcome),
+        self.edges.remember(bytes);
+        let encode = || (self.module.encode())(self.handle, view, buffer.sink());
+        let outcome = self.entry.call(CallKind::Encode, encode);
+        // SAFETY: the bytes were remembered above, and are borrowed until this returns.
+        let written = unsafe { self.edges.restore(std::ptr::from_ref(bytes)) };
+        let codec = || self.entry.id().to_owned();
+        let result = match (buffer.refused(), outcome) {
+            _ if written => Err(CallError::WroteMessage { codec: codec() }),
+            (Some(found), _) => Err(CallError::TooMuch { codec: codec(), limit, found }),
+            (None, outcome) => outcome.and_then(|outcome| self.finished("encode", outcome)),
         };
         result.inspect_err(|_| payload.clear())
     }
@@ -83,7 +91,8 @@ impl CodecInstance {
         let MatrixMut { rows, channels, dtype, bytes } = message;
         bytes.fill(UNWRITTEN);
         let target = MatrixTarget::host(rows, channels, dtype, bytes);
-        let outcome = (self.module.decode())(self.handle, payload.into(), target);
+        let decode = || (self.module.decode())(self.handle, payload.into(), target);
+        let outcome = self.entry.call(CallKind::Decode, decode)?;
         self.finished("decode", outcome)
     }
 
@@ -93,7 +102,8 @@ impl CodecInstance {
     /// The codec's panic.
     pub fn reset(&mut self) -> Result<(), CallError> {
         self.check(self.side, "reset")?;
-        let outcome = (self.module.reset())(self.handle);
+        let reset = || (self.module.reset())(self.handle);
+        let outcome = self.entry.call(CallKind::Reset, reset)?;
         self.finished("reset", outcome)
     }
 
@@ -104,7 +114,8 @@ impl CodecInstance {
     pub fn payload_bytes(&mut self, shape: Shape) -> Result<PayloadBytes, CallError> {
         self.check(self.side, "payload_bytes")?;
         let Shape { rows, channels, dtype } = shape;
-        let bound = (self.module.payload_bytes())(self.handle, rows, channels, dtype.tag());
+        let bound = || (self.module.payload_bytes())(self.handle, rows, channels, dtype.tag());
+        let bound = self.entry.call(CallKind::PayloadBytes, bound)?;
         self.finished("payload_bytes", bound.outcome)?;
         let exact = bound.exact;
         Ok(if exact { PayloadBytes::Exact(bound.bytes) } else { PayloadBytes::AtMost(bound.bytes) })
@@ -123,7 +134,8 @@ impl CodecInstance {
         if handle.0.is_null() {
             return Ok(());
         }
-        let outcome = (self.module.close())(handle);
+        let close = || (self.module.close())(handle);
+        let outcome = self.entry.call(CallKind::Drop, close)?;
         self.finished("drop", outcome)
     }
 

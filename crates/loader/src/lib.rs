@@ -2,9 +2,11 @@
 //!
 //! The order is fixed: the file is hashed and its header read before any of its code runs, the pin
 //! is checked, then it is loaded, its layout checked, and its descriptor read. Parameters are
-//! resolved against the descriptor before a codec is opened. Encoders run from the file itself,
-//! decoders from a private copy, so that the two share no static variable.
+//! resolved against the descriptor before a codec is opened. Encoders run from one private copy of
+//! the file, decoders from another, so that the two share no static variable and a file that is
+//! overwritten meanwhile changes nothing.
 
+mod calls;
 mod entry;
 mod error;
 mod file;
@@ -17,7 +19,9 @@ mod peers;
 mod plugin;
 mod press;
 mod set;
+mod shield;
 
+pub use calls::{AtWork, CallKind, CallNote, CellName, End, Guard, Noted, calls_at_work};
 pub use entry::{CodecEntry, Side};
 pub use error::{CallError, LoaderError};
 pub use file::{FileError, FileHeader};
@@ -31,6 +35,7 @@ pub use press::{
     RopeLayout, RopeRef, SideNeed, SideRef, WINDOW_ATTENTION,
 };
 pub use set::PluginSet;
+pub use shield::Shield;
 pub use strait_abi::descriptor::CodecDescriptor;
 pub use strait_abi::params::{
     ChoiceSpec, ParamError, ParamKind, ParamSpec, json_schema, nearest, resolve,

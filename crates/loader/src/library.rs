@@ -14,11 +14,12 @@ use strait_abi::abi_stable::library::{AbiHeaderRef, LibHeader, LibraryError};
 use strait_abi::descriptor::PluginDescriptor;
 use strait_abi::{ABI_MAJOR, ABI_MINOR, CallEnd, Outcome, PluginModuleRef};
 
+use crate::calls::{CallKind, Callee, call};
 use crate::error::one_line;
 use crate::host::HostServices;
 use crate::{FileHeader, LoaderError};
 
-/// Loads `file`, which may be a private copy of the plugin at `path`; it stays loaded until the
+/// Loads `file`, a private copy of the plugin at `path`; it stays loaded until the
 /// process ends, because its code may have left threads, hooks and statics behind.
 pub(crate) fn load(
     path: &Path,
@@ -30,8 +31,19 @@ pub(crate) fn load(
         path: path.to_owned(),
         reason: one_line(&reason(&error)),
     };
+    let callee = callee(path);
     // SAFETY: the user asked for this plugin; its header says that it was built with the SDK.
-    let library = unsafe { Library::open(Some(file), RTLD_NOW | RTLD_LOCAL) }.map_err(failed)?;
+    let open = || unsafe { Library::open(Some(file), RTLD_NOW | RTLD_LOCAL) };
+    let (library, changed) = call(callee, CallKind::Load, open);
+    let library = library.map_err(failed)?;
+    if changed {
+        // What a C compiler puts into libraries that are built for fast arithmetic does this.
+        log::warn!(
+            "plugin {}: its constructors changed how the thread rounds, which is put back; build its C \
+             code without -ffast-math",
+            path.display()
+        );
+    }
     // SAFETY: the symbol is in the file (the header reader looked) and is the LibHeader static that
     // `export!` made, to which an AbiHeaderRef is a reference; the library is leaked below.
     let abi = unsafe { library.get::<AbiHeaderRef>(header.module_symbol.as_bytes()) };
@@ -40,10 +52,13 @@ pub(crate) fn load(
     let plugin = abi?.upgrade().map_err(|error| layout_error(path, &error))?;
     check_layout(path, plugin, header)?;
     // SAFETY: the layouts were compared above.
-    let module = unsafe { plugin.init_root_module_with_unchecked_layout::<PluginModuleRef>() }
-        .map_err(|error| layout_error(path, &error))?;
+    let init = || unsafe { plugin.init_root_module_with_unchecked_layout::<PluginModuleRef>() };
+    let (module, _) = call(callee, CallKind::Load, init);
+    let module = module.map_err(|error| layout_error(path, &error))?;
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    finished(path, "start", (module.start())(host.publish(&stem)))?;
+    let services = host.publish(&stem);
+    let (started, _) = call(callee, CallKind::Start, || (module.start())(services));
+    finished(path, "start", started)?;
     Ok(module)
 }
 
@@ -52,13 +67,17 @@ pub(crate) fn describe(
     path: &Path,
     module: PluginModuleRef,
 ) -> Result<PluginDescriptor, LoaderError> {
-    let described = (module.describe())();
+    let (described, _) = call(callee(path), CallKind::Describe, || (module.describe())());
     finished(path, "describe", described.outcome)?;
     serde_json::from_str(described.text.as_str()).map_err(|error| LoaderError::Descriptor {
         path: path.to_owned(),
         expected: "a description of codecs as JSON".to_owned(),
         found: error.to_string(),
     })
+}
+
+fn callee(path: &Path) -> &'static Callee {
+    Callee::of(&path.file_name().unwrap_or_default().to_string_lossy(), "", None)
 }
 
 fn finished(path: &Path, call: &str, outcome: Outcome) -> Result<(), LoaderError> {

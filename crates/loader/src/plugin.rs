@@ -2,11 +2,11 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
-use strait_abi::PluginModuleRef;
 use strait_abi::descriptor::{CodecDescriptor, PluginDescriptor, PressDescriptor, is_valid_id};
+use strait_abi::{Listing, PluginModuleRef};
 
 use crate::peers::Peers;
 use crate::{CodecEntry, FileHeader, HostServices, LoaderError, Side, library};
@@ -21,33 +21,50 @@ pub struct Plugin {
     codecs: Vec<CodecDescriptor>,
     presses: Vec<PressDescriptor>,
     encoding: PluginModuleRef,
-    decoding: Mutex<Option<PluginModuleRef>>,
+    decoding: Mutex<Decoding>,
+}
+
+/// The functions of the decoding side, or the verified bytes that they will be loaded from.
+enum Decoding {
+    Bytes(Vec<u8>),
+    Loaded(PluginModuleRef),
+}
+
+/// A plugin file that was read and accepted; none of its code has run.
+pub(crate) struct Verified {
+    pub(crate) header: FileHeader,
+    sha256: String,
+    bytes: Vec<u8>,
+}
+
+/// Reads a plugin file and checks its header and its pin.
+pub(crate) fn verify(path: &Path, pin: Option<&str>) -> Result<Verified, LoaderError> {
+    let bytes = read(path)?;
+    let sha256 = sha256_hex(&bytes);
+    let header = FileHeader::read(&bytes)
+        .map_err(|error| LoaderError::File { path: path.to_owned(), error })?;
+    check_pin(path, pin, &sha256)?;
+    Ok(Verified { header, sha256, bytes })
 }
 
 impl Plugin {
-    /// Verifies and loads the plugin at `path`.
+    /// Verifies and loads the plugin at `path`. Both sides run from private copies of the bytes that
+    /// were verified, so that a file that is overwritten later changes nothing.
     ///
     /// `pin` is `sha256:<hex>`; it is checked before any code of the plugin runs.
     ///
     /// # Errors
     /// The first check that fails, as one line that names the file.
     pub fn open(path: &Path, pin: Option<&str>, host: HostServices) -> Result<Self, LoaderError> {
-        let bytes = read(path)?;
-        let sha256 = sha256_hex(&bytes);
-        let header = FileHeader::read(&bytes)
-            .map_err(|error| LoaderError::File { path: path.to_owned(), error })?;
-        drop(bytes);
-        check_pin(path, pin, &sha256)?;
-        // The system's loader searches its own folders for a name without a slash.
-        let file = std::path::absolute(path)
-            .map_err(|source| LoaderError::Read { path: path.to_owned(), source })?;
-        let encoding = library::load(path, &file, &header, host)?;
+        let Verified { header, sha256, bytes } = verify(path, pin)?;
+        let encoding = load_private_copy(path, &bytes, &header, host)?;
         let descriptor = library::describe(path, encoding)?;
         check_descriptors(path, &descriptor)?;
+        check_listing(path, header.listing.as_ref(), &descriptor)?;
         let PluginDescriptor { codecs, presses } = descriptor;
         let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         log::debug!("plugin {}: loaded, sha256:{sha256}", path.display());
-        let decoding = Mutex::new(None);
+        let decoding = Mutex::new(Decoding::Bytes(bytes));
         let path = path.to_owned();
         Ok(Plugin { path, file_name, sha256, header, host, codecs, presses, encoding, decoding })
     }
@@ -98,39 +115,43 @@ impl Plugin {
         if side == Side::Encoder {
             return Ok(self.encoding);
         }
-        let mut decoding = self.decoding.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some(module) = *decoding {
-            return Ok(module);
+        let mut decoding = self.decoding.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*decoding {
+            Decoding::Loaded(module) => Ok(*module),
+            Decoding::Bytes(bytes) => {
+                let module = load_private_copy(&self.path, bytes, &self.header, self.host)?;
+                *decoding = Decoding::Loaded(module);
+                Ok(module)
+            }
         }
-        let module = self.load_private_copy()?;
-        *decoding = Some(module);
-        Ok(module)
     }
+}
 
-    /// Loads another copy of the file, so that it gets its own static variables. The copy is
-    /// removed at once; the mapping keeps what it needs.
-    fn load_private_copy(&self) -> Result<PluginModuleRef, LoaderError> {
-        let bytes = read(&self.path)?;
-        if sha256_hex(&bytes) != self.sha256 {
-            return Err(LoaderError::Changed { path: self.path.clone() });
+/// Loads a copy of the file that nobody else has, so that it has static variables of its own and no
+/// one can change its bytes. The copy is removed at once; the mapping keeps what it needs.
+fn load_private_copy(
+    path: &Path,
+    bytes: &[u8],
+    header: &FileHeader,
+    host: HostServices,
+) -> Result<PluginModuleRef, LoaderError> {
+    let folder = std::env::temp_dir();
+    let failed =
+        |source| LoaderError::PrivateCopy { path: path.to_owned(), folder: folder.clone(), source };
+    // The plugin's name stays in the copy's, for debuggers and profilers.
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let mut copy = tempfile::Builder::new()
+        .prefix(&format!("strait-{stem}-"))
+        .suffix(".so")
+        .tempfile_in(&folder)
+        .map_err(failed)?;
+    copy.write_all(bytes).map_err(failed)?;
+    match library::load(path, copy.path(), header, host) {
+        // The words of the system's loader for a folder that is mounted noexec.
+        Err(LoaderError::Load { reason, .. }) if reason.contains("failed to map segment") => {
+            Err(failed(std::io::Error::other(reason)))
         }
-        let folder = std::env::temp_dir();
-        let failed = |source| LoaderError::PrivateCopy {
-            path: self.path.clone(),
-            folder: folder.clone(),
-            source,
-        };
-        let mut copy = tempfile::Builder::new()
-            .prefix("strait-")
-            .suffix(".so")
-            .tempfile_in(&folder)
-            .map_err(failed)?;
-        copy.write_all(&bytes).map_err(failed)?;
-        match library::load(&self.path, copy.path(), &self.header, self.host) {
-            // The file itself did load, so the reason is the folder: it may be mounted noexec.
-            Err(LoaderError::Load { reason, .. }) => Err(failed(std::io::Error::other(reason))),
-            result => result,
-        }
+        result => result,
     }
 }
 
@@ -145,7 +166,12 @@ impl std::fmt::Debug for Plugin {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, LoaderError> {
-    std::fs::read(path).map_err(|source| LoaderError::Read { path: path.to_owned(), source })
+    let failed = |source| LoaderError::Read { path: path.to_owned(), source };
+    // Reading a pipe would wait for somebody to write.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(failed(std::io::Error::other("something that is no regular file")));
+    }
+    std::fs::read(path).map_err(failed)
 }
 
 fn sha256_hex(bytes: &[u8]) -> String {
@@ -195,6 +221,29 @@ fn check_descriptors(path: &Path, descriptor: &PluginDescriptor) -> Result<(), L
     Ok(())
 }
 
+/// What the file lists and what its code describes must be the same: the listing decides which file
+/// is loaded for an id.
+fn check_listing(
+    path: &Path,
+    listing: Option<&Listing>,
+    descriptor: &PluginDescriptor,
+) -> Result<(), LoaderError> {
+    let Some(listing) = listing else { return Ok(()) };
+    let described = Listing {
+        codecs: descriptor.codecs.iter().map(|codec| codec.id.clone()).collect(),
+        presses: descriptor.presses.iter().map(|press| press.id.clone()).collect(),
+    };
+    if described == *listing {
+        return Ok(());
+    }
+    let text = |listing: &Listing| [&listing.codecs[..], &listing.presses].concat().join(", ");
+    Err(LoaderError::Descriptor {
+        path: path.to_owned(),
+        expected: format!("what the file lists, {}", text(listing)),
+        found: text(&described),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,6 +277,21 @@ mod tests {
             refusal(|codecs| codecs[0].params[0].default = Some(9.into())),
             "plugin x.so: expected valid defaults, found codec `a`, parameter `bits`: \
              expected an integer of at most 8, found 9; tell its author"
+        );
+    }
+
+    #[test]
+    fn a_description_that_is_not_what_the_file_lists_is_refused() {
+        let text = r#"{"codecs":[{"id":"a","kind":"codec","version":"1","summary":"s"}]}"#;
+        let descriptor: PluginDescriptor = serde_json::from_str(text).unwrap();
+        let check = |listing: &[u8]| {
+            check_listing(Path::new("x.so"), Listing::read(listing).as_ref(), &descriptor)
+        };
+        check(b"codec a\n").unwrap();
+        check_listing(Path::new("x.so"), None, &descriptor).unwrap();
+        assert_eq!(
+            check(b"codec a\npress b\n").unwrap_err().to_string(),
+            "plugin x.so: expected what the file lists, a, b, found a; tell its author"
         );
     }
 }

@@ -1,24 +1,25 @@
-//! All plugins of a folder.
+//! The plugins of a folder.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::peers::Peers;
-use crate::{CodecEntry, HostServices, LoaderError, Plugin};
+use crate::peers::{PeerFile, Peers};
+use crate::{CodecEntry, HostServices, LoaderError, Plugin, plugin};
 
-/// The plugins of a folder, and the files there that did not load.
+/// The plugin files of a folder, each loaded when something that it offers is asked for.
 #[derive(Debug)]
 pub struct PluginSet {
-    peers: Arc<Peers>,
+    pub(crate) peers: Arc<Peers>,
     failures: Vec<(PathBuf, LoaderError)>,
 }
 
 impl PluginSet {
-    /// Opens every `*.so` file of `folder`, in the order of their names.
+    /// Verifies every `*.so` file of `folder`, in the order of their names. No code of a file runs.
     ///
-    /// `pins` maps file names to `sha256:<hex>`. A file that does not load is kept as a failure, as
-    /// is a pinned file that is not there. A folder that does not exist is an empty set.
+    /// `pins` maps file names to `sha256:<hex>`. With pins, only the pinned files are used. A file
+    /// that is refused is kept as a failure, as is a pinned file that is not there. A folder that
+    /// does not exist is an empty set.
     ///
     /// # Errors
     /// When the folder exists but cannot be read.
@@ -27,24 +28,34 @@ impl PluginSet {
         pins: &BTreeMap<String, String>,
         host: HostServices,
     ) -> Result<Self, LoaderError> {
-        let (mut plugins, mut failures) = (Vec::new(), Vec::new());
-        let files = library_files(folder)?;
-        for path in &files {
+        let (mut files, mut failures, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+        let found = library_files(folder)?;
+        for path in &found {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            match Plugin::open(path, pins.get(name.as_ref()).map(String::as_str), host) {
-                Ok(plugin) => plugins.push(Arc::new(plugin)),
+            let pin = pins.get(name.as_ref()).map(String::as_str);
+            if pin.is_none() && !pins.is_empty() {
+                let path = path.display();
+                left_out.push(format!(
+                    "plugin {path}: expected a pin, found none; with pins only pinned files are used"
+                ));
+                continue;
+            }
+            match plugin::verify(path, pin) {
+                Ok(verified) => {
+                    files.push(PeerFile::new(path, pin, host, verified.header.listing));
+                }
                 Err(error) => failures.push((path.clone(), error)),
             }
         }
         for name in pins.keys() {
             let path = folder.join(name);
-            if !files.contains(&path) {
+            if !found.contains(&path) {
                 let source = std::io::Error::from(std::io::ErrorKind::NotFound);
                 failures.push((path.clone(), LoaderError::Read { path, source }));
             }
         }
-        let failed = failures.iter().map(|(_, error)| error.to_string()).collect();
-        let peers = Arc::new(Peers { folder: folder.to_owned(), plugins, failed });
+        left_out.extend(failures.iter().map(|(_, error)| error.to_string()));
+        let peers = Arc::new(Peers { folder: folder.to_owned(), files, left_out });
         Ok(PluginSet { peers, failures })
     }
 
@@ -53,21 +64,21 @@ impl PluginSet {
         &self.peers.folder
     }
 
-    /// The plugins that loaded, in the order of their file names.
-    pub fn plugins(&self) -> &[Arc<Plugin>] {
-        &self.peers.plugins
-    }
-
-    /// The files that did not load.
+    /// The files that were refused before any of their code ran.
     pub fn failures(&self) -> &[(PathBuf, LoaderError)] {
         &self.failures
     }
 
-    /// The codec of this id.
+    /// Loads every file that was not refused, in the order of their names.
+    pub fn load_all(&self) -> Vec<(PathBuf, Result<Arc<Plugin>, LoaderError>)> {
+        self.peers.files.iter().map(|file| (file.path().to_owned(), file.load())).collect()
+    }
+
+    /// The codec of this id; loads its file.
     ///
     /// # Errors
-    /// When no plugin offers it, with the nearest ids and the files that did not load; or when
-    /// several do.
+    /// When no plugin offers it, with the nearest ids and the files that are not used; when several
+    /// do; when the file does not load.
     pub fn codec(&self, id: &str) -> Result<CodecEntry, LoaderError> {
         CodecEntry::find(&self.peers, id)
     }

@@ -1,6 +1,6 @@
 //! Pure functions from slices and sums to numbers: perplexity with paired errors and with
 //! bootstrap intervals, Kullback–Leibler divergence, change of probability, top-1 agreement,
-//! reconstruction error, noise floor, Pareto fronts and break-even bandwidth.
+//! reconstruction error, rates that are too low for it, noise floor, Pareto fronts and break-even bandwidth.
 //!
 //! Nothing here reads a file or a clock, and nothing depends on the order of threads: the same
 //! values in the same order give the same bits. Types that end up in a record keep raw sums and
@@ -14,6 +14,7 @@ mod divergence;
 mod likeness;
 mod noise;
 mod paired;
+mod rate;
 mod reference;
 mod shift;
 mod tradeoff;
@@ -28,6 +29,7 @@ pub use likeness::{
 };
 pub use noise::NoiseFloor;
 pub use paired::{Paired, PairedSums, bits_per_byte};
+pub use rate::{Crossing, Shortfall};
 pub use reference::{argmax, kld_f64, log_softmax_f64, nll_f64};
 pub use shift::ProbabilityShift;
 pub use tradeoff::{break_even_bits_per_s, pareto_front};

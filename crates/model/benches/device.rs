@@ -80,6 +80,8 @@ const SHAPES: [Shape; 4] = [
 ];
 
 fn main() {
+    // Before there is a second thread: it may set CUDA_PATH.
+    strait_nvidia::prepare();
     let arguments = Arguments::read();
     let line = match arguments.job.as_str() {
         "agree" => agree(&arguments),

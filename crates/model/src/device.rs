@@ -1,6 +1,9 @@
 //! Devices by name, and whether they are there.
 
+use std::sync::OnceLock;
+
 use strait_burn::BurnDevice;
+use strait_nvidia::NvidiaError;
 use strait_ops::Dtype;
 
 use crate::error::ModelError;
@@ -70,10 +73,7 @@ impl std::fmt::Display for Device {
 /// When the name is not one of these, or the device cannot be used.
 pub fn open_device(spec: &str) -> Result<Device, ModelError> {
     match spec {
-        "auto" => Ok(open(Device::Cuda(0)).unwrap_or_else(|reason| {
-            log::debug!("device \"auto\": no CUDA device ({reason}), so the CPU");
-            Device::Cpu
-        })),
+        "auto" => Ok(automatic()),
         "cpu" => Ok(Device::Cpu),
         "cpu:plain" => Ok(Device::CpuPlain),
         "cuda" => open(Device::Cuda(0)).map_err(|reason| missing(spec, reason)),
@@ -85,6 +85,39 @@ pub fn open_device(spec: &str) -> Result<Device, ModelError> {
             open(Device::Cuda(index)).map_err(|reason| missing(spec, reason))
         }
     }
+}
+
+/// Why `auto` took the CPU although the machine has an NVIDIA driver; none where it did not, or was
+/// not asked for.
+#[must_use]
+pub fn passed_over() -> Option<&'static str> {
+    AUTOMATIC.get()?.reason.as_deref()
+}
+
+/// What `auto` is here, found out when it is first asked for.
+static AUTOMATIC: OnceLock<Automatic> = OnceLock::new();
+
+struct Automatic {
+    device: Device,
+    /// Why a card is passed over.
+    reason: Option<String>,
+}
+
+fn automatic() -> Device {
+    let find = || {
+        let reason = match open(Device::Cuda(0)) {
+            Ok(device) => return Automatic { device, reason: None },
+            Err(reason) => reason,
+        };
+        let device = Device::Cpu;
+        if strait_nvidia::machine().as_ref().is_err_and(NvidiaError::is_absence) {
+            log::debug!("device \"auto\": no CUDA device ({reason}), so the CPU");
+            return Automatic { device, reason: None };
+        }
+        log::warn!("device \"auto\" is the CPU, because the GPU cannot be used: {reason}");
+        Automatic { device, reason: Some(reason) }
+    };
+    AUTOMATIC.get_or_init(find).device
 }
 
 fn missing(spec: &str, reason: String) -> ModelError {

@@ -147,6 +147,18 @@ pub enum ModelError {
         /// Rows of the table.
         longest: usize,
     },
+    /// A sequence is longer than those whose rotary positions do not depend on its length.
+    #[error(
+        "sequence of {tokens} tokens: expected at most {longest} (max_position_embeddings), for with \
+         rope_scaling of type \"dynamic\" the rotary positions of longer ones depend on their length, \
+         which is not supported; use a shorter window"
+    )]
+    DynamicRope {
+        /// Tokens of the sequence.
+        tokens: usize,
+        /// Tokens that are supported.
+        longest: usize,
+    },
     /// A method was called on a stage that does not have that part of the model.
     #[error("stage of layers {layers}: it has no {part}; call this on the {stage} stage")]
     StagePart {
@@ -166,6 +178,9 @@ pub enum ModelError {
         /// Layers of the stage, as `a..b`.
         layers: String,
     },
+    /// A checkpoint that is not what the model reads.
+    #[error(transparent)]
+    Weights(#[from] strait_weights::WeightsError),
     /// A reference that another kind of stage has made.
     #[error(
         "reference: expected one that this stage made from the same score ranges, found another; \

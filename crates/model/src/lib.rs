@@ -16,15 +16,18 @@ mod families;
 mod load_in;
 mod model;
 mod names;
+mod needed;
 mod noise;
 mod past;
 mod relevance;
+mod run;
+mod score;
 mod source;
 mod stage;
 mod tensors;
 
 pub use config::{HeadNorm, LayerConfig, MlpConfig, ModelConfig};
-pub use device::{Device, open_device};
+pub use device::{Device, open_device, passed_over};
 pub use error::ModelError;
 pub use families::{FAMILIES, Family};
 pub use load_in::LoadedIn;
@@ -34,8 +37,9 @@ pub use past::{CacheVisitor, CachedLayer, RunInput, StageCaches};
 pub use relevance::head_relevance;
 pub use source::{SharedSource, SourceTensor, TensorSource};
 pub use stage::{Reference, Stage};
+pub use strait_burn::leave_by;
 pub use strait_ops::{
     Activation, AlignedBytes, AttentionShape, CacheContents, Dtype, HeadEntries, Hidden, Look,
-    Norm, NormKind, OpsError, RopeConfig, RopeScaling, Routing, ScoreRange, Seen, SequenceScores,
-    Shape,
+    Norm, NormKind, OpsError, Part, Place, RopeConfig, RopeScaling, Routing, ScoreRange, Seen,
+    SequenceScores, Shape, Site, Tap,
 };

@@ -4,7 +4,8 @@
 /// layer's number and a dot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Names {
-    /// What may stand before all names but the head's; the first one that fits is taken.
+    /// What may stand before all names but the head's; the first one that fits is taken, and the first of all where none
+    /// does.
     pub(crate) prefixes: &'static [&'static str],
     pub(crate) embedding: &'static str,
     pub(crate) positions: &'static str,
@@ -66,12 +67,21 @@ pub(crate) enum Up {
 impl Names {
     /// The names of Llama.
     pub(crate) const LLAMA: Names = Names {
-        prefixes: &[""],
-        embedding: "model.embed_tokens",
+        prefixes: &[
+            "model.",
+            // A model saved without its head.
+            "",
+            // Of multimodal models, older and newer.
+            "language_model.model.",
+            "model.language_model.",
+            "language_model.",
+            "model.text_model.",
+        ],
+        embedding: "embed_tokens",
         positions: "",
-        final_norm: "model.norm",
-        head: &["lm_head"],
-        layer: "model.layers.",
+        final_norm: "norm",
+        head: &["lm_head", "language_model.lm_head"],
+        layer: "layers.",
         attention_in: Some("input_layernorm"),
         attention_out: None,
         mlp_in: Some("post_attention_layernorm"),
@@ -93,6 +103,13 @@ impl Names {
         expert: Network { up: Up::Gated { gate: "gate_proj", up: "up_proj" }, down: "down_proj" },
         transposed: false,
     };
+
+    /// What stands before all names but the head's in a checkpoint that `contains` the tensors it is asked for.
+    pub(crate) fn prefix(&self, contains: impl Fn(&str) -> bool) -> &'static str {
+        let fits = |prefix: &&&str| contains(&format!("{prefix}{}.weight", self.final_norm));
+        let first = self.prefixes.first();
+        self.prefixes.iter().find(fits).or(first).copied().unwrap_or_default()
+    }
 
     /// The norms of a layer, without those of heads.
     pub(crate) fn layer_norms(&self) -> impl Iterator<Item = &'static str> {

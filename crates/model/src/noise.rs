@@ -1,9 +1,11 @@
 //! Noise as small as rounding, to learn what differences mean nothing.
 
-use rayon::prelude::*;
-use strait_ops::{Hidden, OpsError};
+use std::error::Error;
 
-/// Multiplies the output of every layer by `1 + 2⁻⁹·N(0, 1)`, value by value: about what rounding to
+use rayon::prelude::*;
+use strait_ops::{Hidden, OpsError, Part, Place, Site, Tap};
+
+/// A tap that multiplies the output of every layer by `1 + 2⁻⁹·N(0, 1)`, value by value: about what rounding to
 /// bf16 does, and so what another order of the same sums may do.
 ///
 /// A value's noise depends on the seed, its sequence's number, the layer, the position and the channel,
@@ -22,8 +24,13 @@ impl Noise {
     /// Standard deviation, relative to a value.
     pub const SIZE: f64 = 1.0 / 512.0;
 
-    /// Disturbs what layer `layer` gave.
-    pub(crate) fn disturb(&self, layer: usize, hidden: &mut Hidden) -> Result<(), OpsError> {
+    /// Disturbs the output of layer `layer`, whose first token is at `first_position`.
+    fn disturb(
+        &self,
+        layer: usize,
+        first_position: usize,
+        hidden: &mut Hidden,
+    ) -> Result<(), OpsError> {
         if hidden.batch != self.sequences.len() {
             let found = self.sequences.len();
             return Err(OpsError::size("noise, sequences", hidden.batch, found));
@@ -35,7 +42,8 @@ impl Noise {
         }
         hidden.data.par_chunks_mut(row).enumerate().for_each(|(index, bytes)| {
             let sequence = self.sequences[index / tokens];
-            let key = [sequence, layer as u64, (index % tokens) as u64];
+            let position = first_position + index % tokens;
+            let key = [sequence, layer as u64, position as u64];
             let mut random =
                 Random::new(key.into_iter().fold(mix(self.seed), |state, part| mix(state ^ part)));
             let mut values = vec![0.0f32; channels];
@@ -47,6 +55,28 @@ impl Noise {
             }
             dtype.encode(&values, bytes);
         });
+        Ok(())
+    }
+}
+
+impl Tap for Noise {
+    fn wants(&self, site: Site, _: usize) -> bool {
+        site == Site::LayerOutput
+    }
+
+    fn every_position(&self) -> bool {
+        // Every value is disturbed by itself.
+        false
+    }
+
+    fn visit(
+        &mut self,
+        place: Place,
+        parts: &mut Vec<Part>,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        for part in parts {
+            self.disturb(place.layer, place.first_position, &mut part.states)?;
+        }
         Ok(())
     }
 }
@@ -96,7 +126,7 @@ mod tests {
         let shape = [sequences.len(), tokens, channels];
         let ones = vec![1.0; shape.iter().product()];
         let mut hidden = Hidden::from_f32(&ones, shape, Dtype::F32).unwrap();
-        Noise { seed, sequences: sequences.to_vec() }.disturb(layer, &mut hidden).unwrap();
+        Noise { seed, sequences: sequences.to_vec() }.disturb(layer, 0, &mut hidden).unwrap();
         hidden.to_f32().iter().map(|value| (f64::from(*value) - 1.0) * 512.0).collect()
     }
 
@@ -131,9 +161,18 @@ mod tests {
     }
 
     #[test]
+    fn a_position_has_its_own_noise_in_whichever_run_it_comes() {
+        let whole = noise(7, &[5], 3, [4, 6]);
+        let mut rest = Hidden::from_f32(&[1.0; 12], [1, 2, 6], Dtype::F32).unwrap();
+        Noise { seed: 7, sequences: vec![5] }.disturb(3, 2, &mut rest).unwrap();
+        let rest = rest.to_f32().into_iter().map(|value| (f64::from(value) - 1.0) * 512.0);
+        assert_eq!(rest.collect::<Vec<_>>(), whole[12..]);
+    }
+
+    #[test]
     fn a_batch_of_another_size_is_refused() {
         let mut hidden = Hidden::zeros(2, 1, 1, Dtype::F32);
-        let error = Noise { seed: 0, sequences: vec![0] }.disturb(0, &mut hidden).unwrap_err();
+        let error = Noise { seed: 0, sequences: vec![0] }.disturb(0, 0, &mut hidden).unwrap_err();
         assert!(error.to_string().contains("noise, sequences"), "{error}");
     }
 }

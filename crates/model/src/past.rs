@@ -162,42 +162,85 @@ impl<O: Ops> Decoder<O> {
         StageCaches { inner: Box::new(caches), sequences }
     }
 
-    /// Runs all layers on a run of tokens that begins at `first_position`.
-    pub(crate) fn run_with(
+    /// Replaces what a layer, by its number in the model, keeps of one sequence.
+    pub(crate) fn set_contents(
         &mut self,
-        mut x: O::Stream,
+        caches: &mut StageCaches,
+        layer: usize,
+        sequence: usize,
+        contents: CacheContents,
+    ) -> Result<(), ModelError> {
+        let caches = caches.inner.downcast_mut::<Vec<Vec<O::Cache>>>();
+        let layers = layer.checked_sub(self.range.start).zip(caches);
+        let cache = layers.and_then(|(layer, caches)| caches.get_mut(layer)?.get_mut(sequence));
+        let cache = cache.ok_or(ModelError::ForeignCaches)?;
+        fits(&self.config.blocks[layer].attention, &contents)?;
+        self.ops.set_cache(cache, contents);
+        Ok(())
+    }
+
+    /// The caches of this stage's layers, for `batch` sequences of `tokens` tokens.
+    pub(crate) fn caches_of<'a>(
+        &self,
+        run: CachedRun<'a>,
+        batch: usize,
         tokens: usize,
-        caches: &mut [Vec<O::Cache>],
-        first_position: usize,
-        mut visitor: Option<&mut dyn CacheVisitor>,
-    ) -> Result<O::Stream, ModelError> {
-        for (number, caches) in self.range.clone().zip(caches) {
-            let layer = self.layers.get(&mut self.ops, &self.config, &self.range, number)?;
-            let looks = visitor.as_ref().is_some_and(|visitor| visitor.looks(number));
-            let input = looks.then(|| self.ops.copy(&x));
-            let past = Some(Past { caches, first_position });
-            x = match layer.parallel {
-                true => self.ops.parallel(x, &layer.attention, &layer.mlp, 0, past),
-                false => {
-                    let x = self.ops.attention(x, &layer.attention, 0, past);
-                    self.ops.mlp(x, &layer.mlp, 0)
-                }
-            };
-            let Some(visitor) = &mut visitor else { continue };
-            for (sequence, cache) in caches.iter_mut().enumerate() {
-                let mut cached = Cached {
-                    ops: &mut self.ops,
-                    number,
-                    sequence,
-                    layer: &layer,
-                    shape: &self.config.blocks[number].attention,
-                    cache,
-                    input: input.as_ref(),
-                    positions: first_position..first_position + tokens,
-                };
-                visitor.visit(&mut cached).map_err(ModelError::Visit)?;
-            }
+    ) -> Result<LayerCaches<'a, O>, ModelError> {
+        let CachedRun { caches: StageCaches { inner, sequences }, first_position, visitor } = run;
+        let caches = inner.downcast_mut::<Vec<Vec<O::Cache>>>();
+        let caches = caches.filter(|caches| caches.len() == self.range.len());
+        let caches = caches.ok_or(ModelError::ForeignCaches)?;
+        if batch != *sequences {
+            return Err(OpsError::size("caches", batch, *sequences).into());
         }
-        Ok(x)
+        Ok(LayerCaches { caches, first_position, tokens, visitor })
+    }
+}
+
+/// What a run of tokens goes on from.
+pub(crate) struct CachedRun<'a> {
+    pub(crate) caches: &'a mut StageCaches,
+    pub(crate) first_position: usize,
+    pub(crate) visitor: Option<&'a mut dyn CacheVisitor>,
+}
+
+/// The caches of a stage on their way from layer to layer.
+pub(crate) struct LayerCaches<'a, O: Ops> {
+    /// By layer of the stage, and sequence.
+    caches: &'a mut [Vec<O::Cache>],
+    pub(crate) first_position: usize,
+    tokens: usize,
+    visitor: Option<&'a mut dyn CacheVisitor>,
+}
+
+impl<O: Ops> LayerCaches<'_, O> {
+    /// Whether the visitor may look at layer `number` of the model.
+    pub(crate) fn looks(&self, number: usize) -> bool {
+        self.visitor.as_ref().is_some_and(|visitor| visitor.looks(number))
+    }
+
+    /// What layer `index` of the stage attends to.
+    pub(crate) fn past(&mut self, index: usize) -> Past<'_, O::Cache> {
+        Past { caches: &mut self.caches[index], first_position: self.first_position }
+    }
+
+    /// Shows the visitor what layer `number` of the model, `index` of the stage, keeps of every
+    /// sequence.
+    pub(crate) fn visit(
+        &mut self,
+        (number, index): (usize, usize),
+        ops: &mut O,
+        (layer, shape): (&Layer<O>, &AttentionShape),
+        input: Option<&O::Stream>,
+    ) -> Result<(), ModelError> {
+        let Some(visitor) = &mut self.visitor else { return Ok(()) };
+        let positions = self.first_position..self.first_position + self.tokens;
+        for (sequence, cache) in self.caches[index].iter_mut().enumerate() {
+            let positions = positions.clone();
+            let mut cached =
+                Cached { ops, number, sequence, layer, shape, cache, input, positions };
+            visitor.visit(&mut cached).map_err(ModelError::Visit)?;
+        }
+        Ok(())
     }
 }

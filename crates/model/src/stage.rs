@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::ops::Range;
 
-use strait_ops::{CacheContents, Hidden, ScoreRange, SequenceScores};
+use strait_ops::{CacheContents, Hidden, ScoreRange, SequenceScores, Tap};
 
 use crate::error::ModelError;
 use crate::noise::Noise;
@@ -21,8 +21,20 @@ pub trait Stage: Send {
     /// The device, such as `cpu` or `cuda:0`.
     fn device(&self) -> String;
 
-    /// From now on disturbs the output of every layer, or no longer.
-    fn disturb(&mut self, noise: Option<Noise>);
+    /// Bytes of its own memory that the device has taken for this process, of all its stages there;
+    /// `None` where the model's memory is the host's.
+    fn reserved_bytes(&self) -> Option<u64>;
+
+    /// Has the device give back what it has taken and does not use.
+    fn release_memory(&mut self);
+
+    /// From now on calls `tap` at the sites that it wants, or no tap; gives the one before back.
+    fn set_tap(&mut self, tap: Option<Box<dyn Tap>>) -> Option<Box<dyn Tap>>;
+
+    /// [`set_tap`](Stage::set_tap) with noise, or without a tap.
+    fn disturb(&mut self, noise: Option<Noise>) {
+        self.set_tap(noise.map(|noise| Box::new(noise) as Box<dyn Tap>));
+    }
 
     /// First stage: embeds `batch` sequences of `tokens.len() / batch` tokens and, unless it is the
     /// last stage too, runs its layers.

@@ -24,8 +24,7 @@ pub(crate) struct Tensors<'a> {
 impl<'a> Tensors<'a> {
     pub(crate) fn new(source: &'a dyn TensorSource, config: &'a ModelConfig) -> Tensors<'a> {
         let names = config.names;
-        let fits = |prefix: &&str| source.contains(&format!("{prefix}{}.weight", names.final_norm));
-        let prefix = names.prefixes.iter().find(|prefix| fits(prefix)).unwrap_or(&"");
+        let prefix = names.prefix(|name| source.contains(name));
         Tensors { source, config, names, prefix }
     }
 

@@ -1,6 +1,9 @@
 //! What can go wrong on a device.
 
+use std::error::Error;
+
 use crate::dtype::Dtype;
+use crate::tap::Site;
 
 /// An error of a backend, or of what is given to it.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +34,16 @@ pub enum OpsError {
         expected: Dtype,
         /// The dtype found.
         found: Dtype,
+    },
+    /// A tap failed.
+    #[error("tap at {site} of layer {layer}: {source}")]
+    Tap {
+        /// Where it was called.
+        site: Site,
+        /// Number of the layer.
+        layer: usize,
+        /// Its own error.
+        source: Box<dyn Error + Send + Sync>,
     },
 }
 

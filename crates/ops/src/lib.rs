@@ -7,22 +7,26 @@ mod cache;
 mod dtype;
 mod error;
 mod hidden;
+mod layer_tap;
 mod operations;
 mod rope;
 mod routing;
 mod score;
 mod shape;
+mod tap;
 mod tensors;
 
 pub use cache::{CacheContents, HeadEntries, Look, Past, Seen};
 pub use dtype::Dtype;
 pub use error::OpsError;
 pub use hidden::{AlignedBytes, Hidden};
+pub use layer_tap::LayerTap;
 pub use operations::Ops;
 pub use rope::{RopeConfig, RopeScaling, RopeTable};
 pub use routing::Routing;
 pub use score::{ScoreRange, SequenceScores};
 pub use shape::{Activation, AttentionShape, Norm, NormKind, Shape};
+pub use tap::{Part, Place, Site, Tap};
 pub use tensors::{
     AttentionTensors, FeedForwardTensors, HeadNorms, LinearTensors, MlpTensors, Network,
     NormTensors,

@@ -3,8 +3,10 @@
 use crate::cache::{CacheContents, Look, Past, Seen};
 use crate::error::OpsError;
 use crate::hidden::Hidden;
+use crate::layer_tap::LayerTap;
 use crate::score::{ScoreRange, SequenceScores};
 use crate::shape::AttentionShape;
+use crate::tap::Site;
 use crate::tensors::{AttentionTensors, FeedForwardTensors, MlpTensors, NormTensors};
 
 /// Operations on the residual stream of one stage's device.
@@ -30,6 +32,16 @@ pub trait Ops: Send + 'static {
 
     /// The device's name, such as `cpu` or `cuda:0`.
     fn device(&self) -> String;
+
+    /// Bytes of its own memory that the device's pool has taken from its driver; `None` where the
+    /// model's memory is the host's. It grows to what was needed at one time, and shrinks in
+    /// [`release_memory`](Ops::release_memory) alone.
+    fn reserved_bytes(&self) -> Option<u64> {
+        None
+    }
+
+    /// Gives back what the device's pool has taken and does not use.
+    fn release_memory(&mut self) {}
 
     /// Brings an attention block to the device.
     fn prepare_attention(&mut self, tensors: AttentionTensors) -> Self::Attention;
@@ -66,32 +78,109 @@ pub trait Ops: Send + 'static {
         first_position: usize,
     ) -> Self::Stream;
 
-    /// `x + norm_out(output(attention(rope(head_norms(project(norm_in(x)))))))`.
+    /// What the attention block adds to the stream:
+    /// `norm_out(output(attention(rope(head_norms(project(norm_in(x)))))))`.
     ///
-    /// Nobody looks at positions before `wanted` of the result, of any sequence: they may hold
-    /// anything finite. With a past, keys and values are added to its caches, and every token attends
-    /// to what they hold.
+    /// Nobody reads positions before `wanted` of the result, of any sequence: they may hold anything
+    /// finite. With a past, keys and values are added to its caches, and every token attends to what
+    /// they hold. `tap` is called at [`Site::Keys`] and [`Site::Values`], and at
+    /// [`Site::AttentionOutput`] where it wants partial sums.
+    ///
+    /// # Errors
+    /// When the tap or the device fails.
     fn attention(
+        &mut self,
+        x: &Self::Stream,
+        weights: &Self::Attention,
+        wanted: usize,
+        past: Option<Past<'_, Self::Cache>>,
+        tap: &mut LayerTap<'_>,
+    ) -> Result<Self::Stream, OpsError>;
+
+    /// What the MLP block adds to the stream: `norm_out(network(norm_in(x)))`; `wanted` as in
+    /// [`Ops::attention`]. `tap` is called at [`Site::ExpertDispatch`] and [`Site::ExpertCombine`],
+    /// and at [`Site::MlpOutput`] where it wants partial sums.
+    ///
+    /// # Errors
+    /// When the tap or the device fails.
+    fn mlp(
+        &mut self,
+        x: &Self::Stream,
+        weights: &Self::Mlp,
+        wanted: usize,
+        tap: &mut LayerTap<'_>,
+    ) -> Result<Self::Stream, OpsError>;
+
+    /// `x + y`, in the model's dtype.
+    fn add(&mut self, x: Self::Stream, y: Self::Stream) -> Self::Stream;
+
+    /// `x + attention(x)`, for layers whose outputs of blocks nobody taps. A backend that can add in
+    /// the block's last product does so.
+    ///
+    /// # Errors
+    /// As [`Ops::attention`].
+    fn add_attention(
         &mut self,
         x: Self::Stream,
         weights: &Self::Attention,
         wanted: usize,
         past: Option<Past<'_, Self::Cache>>,
-    ) -> Self::Stream;
+        tap: &mut LayerTap<'_>,
+    ) -> Result<Self::Stream, OpsError> {
+        let attended = self.attention(&x, weights, wanted, past, tap)?;
+        Ok(self.add(x, attended))
+    }
 
-    /// `x + norm_out(network(norm_in(x)))`; `wanted` as in [`Ops::attention`].
-    fn mlp(&mut self, x: Self::Stream, weights: &Self::Mlp, wanted: usize) -> Self::Stream;
-
-    /// Both blocks on the same `x`: the MLP's result, to which the attention's is added, and then
-    /// `x`; `wanted` and `past` as in [`Ops::attention`].
-    fn parallel(
+    /// `x + mlp(x)`, as [`Ops::add_attention`].
+    ///
+    /// # Errors
+    /// As [`Ops::mlp`].
+    fn add_mlp(
         &mut self,
         x: Self::Stream,
-        attention: &Self::Attention,
-        mlp: &Self::Mlp,
+        weights: &Self::Mlp,
+        wanted: usize,
+        tap: &mut LayerTap<'_>,
+    ) -> Result<Self::Stream, OpsError> {
+        let given = self.mlp(&x, weights, wanted, tap)?;
+        Ok(self.add(x, given))
+    }
+
+    /// `x + (mlp(x) + attention(x))`, as [`Ops::add_attention`].
+    ///
+    /// # Errors
+    /// As [`Ops::attention`] and [`Ops::mlp`].
+    fn add_parallel(
+        &mut self,
+        x: Self::Stream,
+        (attention, mlp): (&Self::Attention, &Self::Mlp),
         wanted: usize,
         past: Option<Past<'_, Self::Cache>>,
-    ) -> Self::Stream;
+        tap: &mut LayerTap<'_>,
+    ) -> Result<Self::Stream, OpsError> {
+        let attended = self.attention(&x, attention, wanted, past, tap)?;
+        let given = self.mlp(&x, mlp, wanted, tap)?;
+        let given = self.add(given, attended);
+        Ok(self.add(x, given))
+    }
+
+    /// `x` as `tap` leaves it at `site`.
+    ///
+    /// # Errors
+    /// When the tap or the device fails.
+    fn tapped(
+        &self,
+        x: Self::Stream,
+        site: Site,
+        tap: &mut LayerTap<'_>,
+    ) -> Result<Self::Stream, OpsError> {
+        // Partial sums were the block's to show.
+        if !tap.wants(site) || tap.ranks(site).is_some() {
+            return Ok(x);
+        }
+        let left = tap.whole(site, self.download(x)?)?;
+        Ok(self.upload(&left))
+    }
 
     /// An empty cache for one sequence in a block of this shape. Keys are kept as `turned` says: turned by their positions, or
     /// as they are before that.

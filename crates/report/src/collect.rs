@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use strait_schema::{IMPORTED_SUFFIX, Imported, Record, RecordCell, RunStatus};
+use strait_schema::{CellKind, IMPORTED_SUFFIX, Imported, Record, RecordCell, RunStatus};
 
 use crate::{Report, ReportError, Row};
 
@@ -43,7 +43,7 @@ impl Together<'_> {
     /// The record of the model that another model is compared with.
     #[must_use]
     pub fn reference_of(&self, record: &Record) -> Option<&Record> {
-        let id = record.cell.reference.as_ref()?;
+        let id = record.cell.reference()?;
         self.records.iter().find(|other| other.id == *id).copied()
     }
 }
@@ -89,7 +89,7 @@ impl Collection {
         let compared: HashSet<(&str, &str)> = self
             .records
             .iter()
-            .filter_map(|record| Some((&*record.experiment, record.cell.reference.as_deref()?)))
+            .filter_map(|record| Some((&*record.experiment, record.cell.reference()?)))
             .collect();
         for record in &self.records {
             let key = group_key(record, &compared);
@@ -103,8 +103,8 @@ impl Collection {
         }
         // The reference may have been measured by another experiment.
         for set in &mut sets {
-            let id = set.iter().find_map(|record| record.cell.reference.as_ref());
-            let missing = id.filter(|id| set.iter().all(|record| record.id != **id));
+            let id = set.iter().find_map(|record| record.cell.reference());
+            let missing = id.filter(|id| set.iter().all(|record| record.id != *id));
             set.extend(missing.and_then(|id| self.records.iter().find(|other| other.id == *id)));
         }
         let mut groups = Vec::new();
@@ -212,14 +212,15 @@ fn open_cells(status: &RunStatus) -> bool {
 fn group_key(record: &Record, compared: &HashSet<(&str, &str)>) -> String {
     let cell = &record.cell;
     let protocol = &cell.protocol.fingerprint;
-    if let Some(reference) = &cell.reference {
-        return format!("{protocol} models {reference}");
-    }
-    if cell.is_baseline() {
-        let baseline = RecordCell { noise: None, ..cell.clone() }.identity();
-        if compared.contains(&(&*record.experiment, &*baseline)) {
-            return format!("{protocol} models {baseline}");
+    match &cell.kind {
+        CellKind::Model { reference } => return format!("{protocol} models {reference}"),
+        CellKind::Baseline | CellKind::Noise { .. } => {
+            let baseline = RecordCell { kind: CellKind::Baseline, ..cell.clone() }.identity();
+            if compared.contains(&(&*record.experiment, &*baseline)) {
+                return format!("{protocol} models {baseline}");
+            }
         }
+        CellKind::Links(_) | CellKind::Cache(_) => {}
     }
     let files: Vec<&String> = cell.model.files.values().collect();
     let model = &cell.model;

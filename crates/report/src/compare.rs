@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use strait_metrics::{Bootstrap, Interval, NoiseFloor};
-use strait_schema::{Record, WindowSums};
+use strait_schema::{Record, Role, WindowSums};
 
 use crate::format::{difference, percent, three_digits};
 use crate::report::fingerprint_error;
@@ -230,7 +230,7 @@ impl Comparison {
 
 /// The noise floor that a record measures, if it was scored beside the baseline of both cells.
 fn floor_of(noisy: &Record, cells: [&Record; 2]) -> Option<NoiseFloor> {
-    let scores = noisy.scores.as_ref().filter(|_| noisy.cell.noise.is_some())?;
+    let scores = noisy.scores.as_ref().filter(|_| noisy.cell.kind.role() == Role::Noise)?;
     let beside = |record: &&Record| {
         let fingerprints = [*record, noisy].map(|record| &record.cell.protocol.fingerprint);
         let baselines = [*record, noisy].map(|record| record.scores.as_ref().map(|s| s.sums.b));

@@ -50,6 +50,9 @@ impl Report {
         if self.rows.iter().any(|row| row.imported.is_some()) {
             out.push_str("\n† imported: bytes declared, not counted; no paired error\n");
         }
+        for note in self.weights_only() {
+            out.push_str(&format!("\n{}\n", escape(&note)));
+        }
         for row in self.rows.iter().filter(|row| row.ppl.is_none()) {
             let reason = row.reason.as_deref().unwrap_or("no reason was recorded");
             out.push_str(&format!("\nFailed: {}: {}\n", escape(&row.label), escape(reason)));

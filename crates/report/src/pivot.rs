@@ -199,7 +199,7 @@ fn figure_of(record: &Record, figure: Figure) -> Option<f64> {
 
 /// Payload bits of a value on the links where the codec works.
 pub(crate) fn active_bits(record: &Record) -> Option<f64> {
-    let codec = record.cell.compressor.as_ref()?;
+    let codec = record.cell.compressor()?;
     let links = codec.links.iter().filter_map(|&link| record.links.get(link));
     let (bytes, values) = links
         .fold((0, 0), |(bytes, values), link| (bytes + link.payload_bytes, values + link.values));
@@ -212,7 +212,7 @@ pub(crate) fn active_cuts(record: &Record, codec: &CellCompressor) -> Vec<usize>
 }
 
 fn value_of(record: &Record, key: &str) -> Option<String> {
-    let codec = record.cell.compressor.as_ref()?;
+    let codec = record.cell.compressor()?;
     match key {
         "label" => return Some(record.label.clone()),
         "codec" => return Some(codec.codec.clone()),
@@ -245,7 +245,7 @@ fn value_of(record: &Record, key: &str) -> Option<String> {
 /// Keys that some cell has.
 fn known(records: &[Record]) -> String {
     let mut keys: BTreeSet<String> = ["codec", "cut", "label"].map(str::to_owned).into();
-    for codec in records.iter().filter_map(|record| record.cell.compressor.as_ref()) {
+    for codec in records.iter().filter_map(|record| record.cell.compressor()) {
         keys.extend(codec.params.keys().cloned());
         if codec.side.is_some() {
             keys.extend(["side.metric", "side.aggregate"].map(str::to_owned));

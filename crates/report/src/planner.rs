@@ -96,9 +96,8 @@ impl Planner {
     pub fn new(records: &[Record]) -> Result<Self, ReportError> {
         Report::from_records(records)?;
         let cells: Vec<Measured> = records.iter().filter_map(Measured::of).collect();
-        let baseline = records.iter().find(|record| {
-            record.cell.is_baseline() && record.cell.noise.is_none() && record.is_finished()
-        });
+        let baseline =
+            records.iter().find(|record| record.cell.is_baseline() && record.is_finished());
         let (Some(baseline), false) = (baseline, cells.is_empty()) else {
             return Err(ReportError::Empty);
         };
@@ -201,7 +200,7 @@ impl Planner {
 
 impl Measured {
     fn of(record: &Record) -> Option<Self> {
-        let codec = record.cell.compressor.as_ref()?;
+        let codec = record.cell.compressor()?;
         let row = Row::from_record(record);
         let links = codec.links.iter().map(|&link| {
             let counts = record.links.get(link).filter(|counts| counts.tokens > 0)?;

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use strait_metrics::{NoiseFloor, pareto_front};
-use strait_schema::{Imported, ImportedSite, Record, RunStatus};
+use strait_schema::{CellKind, Imported, ImportedSite, Record, Role, RunStatus};
 
 use crate::format::count;
 use crate::unit::Unit;
@@ -65,10 +65,10 @@ impl Report {
             let start: String = row.fingerprint.chars().take(8).collect();
             row.label = format!("{} [{start}]", row.label);
         }
-        let models = records.iter().any(|record| record.cell.reference.is_some());
+        let models = records.iter().any(|record| record.cell.reference().is_some());
         for (row, record) in rows.iter_mut().zip(records).filter(|_| models) {
             // A codec beside models has the weights of its model: it is none.
-            let model = record.cell.is_baseline() && record.cell.noise.is_none();
+            let model = matches!(record.cell.kind, CellKind::Baseline | CellKind::Model { .. });
             row.bits = row.bits_per_weight.filter(|_| row.ppl.is_some() && model);
         }
         // Units of noise are those of one baseline.
@@ -105,7 +105,7 @@ impl Report {
 
 /// The floor that the record of the baseline under noise gives.
 fn floor(records: &[Record]) -> Option<NoiseFloor> {
-    let mut noisy = records.iter().filter(|record| record.cell.noise.is_some());
+    let mut noisy = records.iter().filter(|record| record.cell.kind.role() == Role::Noise);
     let scores = noisy.find_map(|record| record.scores.as_ref())?;
     Some(NoiseFloor::new(&scores.sums, scores.kld.mean))
 }
@@ -236,7 +236,7 @@ fn subtitle(records: &[Record], first: &Record, compared: bool) -> String {
     let scored = records.iter().find_map(|record| record.scores.as_ref()).map(|s| s.sums.n);
     let models = match compared {
         true => {
-            let quiet = records.iter().filter(|record| record.cell.noise.is_none());
+            let quiet = records.iter().filter(|record| record.cell.kind.role() != Role::Noise);
             format!("{} models", quiet.count())
         }
         false => models.join(", "),
@@ -249,7 +249,7 @@ fn subtitle(records: &[Record], first: &Record, compared: bool) -> String {
         return parts.join(" · ");
     }
     let links = distinct(records, |record| record.cell.partition.links.len().to_string());
-    let cached = records.iter().any(|record| record.cell.cache.is_some());
+    let cached = records.iter().any(|record| record.cell.cache().is_some());
     parts.push(match links.join(" or ").as_str() {
         "0" if cached => "KV cache".to_owned(),
         "0" => "no links".to_owned(),

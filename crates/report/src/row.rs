@@ -1,10 +1,7 @@
 //! One line of a table: the ratios that a record's raw counts stand for.
 
 use strait_metrics::{Agreement, Bootstrap, Interval, bits_per_byte};
-use strait_schema::{
-    BASELINE_LABEL, Imported, ImportedSite, LinkCounts, NOISE_FLOOR_LABEL, Record, RunningCell,
-    Status,
-};
+use strait_schema::{Imported, ImportedSite, LinkCounts, Record, Role, RunningCell, Status};
 
 /// The figures of one cell. All but the names are `None` if the cell failed, and a rate is also
 /// `None` if nothing was counted.
@@ -17,6 +14,8 @@ pub struct Row {
     /// Family of the cell, as [`strait_schema::RecordCell::family`] says; of an imported result that which
     /// it declares.
     pub codec: String,
+    /// The kind of the cell; of an imported result the site that it compresses.
+    pub role: Role,
     /// Whether the cell went through all windows.
     pub status: Status,
     /// Why it failed.
@@ -98,6 +97,8 @@ pub struct Row {
     pub on_front: bool,
     /// What a reader should know before believing the numbers.
     pub warnings: Vec<String>,
+    /// What the model quantizes besides weights, none of which is in the figures.
+    pub weights_only: Vec<String>,
     /// Where an imported result comes from: its bytes are declared, not counted.
     pub imported: Option<String>,
     /// Windows done and windows in all, of a cell that is running.
@@ -133,6 +134,7 @@ impl Row {
             id: record.id.clone(),
             label: record.label.clone(),
             codec: record.cell.family().to_owned(),
+            role: record.cell.kind.role(),
             status: record.status,
             reason: record.reason.clone(),
             ppl: paired.map(|p| p.ppl),
@@ -154,8 +156,8 @@ impl Row {
             shift_rms_error: shift.map(|shift| shift.rms_error()),
             top1_agreement: agreement.map(|a| a.share),
             top1_error: agreement.map(|a| a.error),
-            cached: record.cell.cache.is_some(),
-            bytes_per_token: bytes_per_token(links, record.cell.cache.is_some()),
+            cached: record.cell.cache().is_some(),
+            bytes_per_token: bytes_per_token(links, record.cell.cache().is_some()),
             bits_per_value,
             bits_per_weight: storage.and_then(|s| bits_of(s.decoder_bytes, s.decoder_values)),
             head_bits_per_weight: storage.and_then(|s| bits_of(s.head_bytes, s.head_values)),
@@ -167,13 +169,14 @@ impl Row {
             encode_mb_per_s: rate(encode_s),
             decode_mb_per_s: rate(decode_s),
             sqnr_db: links.iter().map(|link| link.distortion.sqnr_db()).reduce(f64::min),
-            static_bytes: record.cell.compressor.as_ref().map_or(0, |codec| codec.static_bytes),
+            static_bytes: record.cell.compressor().map_or(0, |codec| codec.static_bytes),
             scored_tokens: scores.map_or(0, |scores| scores.sums.n),
             fingerprint: record.cell.protocol.fingerprint.clone(),
             ppl_delta_floors: None,
             kld_floors: None,
             on_front: false,
             warnings: record.warnings.clone(),
+            weights_only: record.cell.model.weights_only.clone(),
             imported: None,
             progress: None,
         }
@@ -183,7 +186,14 @@ impl Row {
     #[must_use]
     pub fn from_imported(imported: &Imported) -> Self {
         let weights = imported.site == ImportedSite::Weights;
+        // An imported baseline is not ours: nothing that was measured here is compared with it.
+        let role = match imported.site {
+            ImportedSite::Links => Role::Links,
+            ImportedSite::Kv => Role::Cache,
+            ImportedSite::Weights => Role::Model,
+        };
         Self {
+            role,
             ppl: Some(imported.ppl),
             kld_mean: imported.kld.filter(|_| !imported.baseline),
             cached: imported.site == ImportedSite::Kv,
@@ -212,6 +222,7 @@ impl Row {
             bytes_per_token: figures.bytes_per_token,
             bits_per_value: figures.bits_per_value,
             bits: figures.bits_per_value,
+            role: cell.role,
             progress: Some((cell.windows_done, windows)).filter(|_| cell.reason.is_none()),
             ..Self::empty(&cell.label, &cell.codec)
         }
@@ -222,6 +233,7 @@ impl Row {
             id: String::new(),
             label: label.to_owned(),
             codec: codec.to_owned(),
+            role: Role::Links,
             status: Status::Finished,
             reason: None,
             ppl: None,
@@ -260,6 +272,7 @@ impl Row {
             kld_floors: None,
             on_front: false,
             warnings: Vec::new(),
+            weights_only: Vec::new(),
             imported: None,
             progress: None,
         }
@@ -279,13 +292,13 @@ impl Row {
     /// Whether this is the baseline.
     #[must_use]
     pub fn is_baseline(&self) -> bool {
-        self.codec == BASELINE_LABEL
+        self.role == Role::Baseline
     }
 
     /// Whether this is the baseline under noise.
     #[must_use]
     pub fn is_noise_floor(&self) -> bool {
-        self.codec == NOISE_FLOOR_LABEL
+        self.role == Role::Noise
     }
 }
 

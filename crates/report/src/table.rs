@@ -109,12 +109,39 @@ impl Report {
                 paint.red(&format!("failed: {}", row.label))
             ));
         }
+        for note in self.weights_only() {
+            out.push_str(&format!("\n{note}\n"));
+        }
         let warnings = self.rows.iter().flat_map(|row| row.warnings.iter().map(move |w| (row, w)));
         for (at, (row, warning)) in warnings.enumerate() {
             let gap = if at == 0 { "\n" } else { "" };
             out.push_str(&format!("{gap}warning: {}: {warning}\n", row.label));
         }
         out
+    }
+}
+
+impl Report {
+    /// Which rows are of models that quantize more than their weights, a line for each different case.
+    pub(crate) fn weights_only(&self) -> Vec<String> {
+        let mut cases: Vec<(&[String], Vec<&str>)> = Vec::new();
+        for row in self.rows.iter().filter(|row| !row.weights_only.is_empty()) {
+            match cases.iter_mut().find(|(what, _)| *what == row.weights_only.as_slice()) {
+                Some((_, labels)) => labels.push(row.label.as_str()),
+                None => cases.push((row.weights_only.as_slice(), vec![row.label.as_str()])),
+            }
+        }
+        let line = |(what, labels): &(&[String], Vec<&str>)| {
+            let rows = match labels.len() == self.rows.len() {
+                true => "all rows".to_owned(),
+                false => labels.join(", "),
+            };
+            format!(
+                "weights only ({rows}): the model also quantizes {}, which is not simulated",
+                what.join(", ")
+            )
+        };
+        cases.iter().map(line).collect()
     }
 }
 

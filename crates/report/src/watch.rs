@@ -1,6 +1,6 @@
 //! A run that goes on, for a terminal: one line a cell.
 
-use strait_schema::RunStatus;
+use strait_schema::{Role, RunStatus};
 
 use crate::format::{difference, perplexity, three_digits};
 
@@ -40,7 +40,7 @@ pub fn watch(status: &RunStatus, width: usize) -> String {
             (None, Some(figures)) => {
                 let ppl = figures.ppl.map_or_else(String::new, perplexity);
                 let delta = match (figures.ppl_delta, figures.ppl_delta_error) {
-                    _ if cell.codec == "baseline" => String::new(),
+                    _ if cell.role == Role::Baseline => String::new(),
                     (Some(delta), Some(error)) => {
                         let (delta, error) = difference(delta, error);
                         format!("{delta} ± {error}")

@@ -3,6 +3,8 @@
 
 #[path = "report/figures.rs"]
 mod figures;
+#[path = "report/kinds.rs"]
+mod kinds;
 #[path = "report/models.rs"]
 mod models;
 #[path = "report/other.rs"]

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use strait_loader::{CodecEntry, Plugin, PluginSet};
+use strait_loader::{CellName, CodecEntry, Plugin, PluginSet};
 use strait_model::ModelConfig;
 use strait_schema::{
-    BASELINE_LABEL, CacheSpec, CellCache, CellCacheCodec, CellOverride, CellPress, Experiment,
-    RecordCell,
+    BASELINE_LABEL, CacheSpec, CellCache, CellCacheCodec, CellKind, CellOverride, CellPress,
+    Experiment, RecordCell,
 };
 
 use crate::cell::PlannedCell;
@@ -215,7 +215,7 @@ pub(crate) fn cache_cells(
             layers: section.layers.clone(),
             plugins,
         };
-        let identity = RecordCell { cache: Some(cache), ..baseline.clone() };
+        let identity = RecordCell { kind: CellKind::Cache(Box::new(cache)), ..baseline.clone() };
         let id = identity.identity();
         if let Some(same) = cells.iter().find(|cell| cell.id == id) {
             let found = format!("the cell {:?} again", same.label);
@@ -223,6 +223,7 @@ pub(crate) fn cache_cells(
         }
         let label = spec.label.clone();
         let plan = found.plan(experiment, config, baseline.protocol.context);
+        let plan = plan.for_cell(&CellName { id: id.clone(), label: label.clone() });
         let cache = Some(Arc::new(plan));
         cells.push(PlannedCell { label, id, identity, codec: None, cache, rerun: None });
     }

@@ -76,7 +76,7 @@ pub(crate) struct Running {
 }
 
 impl Cell {
-    /// Opens the cell's journal and, unless that already holds every window, its codecs.
+    /// Opens the cell's journal and, unless it is left out because its plugin `crashed`, its codecs.
     ///
     /// # Errors
     /// When the journal cannot be opened. A codec that cannot be opened fails the cell alone.
@@ -85,18 +85,23 @@ impl Cell {
         planned: &PlannedCell,
         journal: &Path,
         links: &[Link],
+        crashed: Option<&str>,
     ) -> Result<Self, RunnerError> {
         let mut running = Running { cached: planned.cache.is_some(), ..Running::default() };
         let journal = Journal::open(journal, |entry| running.add(entry))?;
         let active =
             planned.codec.as_ref().and_then(|codec| codec.active.iter().position(|&on| on));
         let first = active.unwrap_or(links.len().saturating_sub(1));
-        let (links, mut failed) = match open_links(planned, links) {
+        let opened = match crashed {
+            Some(reason) => Err(reason.to_owned()),
+            None => open_links(planned, links),
+        };
+        let (links, mut failed) = match opened {
             Ok(links) => (links, None),
             Err(reason) => (Vec::new(), Some(reason)),
         };
         let mut cache = None;
-        if let Some(plan) = &planned.cache {
+        if let Some(plan) = planned.cache.as_ref().filter(|_| failed.is_none()) {
             match OpenCache::open(plan) {
                 Ok(open) => cache = Some((Arc::clone(plan), open)),
                 Err(reason) => failed = Some(reason),

@@ -1,7 +1,7 @@
 //! The same few names in the vocabulary of each crate. The crates do not know one another, so the
 //! one that knows them all translates.
 
-use strait_data::{Join, Preset};
+use strait_data::{BosRule, Join, Preset};
 use strait_loader::Dtype;
 
 /// The dtype of a message.
@@ -50,5 +50,14 @@ pub(crate) fn join(join: strait_schema::Join) -> Join {
         strait_schema::Join::NonEmptyBlankLine => Join::NonEmptyBlankLine,
         strait_schema::Join::Lines => Join::Lines,
         strait_schema::Join::Space => Join::Space,
+    }
+}
+
+/// Where the beginning token stands.
+pub(crate) fn bos(rule: strait_schema::Bos) -> BosRule {
+    match rule {
+        strait_schema::Bos::Tokenizer => BosRule::Tokenizer,
+        strait_schema::Bos::EachWindow => BosRule::EachWindow,
+        strait_schema::Bos::Never => BosRule::Never,
     }
 }

@@ -5,7 +5,7 @@ use strait_schema::Environment;
 /// The version of burn that the workspace pins.
 const BURN: &str = "0.21.0";
 
-/// Everything but the device, which is known once the model is loaded.
+/// Everything but the device, which is known once the model is loaded. Devices have been opened.
 pub(crate) fn environment(threads: usize) -> Environment {
     Environment {
         strait: env!("CARGO_PKG_VERSION").to_owned(),
@@ -13,6 +13,7 @@ pub(crate) fn environment(threads: usize) -> Environment {
         os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         cpu: cpu_name(),
         device: String::new(),
+        passed_over: strait_model::passed_over().map(str::to_owned),
         threads,
     }
 }

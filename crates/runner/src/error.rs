@@ -48,6 +48,18 @@ pub enum RunnerError {
         /// Bytes that journals and records will take.
         needed: u64,
     },
+    /// The model by itself, without any codec, leaves what its type can hold.
+    #[error(
+        "window {window}: the uncompressed model's output is not finite in {dtype} on {device}, so there is nothing to compare a cell with: its hidden states leave the range of {dtype}, or its weights or config.json hold a value that is no number; try dtype = \"bf16\" or \"f32\""
+    )]
+    BaselineNotFinite {
+        /// The first such window.
+        window: usize,
+        /// The model's type.
+        dtype: &'static str,
+        /// Where it ran.
+        device: String,
+    },
     /// Another process runs the same experiment.
     #[error("{} is in use by another run: wait for it, or set [output] dir to another folder", path.display())]
     Busy {

@@ -140,6 +140,7 @@ pub(crate) fn calibration(
         join: Some(protocol.preset.join_for(&section.source)),
         sample_idx: None,
         max_documents: section.max_documents,
+        key: section.key.clone(),
     };
     let text = plan::load_text(experiment, &source, &options.assets, observer)?;
     let whole = strait_data::Protocol { first_k_tokens: Some(section.tokens), ..protocol };

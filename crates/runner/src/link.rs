@@ -7,6 +7,7 @@ use strait_schema::LinkCounts;
 
 use crate::clock::timed;
 use crate::look::IMPORTANCE;
+use crate::plausible::shortfall;
 
 /// The two ends of a link. They share nothing but the payload: the decoder was opened from a
 /// private copy of the library.
@@ -88,6 +89,10 @@ impl CellLink {
         counts.tokens = sequence.tokens as u64;
         counts.values = (sequence.tokens * sequence.channels) as u64;
         measure(sequence.dtype, input, output, &mut counts.distortion);
+        if self.ends.is_some() {
+            let LinkCounts { distortion, payload_bytes, .. } = &counts;
+            counts.shortfall = shortfall(sequence, input, output, distortion, *payload_bytes);
+        }
         Ok(counts)
     }
 }

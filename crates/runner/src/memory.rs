@@ -1,6 +1,25 @@
-//! How much memory this process has used at most, as Linux counts it.
+//! How much memory a run has used at most: this process, as Linux counts it, and its devices.
 
+use std::collections::BTreeMap;
 use std::fs;
+
+use strait_model::Stage;
+
+/// Bytes that the devices of all stages have taken from their drivers, each device once; `None` where
+/// a stage's memory is the host's.
+pub(crate) fn reserved_bytes(stages: &[Box<dyn Stage>]) -> Option<u64> {
+    let mut devices = BTreeMap::new();
+    for stage in stages {
+        devices.insert(stage.device(), stage.reserved_bytes()?);
+    }
+    Some(devices.values().sum())
+}
+
+/// Has all devices give back what they do not use, so that what they have taken later tells what was
+/// needed since.
+pub(crate) fn release_devices(stages: &mut [Box<dyn Stage>]) {
+    stages.iter_mut().for_each(|stage| stage.release_memory());
+}
 
 /// Most bytes that were resident at one time since the last [`reset_peak`], or the start; `None` where
 /// the system does not say.

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use serde_json::Value;
 use strait_data::{Protocol, Text, TokenStream, Tokenizer};
 use strait_model::{Device, LoadedIn, Model, ModelConfig, ModelError, SharedSource, open_device};
-use strait_schema::{CellModel, CellStorage, Experiment, ModelSection};
-use strait_weights::{Checkpoint, Summary, TokenizerSource, resolve_source_with};
+use strait_schema::{CellModel, CellStorage, Experiment, LoadIn, ModelSection};
+use strait_weights::{
+    Checkpoint, Summary, TokenizerSource, resolve_source_with, resolve_tokenizer,
+};
 
 use crate::convert;
 use crate::error::RunnerError;
@@ -26,6 +28,8 @@ pub(crate) struct OpenModel {
     pub(crate) config: ModelConfig,
     section: ModelSection,
     path: PathBuf,
+    /// The tokenizer that the experiment names; without one it is the checkpoint's.
+    tokenizer: Option<TokenizerSource>,
 }
 
 impl OpenModel {
@@ -38,13 +42,22 @@ impl OpenModel {
         let base = experiment.base_dir(&section.source);
         let path = resolve_source_with(&section.source, &base, progress)?;
         let checkpoint = Checkpoint::open(&path)?;
+        checkpoint.check_layers()?;
         let config = ModelConfig::from_json(checkpoint.config())?;
-        Ok(Self { checkpoint: Arc::new(checkpoint), config, section: section.clone(), path })
+        config.check(&checkpoint, &section.ignore)?;
+        let tokenizer = match &section.tokenizer {
+            Some(source) => {
+                Some(resolve_tokenizer(source, &experiment.base_dir(source), progress)?)
+            }
+            None => None,
+        };
+        let (checkpoint, section) = (Arc::new(checkpoint), section.clone());
+        Ok(Self { checkpoint, config, section, path, tokenizer })
     }
 
     /// What a record says of the model.
     pub(crate) fn cell(&self) -> Result<CellModel, RunnerError> {
-        let Self { checkpoint, config, section, path } = self;
+        let Self { checkpoint, config, section, path, .. } = self;
         let summary = match section.load_in {
             Some(kind) => checkpoint.summary_loaded_in(convert::load_in(kind))?,
             None => checkpoint.summary(),
@@ -53,22 +66,32 @@ impl OpenModel {
             source: section.source.clone(),
             dtype: section.dtype,
             load_in: section.load_in,
+            tokenizer: section.tokenizer.clone(),
+            ignore: section.ignore.clone(),
+            weights_only: weights_only(checkpoint, section),
             architecture: config.model_type.to_owned(),
             parameters: config.parameters(),
             layers: config.layers,
             hidden: config.shape.hidden,
             vocab: config.shape.vocab,
-            files: model_files(path, checkpoint)?,
+            files: model_files(path, checkpoint, &self.tokenizer_source()?)?,
             storage: Some(storage(summary)),
         })
     }
 
-    /// The checkpoint's tokenizer.
+    /// The tokenizer that the experiment names, or the checkpoint's.
     pub(crate) fn tokenizer(&self) -> Result<Tokenizer, RunnerError> {
-        Ok(match self.checkpoint.tokenizer()? {
+        Ok(match self.tokenizer_source()? {
             TokenizerSource::File(path) => Tokenizer::from_file(&path)?,
             TokenizerSource::Json(json) => Tokenizer::from_json(&json, &self.section.source)?,
         })
+    }
+
+    fn tokenizer_source(&self) -> Result<TokenizerSource, RunnerError> {
+        match &self.tokenizer {
+            Some(source) => Ok(source.clone()),
+            None => Ok(self.checkpoint.tokenizer()?),
+        }
     }
 
     /// The tokens that end a text: those of `generation_config.json`, else those of the configuration.
@@ -186,14 +209,27 @@ fn storage(summary: Summary) -> CellStorage {
     }
 }
 
+/// What is quantized besides weights in the checkpoint, or would be where it is loaded as `load_in` says.
+fn weights_only(checkpoint: &Checkpoint, section: &ModelSection) -> Vec<String> {
+    let mut found = checkpoint.weights_only().to_vec();
+    if section.load_in == Some(LoadIn::Int8) {
+        found.push("input activations int8".to_owned());
+    }
+    found
+}
+
 /// SHA-256 of every file that the numbers depend on, by file name.
 fn model_files(
     path: &Path,
     checkpoint: &Checkpoint,
+    tokenizer: &TokenizerSource,
 ) -> Result<BTreeMap<String, String>, RunnerError> {
     let mut files: Vec<PathBuf> = checkpoint.files();
+    if let TokenizerSource::File(path) = tokenizer {
+        files.push(path.clone());
+    }
     if path.is_dir() {
-        files.extend(["config.json", "tokenizer.json"].map(|name| path.join(name)));
+        files.push(path.join("config.json"));
         files.extend(MAY_BE_BESIDE.map(|name| path.join(name)).into_iter().filter(|f| f.is_file()));
     }
     files

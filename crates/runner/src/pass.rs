@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use rayon::ThreadPool;
 use strait_data::Window;
+use strait_loader::Shield;
 use strait_model::{Hidden, ModelError, Reference, RunInput, ScoreRange, SequenceScores, Stage};
 use strait_schema::Link;
 
@@ -285,7 +286,9 @@ impl Pass<'_> {
                 (states, Told { shared: &group.prefix.looks, own })
             };
             let output = &mut received.data;
+            let shared = hidden.as_ref().map_or(&prefix.data, |hidden| &hidden.data);
             let cross = || {
+                let _read_only = Shield::over(shared);
                 cross_all(self.pool, cells, link, sequence, input, output, &mut counts);
             };
             let window = group.first_window;

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use strait_data::{Protocol, Text, TextSource, Window};
 use strait_hub::Hub;
-use strait_loader::{CodecEntry, HostServices, PluginSet};
+use strait_loader::{CellName, CodecEntry, HostServices, PluginSet};
 use strait_model::{Device, ModelConfig, open_device};
 use strait_schema::{
-    CellCompressor, CellData, CellPartition, CellProtocol, CellSpec, Experiment, Link, MaxWindows,
-    Partition, RecordCell,
+    CellCompressor, CellData, CellKind, CellPartition, CellProtocol, CellSpec, Experiment, Link,
+    MaxWindows, Partition, RecordCell,
 };
 
 use crate::cache_plan::{self, cache_cells};
@@ -86,6 +86,7 @@ impl Plan {
                 split: experiment.data.split.clone(),
                 sample_idx: experiment.data.sample_idx,
                 max_documents: experiment.data.max_documents,
+                key: experiment.data.key.clone(),
                 text_sha256: text.sha256.clone(),
                 tokens_sha256: stream.sha256.clone(),
                 tokens: stream.tokens.len(),
@@ -98,6 +99,10 @@ impl Plan {
                 context: protocol.context,
                 max_windows: protocol.max_windows,
                 first_k_tokens: protocol.first_k_tokens,
+                bos: experiment
+                    .protocol
+                    .bos
+                    .filter(|&bos| convert::bos(bos) != protocol.preset.defaults().bos),
                 fingerprint: protocol.fingerprint(&text, &stream, &windows).id,
             },
             partition: CellPartition {
@@ -105,12 +110,9 @@ impl Plan {
                 nodes: partition.nodes.clone(),
                 links: partition.links.iter().map(|link| link.name.clone()).collect(),
             },
-            compressor: None,
-            cache: None,
+            kind: CellKind::Baseline,
             chunk_tokens: experiment.run.chunk_tokens,
             seed: experiment.run.seed,
-            noise: None,
-            reference: None,
         };
         let reference = (&model, devices[0]);
         let others = open_others(experiment, reference, (&protocol, &text, &stream), observer)?;
@@ -195,7 +197,8 @@ fn cells(
             artifact_sha256: (!files.is_empty()).then(|| bytes_sha256(&files.concat())),
             static_bytes: files.iter().map(|file| file.len() as u64).sum(),
         };
-        let identity = RecordCell { compressor: Some(compressor), ..baseline.clone() };
+        let identity =
+            RecordCell { kind: CellKind::Links(Box::new(compressor)), ..baseline.clone() };
         let id = identity.identity();
         if let Some(same) = cells.iter().find(|cell| cell.id == id) {
             let error = experiment.value_error(
@@ -206,6 +209,7 @@ fn cells(
             );
             return Err(error.into());
         }
+        let entry = entry.for_cell(CellName { id: id.clone(), label: spec.label.clone() });
         cells.push(PlannedCell {
             label: spec.label.clone(),
             id,
@@ -260,6 +264,7 @@ pub(crate) fn protocol(experiment: &Experiment) -> Protocol {
         Some(MaxWindows::All) => None,
         Some(MaxWindows::Count(count)) => Some(count),
     };
+    protocol.bos = section.bos.map_or(protocol.bos, convert::bos);
     protocol.first_k_tokens = experiment.data.first_k_tokens.or(protocol.first_k_tokens);
     protocol
 }
@@ -280,6 +285,7 @@ pub(crate) fn text(
         ),
         sample_idx: section.sample_idx,
         max_documents: section.max_documents,
+        key: section.key.clone(),
     };
     load_text(experiment, &source, assets, progress)
 }

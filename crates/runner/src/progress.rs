@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 pub use strait_hub::Progress;
+use strait_schema::Role;
 
 /// A cell as shown before it runs.
 #[derive(Debug, Clone)]
@@ -11,6 +12,8 @@ pub struct CellIntro {
     pub label: String,
     /// Its family, as [`strait_schema::RecordCell::family`] says.
     pub family: String,
+    /// The kind of the cell.
+    pub role: Role,
     /// Windows that an earlier run already finished.
     pub windows_done: usize,
     /// Whether an earlier run finished the whole cell: it is not run again.

@@ -112,7 +112,7 @@ impl Totals {
 pub(crate) fn check_effects(records: &mut [Record], lossless: &[bool]) {
     let found: Vec<_> = (0..records.len()).map(|i| effects(records, lossless, i)).collect();
     for (record, (mut warnings, unseen)) in records.iter_mut().zip(found) {
-        match record.cell.cache.is_some() && !unseen.is_empty() {
+        match record.cell.cache().is_some() && !unseen.is_empty() {
             true => record.fail(unseen.join("; ")),
             false => warnings.extend(unseen),
         }
@@ -122,10 +122,10 @@ pub(crate) fn check_effects(records: &mut [Record], lossless: &[bool]) {
 
 /// What is odd about record `i`: that it changed nothing, and that nobody saw what it changed.
 fn effects(records: &[Record], lossless: &[bool], i: usize) -> (Vec<String>, Vec<String>) {
-    let (mut warnings, mut unseen) = (Vec::new(), Vec::new());
+    let (mut warnings, mut unseen) = (records[i].shortfalls(), Vec::new());
     // A press changes no value, but leaves some out.
     let changed = |record: &Record| {
-        let cache = record.cell.cache.is_some();
+        let cache = record.cell.cache().is_some();
         let mut links = record.links.iter();
         links.any(|link| {
             link.distortion.max_abs != 0.0 || cache && link.payload_bytes < link.raw_bytes
@@ -136,7 +136,7 @@ fn effects(records: &[Record], lossless: &[bool], i: usize) -> (Vec<String>, Vec
         return (warnings, unseen);
     }
     if !changed(record) {
-        let what = match &record.cell.cache {
+        let what = match record.cell.cache() {
             None => "the codec changed no value on any link",
             Some(_) => "the cache kept every value as it was",
         };
@@ -166,7 +166,7 @@ fn same_likelihood(a: &Record, b: &Record) -> bool {
     let of = |record: &Record| -> Vec<f64> {
         record.windows.iter().map(|window| window.sums.a).collect()
     };
-    let tolerance = if a.cell.cache.is_some() { 1e-9 } else { 0.0 };
+    let tolerance = if a.cell.cache().is_some() { 1e-9 } else { 0.0 };
     let close = |(a, b): (&f64, &f64)| (a - b).abs() <= tolerance * a.abs();
     let (a, b) = (of(a), of(b));
     !a.is_empty() && a.len() == b.len() && a.iter().zip(&b).all(close)

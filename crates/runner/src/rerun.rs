@@ -2,7 +2,7 @@
 //! that are compared with it.
 
 use strait_model::{Hidden, Noise, Stage};
-use strait_schema::{Experiment, NOISE_FLOOR_LABEL, RecordCell};
+use strait_schema::{CellKind, Experiment, NOISE_FLOOR_LABEL, RecordCell};
 
 use crate::cell::PlannedCell;
 use crate::error::RunnerError;
@@ -97,11 +97,13 @@ pub(crate) fn cells(
             return Err(experiment.value_error(&key, expected, found, None).into());
         }
         models.push((id, other.name.clone()));
-        let identity = RecordCell { reference: Some(baseline.identity()), ..alone };
+        let identity =
+            RecordCell { kind: CellKind::Model { reference: baseline.identity() }, ..alone };
         cells.push(planned(other.name.clone(), identity, Rerun::Model(index)));
     }
     if experiment.run.noise_floor {
-        let identity = RecordCell { noise: Some(Noise::SIZE), ..baseline.clone() };
+        let identity =
+            RecordCell { kind: CellKind::Noise { size: Noise::SIZE }, ..baseline.clone() };
         let rerun = Rerun::Noise { seed: experiment.run.seed };
         cells.push(planned(NOISE_FLOOR_LABEL.to_owned(), identity, rerun));
     }

@@ -12,9 +12,10 @@ use strait_data::Window;
 use strait_model::Stage;
 use strait_schema::{Environment, Experiment, Record};
 
-use crate::cell::Cell;
+use crate::cell::{Cell, PlannedCell};
 use crate::clock::Stopwatch;
 use crate::convert;
+use crate::crashes::{self, Crashes};
 use crate::environment::environment;
 use crate::error::RunnerError;
 use crate::folder::Folder;
@@ -100,7 +101,9 @@ impl Run<'_> {
         if self.options.fresh {
             self.forget()?;
         }
+        let crashes = Crashes::open(&self.folder, planned)?;
         let mut finished = self.finished()?;
+        finished.retain(|id, _| crashes.reason(id).is_none());
         let skipped = finished.len();
         let pending: Vec<usize> =
             (0..planned.len()).filter(|&i| !finished.contains_key(&planned[i].id)).collect();
@@ -132,7 +135,7 @@ impl Run<'_> {
             if open[0] != 0 {
                 open.insert(0, 0);
             }
-            cells = self.open(&open)?;
+            cells = self.open(&open, &crashes)?;
             let models = std::iter::once(model.into_stages()).chain(others).collect();
             self.windows(models, &mut cells, &finished, &environment, observer)?;
         }
@@ -222,7 +225,10 @@ impl Run<'_> {
         let known = |id: &str| self.plan.cells.iter().any(|cell| cell.id == id);
         let records = self.folder.records()?.into_iter();
         let records = records.filter(|(_, record)| known(&record.id)).map(|(path, _)| path);
-        let journals = self.plan.cells.iter().map(|cell| self.folder.journal(&cell.id));
+        let left = |cell: &PlannedCell| {
+            [self.folder.journal(&cell.id), crashes::place(&self.folder, &cell.id)]
+        };
+        let journals = self.plan.cells.iter().flat_map(left).chain([crashes::note(&self.folder)]);
         for path in records.chain(journals.filter(|path| path.exists())) {
             fs::remove_file(&path).map_err(|source| RunnerError::Io {
                 what: "remove",
@@ -274,13 +280,14 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn open(&self, indices: &[usize]) -> Result<Vec<Cell>, RunnerError> {
+    fn open(&self, indices: &[usize], crashes: &Crashes) -> Result<Vec<Cell>, RunnerError> {
         let links = &self.plan.partition.links;
         indices
             .iter()
             .map(|&index| {
                 let planned = &self.plan.cells[index];
-                Cell::open(index, planned, &self.folder.journal(&planned.id), links)
+                let crashed = crashes.reason(&planned.id);
+                Cell::open(index, planned, &self.folder.journal(&planned.id), links, crashed)
             })
             .collect()
     }
@@ -313,6 +320,7 @@ impl Run<'_> {
             .map(|(index, planned)| CellIntro {
                 label: planned.label.clone(),
                 family: planned.identity.family().to_owned(),
+                role: planned.identity.kind.role(),
                 windows_done: match cells.iter().find(|cell| cell.index == index) {
                     Some(cell) => cell.journal.windows().min(windows.len()),
                     None => windows.len(),
@@ -331,6 +339,7 @@ impl Run<'_> {
         let Some((baseline, cells)) = cells.split_first_mut() else { return Ok(()) };
         let (mut models, devices) = on_devices(&mut models);
         let stages = models.remove(0);
+        let baseline_index = baseline.index;
         let pass = Pass {
             stages,
             others: models,
@@ -361,6 +370,10 @@ impl Run<'_> {
                 if let Some(reason) = cell.failed.clone() {
                     return self.fail(cell, &reason, environment, observer);
                 }
+                if cell.index == baseline_index {
+                    // Every codec would be blamed for what the model does without it.
+                    self.check_baseline(&entries, &environment.device)?;
+                }
                 for entry in entries {
                     // A window of the group may be in the journal already, and the baseline's is
                     // when only other cells were left to run.
@@ -376,6 +389,18 @@ impl Run<'_> {
             pass.run(group, baseline, active, &mut deliver)?;
         }
         Ok(())
+    }
+
+    fn check_baseline(&self, entries: &[WindowEntry], device: &str) -> Result<(), RunnerError> {
+        let finite = |entry: &&WindowEntry| entry.nll.iter().all(|nll| nll.is_finite());
+        match entries.iter().find(|entry| !finite(entry)) {
+            None => Ok(()),
+            Some(entry) => Err(RunnerError::BaselineNotFinite {
+                window: entry.index,
+                dtype: self.experiment.model.dtype.name(),
+                device: device.to_owned(),
+            }),
+        }
     }
 
     /// Tells and records a failure at once: a run that is killed later has it on disk.

@@ -11,7 +11,7 @@ use crate::clock::Stopwatch;
 use crate::error::RunnerError;
 use crate::generate::{Sampler, Sampling, Sequence, never, plan_of_baseline};
 use crate::kv::{CachePlan, Model};
-use crate::memory::{peak_bytes, reset_peak};
+use crate::memory::{peak_bytes, release_devices, reserved_bytes, reset_peak};
 
 /// Tokens of a context that warm up.
 const WARM_UP: usize = 256;
@@ -134,10 +134,13 @@ impl Speed<'_> {
         plan: Option<&CachePlan>,
         context: &[u32],
     ) -> Result<Round, RunnerError> {
-        let local = stages.iter().all(|stage| stage.device() == "cpu");
+        // Memory is the process's, or the devices'; where a model is on both, no figure would say what
+        // it means.
+        let local = stages.iter().all(|stage| stage.reserved_bytes().is_none());
         let baseline = plan_of_baseline(self.model);
         let plan = plan.or(baseline.as_ref());
         strait_weights::release_free_memory();
+        release_devices(stages);
         let reset = local && reset_peak();
         let mut sampler = Sampler::new(Sampling::GREEDY);
         let mut sequence = Sequence::new(stages, self.model, plan, false)?;
@@ -146,9 +149,10 @@ impl Speed<'_> {
         let prefill_s = watch.seconds();
         let bytes = sequence.bytes();
         sequence.settle();
-        let prefill_peak = peak_bytes();
+        let prefill_peak = if local { peak_bytes() } else { reserved_bytes(sequence.stages()) };
         strait_weights::release_free_memory();
-        let reset = reset && reset_peak();
+        release_devices(sequence.stages());
+        let reset = !local || (reset && reset_peak());
         let watch = Stopwatch::start();
         for _ in 1..self.section.new_tokens {
             never(&mut logits, self.ends);
@@ -156,7 +160,8 @@ impl Speed<'_> {
             logits = sequence.extend(&[token], false)?;
         }
         let decode_s = watch.seconds();
-        let peaks = prefill_peak.zip(peak_bytes()).filter(|_| reset);
+        let decode_peak = if local { peak_bytes() } else { reserved_bytes(sequence.stages()) };
+        let peaks = prefill_peak.zip(decode_peak).filter(|_| reset);
         Ok(Round {
             prefill_s,
             decode_s,

@@ -12,52 +12,26 @@
 //! Every complaint about an experiment file names the file, the line, the key, what was expected
 //! and what stands there.
 
-mod cache;
-mod cell;
-mod cells;
-mod check;
 mod error;
 mod experiment;
-mod imported;
 mod json_schema;
-mod lines;
-mod models;
-mod parse;
-mod partition;
-mod paths;
-mod plan;
 mod record;
-mod sections;
-mod side;
-mod speed;
-mod status;
-mod store;
-mod track;
-mod validate;
 
-pub use cache::{CacheSection, CacheSpec, KvSection, OverrideSection, PressSection};
-pub use cell::{
-    CellCache, CellCacheCodec, CellCompressor, CellData, CellModel, CellOverride, CellPartition,
-    CellPress, CellProtocol, CellStorage, RecordCell,
-};
-pub use cells::{BASELINE_LABEL, CellSpec, NOISE_FLOOR_LABEL};
 pub use error::{Place, SchemaError};
-pub use experiment::Experiment;
-pub use imported::{IMPORTED_SCHEMA, IMPORTED_SUFFIX, Imported, ImportedSite};
+pub use experiment::{
+    Aggregate, BASELINE_LABEL, Bos, CacheSection, CacheSpec, CellSpec, CompressorSection,
+    DataSection, Dtype, Experiment, FitSection, Join, KvSection, Link, LoadIn, MaxWindows, Metric,
+    MlflowSection, ModelSection, Models, NOISE_FLOOR_LABEL, OutputSection, OverrideSection,
+    Partition, PartitionSection, PluginsSection, Preset, PressSection, ProtocolSection, RunSection,
+    SideSection, SpeedSection, TensorBoardSection, TrackSection, WandbSection, WeightsSection,
+};
 pub use json_schema::{json_schema_experiment, json_schema_record, render};
-pub use models::{LoadIn, ModelSection, Models, WeightsSection};
-pub use partition::{Link, Partition};
 pub use record::{
-    AgreementCounts, Environment, LinkCounts, RECORD_SCHEMA, Record, Scores, Status, Timing,
+    AgreementCounts, CellCache, CellCacheCodec, CellCompressor, CellData, CellKind, CellModel,
+    CellOverride, CellPartition, CellPress, CellProtocol, CellSide, CellStorage, Environment,
+    IMPORTED_SCHEMA, IMPORTED_SUFFIX, Imported, ImportedSite, LinkCounts, RECORD_SCHEMA, Record,
+    RecordCell, Role, RunStatus, RunningCell, RunningFigures, Scores, SpeedCounts, Status, Timing,
     WindowSums,
 };
-pub use sections::{
-    CompressorSection, DataSection, Dtype, FitSection, Join, MaxWindows, OutputSection,
-    PartitionSection, PluginsSection, Preset, ProtocolSection, RunSection,
-};
-pub use side::{Aggregate, CellSide, Metric, SideSection};
-pub use speed::{SpeedCounts, SpeedSection};
-pub use status::{RunStatus, RunningCell, RunningFigures};
-pub use track::{MlflowSection, TensorBoardSection, TrackSection, WandbSection};
 // Part of a record, so part of this interface.
 pub use strait_metrics::{ConfidenceBucket, Distortion, Divergence, PairedSums, ProbabilityShift};

@@ -2,12 +2,15 @@
 //! labels, the record's text, the committed JSON Schemas and the shipped experiments.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "schema/committed.rs"]
+mod committed;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use strait_schema::{
-    Experiment, LoadIn, MaxWindows, ModelSection, Models, Record, SchemaError,
-    json_schema_experiment, json_schema_record,
+    CellCompressor, CellKind, Experiment, LoadIn, MaxWindows, ModelSection, Models, Record,
+    SchemaError, json_schema_experiment, json_schema_record,
 };
 
 /// The smallest file that is complete, without a compressor.
@@ -279,14 +282,6 @@ fn a_record_comes_back_byte_for_byte() {
 
 #[test]
 fn a_record_of_an_earlier_release_is_read() {
-    let children = |path: PathBuf| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
-    let json = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
-    for folder in children(root().join("results")).filter(|path| path.is_dir()) {
-        for path in children(folder).filter(json) {
-            Record::load(&path).unwrap();
-        }
-    }
-
     let text = fs::read_to_string(root().join("crates/schema/tests/record.json")).unwrap();
     let mut old: serde_json::Value = serde_json::from_str(&text).unwrap();
     old["scores"].as_object_mut().unwrap().retain(|key, _| key != "shift" && key != "confidence");
@@ -306,6 +301,13 @@ fn a_record_of_an_earlier_release_is_read() {
     assert!(scores.shift.is_none() && scores.confidence.is_none());
 }
 
+fn codec(record: &mut Record) -> &mut CellCompressor {
+    match &mut record.cell.kind {
+        CellKind::Links(codec) => codec,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn identity_is_what_decides_the_numbers() {
     let record = Record::load(root().join("crates/schema/tests/record.json")).unwrap();
@@ -321,20 +323,20 @@ fn identity_is_what_decides_the_numbers() {
     assert!(same(|r| r.cell.data.source = "elsewhere".to_owned()));
     assert!(same(|r| r.cell.data.scored_bytes = None));
     assert!(same(|r| r.cell.partition.nodes[1] = "paris".to_owned()));
-    assert!(same(|r| r.cell.compressor.as_mut().unwrap().plugin = "other.so".to_owned()));
+    assert!(same(|r| codec(r).plugin = "other.so".to_owned()));
     assert!(same(|r| r.cell.model.storage = None));
     assert!(!same(|r| r.cell.model.load_in = Some(LoadIn::Nf4)));
-    assert!(!same(|r| r.cell.noise = Some(0.5)));
-    assert!(!same(|r| r.cell.reference = Some(r.id.clone())));
+    assert!(!same(|r| r.cell.kind = CellKind::Noise { size: 0.5 }));
+    assert!(!same(|r| r.cell.kind = CellKind::Model { reference: r.id.clone() }));
     assert!(!same(|r| r.cell.seed += 1));
     assert!(!same(|r| r.cell.chunk_tokens = Some(1)));
     assert!(!same(|r| r.cell.partition.cuts[0] += 1));
-    assert!(!same(|r| r.cell.compressor = None));
-    assert!(!same(|r| r.cell.compressor.as_mut().unwrap().links = vec![0]));
-    assert!(!same(|r| r.cell.compressor.as_mut().unwrap().params["bits"] = 3.into()));
-    assert!(!same(|r| r.cell.compressor.as_mut().unwrap().plugin_sha256.replace_range(..1, "f")));
+    assert!(!same(|r| r.cell.kind = CellKind::Baseline));
+    assert!(!same(|r| codec(r).links = vec![0]));
+    assert!(!same(|r| codec(r).params["bits"] = 3.into()));
+    assert!(!same(|r| codec(r).plugin_sha256.replace_range(..1, "f")));
     assert!(!same(|r| {
-        let inner = &mut r.cell.compressor.as_mut().unwrap().inner;
+        let inner = &mut codec(r).inner;
         inner.insert("raw".to_owned(), "ab".to_owned());
     }));
     assert!(!same(|r| r.cell.protocol.fingerprint.replace_range(..1, "f")));
@@ -417,6 +419,15 @@ fn defaults() {
     assert!(experiment.cells().unwrap().is_empty());
     assert!(experiment.partition(8).unwrap().links.is_empty());
     assert_eq!(experiment.output_dir(), Path::new("results/demo"));
+}
+
+#[test]
+fn devices() {
+    for device in ["auto", "cpu", "cpu:plain", "cuda:0", "cuda:17"] {
+        let head = HEAD.replace("wiki-4m\"", &format!("wiki-4m\"\ndevice = \"{device}\""));
+        let experiment = Experiment::parse(&head, "demo.toml").unwrap();
+        assert_eq!(experiment.model.device, device);
+    }
 }
 
 #[test]

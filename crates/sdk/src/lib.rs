@@ -83,6 +83,6 @@ pub mod __private {
     pub use crate::boundary::PressTable;
     pub use crate::boundary::{CodecTable, Exported, header, module};
     pub use crate::params::private::*;
-    pub use strait_abi::PluginHeader;
     pub use strait_abi::abi_stable::library::LibHeader;
+    pub use strait_abi::{PluginHeader, listing, listing_length};
 }

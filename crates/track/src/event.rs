@@ -1,7 +1,7 @@
 //! What trackers are told, with every time already in it: they read no clock.
 
 use serde_json::{Map, Value};
-use strait_schema::Record;
+use strait_schema::{Record, Role};
 
 /// A run begins.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub struct CellStart {
     pub label: String,
     /// The family: the codec's or press's id, `baseline` for the baseline.
     pub codec: String,
+    /// The kind of the cell.
+    pub role: Role,
     /// Windows that earlier runs finished.
     pub windows_done: usize,
     /// Whether an earlier run finished the cell: trackers have it already.

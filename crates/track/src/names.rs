@@ -42,7 +42,7 @@ pub fn final_metrics(record: &Record) -> Vec<(&'static str, f64)> {
         record.links.iter().map(count).sum::<u64>() as f64
     };
     // A token has one key and one value: it counts once.
-    let of_one = if record.cell.cache.is_some() { record.links.len().max(1) as f64 } else { 1.0 };
+    let of_one = if record.cell.cache().is_some() { record.links.len().max(1) as f64 } else { 1.0 };
     let (bytes, tokens) = (sum(|link| link.payload_bytes), sum(|link| link.tokens) / of_one);
     finite(vec![
         ("eval/ppl_final", paired.ppl),

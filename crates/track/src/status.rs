@@ -50,6 +50,7 @@ impl Tracker for StatusFile {
                     .map(|cell| RunningCell {
                         label: cell.label.clone(),
                         codec: cell.codec.clone(),
+                        role: cell.role,
                         windows_done: cell.windows_done,
                         finished: cell.finished,
                         ..RunningCell::default()

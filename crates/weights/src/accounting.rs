@@ -41,6 +41,12 @@ pub struct Summary {
     pub gib: f64,
     /// GiB of the decoder blocks' matrices and of the head (or the embedding that serves as one): `compare_q`'s "vram".
     pub gib_without_embeddings: f64,
+    /// What is quantized besides weights, none of which is simulated: figures of the model are of its weights only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub weights_only: Vec<String>,
+    /// Keys that nobody reads, which keep the model from being run unless the experiment says that they may go unread.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unread_keys: Vec<String>,
     /// Every stored format, the one of most bytes first.
     pub formats: Vec<FormatShare>,
     /// The decoder blocks in order.
@@ -135,6 +141,8 @@ impl Summary {
             bytes: whole.bytes,
             gib: whole.bytes as f64 / GIB,
             gib_without_embeddings: decoder.bytes.saturating_add(head.bytes) as f64 / GIB,
+            weights_only: Vec::new(),
+            unread_keys: Vec::new(),
             formats,
             layers: layers.into_iter().map(|(number, layer)| layer.finish(number)).collect(),
         }
@@ -177,6 +185,27 @@ enum Role {
     Other,
 }
 
+/// The decoder block that the tensor of this name belongs to.
+pub(crate) fn layer_of(name: &str) -> Option<usize> {
+    // The towers of a multimodal model have layers too.
+    if is_of_a_tower(name) {
+        return None;
+    }
+    let mut parts = name.split('.').peekable();
+    while let Some(part) = parts.next() {
+        if matches!(part, "layers" | "h" | "blocks")
+            && let Some(Ok(number)) = parts.peek().map(|number| number.parse())
+        {
+            return Some(number);
+        }
+    }
+    None
+}
+
+fn is_of_a_tower(name: &str) -> bool {
+    ["vision", "visual", "audio"].iter().any(|tower| name.contains(tower))
+}
+
 impl Role {
     fn of(info: &TensorInfo) -> Self {
         let name = info.name.as_str();
@@ -186,15 +215,11 @@ impl Role {
         {
             return Self::Constant;
         }
-        // The towers of a multimodal model have layers too.
-        if ["vision", "visual", "audio"].iter().any(|tower| name.contains(tower)) {
+        if is_of_a_tower(name) {
             return Self::Other;
         }
+        let layer = layer_of(name);
         let parts: Vec<_> = name.split('.').collect();
-        let layer = parts.windows(2).find_map(|pair| match pair {
-            ["layers" | "h" | "blocks", number] => number.parse().ok(),
-            _ => None,
-        });
         let [.., module, "weight"] = parts.as_slice() else {
             return layer.map_or(Self::Other, Self::DecoderOther);
         };

@@ -8,6 +8,8 @@ use std::fs::File;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
+use strait_hub::StandIn;
+
 use crate::WeightsError;
 
 /// A file's path with its whole content.
@@ -37,7 +39,11 @@ impl FileBytes {
             // states the condition.
             Content::Mapped(unsafe { memmap2::Mmap::map(&file) }.map_err(io("map"))?)
         };
-        Ok(Self { path: path.to_path_buf(), content })
+        let file = Self { path: path.to_path_buf(), content };
+        match StandIn::of(&file) {
+            None => Ok(file),
+            Some(what) => Err(WeightsError::StandIn { path: file.path, what }),
+        }
     }
 
     /// Lets the system take back the memory of what was read; reading again brings it back.

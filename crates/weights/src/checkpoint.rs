@@ -1,6 +1,6 @@
 //! A checkpoint of either kind behind one type.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -12,10 +12,11 @@ use crate::error::WeightsError;
 use crate::gguf::{self, Gguf, Metadata};
 use crate::heap;
 use crate::load_in::LoadIn;
-use crate::quantized::{self, Entry};
+use crate::quantized::{self, Arranged, Entry};
 use crate::safetensors;
 use crate::tensor::{DenseTensor, TensorInfo};
 use crate::tokenizer::{self, TokenizerSource};
+use crate::unread::Unread;
 
 /// An open checkpoint: configuration, tokenizer and tensors. Files stay mapped while it lives.
 pub struct Checkpoint {
@@ -25,6 +26,10 @@ pub struct Checkpoint {
     entries: Vec<Entry>,
     by_name: HashMap<String, usize>,
     tokenizer: TokenizerPlace,
+    /// Tensors that became part of the configuration or of other tensors.
+    read_on_opening: HashSet<String>,
+    unread_keys: Vec<Unread>,
+    weights_only: Vec<String>,
 }
 
 enum TokenizerPlace {
@@ -33,7 +38,8 @@ enum TokenizerPlace {
 }
 
 impl Checkpoint {
-    /// Opens a model directory (`config.json` with `model.safetensors` or `model.safetensors.index.json`) or a `.gguf` file.
+    /// Opens a model directory (`config.json` with `model.safetensors` or `model.safetensors.index.json`) or a `.gguf` file,
+    /// or the first file of a model in several.
     ///
     /// All headers are read and checked here; values are read when asked for. The files are mapped into memory and must not
     /// be changed while the checkpoint is open.
@@ -43,11 +49,11 @@ impl Checkpoint {
     pub fn open(path: &Path) -> Result<Self, WeightsError> {
         if path.is_dir() {
             let Directory { config, files, tensors } = directory::read(path)?;
-            let entries = quantized::arrange(path, &config, &files, tensors)?;
-            return Ok(Self::new(path, config, files, entries, TokenizerPlace::Directory));
+            let arranged = quantized::arrange(path, &config, &files, tensors)?;
+            return Ok(Self::new(path, config, files, arranged, TokenizerPlace::Directory));
         }
         if !path.exists() {
-            return Err(WeightsError::SourceNotFound { path: path.to_path_buf() });
+            return Err(WeightsError::SourceNotFound { path: path.to_path_buf(), hub: None });
         }
         let file = FileBytes::map(path)?;
         let named_gguf =
@@ -65,7 +71,7 @@ impl Checkpoint {
                 .to_owned(),
             });
         }
-        Self::from_gguf(path, file)
+        Self::from_gguf(path, gguf::open_all(file)?)
     }
 
     /// Opens a GGUF file that is in memory; `name` stands for its path in messages.
@@ -73,7 +79,7 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::open`].
     pub fn from_gguf_bytes(name: &Path, bytes: Vec<u8>) -> Result<Self, WeightsError> {
-        Self::from_gguf(name, FileBytes::owned(name, bytes))
+        Self::from_gguf(name, vec![FileBytes::owned(name, bytes)])
     }
 
     /// Opens one safetensors file that is in memory, with its configuration; `name` stands for its path in messages. There
@@ -88,8 +94,8 @@ impl Checkpoint {
     ) -> Result<Self, WeightsError> {
         let files = vec![FileBytes::owned(name, bytes)];
         let tensors = safetensors::read(&files)?;
-        let entries = quantized::arrange(name, &config, &files, tensors)?;
-        Ok(Self::new(name, config, files, entries, TokenizerPlace::Directory))
+        let arranged = quantized::arrange(name, &config, &files, tensors)?;
+        Ok(Self::new(name, config, files, arranged, TokenizerPlace::Directory))
     }
 
     /// The configuration in the keys of Hugging Face's `config.json`; for GGUF it is built from the metadata.
@@ -103,17 +109,7 @@ impl Checkpoint {
     /// There is none, it contradicts itself, or it is of a kind that cannot be rebuilt exactly.
     pub fn tokenizer(&self) -> Result<TokenizerSource, WeightsError> {
         match &self.tokenizer {
-            TokenizerPlace::Directory => {
-                let path = self.path.join("tokenizer.json");
-                if path.is_file() {
-                    Ok(TokenizerSource::File(path))
-                } else {
-                    Err(WeightsError::NoTokenizer {
-                        path: self.path.clone(),
-                        expected: "tokenizer.json beside the weights",
-                    })
-                }
-            }
+            TokenizerPlace::Directory => tokenizer::in_folder(&self.path),
             TokenizerPlace::Metadata(metadata) => {
                 let file: &[u8] = self.files.first().map_or(&[], |file| file);
                 tokenizer::from_metadata(metadata, file).map(TokenizerSource::Json)
@@ -155,7 +151,11 @@ impl Checkpoint {
 
     /// The sizes added up: format, parameters, stored bytes and bits per weight, as a whole and by decoder block.
     pub fn summary(&self) -> Summary {
-        Summary::from_infos(self.tensor_infos())
+        Summary {
+            weights_only: self.weights_only.clone(),
+            unread_keys: self.unread_keys.iter().map(|unread| unread.name.clone()).collect(),
+            ..Summary::from_infos(self.tensor_infos())
+        }
     }
 
     /// As [`Checkpoint::summary`], of the model when it is quantized to `kind` on load.
@@ -178,30 +178,65 @@ impl Checkpoint {
         Ok(Summary::from_infos(&infos))
     }
 
+    /// What the checkpoint quantizes besides weights: `input activations int8 by token`, `KV cache fp8`. None of it is
+    /// simulated, so that figures of such a model are of its weights only.
+    pub fn weights_only(&self) -> &[String] {
+        &self.weights_only
+    }
+
+    /// Keys of the quantization configuration, or of GGUF metadata about the model, that nobody read.
+    pub fn unread_keys(&self) -> &[Unread] {
+        &self.unread_keys
+    }
+
+    /// Where it was opened.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether a tensor was read when the checkpoint was opened.
+    pub(crate) fn read_on_opening(&self, name: &str) -> bool {
+        self.read_on_opening.contains(name)
+    }
+
     /// The files that hold tensors.
     pub fn files(&self) -> Vec<PathBuf> {
         self.files.iter().map(|file| file.path.clone()).collect()
     }
 
-    fn from_gguf(path: &Path, file: FileBytes) -> Result<Self, WeightsError> {
-        let Gguf { metadata, config, tensors } = gguf::read(&file)?;
+    fn from_gguf(path: &Path, files: Vec<FileBytes>) -> Result<Self, WeightsError> {
+        let Gguf { metadata, config, tensors, read, unread, weights_only } = gguf::read(&files)?;
         let entries = tensors.into_iter().map(Entry::Plain).collect();
-        Ok(Self::new(path, config, vec![file], entries, TokenizerPlace::Metadata(metadata)))
+        let arranged = Arranged { entries, unread, weights_only };
+        let place = TokenizerPlace::Metadata(metadata);
+        let checkpoint = Self::new(path, config, files, arranged, place);
+        Ok(Self { read_on_opening: read, ..checkpoint })
     }
 
     fn new(
         path: &Path,
         config: Value,
         files: Vec<FileBytes>,
-        entries: Vec<Entry>,
+        arranged: Arranged,
         tokenizer: TokenizerPlace,
     ) -> Self {
+        let Arranged { entries, unread, weights_only } = arranged;
         let by_name = entries
             .iter()
             .enumerate()
             .map(|(index, entry)| (entry.info().name.clone(), index))
             .collect();
-        Self { path: path.to_path_buf(), config, files, entries, by_name, tokenizer }
+        Self {
+            path: path.to_path_buf(),
+            config,
+            files,
+            entries,
+            by_name,
+            tokenizer,
+            read_on_opening: HashSet::new(),
+            unread_keys: unread,
+            weights_only,
+        }
     }
 
     /// The existing name with the fewest edits from `name`, if a third of the letters or fewer differ.

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use strait_hub::StandIn;
 
 use crate::WeightsError;
 use crate::bytes::FileBytes;
@@ -23,6 +24,26 @@ pub(crate) struct Directory {
     pub(crate) tensors: Vec<StoredTensor>,
 }
 
+/// Weights that are no model by themselves, or in a form that is not read, and what to do.
+const OTHER_WEIGHTS: [(&str, &str); 4] = [
+    (
+        "adapter_config.json",
+        "a LoRA adapter: merge it into its base model (`merge_and_unload` of peft) and save that",
+    ),
+    (
+        "pytorch_model.bin",
+        "pickled weights, which are not read: save the model again with Transformers, which writes safetensors",
+    ),
+    (
+        "pytorch_model.bin.index.json",
+        "pickled weights, which are not read: save the model again with Transformers, which writes safetensors",
+    ),
+    (
+        "consolidated.00.pth",
+        "weights in the publisher's own form: fetch the model in Transformers' form",
+    ),
+];
+
 /// Opens the directory; one file is preferred to shards, as in Transformers.
 pub(crate) fn read(directory: &Path) -> Result<Directory, WeightsError> {
     let config = directory.join("config.json");
@@ -39,7 +60,12 @@ pub(crate) fn read(directory: &Path) -> Result<Directory, WeightsError> {
     }
     let index = directory.join(INDEX_NAME);
     if !index.is_file() {
-        return Err(missing(directory, &format!("{SINGLE_NAME} or {INDEX_NAME}")));
+        let mut files = Vec::new();
+        for name in without_index(directory)? {
+            files.push(FileBytes::map(&directory.join(name))?);
+        }
+        let tensors = safetensors::read(&files)?;
+        return Ok(Directory { config, files, tensors });
     }
     let index = Index::read(&index)?;
     let mut files = Vec::new();
@@ -53,6 +79,49 @@ pub(crate) fn read(directory: &Path) -> Result<Directory, WeightsError> {
     let tensors = safetensors::read(&files)?;
     index.check(&files, &tensors)?;
     Ok(Directory { config, files, tensors })
+}
+
+/// The files of weights where neither name nor index tells: the only safetensors file, or all shards of one model.
+fn without_index(directory: &Path) -> Result<Vec<String>, WeightsError> {
+    let expected = format!("{SINGLE_NAME} or {INDEX_NAME}");
+    let mut names = names_in(directory);
+    if let Some((name, way_out)) =
+        OTHER_WEIGHTS.iter().find(|(name, _)| names.iter().any(|found| found == name))
+    {
+        return Err(WeightsError::MissingFile {
+            directory: directory.to_path_buf(),
+            expected,
+            found: format!("{name}: {way_out}"),
+        });
+    }
+    names.retain(|name| name.ends_with(".safetensors"));
+    let shards = names.first().and_then(|name| shard_names(name));
+    match (names.as_slice(), shards) {
+        (_, Some(shards)) => match shards.iter().find(|shard| !names.contains(shard)) {
+            None if shards.len() == names.len() => Ok(names),
+            None => Err(missing(directory, &expected)),
+            Some(shard) => {
+                Err(missing(directory, &format!("{shard}, one of {} shards,", shards.len())))
+            }
+        },
+        ([_], None) => Ok(names),
+        _ => Err(missing(directory, &expected)),
+    }
+}
+
+/// The names of all shards of the model that a file of this name is a shard of, in order.
+fn shard_names(name: &str) -> Option<Vec<String>> {
+    let stem = name.strip_suffix(".safetensors")?;
+    let parts = crate::gguf::part_names(&format!("{stem}.gguf"))?;
+    Some(parts.iter().map(|part| part.replace(".gguf", ".safetensors")).collect())
+}
+
+fn names_in(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort_unstable();
+    names
 }
 
 /// Reads `config.json`, which must be an object.
@@ -78,6 +147,9 @@ pub(crate) fn read_json<T: DeserializeOwned>(
             found: text.len() as u64,
         });
     }
+    if let Some(what) = StandIn::of(&text) {
+        return Err(WeightsError::StandIn { path: path.to_path_buf(), what });
+    }
     serde_json::from_slice(&text).map_err(|source| WeightsError::Json {
         path: path.to_path_buf(),
         what,
@@ -87,13 +159,7 @@ pub(crate) fn read_json<T: DeserializeOwned>(
 
 /// The error for an absent file, with what is there instead.
 fn missing(directory: &Path, expected: &str) -> WeightsError {
-    let mut names: Vec<String> = fs::read_dir(directory)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort_unstable();
+    let names = names_in(directory);
     let gguf = names.iter().find(|name| name.to_lowercase().ends_with(".gguf"));
     let found = match (gguf, names.as_slice()) {
         (Some(name), _) => format!("{name}: give that file itself as the model source"),

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use strait_hub::StandIn;
+
 use crate::format::SUPPORTED_FORMATS;
 
 /// Why a checkpoint, or a part of it, could not be read.
@@ -23,12 +25,15 @@ pub enum WeightsError {
     /// The model source names nothing that exists.
     #[error(
         "{}: no such model; expected a directory with config.json and model.safetensors (or \
-         model.safetensors.index.json), a .gguf file, or \"hf:owner/name@revision\"",
-        path.display()
+         model.safetensors.index.json), a .gguf file, or \"hf:owner/name@revision\"{}",
+        path.display(),
+        hub.as_ref().map_or_else(String::new, |name| format!("; a model of the hub is written \"hf:{name}\""))
     )]
     SourceNotFound {
         /// Where it was looked for.
         path: PathBuf,
+        /// `owner/name`, where the source can be that of a model on the hub.
+        hub: Option<String>,
     },
 
     /// The model source cannot be understood.
@@ -51,6 +56,15 @@ pub enum WeightsError {
         expected: &'static str,
         /// What is there.
         found: String,
+    },
+
+    /// Something else was saved in place of the file.
+    #[error("{}: this is {what}", path.display())]
+    StandIn {
+        /// The file.
+        path: PathBuf,
+        /// What is there, and what to do.
+        what: StandIn,
     },
 
     /// A model directory lacks a file.
@@ -169,6 +183,36 @@ pub enum WeightsError {
         found: String,
         /// What to do.
         hint: &'static str,
+    },
+
+    /// Tensors or keys that nobody reads and that are not known to be harmless.
+    #[error(
+        "{}: stored and read by nobody: {found}{layers}; without it this would be another model. If it may be left out, \
+         `ignore = [\"{pattern}\"]` in [model] says so, and the record then says it too",
+        path.display()
+    )]
+    Unread {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What is unread, the first kinds of it.
+        found: String,
+        /// Both counts of layers, where they differ; else nothing.
+        layers: String,
+        /// A pattern for the first kind.
+        pattern: String,
+    },
+
+    /// A pattern of what may go unread that names nothing.
+    #[error(
+        "{}: `ignore` in [model] has the pattern \"{pattern}\": expected the name of an unread tensor or key, with `*` for any \
+         letters; nothing unread has such a name",
+        path.display()
+    )]
+    NothingIgnored {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The pattern.
+        pattern: String,
     },
 
     /// A dense weight cannot be quantized on load.

@@ -6,6 +6,7 @@ use strait_hub::{Address, Hub, HubError, Kind, Progress, Repository};
 
 use crate::WeightsError;
 use crate::directory::read_config;
+use crate::gguf;
 use crate::quantized;
 use crate::safetensors::{INDEX_NAME, Index, SINGLE_NAME};
 
@@ -35,7 +36,7 @@ impl HubModel {
         progress: &mut dyn Progress,
     ) -> Result<PathBuf, WeightsError> {
         if let Some(file) = &self.file {
-            return self.get(hub, file, progress);
+            return self.fetch_gguf(hub, file, progress);
         }
         let complete = hub.cached(&self.repository, "config.json").is_some();
         let config = self.get(hub, "config.json", progress)?;
@@ -58,6 +59,42 @@ impl HubModel {
             }
         }
         Ok(config.parent().map(Path::to_path_buf).unwrap_or(config))
+    }
+
+    /// Fetches the tokenizer alone and returns the path of its folder or GGUF file.
+    pub(crate) fn fetch_tokenizer(
+        &self,
+        hub: &Hub,
+        progress: &mut dyn Progress,
+    ) -> Result<PathBuf, WeightsError> {
+        if let Some(file) = &self.file {
+            return self.fetch_gguf(hub, file, progress);
+        }
+        let path = self.get(hub, "tokenizer.json", progress)?;
+        self.get_optional(hub, "tokenizer_config.json", true, progress)?;
+        Ok(path)
+    }
+
+    /// Fetches a GGUF file, and the other files of a model in several.
+    fn fetch_gguf(
+        &self,
+        hub: &Hub,
+        file: &str,
+        progress: &mut dyn Progress,
+    ) -> Result<PathBuf, WeightsError> {
+        let (folder, name) =
+            file.rsplit_once('/').map_or(("", file), |(folder, name)| (folder, name));
+        let Some(parts) = gguf::part_names(name) else { return self.get(hub, file, progress) };
+        let separator = if folder.is_empty() { "" } else { "/" };
+        let mut first = None;
+        for part in parts {
+            let path = self.get(hub, &format!("{folder}{separator}{part}"), progress)?;
+            // Opening tells if another part was named.
+            if part == name {
+                first = Some(path);
+            }
+        }
+        first.map_or_else(|| self.get(hub, file, progress), Ok)
     }
 
     fn get(

@@ -21,12 +21,14 @@ mod safetensors;
 mod source;
 mod tensor;
 mod tokenizer;
+mod unread;
 
 pub use accounting::{FormatShare, LayerSummary, Summary};
 pub use checkpoint::Checkpoint;
 pub use error::WeightsError;
 pub use format::Format;
 pub use heap::release as release_free_memory;
-pub use source::{resolve_source, resolve_source_with};
+pub use source::{resolve_source, resolve_source_with, resolve_tokenizer};
 pub use tensor::{DenseTensor, TensorInfo};
 pub use tokenizer::TokenizerSource;
+pub use unread::{Reading, Unread};

@@ -6,6 +6,7 @@ use strait_hub::{Hub, Progress, Silent};
 
 use crate::WeightsError;
 use crate::hub::HubModel;
+use crate::tokenizer::{self, TokenizerSource};
 
 /// Turns `source` into the path of a model directory or GGUF file.
 ///
@@ -35,7 +36,38 @@ pub fn resolve_source_with(
         return model.fetch(&hub, progress);
     }
     let path = base.join(source);
-    if path.exists() { Ok(path) } else { Err(WeightsError::SourceNotFound { path }) }
+    if path.exists() {
+        return Ok(path);
+    }
+    let hub = HubModel::parse(source).is_ok().then(|| source.to_owned());
+    Err(WeightsError::SourceNotFound { path, hub })
+}
+
+/// The tokenizer that `source` names: a `tokenizer.json`, a folder that has one, a `.gguf` file, or `hf:owner/name@revision`.
+/// A plain path is taken relative to `base`.
+///
+/// # Errors
+/// As [`resolve_source`], and if there is no tokenizer there.
+pub fn resolve_tokenizer(
+    source: &str,
+    base: &Path,
+    progress: &mut dyn Progress,
+) -> Result<TokenizerSource, WeightsError> {
+    if let Some(name) = source.strip_prefix("hf:") {
+        let model = HubModel::parse(name)
+            .map_err(|reason| WeightsError::SourceSyntax { text: source.to_owned(), reason })?;
+        let hub = Hub::from_environment(|name| std::env::var(name).ok());
+        return tokenizer::in_path(&model.fetch_tokenizer(&hub, progress)?);
+    }
+    let path = base.join(source);
+    if path.exists() {
+        tokenizer::in_path(&path)
+    } else {
+        Err(WeightsError::NoTokenizer {
+            path,
+            expected: "the file or folder that `tokenizer` in [model] names",
+        })
+    }
 }
 
 #[cfg(test)]
@@ -50,7 +82,10 @@ mod tests {
         assert_eq!(found, folder.path().join("model"));
         let error = resolve_source("modell", folder.path()).unwrap_err().to_string();
         let expected = format!("{}: no such model", folder.path().join("modell").display());
-        assert!(error.starts_with(&expected), "{error}");
+        assert!(error.starts_with(&expected) && !error.contains("of the hub"), "{error}");
+        let error =
+            resolve_source("meta-llama/Llama-3.2-1B", folder.path()).unwrap_err().to_string();
+        assert!(error.ends_with("is written \"hf:meta-llama/Llama-3.2-1B\""), "{error}");
     }
 
     #[test]

@@ -10,15 +10,20 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("strait-sdk-derive", &[]),
     ("strait-sdk", &["strait-abi", "strait-sdk-derive"]),
     ("strait-loader", &["strait-abi"]),
-    ("strait-conformance", &["strait-sdk", "strait-loader"]),
+    ("strait-conformance", &["strait-sdk", "strait-loader", "strait-metrics"]),
     ("strait-metrics", &[]),
     ("strait-schema", &["strait-metrics"]),
     ("strait-hub", &[]),
     ("strait-weights", &["strait-hub"]),
     ("strait-ops", &[]),
     ("strait-cpu", &["strait-ops"]),
-    ("strait-burn", &["strait-ops"]),
-    ("strait-model", &["strait-weights", "strait-ops", "strait-cpu", "strait-burn"]),
+    ("strait-kernels", &[]),
+    ("strait-nvidia", &[]),
+    ("strait-burn", &["strait-kernels", "strait-ops", "strait-nvidia"]),
+    (
+        "strait-model",
+        &["strait-weights", "strait-ops", "strait-cpu", "strait-nvidia", "strait-burn"],
+    ),
     ("strait-data", &["strait-hub"]),
     (
         "strait-runner",
@@ -43,6 +48,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "strait-schema",
             "strait-weights",
             "strait-loader",
+            "strait-model",
+            "strait-nvidia",
             "strait-conformance",
         ],
     ),
@@ -54,11 +61,13 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("abi_stable", &["strait-abi", "strait-sdk", "strait-loader"]),
     ("anyhow", &["strait", "xtask"]),
     ("hf-hub", &["strait-hub"]),
-    ("libloading", &["strait-loader"]),
+    ("libloading", &["strait-loader", "strait-nvidia"]),
     ("ureq", &["strait-hub", "strait-track"]),
 ];
 
 /// Only this package may use burn, whatever the name of burn's crate, and CubeCL below it.
+/// Device kernels are written in CubeCL, which burn is written in too.
+const KERNELS: &str = "strait-kernels";
 const BURN_USER: &str = "strait-burn";
 
 pub(super) fn check(workspace: &Workspace, tree: &Tree) -> Vec<Violation> {
@@ -113,11 +122,12 @@ fn check_reserved(package: &Package, plugin: Option<&str>, report: Report) {
     let name = &package.name;
     for dependency in &package.dependencies {
         let dependency = dependency.name.as_str();
-        let is_burn = ["burn", "cubecl"].iter().any(|family| {
+        let of = |family: &str| {
             let rest = dependency.strip_prefix(family);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-        });
-        if is_burn && name != BURN_USER {
+        };
+        let kernels = (of("cubecl") || of("cubek")) && name != KERNELS;
+        if (of("burn") || kernels) && name != BURN_USER {
             report(
                 dependency,
                 format!("{name} must not use {dependency}"),

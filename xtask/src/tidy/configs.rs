@@ -1,4 +1,4 @@
-//! Experiments in `configs/`: every codec and press that they name has a plugin in this repository.
+//! Experiments in `configs/` and those of `check-cuda`: every codec and press that they name has a plugin in this repository.
 
 use std::collections::BTreeSet;
 
@@ -8,6 +8,8 @@ use crate::plugins::read_table;
 use crate::run::named;
 use crate::workspace::Workspace;
 
+const FOLDERS: [&str; 2] = ["configs/", "xtask/check-cuda/"];
+
 pub(super) fn check(workspace: &Workspace, tree: &Tree) -> Vec<Violation> {
     let tables = workspace.packages.iter().filter_map(|package| read_table(package).ok());
     let known: BTreeSet<String> = tables
@@ -15,7 +17,8 @@ pub(super) fn check(workspace: &Workspace, tree: &Tree) -> Vec<Violation> {
         .flat_map(|table| table.ids().cloned().collect::<Vec<_>>())
         .collect();
     let mut violations = Vec::new();
-    for file in tree.with_extension("toml").filter(|file| file.path.starts_with("configs/")) {
+    let kept = |path: &str| FOLDERS.iter().any(|folder| path.starts_with(folder));
+    for file in tree.with_extension("toml").filter(|file| kept(&file.path)) {
         match named(&file.text) {
             Ok(named) => {
                 for codec in named.difference(&known) {

@@ -8,7 +8,7 @@ use super::{Violation, violation};
 const MACHINE_FOLDERS: &[&str] = &["/home/", "/root/", "/work/", "/tmp/", "/Users/", "C:\\Users"];
 
 /// Files that people write; the others are written by programs.
-const WRITTEN: &[&str] = &["rs", "toml", "md", "py", "sh", "yml", ""];
+const WRITTEN: &[&str] = &["rs", "toml", "md", "py", "sh", "yml", "cpp", "h", ""];
 
 pub(super) fn check(tree: &Tree) -> Vec<Violation> {
     let mut violations = Vec::new();

@@ -34,7 +34,7 @@ impl SourceFile {
 }
 
 /// Extensions of text files.
-const TEXT: &[&str] = &["rs", "toml", "md", "py", "sh", "yml", "json", "csv", "svg"];
+const TEXT: &[&str] = &["rs", "toml", "md", "py", "sh", "yml", "json", "csv", "svg", "cpp", "h"];
 
 impl Tree {
     /// Reads the tree below `root`. Hidden folders other than `.ci`, `.cargo` and `.github`,

@@ -1,15 +1,16 @@
 //! The attention block.
 
-use burn_tensor::backend::Backend;
 use burn_tensor::{FloatDType, Int, Tensor};
-use strait_ops::{AttentionShape, AttentionTensors, Past, RopeConfig, RopeTable};
+use strait_ops::{AttentionShape, AttentionTensors, OpsError, Past, RopeConfig, RopeTable, Site};
 
 use crate::attention::Causal;
+use crate::kernels::{Kernels, Positions, Rotation};
 use crate::ops::past::Cache;
+use crate::ops::taps::Tapping;
 use crate::ops::tensors::{Linear, Maker, NormWeights, normed};
 
 /// An attention block on a device.
-pub(crate) struct Attention<B: Backend> {
+pub(crate) struct Attention<B: Kernels> {
     pub(crate) shape: AttentionShape,
     /// Place in the model's [`Ropes`].
     pub(crate) rope: Option<usize>,
@@ -24,17 +25,17 @@ pub(crate) struct Attention<B: Backend> {
 }
 
 /// The rotary tables of a model's blocks, each kept once.
-pub(crate) struct Ropes<B: Backend>(Vec<Rope<B>>);
+pub(crate) struct Ropes<B: Kernels>(Vec<Rope<B>>);
 
-struct Rope<B: Backend> {
+struct Rope<B: Kernels> {
     config: RopeConfig,
     /// For short sequences, and for long ones.
     tables: [RopeTable; 2],
-    /// Cosines and sines `[1, 1, tokens, pairs]` of the longest sequence so far, of both kinds.
-    uploaded: [Option<[Tensor<B, 4>; 2]>; 2],
+    /// Those of the longest sequence so far, of both kinds.
+    uploaded: [Option<Rotation<B>>; 2],
 }
 
-impl<B: Backend> Attention<B> {
+impl<B: Kernels> Attention<B> {
     pub(crate) fn new(
         tensors: AttentionTensors,
         maker: &Maker<B>,
@@ -55,38 +56,45 @@ impl<B: Backend> Attention<B> {
         }
     }
 
-    /// The block's result, not yet added to `x`. Positions before `wanted` may hold anything finite.
+    /// The block's output. Positions before `wanted` may hold anything finite.
     pub(crate) fn apply(
         &self,
         x: Tensor<B, 3>,
         wanted: usize,
         past: Option<Past<'_, Cache<B>>>,
-        maker: &Maker<B>,
         ropes: &mut Ropes<B>,
-    ) -> Tensor<B, 3> {
-        let tokens = x.dims()[1];
+        tapping: &mut Tapping<'_, '_, B>,
+    ) -> Result<Tensor<B, 3>, OpsError> {
+        let (maker, tokens) = (tapping.maker, x.dims()[1]);
         let causal = self.causal(maker);
         let [query, key, value] = self.project(x);
+        let first = past.as_ref().map_or(0, |past| past.first_position);
+        let cache = past.as_ref().and_then(|past| past.caches.first());
+        let turned = cache.is_none_or(|cache| cache.turned);
+        let query = self.turn(query, first, maker, ropes);
+        let key = if turned { self.turn(key, first, maker, ropes) } else { key };
+        let key = tapping.heads(Site::Keys, key)?;
+        let value = tapping.heads(Site::Values, value)?;
         let context = match past {
-            None => {
-                let query = self.turn(query, 0, maker, ropes);
-                let key = self.turn(key, 0, maker, ropes);
-                causal.attend(query, key, value, wanted)
-            }
-            Some(Past { caches, first_position: first }) => {
-                let query = self.turn(query, first, maker, ropes);
-                let turned = self.turn(key.clone(), first, maker, ropes);
+            None => causal.attend(query, key, value, wanted),
+            Some(Past { caches, .. }) => {
                 let contexts = caches.iter_mut().enumerate().map(|(sequence, cache)| {
-                    let key = if cache.turned { &turned } else { &key };
                     let of = |x: &Tensor<B, 4>| x.clone().narrow(0, sequence, 1);
-                    cache.add(of(key), of(&value), first, maker);
+                    cache.add(of(&key), of(&value), first, maker);
                     let entries = cache.seen(self, first + tokens, maker, ropes);
                     causal.attend_entries(of(&query), &entries, first)
                 });
                 Tensor::cat(contexts.collect(), 0)
             }
         };
-        self.finish(context)
+        let Some(ranks) = tapping.tap.ranks(Site::AttentionOutput) else {
+            return Ok(self.finish(context));
+        };
+        let [batch, heads, tokens, dim] = context.dims();
+        let context = context.swap_dims(1, 2).reshape([batch * tokens, heads * dim]);
+        let at = (Site::AttentionOutput, ranks);
+        let y = tapping.by_ranks(at, &self.output, &context, dim, [batch, tokens])?;
+        Ok(normed(self.norm_out.as_ref(), y))
     }
 
     /// What the context `[batch, heads, tokens, dim]` adds to the stream, `[batch, tokens, hidden]`.
@@ -100,7 +108,7 @@ impl<B: Backend> Attention<B> {
 
     pub(crate) fn causal(&self, maker: &Maker<B>) -> Causal {
         let AttentionShape { scale, window, .. } = self.shape;
-        Causal { scale, window, native: maker.native(), factors: maker.factors }
+        Causal { scale, window, native: maker.native() }
     }
 
     /// What the block reads of `x`.
@@ -145,19 +153,18 @@ impl<B: Backend> Attention<B> {
         ropes: &mut Ropes<B>,
     ) -> Tensor<B, 4> {
         let Some(place) = self.rope else { return x };
-        let (rope, tokens) = (&mut ropes.0[place], x.dims()[2]);
-        let tables = rope.table(first + tokens, maker);
-        rope.turn(x, &tables.map(|table| table.narrow(2, first, tokens)), maker)
+        let length = first + x.dims()[2];
+        B::rotate(x, ropes.0[place].rotation(length, maker), Positions::From(first))
     }
 }
 
-impl<B: Backend> Default for Ropes<B> {
+impl<B: Kernels> Default for Ropes<B> {
     fn default() -> Ropes<B> {
         Ropes(Vec::new())
     }
 }
 
-impl<B: Backend> Ropes<B> {
+impl<B: Kernels> Ropes<B> {
     /// The place of `config`, where it is put if it is new.
     fn place(&mut self, config: &RopeConfig) -> usize {
         if let Some(place) = self.0.iter().position(|rope| rope.config == *config) {
@@ -168,7 +175,7 @@ impl<B: Backend> Ropes<B> {
         self.0.len() - 1
     }
 
-    /// Turns keys `[1, kv_heads, entries, dim]` by their positions `[1, kv_heads, entries, 1]`, in a
+    /// Turns keys `[1, kv_heads, entries, dim]` by their positions `[1, kv_heads, 1, entries]`, in a
     /// sequence of `length` tokens.
     pub(crate) fn turn_at(
         &mut self,
@@ -179,66 +186,34 @@ impl<B: Backend> Ropes<B> {
         maker: &Maker<B>,
     ) -> Tensor<B, 4> {
         let [_, heads, entries, _] = keys.dims();
-        let rope = &mut self.0[place];
-        let pairs = rope.config.rotated / 2;
-        let tables = rope.table(length, maker).map(|table| {
-            let rows = table.reshape([length, pairs]);
-            let positions = positions.clone().reshape([heads * entries]);
-            rows.select(0, positions).reshape([1, heads, entries, pairs])
-        });
-        rope.turn(keys, &tables, maker)
+        let positions = Positions::Given(positions.reshape([heads * entries]));
+        B::rotate(keys, self.0[place].rotation(length, maker), positions)
     }
 }
 
-impl<B: Backend> Rope<B> {
-    /// Cosines and sines of the first `tokens` positions of a sequence of as many.
-    fn table(&mut self, tokens: usize, maker: &Maker<B>) -> [Tensor<B, 4>; 2] {
+impl<B: Kernels> Rope<B> {
+    /// Cosines and sines of at least the first `tokens` positions of a sequence of as many.
+    fn rotation(&mut self, tokens: usize, maker: &Maker<B>) -> &Rotation<B> {
         let kind = usize::from(self.config.is_long(tokens));
         let (table, uploaded) = (&mut self.tables[kind], &mut self.uploaded[kind]);
-        let pairs = self.config.rotated / 2;
-        let tables = match uploaded.take() {
-            Some(tables) if tables[0].dims()[2] >= tokens => tables,
-            _ => {
-                table.extend(tokens);
-                [&table.cos, &table.sin].map(|table| {
-                    let mut values = table[..tokens * pairs].to_vec();
-                    if !self.config.rounded_once {
-                        maker.dtype.round(&mut values);
-                    }
-                    maker.floats(values, [1, 1, tokens, pairs])
-                })
-            }
-        };
-        let tables = uploaded.insert(tables);
-        tables.each_ref().map(|table| {
-            let table = table.clone().narrow(2, 0, tokens);
-            if self.config.rounded_once { table } else { table.cast(maker.native()) }
-        })
-    }
-
-    /// Turns the first channels of every head of `x`, in f32 if the result is rounded once.
-    fn turn(
-        &self,
-        x: Tensor<B, 4>,
-        [cos, sin]: &[Tensor<B, 4>; 2],
-        maker: &Maker<B>,
-    ) -> Tensor<B, 4> {
-        let (dim, half) = (x.dims()[3], cos.dims()[3]);
-        let turned = x.clone().narrow(3, 0, 2 * half);
-        let turned = if self.config.rounded_once { turned.cast(FloatDType::F32) } else { turned };
-        let (low, high) = (turned.clone().narrow(3, 0, half), turned.narrow(3, half, half));
-        let first = low.clone() * cos.clone() - high.clone() * sin.clone();
-        let second = high * cos.clone() + low * sin.clone();
-        let mut parts = vec![first.cast(maker.native()), second.cast(maker.native())];
-        if dim > 2 * half {
-            parts.push(x.narrow(3, 2 * half, dim - 2 * half));
-        }
-        Tensor::cat(parts, 3)
+        let known = uploaded.take().filter(|known| known.cos.dims()[0] >= tokens);
+        uploaded.insert(known.unwrap_or_else(|| {
+            table.extend(tokens);
+            let (pairs, rounded_once) = (self.config.rotated / 2, self.config.rounded_once);
+            let [cos, sin] = [&table.cos, &table.sin].map(|table| {
+                let mut values = table[..tokens * pairs].to_vec();
+                if !rounded_once {
+                    maker.dtype.round(&mut values);
+                }
+                maker.floats(values, [tokens, pairs])
+            });
+            Rotation { cos, sin, rounded_once }
+        }))
     }
 }
 
 /// The norm of every run of as many channels as it has weights.
-fn in_runs<B: Backend>(norm: Option<&NormWeights<B>>, x: Tensor<B, 2>) -> Tensor<B, 2> {
+fn in_runs<B: Kernels>(norm: Option<&NormWeights<B>>, x: Tensor<B, 2>) -> Tensor<B, 2> {
     let Some(norm) = norm else { return x };
     let [rows, channels] = x.dims();
     let runs = x.reshape([rows, channels / norm.channels(), norm.channels()]);

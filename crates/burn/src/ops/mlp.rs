@@ -1,13 +1,16 @@
 //! The MLP block, with one network or with experts.
 
-use burn_tensor::backend::Backend;
-use burn_tensor::{DType, FloatDType, IndexingUpdateOp, Int, Tensor, TensorData, activation};
-use strait_ops::{Activation, FeedForwardTensors, MlpTensors, Network, Routing};
+use burn_tensor::{FloatDType, Tensor};
+use strait_ops::{
+    Activation, Dtype, FeedForwardTensors, MlpTensors, Network, OpsError, Routing, Site,
+};
 
-use crate::ops::tensors::{Linear, Maker, NormWeights, activate, normed};
+use crate::kernels::Kernels;
+use crate::ops::taps::{Tapping, check_degree, host, rank_sum};
+use crate::ops::tensors::{Linear, Maker, NormWeights, normed};
 
 /// An MLP block on a device.
-pub(crate) struct Mlp<B: Backend> {
+pub(crate) struct Mlp<B: Kernels> {
     norm_in: Option<NormWeights<B>>,
     /// One network, or as many as the router has outputs.
     networks: Vec<FeedForward<B>>,
@@ -16,36 +19,38 @@ pub(crate) struct Mlp<B: Backend> {
 }
 
 /// A feed-forward network on a device.
-pub(crate) struct FeedForward<B: Backend> {
+pub(crate) struct FeedForward<B: Kernels> {
     activation: Activation,
     gate: Option<Linear<B>>,
     up: Linear<B>,
     down: Linear<B>,
-    native: FloatDType,
 }
 
-impl<B: Backend> FeedForward<B> {
+impl<B: Kernels> FeedForward<B> {
     pub(crate) fn new(tensors: FeedForwardTensors, maker: &Maker<B>) -> FeedForward<B> {
         FeedForward {
             activation: tensors.activation,
             gate: tensors.gate.map(|gate| maker.linear(gate)),
             up: maker.linear(tensors.up),
             down: maker.linear(tensors.down),
-            native: maker.native(),
         }
     }
 
     fn apply(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
+        self.down.apply(self.inner(x))
+    }
+
+    /// What the last projection reads.
+    fn inner(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
         let up = self.up.apply(x.clone());
-        let inner = match &self.gate {
-            Some(gate) => activate(self.activation, gate.apply(x), self.native) * up,
-            None => activate(self.activation, up, self.native),
-        };
-        self.down.apply(inner)
+        match &self.gate {
+            Some(gate) => B::gate(self.activation, gate.apply(x), Some(up)),
+            None => B::gate(self.activation, up, None),
+        }
     }
 }
 
-impl<B: Backend> Mlp<B> {
+impl<B: Kernels> Mlp<B> {
     pub(crate) fn new(tensors: MlpTensors<FeedForward<B>>, maker: &Maker<B>) -> Mlp<B> {
         let (networks, router) = match tensors.network {
             Network::Dense(network) => (vec![network], None),
@@ -61,52 +66,141 @@ impl<B: Backend> Mlp<B> {
         }
     }
 
-    /// The block's result, not yet added to `x`.
-    pub(crate) fn apply(&self, x: Tensor<B, 3>, maker: &Maker<B>) -> Tensor<B, 3> {
+    /// The block's output.
+    pub(crate) fn apply(
+        &self,
+        x: Tensor<B, 3>,
+        tapping: &mut Tapping<'_, '_, B>,
+    ) -> Result<Tensor<B, 3>, OpsError> {
         let [batch, tokens, hidden] = x.dims();
+        let shape = [batch, tokens, hidden];
         let x = normed(self.norm_in.as_ref(), x).reshape([batch * tokens, hidden]);
-        let y = match (&self.router, self.networks.as_slice()) {
-            (None, [network]) => network.apply(x),
-            (None, _) => x.zeros_like(),
-            (Some((router, routing)), networks) => consult(x, router, *routing, networks, maker),
+        let ranks = tapping.tap.ranks(Site::MlpOutput);
+        let y = match (&self.router, self.networks.as_slice(), ranks) {
+            (None, [network], None) => network.apply(x).reshape(shape),
+            (None, [network], Some(ranks)) => {
+                let (at, inner) = ((Site::MlpOutput, ranks), network.inner(x));
+                tapping.by_ranks(at, &network.down, &inner, 1, [batch, tokens])?
+            }
+            (None, ..) => x.zeros_like().reshape(shape),
+            (Some(router), networks, None) => {
+                let routes = route(&x, router, networks.len(), tapping.maker);
+                consult(x, &routes, networks, tapping)?.reshape(shape)
+            }
+            (Some(router), networks, Some(ranks)) => {
+                let routes = route(&x, router, networks.len(), tapping.maker);
+                let inner = networks.iter().map(|network| network.down.inputs()).min();
+                check_degree(ranks, inner.unwrap_or_default())?;
+                let mut sums = Vec::with_capacity(ranks);
+                for rank in 0..ranks {
+                    let sum = consult_rank(&x, &routes, networks, [rank, ranks], tapping.maker);
+                    sums.push(host(sum.reshape(shape), Dtype::F32, tapping.name)?);
+                }
+                tapping.sum(Site::MlpOutput, sums)?
+            }
         };
-        normed(self.norm_out.as_ref(), y.reshape([batch, tokens, hidden]))
+        Ok(normed(self.norm_out.as_ref(), y))
     }
 }
 
-/// The sum of what each token's experts give, experts in order. Which tokens go where is decided on
-/// the host, which waits for the device here.
-fn consult<B: Backend>(
-    x: Tensor<B, 2>,
-    router: &Linear<B>,
-    routing: Routing,
-    networks: &[FeedForward<B>],
+/// The tokens of an expert, and what its results are multiplied by.
+pub(crate) type Routes = (Vec<i32>, Vec<f32>);
+
+/// Which tokens go to which expert: decided on the host, which waits for the device here.
+fn route<B: Kernels>(
+    x: &Tensor<B, 2>,
+    (router, routing): &(Linear<B>, Routing),
+    experts: usize,
     maker: &Maker<B>,
-) -> Tensor<B, 2> {
+) -> Vec<Routes> {
     let logits = router.apply(x.clone()).cast(FloatDType::F32);
-    let probabilities: Vec<f32> = activation::softmax(logits, 1).into_data().iter().collect();
-    let mut groups = vec![(Vec::new(), Vec::new()); networks.len()];
-    for (token, probabilities) in probabilities.chunks_exact(networks.len()).enumerate() {
-        for (expert, mut share) in routing.choose(probabilities.to_vec()) {
+    let logits: Vec<f32> = logits.into_data().iter().collect();
+    let mut routes = vec![(Vec::new(), Vec::new()); experts];
+    for (token, logits) in logits.chunks_exact(experts).enumerate() {
+        for (expert, mut share) in routing.choose(probabilities(logits)) {
             if routing.rounded_shares {
                 maker.dtype.round(std::slice::from_mut(&mut share));
             }
-            groups[expert].0.push(token as i32);
-            groups[expert].1.push(share);
+            routes[expert].0.push(token as i32);
+            routes[expert].1.push(share);
         }
     }
-    let mut y = x.zeros_like();
-    for (network, (tokens, shares)) in networks.iter().zip(groups) {
-        let count = tokens.len();
-        if count == 0 {
-            continue;
+    routes
+}
+
+/// The sum of what each token's experts give, experts in order.
+fn consult<B: Kernels>(
+    x: Tensor<B, 2>,
+    routes: &[Routes],
+    networks: &[FeedForward<B>],
+    tapping: &mut Tapping<'_, '_, B>,
+) -> Result<Tensor<B, 2>, OpsError> {
+    let maker = tapping.maker;
+    let mut sent = None;
+    if tapping.tap.wants(Site::ExpertDispatch) {
+        let rows = routes.iter().map(|(tokens, _)| rows_of(&x, tokens, maker)).collect();
+        sent = Some(tapping.dispatch(rows, routes, x.dims()[1])?.into_iter());
+    }
+    let apart = tapping.tap.wants(Site::ExpertCombine);
+    let (mut y, mut results) = (x.zeros_like(), Vec::new());
+    for (network, (tokens, shares)) in networks.iter().zip(routes) {
+        let rows = match &mut sent {
+            Some(sent) => sent.next().flatten(),
+            None => rows_of(&x, tokens, maker),
+        };
+        let given = rows.map(|rows| network.apply(rows));
+        if apart {
+            results.push(given.map(|given| {
+                let rows = (0..tokens.len() as i32).collect();
+                add_shared(given.zeros_like(), given, rows, shares, maker)
+            }));
+        } else if let Some(given) = given {
+            y = add_shared(y, given, tokens.clone(), shares, maker);
         }
-        let data = TensorData::new(tokens, [count]);
-        let tokens = Tensor::<B, 1, Int>::from_data(data, (&maker.device, DType::I32));
-        let shares = maker.floats(shares, [count, 1]);
-        let given = network.apply(x.clone().select(0, tokens.clone()));
-        let given = (given.cast(FloatDType::F32) * shares).cast(maker.native());
-        y = y.select_assign(0, tokens, given, IndexingUpdateOp::Add);
+    }
+    if apart { tapping.combine(results, routes, x.dims()) } else { Ok(y) }
+}
+
+/// What one of `ranks` ranks adds to [`consult`], in f32.
+fn consult_rank<B: Kernels>(
+    x: &Tensor<B, 2>,
+    routes: &[Routes],
+    networks: &[FeedForward<B>],
+    rank: [usize; 2],
+    maker: &Maker<B>,
+) -> Tensor<B, 2> {
+    let mut y = x.zeros_like().cast(FloatDType::F32);
+    for (network, (tokens, shares)) in networks.iter().zip(routes) {
+        if let Some(sent) = rows_of(x, tokens, maker) {
+            let given = rank_sum(&network.down, &network.inner(sent), 1, rank);
+            y = add_shared(y, given, tokens.clone(), shares, maker);
+        }
     }
     y
+}
+
+/// The rows of some tokens, if there are any.
+fn rows_of<B: Kernels>(x: &Tensor<B, 2>, tokens: &[i32], maker: &Maker<B>) -> Option<Tensor<B, 2>> {
+    let indices = || B::indices(tokens.to_vec(), &maker.device);
+    (!tokens.is_empty()).then(|| B::gather(x, indices(), 1.0, None))
+}
+
+/// `y` with `given`, times `shares`, added to its rows `rows`.
+fn add_shared<B: Kernels>(
+    y: Tensor<B, 2>,
+    given: Tensor<B, 2>,
+    rows: Vec<i32>,
+    shares: &[f32],
+    maker: &Maker<B>,
+) -> Tensor<B, 2> {
+    let shares = maker.floats(shares.to_vec(), [shares.len()]);
+    B::add_rows(y, given, B::indices(rows, &maker.device), shares)
+}
+
+/// The softmax of one token's logits.
+fn probabilities(logits: &[f32]) -> Vec<f32> {
+    let highest = logits.iter().fold(f32::NEG_INFINITY, |highest, logit| highest.max(*logit));
+    let shares: Vec<f32> = logits.iter().map(|logit| (logit - highest).exp()).collect();
+    let total: f32 = shares.iter().sum();
+    shares.into_iter().map(|share| share / total).collect()
 }

@@ -3,11 +3,11 @@
 //! Key heads may keep different tokens: all are as long as the longest, and what fills up the others
 //! has a position that no query reaches.
 
-use burn_tensor::backend::Backend;
 use burn_tensor::{DType, FloatDType, Int, Tensor, TensorData};
 use strait_ops::{AttentionShape, CacheContents, HeadEntries, Look, OpsError, Seen};
 
 use crate::attention::{Causal, Entries};
+use crate::kernels::Kernels;
 use crate::ops::attention::{Attention, Ropes};
 use crate::ops::tensors::Maker;
 
@@ -15,7 +15,7 @@ use crate::ops::tensors::Maker;
 const NOWHERE: i32 = i32::MAX;
 
 /// Keys and values of one sequence in one attention block.
-pub(crate) struct Cache<B: Backend> {
+pub(crate) struct Cache<B: Kernels> {
     /// Whether keys are kept turned by their positions.
     pub(crate) turned: bool,
     kv_heads: usize,
@@ -26,7 +26,7 @@ pub(crate) struct Cache<B: Backend> {
     channels: Vec<Option<Vec<u16>>>,
 }
 
-impl<B: Backend> Cache<B> {
+impl<B: Kernels> Cache<B> {
     pub(crate) fn new(shape: &AttentionShape, turned: bool) -> Cache<B> {
         let (kv_heads, dim) = (shape.kv_heads, shape.head_dim);
         Cache { turned, kv_heads, dim, entries: None, channels: vec![None; kv_heads] }
@@ -81,10 +81,7 @@ impl<B: Backend> Cache<B> {
             return Entries { keys: none(), values: none(), positions };
         };
         let keys = match (self.turned, weights.rope) {
-            (false, Some(place)) => {
-                let places = positions.clone().clamp(0, length as i32 - 1).swap_dims(2, 3);
-                ropes.turn_at(place, keys, places, length, maker)
-            }
+            (false, Some(place)) => ropes.turn_at(place, keys, positions.clone(), length, maker),
             _ => keys,
         };
         Entries { keys, values, positions }
@@ -153,7 +150,7 @@ impl<B: Backend> Cache<B> {
 /// What `look` asks about queries `[1, heads, tokens, dim]`, not turned and turned, of tokens from
 /// `first_position` on, and about `outputs` `[1, heads, 1, entries]`, which are asked for if they are
 /// there.
-pub(crate) fn look_at<B: Backend>(
+pub(crate) fn look_at<B: Kernels>(
     [plain, turned]: [Tensor<B, 4>; 2],
     causal: &Causal,
     entries: Entries<B>,
@@ -224,7 +221,7 @@ pub(crate) fn look_at<B: Backend>(
     Ok(seen)
 }
 
-fn integers<B: Backend>(
+fn integers<B: Kernels>(
     values: Vec<i32>,
     shape: [usize; 4],
     maker: &Maker<B>,

@@ -1,40 +1,37 @@
 //! Weights on a device, and the operations that are nothing but one of them.
 
-use burn_tensor::backend::Backend;
-use burn_tensor::{Bytes, DType, Distribution, FloatDType, Tensor, TensorData, activation};
-use strait_ops::{Activation, Dtype, LinearTensors, Norm, NormKind, NormTensors};
+use burn_tensor::{Bytes, DType, Distribution, FloatDType, Tensor, TensorData};
+use strait_ops::{Dtype, LinearTensors, Norm, NormKind, NormTensors};
 
-use crate::product::{Factors, product};
+use crate::kernels::Kernels;
 
 /// Standard deviation of random weights, as models start their training.
 const RANDOM_SCALE: f64 = 0.02;
 
 /// Makes tensors for a model on one device.
-pub(crate) struct Maker<B: Backend> {
+pub(crate) struct Maker<B: Kernels> {
     pub(crate) device: B::Device,
     pub(crate) dtype: Dtype,
     pub(crate) norm: Norm,
-    pub(crate) factors: Factors,
     /// Whether matrices are random ones of the same shapes.
     pub(crate) random: bool,
 }
 
 /// A weight `[in, out]` with its bias.
-pub(crate) struct Linear<B: Backend> {
+pub(crate) struct Linear<B: Kernels> {
     weight: Tensor<B, 2>,
     bias: Option<Tensor<B, 1>>,
-    factors: Factors,
 }
 
 /// The final norm, or another one.
-pub(crate) struct NormWeights<B: Backend> {
-    weight: Tensor<B, 1>,
-    bias: Option<Tensor<B, 1>>,
-    norm: Norm,
-    native: FloatDType,
+pub(crate) struct NormWeights<B: Kernels> {
+    pub(crate) weight: Tensor<B, 1>,
+    pub(crate) bias: Option<Tensor<B, 1>>,
+    pub(crate) formula: Norm,
+    pub(crate) native: FloatDType,
 }
 
-impl<B: Backend> Maker<B> {
+impl<B: Kernels> Maker<B> {
     /// A tensor of f32.
     pub(crate) fn floats<const D: usize>(
         &self,
@@ -81,7 +78,6 @@ impl<B: Backend> Maker<B> {
         Linear {
             weight: self.weights(weight, [outputs, inputs]).transpose(),
             bias: bias.map(|bias| self.weights(bias, [outputs])),
-            factors: self.factors,
         }
     }
 
@@ -99,7 +95,7 @@ impl<B: Backend> Maker<B> {
             self.floats(values, [length])
         };
         let (weight, bias) = (vector(tensors.weight), tensors.bias.map(vector));
-        NormWeights { weight, bias, norm: self.norm, native: self.native() }
+        NormWeights { weight, bias, formula: self.norm, native: self.native() }
     }
 
     /// The model's dtype by burn's name.
@@ -117,42 +113,38 @@ pub(crate) fn float(dtype: Dtype) -> FloatDType {
     }
 }
 
-impl<B: Backend> Linear<B> {
+impl<B: Kernels> Linear<B> {
     /// Rows `[rows, in]` to `[rows, out]`.
     pub(crate) fn apply(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        let y = product(x, self.weight.clone(), self.factors);
+        let native = FloatDType::from(x.dtype());
+        let y = B::product(x, self.weight.clone(), native);
         match &self.bias {
             Some(bias) => y + bias.clone().unsqueeze(),
             None => y,
         }
     }
 
-    /// Rows `[rows, part]` of the inputs from `first` on, in f32 and without a bias.
+    /// Number of inputs.
+    pub(crate) fn inputs(&self) -> usize {
+        self.weight.dims()[0]
+    }
+
+    /// The bias, where there is one.
+    pub(crate) fn bias(&self) -> Option<Tensor<B, 1>> {
+        self.bias.clone()
+    }
+
+    /// Rows `[rows, part]` of the inputs from `first` on, given in f32 and without a bias.
     pub(crate) fn apply_part(&self, x: Tensor<B, 2>, first: usize) -> Tensor<B, 2> {
         let weight = self.weight.clone().narrow(0, first, x.dims()[1]);
-        product(x.cast(FloatDType::F32), weight.cast(FloatDType::F32), self.factors)
+        B::product(x, weight, FloatDType::F32)
     }
 }
 
-impl<B: Backend> NormWeights<B> {
+impl<B: Kernels> NormWeights<B> {
     /// The norm over the last dimension.
     pub(crate) fn apply<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
-        let mut x = x.cast(FloatDType::F32);
-        if self.norm.kind == NormKind::Layer {
-            x = x.clone() - x.mean_dim(D - 1);
-        }
-        let squares = x.clone().square().mean_dim(D - 1);
-        let normed = x / (squares + self.norm.eps).sqrt();
-        let weight = self.weight.clone().unsqueeze();
-        if self.norm.kind == NormKind::Rms {
-            return normed.cast(self.native) * weight;
-        }
-        let y = normed * weight;
-        let y = match &self.bias {
-            Some(bias) => y + bias.clone().unsqueeze(),
-            None => y,
-        };
-        y.cast(self.native)
+        B::norm(x, self)
     }
 
     /// Channels that the norm is taken over.
@@ -162,44 +154,12 @@ impl<B: Backend> NormWeights<B> {
 }
 
 /// The norm, or `x` where there is none.
-pub(crate) fn normed<B: Backend, const D: usize>(
+pub(crate) fn normed<B: Kernels, const D: usize>(
     norm: Option<&NormWeights<B>>,
     x: Tensor<B, D>,
 ) -> Tensor<B, D> {
     match norm {
         Some(norm) => norm.apply(x),
         None => x,
-    }
-}
-
-/// The function between the projections of an MLP.
-pub(crate) fn activate<B: Backend, const D: usize>(
-    kind: Activation,
-    x: Tensor<B, D>,
-    native: FloatDType,
-) -> Tensor<B, D> {
-    const ROOT: f64 = 0.797_884_560_802_865_4; // sqrt(2 / pi)
-    const CUBIC: f64 = 0.044_715;
-    let half = |x: Tensor<B, D>, inner: Tensor<B, D>| x * 0.5 * (inner.tanh() + 1.0);
-    match kind {
-        Activation::Silu => activation::silu(x),
-        Activation::Gelu => {
-            let x = x.cast(FloatDType::F32);
-            let error = (x.clone() * std::f64::consts::FRAC_1_SQRT_2).erf();
-            (x * 0.5 * (error + 1.0)).cast(native)
-        }
-        Activation::GeluTanh => {
-            let x = x.cast(FloatDType::F32);
-            let cube = x.clone() * x.clone() * x.clone();
-            half(x.clone(), (x + cube * CUBIC) * ROOT).cast(native)
-        }
-        Activation::GeluNew => {
-            let cube = x.clone() * x.clone() * x.clone();
-            half(x.clone(), (x + cube * CUBIC) * ROOT)
-        }
-        Activation::GeluFast => {
-            let square = x.clone() * CUBIC * x.clone();
-            half(x.clone(), x * ROOT * (square + 1.0))
-        }
     }
 }

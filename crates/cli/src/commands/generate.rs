@@ -13,6 +13,7 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 use indicatif::{HumanBytes, MultiProgress};
 use serde_json::json;
+use strait_loader::Guard;
 use strait_runner::{Ended, GenerateOptions, Generated, Sampling};
 use strait_schema::Experiment;
 
@@ -81,7 +82,11 @@ enum Dtype {
 }
 
 /// Generates and says what it cost.
-pub(crate) fn run(arguments: &Arguments, screen: MultiProgress) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(
+    arguments: &Arguments,
+    screen: MultiProgress,
+    guard: &Guard,
+) -> anyhow::Result<ExitCode> {
     check(arguments)?;
     let experiment = experiment(arguments)?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -111,7 +116,11 @@ pub(crate) fn run(arguments: &Arguments, screen: MultiProgress) -> anyhow::Resul
         done.map_err(|error| failed = Some(error)).is_ok()
     };
     let mut live = Live::new(screen);
-    let generated = strait_runner::generate(&experiment, &options, &mut live, &mut show)?;
+    let limit_s = experiment.run.call_timeout_s;
+    #[expect(clippy::result_large_err, reason = "it comes once a run")]
+    let generated = strait_runner::with_deadline(guard, limit_s, &stop, || {
+        strait_runner::generate(&experiment, &options, &mut live, &mut show)
+    })?;
     match failed {
         // Whoever reads has seen enough.
         Some(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
@@ -226,9 +235,12 @@ fn summary(generated: &Generated) -> String {
     let decode = decode_rate(generated)
         .map_or_else(String::new, |rate| format!(", then {rate:.1} tokens/s"));
     let share = 100.0 * *cache_bytes as f64 / (*cache_raw_bytes).max(1) as f64;
-    let peak = generated.peak_bytes.map_or_else(String::new, |bytes| {
+    let mut peak = generated.peak_bytes.map_or_else(String::new, |bytes| {
         format!("\npeak memory of the process {}", HumanBytes(bytes))
     });
+    if let Some(bytes) = generated.device_bytes {
+        peak += &format!(", of the device {}", HumanBytes(bytes));
+    }
     format!(
         "\n{prompt_tokens} prompt tokens, {} new: {}\nfirst token after {:.3} s (prefill {:.1} tokens/s){decode}\ncache of the prompt {}, {share:.1} % of {}{peak}",
         tokens.len(),
@@ -262,5 +274,6 @@ fn json(arguments: &Arguments, generated: &Generated) -> serde_json::Value {
         "cache_bytes": generated.cache_bytes,
         "cache_raw_bytes": generated.cache_raw_bytes,
         "peak_bytes": generated.peak_bytes,
+        "device_bytes": generated.device_bytes,
     })
 }

@@ -32,6 +32,7 @@ pub(crate) fn run(arguments: &Arguments, screen: MultiProgress) -> anyhow::Resul
         return Ok(ExitCode::SUCCESS);
     }
     let mut parts = vec![facts(&checkpoint, &summary), formats(&summary)];
+    parts.extend(notes(&summary));
     if arguments.layers {
         parts.push(layers(&summary.layers));
     }
@@ -51,6 +52,25 @@ fn facts(checkpoint: &Checkpoint, summary: &Summary) -> String {
         ["size without embeddings", &format!("{:.3} GiB", summary.gib_without_embeddings)],
     ];
     columns(&rows.map(|row| row.map(str::to_owned)))
+}
+
+/// What the figures above do not say.
+fn notes(summary: &Summary) -> Option<String> {
+    let mut notes = Vec::new();
+    if !summary.weights_only.is_empty() {
+        let what = summary.weights_only.join(", ");
+        notes.push(format!("weights only: quantized too, and not simulated: {what}"));
+    }
+    if !summary.unread_keys.is_empty() {
+        let keys: Vec<&str> = summary.unread_keys.iter().take(8).map(String::as_str).collect();
+        let more = summary.unread_keys.len() - keys.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        notes.push(format!(
+            "read by nobody: {}{more}; a run needs `ignore` in [model] to go on without",
+            keys.join(", ")
+        ));
+    }
+    (!notes.is_empty()).then(|| notes.join("\n"))
 }
 
 fn formats(summary: &Summary) -> String {

@@ -3,6 +3,7 @@
 pub(crate) mod analyze;
 pub(crate) mod compare;
 pub(crate) mod completions;
+pub(crate) mod devices;
 pub(crate) mod fit;
 pub(crate) mod generate;
 pub(crate) mod import;

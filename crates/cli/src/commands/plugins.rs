@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
 
+use anyhow::Context;
 use clap::Subcommand;
 use serde_json::{Value, json};
 use strait_loader::{
-    CodecDescriptor, HostServices, ParamKind, ParamSpec, PluginSet, PressDescriptor, PressEntry,
+    CodecDescriptor, HostServices, ParamKind, ParamSpec, Plugin, PluginSet, PressDescriptor,
+    PressEntry, PressError,
 };
 
 use crate::output::{columns, say};
@@ -34,8 +37,16 @@ enum Action {
         /// The id.
         codec: String,
     },
-    /// Run the conformance tests on a plugin file.
+    /// Run the conformance tests on a plugin file: encoders in one process, decoders in another.
     Check {
+        /// The library (.so).
+        file: PathBuf,
+    },
+    /// One of the processes of `check`.
+    #[command(hide = true)]
+    Work {
+        /// Where questions come from.
+        socket: PathBuf,
         /// The library (.so).
         file: PathBuf,
     },
@@ -47,6 +58,10 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Action::List => list(&arguments.dir, arguments.json),
         Action::Show { codec } => show(&arguments.dir, &codec, arguments.json),
         Action::Check { file } => check(&file, arguments.json),
+        Action::Work { socket, file } => {
+            strait_conformance::work(&socket, &file)?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 
@@ -54,22 +69,37 @@ fn scan(dir: &Path) -> anyhow::Result<PluginSet> {
     Ok(PluginSet::scan(dir, &BTreeMap::new(), HostServices { threads: 1 })?)
 }
 
+/// A file that was refused, and why.
+type Refused = (PathBuf, String);
+
+/// Every plugin of the folder, and the messages of the files that are refused or do not load.
+fn load_all(dir: &Path) -> anyhow::Result<(Vec<Arc<Plugin>>, Vec<Refused>)> {
+    let set = scan(dir)?;
+    let refused = set.failures().iter().map(|(path, error)| (path.clone(), error.to_string()));
+    let (mut plugins, mut failures) = (Vec::new(), refused.collect::<Vec<_>>());
+    for (path, loaded) in set.load_all() {
+        match loaded {
+            Ok(plugin) => plugins.push(plugin),
+            Err(error) => failures.push((path, error.to_string())),
+        }
+    }
+    failures.sort();
+    Ok((plugins, failures))
+}
+
 fn list(dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
-    let plugins = scan(dir)?;
-    let code = if plugins.failures().is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) };
+    let (plugins, failures) = load_all(dir)?;
+    let code = if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) };
     if json {
         let codecs: Vec<Value> = plugins
-            .plugins()
             .iter()
             .flat_map(|plugin| plugin.codecs().iter().map(|codec| value(codec, plugin.file_name())))
             .collect();
-        let failures: Vec<Value> = plugins
-            .failures()
+        let failures: Vec<Value> = failures
             .iter()
-            .map(|(path, error)| json!({"file": path.display().to_string(), "error": error.to_string()}))
+            .map(|(path, error)| json!({"file": path.display().to_string(), "error": error}))
             .collect();
         let presses: Vec<Value> = plugins
-            .plugins()
             .iter()
             .flat_map(|plugin| {
                 plugin.presses().iter().map(|press| press_value(press, plugin.file_name()))
@@ -80,7 +110,6 @@ fn list(dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
         return Ok(code);
     }
     let rows: Vec<[String; 4]> = plugins
-        .plugins()
         .iter()
         .flat_map(|plugin| {
             let codecs = plugin.codecs().iter();
@@ -104,7 +133,7 @@ fn list(dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
             columns(&std::iter::once(header).chain(rows).collect::<Vec<_>>())
         }
     };
-    for (path, error) in plugins.failures() {
+    for (path, error) in &failures {
         text.push_str(&format!("\n\n{} was left out: {error}", path.display()));
     }
     say(&text)?;
@@ -151,8 +180,10 @@ fn value(codec: &CodecDescriptor, file: &str) -> Value {
 
 fn show(dir: &Path, id: &str, json: bool) -> anyhow::Result<ExitCode> {
     let plugins = scan(dir)?;
-    if let Some(press) = plugins.plugins().iter().find_map(|plugin| plugin.press(id)) {
-        return show_press(&press, json);
+    match plugins.press(id) {
+        Ok(press) => return show_press(&press, json),
+        Err(PressError::Unknown { .. }) => {}
+        Err(error) => return Err(error.into()),
     }
     let entry = plugins.codec(id)?;
     let codec = entry.descriptor();
@@ -274,7 +305,14 @@ fn written(value: &Value) -> String {
 }
 
 fn check(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
-    let report = strait_conformance::check_library(file)?;
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let work = move || {
+        let mut command = Command::new(&program);
+        command.args(["plugins", "work"]);
+        command
+    };
+    let program: strait_conformance::Program = Arc::new(work);
+    let report = strait_conformance::check_library_apart(file, &program)?;
     let text = report.to_string();
     say(&match json {
         true => serde_json::to_string_pretty(&json!({"passed": report.passed(), "report": text}))?,

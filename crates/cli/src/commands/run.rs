@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use indicatif::MultiProgress;
+use strait_loader::Guard;
 use strait_report::{Report, TableStyle};
 use strait_runner::{Options, Outcome};
 use strait_schema::Experiment;
@@ -50,7 +51,13 @@ pub(crate) struct Arguments {
 }
 
 /// Runs the experiment and prints its table.
-pub(crate) fn run(arguments: Arguments, screen: MultiProgress) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(
+    arguments: Arguments,
+    screen: MultiProgress,
+    guard: &Guard,
+) -> anyhow::Result<ExitCode> {
+    // A run whose plugin ends it goes on from its journals, and has forgotten what `--fresh` says.
+    guard.start_again_with(std::env::args_os().filter(|word| word != "--fresh").collect());
     let mut experiment = Experiment::load(&arguments.experiment)?;
     if let Some(device) = arguments.device {
         experiment.model.iter_mut().for_each(|model| model.device.clone_from(&device));
@@ -67,7 +74,11 @@ pub(crate) fn run(arguments: Arguments, screen: MultiProgress) -> anyhow::Result
     let assets = arguments.assets.unwrap_or_else(|| experiment.resolve("assets"));
     let options = Options { assets, stop: &stop, fresh: arguments.fresh, trace: arguments.trace };
     let mut follow = Follow::new(&experiment, Live::new(screen));
-    let outcome = strait_runner::run(&experiment, &options, &mut follow);
+    let limit_s = experiment.run.call_timeout_s;
+    #[expect(clippy::result_large_err, reason = "it comes once a run")]
+    let outcome = strait_runner::with_deadline(guard, limit_s, &stop, || {
+        strait_runner::run(&experiment, &options, &mut follow)
+    });
     // The trackers end in any case: what they have so far is worth keeping.
     follow.finish(outcome.as_ref().map_or(&[], |outcome| &outcome.records));
     finish(&experiment, &outcome?, arguments.json)
@@ -81,7 +92,7 @@ pub(crate) fn install_interrupt(
 ) -> anyhow::Result<()> {
     ctrlc::set_handler(move || {
         if stop.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(INTERRUPTED));
+            Guard::leave(i32::from(INTERRUPTED));
         }
         screen.suspend(|| eprintln!("{message}"));
     })

@@ -75,6 +75,49 @@ fn a_missing_tokenizer() {
 }
 
 #[test]
+fn a_size_that_nobody_has_room_for() {
+    for size in ["1000000000", "18446744073709551615"] {
+        let bench = Bench::new(&[]);
+        edit_config(&bench, "\"num_hidden_layers\": 8", &format!("\"num_hidden_layers\": {size}"));
+        assert_says(&error(&bench, &[]), &["num_hidden_layers", "expected 8", size]);
+        let bench = Bench::new(&[]);
+        edit_config(&bench, "\"vocab_size\": 4096", &format!("\"vocab_size\": {size}"));
+        assert_says(&error(&bench, &[]), &[size]);
+    }
+}
+
+#[test]
+fn a_layer_that_the_configuration_does_not_know() {
+    let bench = Bench::new(&[]);
+    edit_config(&bench, "\"num_hidden_layers\": 8", "\"num_hidden_layers\": 7");
+    let message = error(&bench, &[]);
+    assert_says(&message, &["model.layers.7.", "7 layers, the checkpoint has 8", "ignore = ["]);
+}
+
+#[test]
+fn something_else_in_a_files_place() {
+    let bench = Bench::new(&[]);
+    let weights = copy_of_model(&bench).join("model.safetensors");
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n";
+    for (content, parts) in [
+        (pointer, ["model.safetensors", "git lfs pull"]),
+        ("<!DOCTYPE html>", ["model.safetensors", "web page"]),
+    ] {
+        std::fs::write(&weights, content).unwrap();
+        bench.write("test.toml", &experiment("model", ""));
+        assert_says(&error(&bench, &[]), &parts);
+    }
+}
+
+#[test]
+fn names_that_others_use() {
+    let message = error_of(&experiment("owner/name", ""));
+    assert_says(&message, &["\"hf:owner/name\""]);
+    let text = experiment(&model(), "").replace("wikitext-2-raw", "wikitext2");
+    assert_says(&error_of(&text), &["it is called \"wikitext-2-raw\" here"]);
+}
+
+#[test]
 fn an_unknown_architecture() {
     let bench = Bench::new(&[]);
     edit_config(&bench, "\"model_type\": \"llama\"", "\"model_type\": \"mamba\"");
@@ -92,7 +135,8 @@ fn a_tensor_of_the_wrong_shape() {
 fn a_layer_that_is_not_in_the_file() {
     let bench = Bench::new(&[]);
     edit_config(&bench, "\"num_hidden_layers\": 8", "\"num_hidden_layers\": 9");
-    assert_says(&error(&bench, &[]), &["model.layers.8."]);
+    let parts = ["num_hidden_layers", "expected 8, as many layers", "found 9"];
+    assert_says(&error(&bench, &[]), &parts);
 }
 
 #[test]
@@ -175,6 +219,18 @@ fn a_pinned_plugin_with_another_hash() {
     );
     let message = error_of(&experiment(&model(), &more));
     assert_says(&message, &["libstrait_affine.so", &zeros]);
+}
+
+#[test]
+fn a_model_that_is_not_finite_by_itself() {
+    let bench = Bench::new(&["raw", "affine"]);
+    let not_a_number = "\"rope_type\": \"linear\", \"factor\": 1e-310";
+    edit_config(&bench, "\"rope_type\": \"default\"", not_a_number);
+    let codecs = "[partition]\ncuts = [3]\n[[compressor]]\ncodec = \"raw\"\n[[compressor]]\ncodec = \"affine\"\n";
+    bench.write("test.toml", &experiment("model", codecs));
+    let message = error(&bench, &[]);
+    assert_says(&message, &["window 0", "uncompressed model's output is not finite in f32 on cpu"]);
+    assert!(!message.contains("codec"), "{message}");
 }
 
 fn copy_of_model(bench: &Bench) -> std::path::PathBuf {

@@ -1,4 +1,4 @@
-//! The same weights in one file, in several, and as GGUF are the same model: equal to the last bit.
+//! The same weights in one file, in several, under other names, and as GGUF are the same model: equal to the last bit.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,10 @@ use serde_json::{Map, Value, json};
 
 use super::harness::{Bench, nll, root};
 
+const INDEX: &str = "model.safetensors.index.json";
+
 /// A tensor of the small model: F16.
+#[derive(Clone)]
 struct Tensor {
     shape: Vec<usize>,
     bytes: Vec<u8>,
@@ -48,7 +51,7 @@ fn write_shards(folder: &Path, tensors: &BTreeMap<String, Tensor>, shards: usize
         fs::write(folder.join(file), bytes).unwrap();
     }
     let index = json!({"metadata": {}, "weight_map": map}).to_string();
-    fs::write(folder.join("model.safetensors.index.json"), index).unwrap();
+    fs::write(folder.join(INDEX), index).unwrap();
 }
 
 /// What a GGUF file says before its tensors.
@@ -202,20 +205,65 @@ fn write_gguf(path: &Path, folder: &Path, tensors: &BTreeMap<String, Tensor>) {
     fs::write(path, out).unwrap();
 }
 
+/// A folder with the small model's tokenizer, this configuration, and these tensors in several files.
+fn write_model(folder: &Path, config: &Value, tensors: &BTreeMap<String, Tensor>, shards: usize) {
+    fs::create_dir(folder).unwrap();
+    let small = root().join("assets/models/wiki-4m");
+    fs::copy(small.join("tokenizer.json"), folder.join("tokenizer.json")).unwrap();
+    // No two folders have the same configuration to the byte, or they would be the same model.
+    let name = folder.file_name().unwrap().to_str().unwrap();
+    fs::write(folder.join("config.json"), format!("{config}{}", " ".repeat(name.len()))).unwrap();
+    write_shards(folder, tensors, shards);
+}
+
+/// The tensors under other names.
+fn renamed(
+    tensors: &BTreeMap<String, Tensor>,
+    rename: impl Fn(&str) -> String,
+) -> BTreeMap<String, Tensor> {
+    tensors.iter().map(|(name, tensor)| (rename(name), tensor.clone())).collect()
+}
+
 #[test]
-fn one_file_several_files_and_gguf_agree_to_the_last_bit() {
+fn every_way_to_store_a_model_gives_it_to_the_last_bit() {
     let bench = Bench::new(&[]);
-    let folder = root().join("assets/models/wiki-4m");
-    let tensors = read(&folder);
-    let sharded = bench.path().join("sharded");
-    fs::create_dir(&sharded).unwrap();
-    for name in ["config.json", "tokenizer.json"] {
-        fs::copy(folder.join(name), sharded.join(name)).unwrap();
-    }
-    write_shards(&sharded, &tensors, 3);
-    write_gguf(&bench.path().join("small.gguf"), &folder, &tensors);
+    let small = root().join("assets/models/wiki-4m");
+    let (tensors, config) = (read(&small), json_file(&small.join("config.json")));
+    let place = |name: &str| bench.path().join(name);
+
+    write_model(&place("sharded"), &config, &tensors, 3);
+    write_model(&place("no-index"), &config, &tensors, 2);
+    fs::remove_file(place("no-index").join(INDEX)).unwrap();
+    write_model(&place("any-name"), &config, &tensors, 1);
+    let only = place("any-name").join("model-00001-of-00001.safetensors");
+    fs::rename(only, place("any-name").join("weights.safetensors")).unwrap();
+    fs::remove_file(place("any-name").join(INDEX)).unwrap();
+    write_model(&place("of-an-older-model"), &config, &tensors, 2);
+    let index = place("of-an-older-model").join(INDEX);
+    let mut stale = json_file(&index);
+    stale["weight_map"]["model.layers.8.mlp.up_proj.weight"] =
+        json!("model-00001-of-00002.safetensors");
+    fs::write(index, stale.to_string()).unwrap();
+
+    let bare = renamed(&tensors, |name| name.replacen("model.", "", 1));
+    write_model(&place("without-prefix"), &config, &bare, 1);
+    let mut inner = renamed(&tensors, |name| format!("language_model.{name}"));
+    inner.insert("vision_tower.a.weight".to_owned(), tensors["model.norm.weight"].clone());
+    let around = json!({"model_type": "llava", "text_config": config, "vision_config": {}});
+    write_model(&place("text-of-a-model-that-sees"), &around, &inner, 2);
+    write_gguf(&place("small.gguf"), &small, &tensors);
+
+    let sources = [
+        "sharded",
+        "no-index",
+        "any-name",
+        "of-an-older-model",
+        "without-prefix",
+        "text-of-a-model-that-sees",
+        "small.gguf",
+    ];
     let mut text = "name = \"test\"\n".to_owned();
-    for source in [folder.to_str().unwrap(), "sharded", "small.gguf"] {
+    for source in [small.to_str().unwrap()].iter().chain(&sources) {
         text += &format!("[[model]]\nsource = {source:?}\ndevice = \"cpu\"\n");
     }
     text += "[data]\nsource = \"wikitext-2-raw\"\nfirst_k_tokens = 1500\n\
@@ -224,9 +272,9 @@ fn one_file_several_files_and_gguf_agree_to_the_last_bit() {
     bench.run_ok(&["-o", "results"]);
     let expected = nll(&bench.record("results", "wiki-4m"));
     assert_eq!(expected.len(), 11);
-    for label in ["sharded", "small"] {
-        let record = bench.record("results", label);
-        assert_eq!(nll(&record), expected, "{label}");
-        assert_eq!(record["scores"]["kld"]["max"], 0.0, "{label}");
+    for source in sources {
+        let record = bench.record("results", source.trim_end_matches(".gguf"));
+        assert_eq!(nll(&record), expected, "{source}");
+        assert_eq!(record["scores"]["kld"]["max"], 0.0, "{source}");
     }
 }

@@ -105,7 +105,9 @@ fn a_quantized_checkpoint_is_made_dense_layer_by_layer() {
     assert!(peak < dense / 3, "{peak} bytes for {dense} of weights, one layer at a time");
 
     let (peak, _) = run("bf16", "", "bf16");
-    let dense = parameters * 2;
+    // A CPU without a tile unit works in f32, and keeps weights of bf16 as such.
+    let tiles = fs::read_to_string("/proc/cpuinfo").unwrap().contains("amx_bf16");
+    let dense = parameters * if tiles { 2 } else { 4 };
     println!("bf16: {} MiB of dense weights, {} MiB at most", dense >> 20, peak >> 20);
     assert!(peak > dense && peak < dense / 5 * 6, "{peak} bytes for {dense} of weights");
 }

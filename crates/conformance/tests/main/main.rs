@@ -7,4 +7,5 @@ mod broken;
 mod broken_press;
 mod built;
 mod guide;
+mod payloads;
 mod shortest;

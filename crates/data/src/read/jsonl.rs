@@ -1,4 +1,4 @@
-//! JSON Lines: one object a line, its text under `text`. Empty lines are no rows.
+//! JSON Lines: one object a line, its text under one key. Empty lines are no rows.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -7,7 +7,12 @@ use serde_json::{Map, Value};
 
 use crate::DataError;
 
-pub(super) fn rows(path: &Path, limit: usize, rows: &mut Vec<String>) -> Result<(), DataError> {
+pub(super) fn rows(
+    path: &Path,
+    key: &str,
+    limit: usize,
+    rows: &mut Vec<String>,
+) -> Result<(), DataError> {
     let mut reader = BufReader::new(super::open(path)?);
     let mut line = Vec::new();
     for number in 1.. {
@@ -21,9 +26,10 @@ pub(super) fn rows(path: &Path, limit: usize, rows: &mut Vec<String>) -> Result<
         if line.trim_ascii().is_empty() {
             continue;
         }
-        rows.push(text(line).map_err(|found| DataError::JsonLine {
+        rows.push(text(line, key).map_err(|found| DataError::JsonLine {
             path: path.to_owned(),
             line: number,
+            key: key.to_owned(),
             found,
         })?);
     }
@@ -31,7 +37,7 @@ pub(super) fn rows(path: &Path, limit: usize, rows: &mut Vec<String>) -> Result<
 }
 
 /// The text of one line, or what was found instead.
-fn text(line: &[u8]) -> Result<String, String> {
+fn text(line: &[u8], key: &str) -> Result<String, String> {
     let value: Value = serde_json::from_slice(line).map_err(|error| {
         let message = error.to_string();
         // The library counts lines within this one.
@@ -41,9 +47,9 @@ fn text(line: &[u8]) -> Result<String, String> {
     let Value::Object(mut object) = value else {
         return Err(kind(&value).to_owned());
     };
-    match object.remove("text") {
+    match object.remove(key) {
         Some(Value::String(text)) => Ok(text),
-        Some(other) => Err(format!("{} under \"text\"", kind(&other))),
+        Some(other) => Err(format!("{} under {key:?}", kind(&other))),
         None => Err(format!("an object with {}", keys(&object))),
     }
 }

@@ -1,4 +1,5 @@
-//! Rows of text from a file, one reader a format.
+//! Rows of text from a file, one reader a format. The rows of a file that has several fields are under one key: `text`, or
+//! another one that the experiment names.
 
 mod jsonl;
 mod parquet;
@@ -8,17 +9,21 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
+use strait_hub::StandIn;
 
 use crate::DataError;
+
+/// The key of JSON lines, and the column of parquet, that holds a row's text if the experiment names no other.
+pub(crate) const TEXT_KEY: &str = "text";
 
 /// A file format, known by the file's extension. Text and JSON lines may also be compressed (`.gz`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     /// `.txt`, `.raw`: the text as it stands, one row.
     Text,
-    /// `.jsonl`, `.json`: one object a line, the row under `text`.
+    /// `.jsonl`, `.json`: one object a line, the row under a key.
     JsonLines,
-    /// `.parquet`: the rows of column `text`.
+    /// `.parquet`: the rows of a column.
     Parquet,
 }
 
@@ -38,19 +43,38 @@ impl Format {
     }
 }
 
-/// Appends the rows of a file until there are `limit`, and says what format it has.
-pub(crate) fn rows(path: &Path, limit: usize, rows: &mut Vec<String>) -> Result<Format, DataError> {
+/// Appends the rows of a file until there are `limit`, and says what format it has. `key` is that of the text.
+pub(crate) fn rows(
+    path: &Path,
+    key: &str,
+    limit: usize,
+    rows: &mut Vec<String>,
+) -> Result<Format, DataError> {
     let format = Format::of(path).unwrap_or(Format::Text);
+    refuse_stand_in(path, format)?;
     match format {
         Format::Text => {
             let mut bytes = Vec::new();
             open(path)?.read_to_end(&mut bytes).map_err(|source| unreadable(path, source))?;
             rows.push(utf8(bytes, || path.display().to_string())?);
         }
-        Format::JsonLines => jsonl::rows(path, limit, rows)?,
-        Format::Parquet => parquet::rows(path, limit, rows)?,
+        Format::JsonLines => jsonl::rows(path, key, limit, rows)?,
+        Format::Parquet => parquet::rows(path, key, limit, rows)?,
     }
     Ok(format)
+}
+
+/// Refuses what was saved in place of the file. A page may be the text that is meant, a pointer of Git LFS hardly.
+fn refuse_stand_in(path: &Path, format: Format) -> Result<(), DataError> {
+    let mut start = Vec::new();
+    let file = File::open(path).map_err(|source| unreadable(path, source))?;
+    file.take(512).read_to_end(&mut start).map_err(|source| unreadable(path, source))?;
+    match StandIn::of(&start) {
+        Some(what) if what != StandIn::Page || format != Format::Text => {
+            Err(DataError::StandIn { path: path.to_owned(), what })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The bytes of a file, decompressed.

@@ -2,8 +2,10 @@
 
 use std::fs;
 
-use strait_data::{BosRule, Preset, TokenStream, Tokenizer};
+use strait_data::{BosRule, Preset, Specials, TokenStream, Tokenizer};
 use tempfile::TempDir;
+
+const SPECIALS: Specials = Specials { added: true, parsed: true };
 
 /// A word-level tokenizer whose template puts `<s>` before a text and, if asked for, `</s>` after it.
 fn json(before: bool, after: bool) -> String {
@@ -100,15 +102,16 @@ fn ends_cover_the_text() {
           "vocab": {"a": 0, "Ġ": 1, "Ã": 2, "¼": 3, "Ċ": 4}, "merges": []}}"#;
     let tokenizer = Tokenizer::from_json(byte_level, "test").unwrap();
     // a, space, the two bytes of ü, line break.
-    let encoded = tokenizer.encode_spans("a ü\n", true).unwrap();
+    let encoded = tokenizer.encode_spans("a ü\n", SPECIALS).unwrap();
     assert_eq!(encoded.tokens, [0, 1, 2, 3, 4]);
     assert_eq!(encoded.ends, [1, 2, 4, 4, 5]);
 
     // Special tokens spell nothing, and white space that is no token goes to the next one.
     let tokenizer = Tokenizer::from_json(&json(true, true), "test").unwrap();
-    let encoded = tokenizer.encode_spans("a  b c ", true).unwrap();
+    let encoded = tokenizer.encode_spans("a  b c ", SPECIALS).unwrap();
     assert_eq!((encoded.tokens, encoded.ends), (vec![1, 3, 4, 0, 2], vec![0, 1, 4, 6, 6]));
-    let stream = TokenStream::new(tokenizer.encode_spans("a  b c", true).unwrap(), Some(3), None);
+    let stream =
+        TokenStream::new(tokenizer.encode_spans("a  b c", SPECIALS).unwrap(), Some(3), None);
     assert_eq!((stream.total, stream.ends.as_slice()), (5, [0, 1, 4].as_slice()));
     let windows = Preset::HfStride.defaults().windows(3, None).unwrap();
     assert_eq!(stream.scored_bytes(&windows), 4);

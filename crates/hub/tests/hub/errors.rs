@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use strait_hub::{Hub, Kind, Silent};
+use strait_hub::{Hub, Kind, Repository, Silent};
 
 use crate::download::{content, large, repository, sha256};
-use crate::server::{Served, Server, closed_port};
+use crate::server::{COMMIT, Served, Server, closed_port};
 
 fn message(hub: &Hub, file: &str) -> String {
     let error = hub.get(&repository(Kind::Model), file, &mut Silent).unwrap_err().to_string();
@@ -65,6 +65,67 @@ fn refusals() {
     assert!(optional("private").is_err());
     // What was refused is not asked for again and again.
     assert_eq!(server.asked().len(), 6);
+}
+
+#[test]
+fn gated_told_from_missing() {
+    let (server, cache) = (Server::start(), tempfile::tempdir().unwrap());
+    let hub = server.hub(cache.path());
+    let answer =
+        |status, code| Served { status: Some(status), code: Some(code), ..Served::default() };
+    server.serve("owner/name/resolve/main/gated", answer(401, "GatedRepo"));
+    server.serve("owner/name/resolve/main/none", answer(401, "RepoNotFound"));
+    server.serve("owner/name/resolve/main/revision", answer(404, "RevisionNotFound"));
+    server.serve("owner/name/resolve/main/entry", answer(404, "EntryNotFound"));
+    let start = |file: &str| format!("hf:owner/name@main: cannot fetch {file} from HUB: ");
+    assert_eq!(
+        message(&hub, "gated"),
+        format!(
+            "{}the repository is gated: accept its licence at HUB/owner/name; and set HF_TOKEN to a token of the \
+             account that accepted it",
+            start("gated")
+        )
+    );
+    assert!(message(&hub, "none").contains("no repository of this name can be seen"));
+    assert!(message(&hub, "revision").contains("a commit with all of its 40 digits"));
+    let optional = |file: &str| hub.get_optional(&repository(Kind::Model), file, &mut Silent);
+    assert_eq!(optional("entry").unwrap(), None);
+    assert!(optional("revision").is_err() && optional("gated").is_err());
+}
+
+#[test]
+fn the_token_stays_with_the_hub() {
+    let (server, cache, bytes) = (Server::start(), tempfile::tempdir().unwrap(), content());
+    // The same host, another port: another server.
+    let other = Server::start();
+    let stored_at = Some(format!("{}/w", other.endpoint));
+    server.serve("owner/name/resolve/main/w", Served { stored_at, ..large(&bytes) });
+    other.serve("w", Served { stored_apart: false, ..large(&bytes) });
+    let path = server.hub(cache.path()).get(&repository(Kind::Model), "w", &mut Silent).unwrap();
+    assert_eq!(fs::read(path).unwrap(), bytes);
+    assert!(server.asked().iter().all(|asked| asked.token.is_some()));
+    let asked = other.asked();
+    assert!(!asked.is_empty() && asked.iter().all(|asked| asked.token.is_none()), "{asked:?}");
+
+    let stored_at = Some("ftp://127.0.0.1/w".to_owned());
+    server.serve("owner/name/resolve/main/elsewhere", Served { stored_at, ..large(b"other") });
+    let error = message(&server.hub(cache.path()), "elsewhere");
+    assert!(error.contains("with a redirect to \"ftp://127.0.0.1/w\""), "{error}");
+}
+
+#[test]
+fn a_shortened_commit_is_found_in_the_cache() {
+    let (server, cache) = (Server::start(), tempfile::tempdir().unwrap());
+    server.small("owner/name/resolve/main/w", b"x");
+    let hub = server.hub(cache.path());
+    let whole = hub.get(&repository(Kind::Model), "w", &mut Silent).unwrap();
+    let at = |revision: &str| {
+        let revision = revision.to_owned();
+        hub.cached(&Repository { revision, ..repository(Kind::Model) }, "w")
+    };
+    assert_eq!(at(&COMMIT[..7]), Some(whole.clone()));
+    assert_eq!(at(COMMIT), Some(whole));
+    assert_eq!((at(&COMMIT[..6]), at("0123457")), (None, None));
 }
 
 #[test]

@@ -22,8 +22,12 @@ pub(crate) struct Served {
     pub(crate) breaks: Vec<usize>,
     /// Whether its contents are stored elsewhere, to which the hub redirects.
     pub(crate) stored_apart: bool,
+    /// The address to which the hub redirects for them, if it is not this server by another name.
+    pub(crate) stored_at: Option<String>,
     /// An error status for every request.
     pub(crate) status: Option<u16>,
+    /// What the hub says of the error.
+    pub(crate) code: Option<&'static str>,
     /// Whether the server sends the whole file whatever range is asked for.
     pub(crate) ignores_ranges: bool,
     /// Another path of this server, for a repository that was renamed.
@@ -129,7 +133,8 @@ fn answer(mut stream: &TcpStream, state: &Mutex<State>, port: u16) -> std::io::R
         return empty(stream, "404 Not Found", "");
     };
     if let Some(status) = file.status {
-        return empty(stream, &format!("{status} No"), "");
+        let code = file.code.map(|code| format!("X-Error-Code: {code}\r\n"));
+        return empty(stream, &format!("{status} No"), &code.unwrap_or_default());
     }
     if let Some(place) = &file.moved_to {
         return empty(stream, "307 Temporary Redirect", &format!("Location: {place}\r\n"));
@@ -137,7 +142,9 @@ fn answer(mut stream: &TcpStream, state: &Mutex<State>, port: u16) -> std::io::R
     let names = format!("X-Repo-Commit: {COMMIT}\r\nX-Linked-ETag: \"{}\"\r\n", file.etag);
     if file.stored_apart && stored.is_none() {
         // Another host name, so that the token must stay behind.
-        let place = format!("Location: http://localhost:{port}/storage{path}\r\n");
+        let other_name = format!("http://localhost:{port}/storage{path}");
+        let place = file.stored_at.clone().unwrap_or(other_name);
+        let place = format!("Location: {place}\r\n");
         return empty(stream, "302 Found", &format!("{names}{place}"));
     }
     let (start, end) = range.trim_start_matches("bytes=").split_once('-').unwrap_or(("0", ""));

@@ -9,6 +9,8 @@ use strait_abi::descriptor::PressDescriptor;
 use strait_abi::params::{ParamError, nearest, resolve};
 
 use super::{PressError, PressInstance};
+use crate::calls::{CallKind, Callee, CellName, call};
+use crate::peers::{Found, Kind};
 use crate::{Plugin, PluginSet, Side};
 
 /// One press of a loaded plugin.
@@ -16,9 +18,23 @@ use crate::{Plugin, PluginSet, Side};
 pub struct PressEntry {
     plugin: Arc<Plugin>,
     index: usize,
+    callee: &'static Callee,
 }
 
 impl PressEntry {
+    fn new(plugin: Arc<Plugin>, index: usize) -> Self {
+        let callee = callee(&plugin, index, None);
+        PressEntry { plugin, index, callee }
+    }
+
+    /// The same press for a cell of an experiment: calls that do not come back are noted under its
+    /// name.
+    #[must_use]
+    pub fn for_cell(mut self, cell: &CellName) -> Self {
+        self.callee = callee(&self.plugin, self.index, Some(cell));
+        self
+    }
+
     /// What the press says about itself.
     pub fn descriptor(&self) -> &PressDescriptor {
         &self.plugin.presses()[self.index]
@@ -54,11 +70,12 @@ impl PressEntry {
         else {
             return Err(old());
         };
-        let opened = (module.open())(OpenRequest {
+        let request = OpenRequest {
             codec: self.index,
             params: params.as_str().into(),
             artifact: ROption::RNone,
-        });
+        };
+        let opened = self.call(CallKind::Open, || (module.open())(request))?;
         PressError::from_end(id, "open", opened.outcome.end())?;
         let calls = super::instance::Calls { needs, press, reset, close: module.close() };
         PressInstance::new(self.clone(), calls, opened.handle)
@@ -67,13 +84,27 @@ impl PressEntry {
     pub(crate) fn id(&self) -> &str {
         &self.descriptor().id
     }
+
+    /// Calls into the press's plugin.
+    pub(crate) fn call<T>(&self, kind: CallKind, f: impl FnOnce() -> T) -> Result<T, PressError> {
+        match call(self.callee, kind, f) {
+            (result, false) => Ok(result),
+            (_, true) => {
+                Err(PressError::Arithmetic { id: self.id().to_owned(), call: kind.name() })
+            }
+        }
+    }
+}
+
+fn callee(plugin: &Plugin, index: usize, cell: Option<&CellName>) -> &'static Callee {
+    Callee::of(plugin.file_name(), &format!("press `{}`", plugin.presses()[index].id), cell)
 }
 
 impl Plugin {
     /// One of the plugin's presses by id.
     pub fn press(self: &Arc<Self>, id: &str) -> Option<PressEntry> {
         let index = self.presses().iter().position(|press| press.id == id)?;
-        Some(PressEntry { plugin: Arc::clone(self), index })
+        Some(PressEntry::new(Arc::clone(self), index))
     }
 }
 
@@ -81,31 +112,17 @@ impl PluginSet {
     /// The press of this id.
     ///
     /// # Errors
-    /// When no plugin offers it, with the nearest id and the files that did not load; or when
-    /// several do.
+    /// When no plugin offers it, with the nearest id and the files that are not used; when several
+    /// do; when the file does not load.
     pub fn press(&self, id: &str) -> Result<PressEntry, PressError> {
-        let mut found: Vec<_> =
-            self.plugins().iter().filter_map(|plugin| plugin.press(id)).collect();
-        match (found.pop(), found.is_empty()) {
-            (Some(press), true) => Ok(press),
-            (Some(press), false) => {
-                found.push(press);
-                let files = found.iter().map(|press| press.plugin().path().to_owned()).collect();
-                Err(PressError::Duplicate { id: id.to_owned(), files })
-            }
-            (None, _) => {
-                let presses = self.plugins().iter().flat_map(|plugin| plugin.presses());
-                let mut known: Vec<String> = presses.map(|press| press.id.clone()).collect();
-                known.sort();
-                known.dedup();
-                let near = nearest(id, known.iter().map(String::as_str)).map(str::to_owned);
-                Err(PressError::Unknown {
-                    id: id.to_owned(),
-                    nearest: near,
-                    known,
-                    folder: self.folder().to_owned(),
-                    failed: self.failures().iter().map(|(_, error)| error.to_string()).collect(),
-                })
+        let id = id.to_owned();
+        match self.peers.find(Kind::Press, &id).map_err(Box::new)? {
+            Found::Once(plugin, index) => Ok(PressEntry::new(plugin, index)),
+            Found::Several(files) => Err(PressError::Duplicate { id, files }),
+            Found::Nowhere { known, left_out } => {
+                let near = nearest(&id, known.iter().map(String::as_str)).map(str::to_owned);
+                let folder = self.folder().to_owned();
+                Err(PressError::Unknown { id, known, nearest: near, folder, left_out })
             }
         }
     }

@@ -6,14 +6,14 @@ use strait_abi::CallEnd;
 use strait_abi::params::ParamError;
 
 use crate::LoaderError;
-use crate::error::one_line;
+use crate::error::{not_used, one_line};
 
 /// Why a press could not be opened or a call of it failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PressError {
     /// No plugin offers this press.
-    #[error("press `{id}`: expected {}, found no such press{}{}", offered(.known, .folder), did_you_mean(.nearest), not_loaded(.failed))]
+    #[error("press `{id}`: expected {}, found no such press{}{}", offered(.known, .folder), did_you_mean(.nearest), not_used(.left_out))]
     Unknown {
         /// The id that was asked for.
         id: String,
@@ -23,8 +23,8 @@ pub enum PressError {
         nearest: Option<String>,
         /// The folder that was searched.
         folder: PathBuf,
-        /// Messages of the files that did not load.
-        failed: Vec<String>,
+        /// Messages of the files that are not used.
+        left_out: Vec<String>,
     },
     /// Two files offer the same press.
     #[error("press `{id}`: expected one plugin to offer it, found {}; remove all but one", list(.files))]
@@ -53,6 +53,16 @@ pub enum PressError {
     /// The plugin file failed.
     #[error(transparent)]
     Plugin(#[from] Box<LoaderError>),
+    /// The press returned with another arithmetic than it was called with.
+    #[error(
+        "press `{id}`: {call} left the arithmetic changed: expected the thread's rounding, denormals and traps as they were, found others; restore them before it returns"
+    )]
+    Arithmetic {
+        /// The id.
+        id: String,
+        /// The call.
+        call: &'static str,
+    },
     /// The press returned an error.
     #[error("press `{id}`: {call} failed: {message}")]
     Failed {
@@ -136,10 +146,6 @@ fn did_you_mean(nearest: &Option<String>) -> String {
         Some(name) => format!("; did you mean `{name}`?"),
         None => "; put the plugin's .so file there".to_owned(),
     }
-}
-
-fn not_loaded(failed: &[String]) -> String {
-    if failed.is_empty() { String::new() } else { format!(" (not loaded: {})", failed.join("; ")) }
 }
 
 fn list(files: &[PathBuf]) -> String {

@@ -10,6 +10,7 @@ use strait_abi::{InstanceHandle, Outcome, Text};
 
 use super::check::{check_layer, check_result};
 use super::{KeptHead, LayerRef, PressEntry, PressError};
+use crate::calls::CallKind;
 
 /// The functions of one plugin's presses.
 pub(super) struct Calls {
@@ -40,7 +41,8 @@ impl PressInstance {
     ) -> Result<Self, PressError> {
         let mut instance =
             PressInstance { entry, calls, handle, needs: Vec::new(), poisoned: false };
-        let described = (instance.calls.needs)(handle);
+        let needs = || (instance.calls.needs)(handle);
+        let described = instance.entry.call(CallKind::Needs, needs)?;
         instance.finished("needs", described.outcome)?;
         let needs: PressNeeds =
             serde_json::from_str(described.text.as_str()).map_err(|error| PressError::Failed {
@@ -109,7 +111,8 @@ impl PressInstance {
             kv_heads: heads.as_slice().into(),
             side: side.as_slice().into(),
         };
-        let Pressed { outcome, kv_heads } = (self.calls.press)(self.handle, request);
+        let press = || (self.calls.press)(self.handle, request);
+        let Pressed { outcome, kv_heads } = self.entry.call(CallKind::Press, press)?;
         self.finished("press", outcome)?;
         check_result(self.entry.id(), layer, &kv_heads)
     }
@@ -120,7 +123,8 @@ impl PressInstance {
     /// The press's panic.
     pub fn reset(&mut self) -> Result<(), PressError> {
         self.check("reset")?;
-        let outcome = (self.calls.reset)(self.handle);
+        let reset = || (self.calls.reset)(self.handle);
+        let outcome = self.entry.call(CallKind::Reset, reset)?;
         self.finished("reset", outcome)
     }
 
@@ -137,7 +141,8 @@ impl PressInstance {
         if handle.0.is_null() {
             return Ok(());
         }
-        let outcome = (self.calls.close)(handle);
+        let close = || (self.calls.close)(handle);
+        let outcome = self.entry.call(CallKind::Drop, close)?;
         self.finished("drop", outcome)
     }
 

@@ -85,16 +85,17 @@ fn a_plugin_built_elsewhere_against_the_same_sdk_works_when_it_is_dropped_in() {
     std::fs::copy(built, folder.path().join("libshift.so")).unwrap();
     let set = PluginSet::scan(folder.path(), &Default::default(), HOST).unwrap();
     assert!(set.failures().is_empty(), "{:?}", set.failures());
-    round_trip(&set.plugins()[0], "shift.same");
+    let plugin = set.load_all().remove(0).1.unwrap();
+    round_trip(&plugin, "shift.same");
 }
 
 #[test]
 fn a_plugin_of_a_newer_minor_loads_on_this_host_and_an_older_one_on_a_newer_host() {
-    let mut workspace = Workspace::new("newer", "1.2.0");
+    let mut workspace = Workspace::new("newer", "1.3.0");
     workspace.add_fields();
     let plugin = Arc::new(Plugin::open(&workspace.build_plugin(), None, HOST).unwrap());
-    assert_eq!(plugin.abi_version(), (1, 2));
-    assert_eq!(plugin.sdk_version(), "1.2.0");
+    assert_eq!(plugin.abi_version(), (1, 3));
+    assert_eq!(plugin.sdk_version(), "1.3.0");
     round_trip(&plugin, "shift.newer");
 
     let host = workspace.build_host();
@@ -102,10 +103,10 @@ fn a_plugin_of_a_newer_minor_loads_on_this_host_and_an_older_one_on_a_newer_host
         Command::new(host).arg(hostile()).arg(plugin.path()).arg(hostile()).output().unwrap();
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
-        "host 1.2\n\
-         hostile.panic (1, 1) [1, 2, 3, 4]\n\
-         shift.newer (1, 2) [2, 3, 4, 5]\n\
-         hostile.panic (1, 1) [1, 2, 3, 4]\n",
+        "host 1.3\n\
+         hostile.panic (1, 2) [1, 2, 3, 4]\n\
+         shift.newer (1, 3) [2, 3, 4, 5]\n\
+         hostile.panic (1, 2) [1, 2, 3, 4]\n",
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
@@ -113,7 +114,7 @@ fn a_plugin_of_a_newer_minor_loads_on_this_host_and_an_older_one_on_a_newer_host
 
 #[test]
 fn a_minor_that_changes_a_type_is_refused_by_the_layout_check() {
-    let mut workspace = Workspace::new("broken", "1.3.0");
+    let mut workspace = Workspace::new("broken", "1.4.0");
     workspace.insert("crates/abi/src/matrix.rs", "    device: u32,\n", "    added: u64,\n");
     workspace.insert("crates/abi/src/matrix.rs", "device: DEVICE_HOST,\n", "added: 0,\n");
     let built = workspace.build_plugin();
@@ -137,7 +138,7 @@ fn a_plugin_of_another_major_is_refused_with_one_line() {
 
 /// The plugin of another team, built against this SDK.
 pub(crate) fn shift() -> PathBuf {
-    Workspace::new("same", "1.1.0").build_plugin()
+    Workspace::new("same", "1.2.0").build_plugin()
 }
 
 fn round_trip(plugin: &Arc<Plugin>, id: &str) {
@@ -203,7 +204,7 @@ impl Workspace {
         }
         let manifest = name.join("Cargo.toml");
         let text = read(&repository().join(&manifest));
-        let text = text.replace("version = \"1.1.0\"", &format!("version = \"{version}\""));
+        let text = text.replace("version = \"1.2.0\"", &format!("version = \"{version}\""));
         let for_tests = ["dev-dependencies", "[bench"];
         let sections = text.split("\n[").filter(|s| !for_tests.iter().any(|t| s.starts_with(t)));
         self.add(manifest, sections.collect::<Vec<_>>().join("\n["));
@@ -216,7 +217,7 @@ impl Workspace {
         self.insert(
             "crates/abi/src/module.rs",
             "    #[sabi(last_prefix_field)]\n    pub close: extern \"C\" fn(InstanceHandle) -> Outcome,\n",
-            "    /// New in 1.2.\n    pub flush: extern \"C\" fn(InstanceHandle) -> Outcome,\n",
+            "    /// New in 1.3.\n    pub flush: extern \"C\" fn(InstanceHandle) -> Outcome,\n",
         );
         self.insert(
             "crates/sdk/src/boundary/codec.rs",
@@ -226,7 +227,7 @@ impl Workspace {
         self.insert(
             "crates/abi/src/host.rs",
             "    pub open_inner: extern \"C\" fn(u64, RStr<'_>, RStr<'_>) -> InnerOpened,\n",
-            "    /// New in 1.2.\n    pub memory_bytes: u64,\n",
+            "    /// New in 1.3.\n    pub memory_bytes: u64,\n",
         );
         self.insert(
             "crates/sdk/src/boundary/host.rs",

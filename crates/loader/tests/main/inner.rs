@@ -63,9 +63,10 @@ fn nested_parameters_are_completed_and_checked() {
     );
     assert_eq!(
         refusal(json!({ "inner": "hostile.lenght" })),
-        "parameter `inner.codec`: expected one of hostile.chatty, hostile.error, \
-         hostile.half-filled, hostile.instance-cheat, hostile.length, hostile.panic, hostile.self, \
-         hostile.static-cheat (from X), found `hostile.lenght`; did you mean `hostile.length`?"
+        "parameter `inner.codec`: expected one of hostile.address-cheat, hostile.changes, \
+         hostile.chatty, hostile.ends, hostile.error, hostile.file-cheat, hostile.floats, \
+         hostile.half-filled, hostile.instance-cheat, hostile.length, hostile.panic, hostile.says, \
+         hostile.self, hostile.static-cheat, hostile.writes (from X), found `hostile.lenght`; did you mean `hostile.length`?"
     );
     assert_eq!(
         refusal(json!({ "inner": { "bits": 4 } })),

@@ -22,9 +22,16 @@ fn descriptors_cross_the_boundary() {
             "hostile.half-filled",
             "hostile.static-cheat",
             "hostile.instance-cheat",
+            "hostile.file-cheat",
+            "hostile.address-cheat",
             "hostile.chatty",
             "hostile.outer",
-            "hostile.self"
+            "hostile.self",
+            "hostile.ends",
+            "hostile.floats",
+            "hostile.changes",
+            "hostile.says",
+            "hostile.writes",
         ]
     );
     let panics = &plugin.codecs()[0];
@@ -32,9 +39,9 @@ fn descriptors_cross_the_boundary() {
     assert_eq!(panics.sites, ["boundary", "kv", "weights"]);
     assert_eq!((panics.params[0].kind, panics.params[0].choices.len()), (ParamKind::Choice, 8));
     assert_eq!(panics.params[0].choices[1].doc, "When an instance is opened.");
-    assert_eq!(plugin.codecs()[6].side_information, ["importance"]);
-    assert_eq!(plugin.sdk_version(), "1.1.0");
-    assert_eq!(plugin.abi_version(), (1, 1));
+    assert_eq!(plugin.codecs()[8].side_information, ["importance"]);
+    assert_eq!(plugin.sdk_version(), "1.2.0");
+    assert_eq!(plugin.abi_version(), (1, 2));
     assert_eq!(plugin.file_name(), "libstrait_hostile.so");
 }
 

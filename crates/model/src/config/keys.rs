@@ -5,6 +5,12 @@ use strait_ops::Activation;
 
 use crate::error::ModelError;
 
+/// The largest size that is believed: what is made of two of them fits into 64 bits.
+const MOST: usize = i32::MAX as usize;
+
+/// The most layers that are believed.
+const MOST_LAYERS: usize = 10_000;
+
 /// The keys of a `config.json`. `null` is as good as absent unless a method says otherwise.
 #[derive(Clone, Copy)]
 pub(crate) struct Keys<'a>(pub(crate) &'a Value);
@@ -22,11 +28,31 @@ impl<'a> Keys<'a> {
 
     /// A size, `default` where the key is absent.
     pub(crate) fn size(self, key: &str, default: Option<usize>) -> Result<usize, ModelError> {
+        self.size_up_to(key, default, MOST)
+    }
+
+    /// A number of layers, of each of which a description is made.
+    pub(crate) fn layers(self, key: &str, default: usize) -> Result<usize, ModelError> {
+        self.size_up_to(key, Some(default), MOST_LAYERS)
+    }
+
+    fn size_up_to(
+        self,
+        key: &str,
+        default: Option<usize>,
+        most: usize,
+    ) -> Result<usize, ModelError> {
         let value = match self.value(key) {
             None => default,
-            Some(value) => value.as_u64().and_then(|value| usize::try_from(value).ok()),
+            Some(value) => value.as_u64().map(|value| usize::try_from(value).unwrap_or(usize::MAX)),
         };
-        value.filter(|&value| value > 0).ok_or_else(|| self.invalid(key, "a whole number above 0"))
+        match value {
+            Some(value) if value > most => {
+                Err(self.invalid(key, format!("a whole number above 0, at most {most}")))
+            }
+            Some(value) if value > 0 => Ok(value),
+            _ => Err(self.invalid(key, "a whole number above 0")),
+        }
     }
 
     /// A size, `absent` where the key is absent, and nothing where it is `null`.
@@ -105,12 +131,20 @@ impl<'a> Keys<'a> {
     }
 
     fn found(self, key: &str) -> String {
-        self.0.get(key).map_or("no such key".to_owned(), Value::to_string)
+        self.0.get(key).map_or("no such key".to_owned(), |value| brief(&value.to_string()))
     }
 
     /// The error for the value of `key`.
     pub(crate) fn invalid(self, key: &str, expected: impl ToString) -> ModelError {
         invalid(key, expected, self.found(key))
+    }
+}
+
+/// At most some eighty letters of a text from a file.
+pub(crate) fn brief(text: &str) -> String {
+    match text.char_indices().nth(80) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
     }
 }
 

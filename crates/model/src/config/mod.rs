@@ -4,6 +4,7 @@ pub(crate) mod keys;
 pub(crate) mod rope;
 #[cfg(test)]
 mod tests;
+pub(crate) mod unread;
 
 use serde_json::Value;
 use strait_ops::{Activation, AttentionShape, NormKind, Routing, Shape};
@@ -29,6 +30,8 @@ pub struct ModelConfig {
     pub positions: Option<usize>,
     /// The longest sequence that the model was made for; longer ones give a warning.
     pub max_positions: usize,
+    /// The longest sequence that can be run, where longer ones have rotary positions of their own.
+    pub longest: Option<usize>,
     pub(crate) names: Names,
 }
 

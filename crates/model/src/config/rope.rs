@@ -38,13 +38,7 @@ impl RopeKeys<'_> {
         head_dim: usize,
         max_positions: usize,
     ) -> Result<RopeConfig, ModelError> {
-        let empty = Value::Null;
-        let older = keys.table("rope_scaling").filter(|_| self.part.is_none_or(|(_, own)| own));
-        let newer = keys.table("rope_parameters").map(|table| match self.part {
-            Some((part, _)) => table.table(part).unwrap_or(table),
-            None => table,
-        });
-        let table = older.or(newer).unwrap_or(Keys(&empty));
+        let table = self.table(keys);
         let (theta_key, theta) = self.theta;
         let theta = match table.number_if("rope_theta")? {
             Some(theta) => theta,
@@ -58,7 +52,8 @@ impl RopeKeys<'_> {
         let rotated = self.rotated(keys, table, head_dim)?;
         let context = Context { table, rotated, original, max_positions: max_positions as f64 };
         let (scaling, attention_factor) = match self.kind(table)? {
-            "default" => (RopeScaling::None, 1.0),
+            // Within the positions that the model was made for; longer sequences are refused.
+            "default" | "dynamic" => (RopeScaling::None, 1.0),
             "linear" => (RopeScaling::Linear { factor: table.number("factor", None)? }, 1.0),
             "llama3" => (context.llama3()?, 1.0),
             "yarn" => context.yarn()?,
@@ -67,15 +62,39 @@ impl RopeKeys<'_> {
         Ok(RopeConfig { theta, rotated, scaling, attention_factor, rounded_once: false })
     }
 
+    /// The longest sequence whose frequencies are computed, where those of longer ones depend on the length.
+    pub(crate) fn longest(
+        &self,
+        keys: Keys<'_>,
+        max_positions: usize,
+    ) -> Result<Option<usize>, ModelError> {
+        let dynamic = self.kind(self.table(keys))? == "dynamic";
+        Ok(dynamic.then_some(max_positions))
+    }
+
+    /// What is said of scaling, in either spelling.
+    fn table<'k>(&self, keys: Keys<'k>) -> Keys<'k> {
+        const NOTHING: &Value = &Value::Null;
+        let older = keys.table("rope_scaling").filter(|_| self.part.is_none_or(|(_, own)| own));
+        let newer = keys.table("rope_parameters").map(|table| match self.part {
+            Some((part, _)) => table.table(part).unwrap_or(table),
+            None => table,
+        });
+        older.or(newer).unwrap_or(Keys(NOTHING))
+    }
+
     fn kind<'a>(&self, table: Keys<'a>) -> Result<&'a str, ModelError> {
         let key = ["rope_type", "type"].into_iter().find(|key| table.value(key).is_some());
         let Some(key) = key else { return Ok("default") };
         let kind = table.value(key).and_then(Value::as_str).unwrap_or_default();
         match kind {
             _ if self.long.contains(&kind) => Ok("longrope"),
-            "default" | "linear" | "llama3" | "yarn" => Ok(kind),
+            "default" | "linear" | "dynamic" | "llama3" | "yarn" => Ok(kind),
+            // Of models that also see images: where there are none all positions of a token are the same.
+            "mrope" => Ok("default"),
             _ => {
-                let known = "\"default\", \"linear\", \"llama3\", \"yarn\" or \"longrope\"";
+                let known =
+                    "\"default\", \"linear\", \"dynamic\", \"llama3\", \"yarn\" or \"longrope\"";
                 Err(table.invalid(key, known))
             }
         }

@@ -125,10 +125,12 @@ fn unknown_family_lists_the_known_ones() {
     let error = ModelConfig::from_json(&with("model_type", json!("mamba"))).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "unknown architecture: expected \"model_type\" to be one of \"gemma3\", \"gemma3_text\", \
-         \"gpt2\", \"gpt_neox\", \"llama\", \"mistral\", \"mixtral\", \"olmo2\", \"phi3\", \
-         \"qwen2\", \"qwen3\", \"qwen3_moe\", found \"mamba\"; use a checkpoint of a supported \
-         family"
+        "unknown architecture: expected \"model_type\" to be one of \"gemma3_text\", \"gpt2\", \
+         \"gpt_neox\", \"llama\", \"mistral\", \"mixtral\", \"olmo2\", \"phi3\", \"qwen2\", \
+         \"qwen2_5_vl_text\", \"qwen2_vl_text\", \"qwen3\", \"qwen3_moe\", \"qwen3_vl_text\", \
+         \"gemma3\", \"idefics3\", \"internvl\", \"llava\", \"llava_next\", \"mistral3\", \
+         \"qwen2_5_vl\", \"qwen2_vl\", \"qwen3_vl\", \"smolvlm\", found \"mamba\"; use a \
+         checkpoint of a supported family"
     );
 }
 
@@ -136,11 +138,14 @@ fn unknown_family_lists_the_known_ones() {
 fn bad_values_name_the_key() {
     for (family, key, value, expected) in [
         ("llama", "hidden_size", json!(0), "a whole number above 0"),
+        ("llama", "num_hidden_layers", json!(1_000_000_000), "at most 10000"),
+        ("gpt2", "n_layer", json!(u64::MAX), "at most 10000"),
+        ("llama", "vocab_size", json!(u64::MAX), "at most 2147483647"),
         ("llama", "num_attention_heads", json!(5), "a divisor of the hidden size 64"),
         ("llama", "num_key_value_heads", json!(3), "a divisor of 4"),
         ("llama", "head_dim", json!(15), "an even number, since"),
         ("llama", "hidden_act", json!("relu"), "\"silu\", \"gelu\""),
-        ("llama", "rope_scaling", json!({"type": "dynamic"}), "\"yarn\" or \"longrope\""),
+        ("llama", "rope_scaling", json!({"type": "ntk"}), "\"yarn\" or \"longrope\""),
         ("llama", "rope_scaling", json!({"type": "linear"}), "no such key"),
         ("llama", "mlp_bias", json!("yes"), "true or false"),
         ("llama", "partial_rotary_factor", json!(0.5), "1.0 in this family"),
@@ -181,4 +186,32 @@ fn the_text_part_of_a_multimodal_model() {
     let model = ModelConfig::from_json(&whole).unwrap();
     assert_eq!(model, ModelConfig::from_json(&whole["text_config"]).unwrap());
     assert!(model.tied_head && model.shape.embedding_scale == 8.0);
+}
+
+#[test]
+fn text_parts_are_found_by_the_model_around_them() {
+    let wrapped = |around: &str, inner: Value| {
+        let mut text = small();
+        // Mistral's default, 8, does not fit four heads.
+        text["num_key_value_heads"] = json!(2);
+        text["model_type"] = inner;
+        ModelConfig::from_json(&json!({"model_type": around, "text_config": text}))
+            .map(|model| model.model_type)
+    };
+    assert_eq!(wrapped("llava", Value::Null).unwrap(), "llama");
+    assert_eq!(wrapped("llava", json!("mistral")).unwrap(), "mistral");
+    assert_eq!(wrapped("of_tomorrow", json!("qwen2")).unwrap(), "qwen2");
+    assert!(wrapped("of_tomorrow", Value::Null).is_err());
+    let error = wrapped("llava", json!("mamba")).unwrap_err().to_string();
+    assert!(error.contains("found \"mamba\""), "{error}");
+}
+
+#[test]
+fn dynamic_positions_are_those_of_the_original_context_up_to_its_end() {
+    let mut config = with("rope_scaling", json!({"type": "dynamic", "factor": 2.0}));
+    config["max_position_embeddings"] = json!(64);
+    let model = ModelConfig::from_json(&config).unwrap();
+    assert_eq!((model.longest, model.max_positions), (Some(64), 64));
+    assert_eq!(rope(&config).scaling, RopeScaling::None);
+    assert_eq!(ModelConfig::from_json(&small()).unwrap().longest, None);
 }

@@ -4,7 +4,7 @@
 use serde_json::Value;
 use strait_ops::NormKind;
 
-use super::llama::{Defaults, llama_like};
+use super::llama::{Defaults, Sizes, llama_like};
 use super::qwen2::layer_types;
 use crate::config::keys::Keys;
 use crate::config::rope::RopeKeys;
@@ -13,6 +13,7 @@ use crate::error::ModelError;
 use crate::names::Names;
 
 const DEFAULTS: Defaults = Defaults {
+    sizes: Sizes { hidden: 2304, inner: 9216, layers: 26, heads: 8, vocab: 262_208 },
     kv_heads: Some(4),
     head_dim: Some(256),
     tied_head: true,
@@ -33,7 +34,6 @@ const LOCAL_ROPE: RopeKeys<'static> = RopeKeys {
 };
 
 const NAMES: Names = Names {
-    prefixes: &["", "language_model."],
     attention_out: Some("post_attention_layernorm"),
     mlp_in: Some("pre_feedforward_layernorm"),
     mlp_out: Some("post_feedforward_layernorm"),
@@ -70,12 +70,4 @@ pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
         }
     }
     Ok(model)
-}
-
-/// The text part of a model that also sees images.
-pub(super) fn describe_multimodal(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
-    match keys.table("text_config") {
-        Some(text) => describe(text),
-        None => Err(keys.invalid("text_config", "an object")),
-    }
 }

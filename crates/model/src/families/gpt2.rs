@@ -14,6 +14,7 @@ const NAMES: Names = Names {
     embedding: "wte",
     positions: "wpe",
     final_norm: "ln_f",
+    head: &["lm_head"],
     layer: "h.",
     attention_in: Some("ln_1"),
     mlp_in: Some("ln_2"),
@@ -28,7 +29,7 @@ pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
     keys.only("scale_attn_weights", &Value::Bool(true))?;
     keys.only("scale_attn_by_inverse_layer_idx", &Value::Bool(false))?;
     keys.only("add_cross_attention", &Value::Bool(false))?;
-    let (hidden, heads) = (keys.size("n_embd", None)?, keys.size("n_head", None)?);
+    let (hidden, heads) = (keys.size("n_embd", Some(768))?, keys.size("n_head", Some(12))?);
     let head_dim = head_dim(hidden, heads, "n_head")?;
     let positions = keys.size("n_positions", Some(1024))?;
     let layer = LayerConfig {
@@ -52,12 +53,12 @@ pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
         },
         parallel: false,
     };
-    let layers = keys.size("n_layer", None)?;
+    let layers = keys.layers("n_layer", 12)?;
     let eps = keys.number("layer_norm_epsilon", Some(1e-5))?;
     Ok(ModelConfig {
         model_type: "gpt2",
         shape: Shape {
-            vocab: keys.size("vocab_size", None)?,
+            vocab: keys.size("vocab_size", Some(50_257))?,
             hidden,
             norm: Norm { kind: NormKind::Layer, eps },
             embedding_scale: 1.0,
@@ -68,6 +69,7 @@ pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
         tied_head: keys.flag("tie_word_embeddings", true)?,
         positions: Some(positions),
         max_positions: positions,
+        longest: None,
         names: NAMES,
     })
 }

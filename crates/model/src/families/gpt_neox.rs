@@ -16,10 +16,11 @@ const ROPE: RopeKeys<'static> = RopeKeys {
 };
 
 const NAMES: Names = Names {
-    embedding: "gpt_neox.embed_in",
-    final_norm: "gpt_neox.final_layer_norm",
+    prefixes: &["gpt_neox.", ""],
+    embedding: "embed_in",
+    final_norm: "final_layer_norm",
     head: &["embed_out", "lm_head"],
-    layer: "gpt_neox.layers.",
+    layer: "layers.",
     projections: Projections::ByHead("attention.query_key_value"),
     output: "attention.dense",
     network: Network { up: Up::Plain("mlp.dense_h_to_4h"), down: "mlp.dense_4h_to_h" },
@@ -27,8 +28,8 @@ const NAMES: Names = Names {
 };
 
 pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
-    let hidden = keys.size("hidden_size", None)?;
-    let heads = keys.size("num_attention_heads", None)?;
+    let hidden = keys.size("hidden_size", Some(6144))?;
+    let heads = keys.size("num_attention_heads", Some(64))?;
     let head_dim = head_dim(hidden, heads, "num_attention_heads")?;
     let max_positions = keys.size("max_position_embeddings", Some(2048))?;
     let bias = keys.flag("attention_bias", true)?;
@@ -45,7 +46,7 @@ pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
         qkv_bias: bias,
         output_bias: bias,
         mlp: MlpConfig {
-            inner: keys.size("intermediate_size", None)?,
+            inner: keys.size("intermediate_size", Some(24_576))?,
             activation: keys.activation("hidden_act", "gelu")?,
             gated: false,
             bias: true,
@@ -53,12 +54,12 @@ pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
         },
         parallel: keys.flag("use_parallel_residual", true)?,
     };
-    let layers = keys.size("num_hidden_layers", None)?;
+    let layers = keys.layers("num_hidden_layers", 44)?;
     let eps = keys.number("layer_norm_eps", Some(1e-5))?;
     Ok(ModelConfig {
         model_type: "gpt_neox",
         shape: Shape {
-            vocab: keys.size("vocab_size", None)?,
+            vocab: keys.size("vocab_size", Some(50_432))?,
             hidden,
             norm: Norm { kind: NormKind::Layer, eps },
             embedding_scale: 1.0,
@@ -69,6 +70,7 @@ pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
         tied_head: keys.flag("tie_word_embeddings", false)?,
         positions: None,
         max_positions,
+        longest: ROPE.longest(keys, max_positions)?,
         names: NAMES,
     })
 }

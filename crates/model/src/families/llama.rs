@@ -8,8 +8,10 @@ use crate::config::{LayerConfig, MlpConfig, ModelConfig};
 use crate::error::ModelError;
 use crate::names::Names;
 
-/// Values of absent keys.
+/// Values of absent keys: those of Transformers, whose configurations leave out what equals them.
 pub(super) struct Defaults {
+    /// `hidden_size`, `intermediate_size`, `num_hidden_layers`, `num_attention_heads` and `vocab_size`.
+    pub(super) sizes: Sizes,
     /// `num_key_value_heads`; as many as query heads where there is none.
     pub(super) kv_heads: Option<usize>,
     /// `head_dim`; hidden size divided by heads where there is none.
@@ -25,8 +27,18 @@ pub(super) struct Defaults {
     pub(super) rope: RopeKeys<'static>,
 }
 
+/// The sizes of a family's first model.
+pub(super) struct Sizes {
+    pub(super) hidden: usize,
+    pub(super) inner: usize,
+    pub(super) layers: usize,
+    pub(super) heads: usize,
+    pub(super) vocab: usize,
+}
+
 impl Defaults {
     pub(super) const LLAMA: Defaults = Defaults {
+        sizes: Sizes { hidden: 4096, inner: 11_008, layers: 32, heads: 32, vocab: 32_000 },
         kv_heads: None,
         head_dim: None,
         eps: 1e-6,
@@ -52,8 +64,9 @@ pub(super) fn llama_like(
     model_type: &'static str,
     defaults: Defaults,
 ) -> Result<ModelConfig, ModelError> {
-    let hidden = keys.size("hidden_size", None)?;
-    let heads = keys.size("num_attention_heads", None)?;
+    let sizes = defaults.sizes;
+    let hidden = keys.size("hidden_size", Some(sizes.hidden))?;
+    let heads = keys.size("num_attention_heads", Some(sizes.heads))?;
     let kv_heads = keys.size_or_null("num_key_value_heads", defaults.kv_heads)?.unwrap_or(heads);
     let head_dim = match (keys.value("head_dim"), defaults.head_dim) {
         (None, None) => head_dim(hidden, heads, "num_attention_heads")?,
@@ -77,7 +90,7 @@ pub(super) fn llama_like(
         qkv_bias: false,
         output_bias: false,
         mlp: MlpConfig {
-            inner: keys.size("intermediate_size", None)?,
+            inner: keys.size("intermediate_size", Some(sizes.inner))?,
             activation: keys.activation(activation, name)?,
             gated: true,
             bias: false,
@@ -85,12 +98,12 @@ pub(super) fn llama_like(
         },
         parallel: false,
     };
-    let layers = keys.size("num_hidden_layers", None)?;
+    let layers = keys.layers("num_hidden_layers", sizes.layers)?;
     let eps = keys.number("rms_norm_eps", Some(defaults.eps))?;
     Ok(ModelConfig {
         model_type,
         shape: Shape {
-            vocab: keys.size("vocab_size", None)?,
+            vocab: keys.size("vocab_size", Some(sizes.vocab))?,
             hidden,
             norm: Norm { kind: NormKind::Rms, eps },
             embedding_scale: 1.0,
@@ -101,6 +114,7 @@ pub(super) fn llama_like(
         tied_head: keys.flag("tie_word_embeddings", defaults.tied_head)?,
         positions: None,
         max_positions,
+        longest: defaults.rope.longest(keys, max_positions)?,
         names: Names::LLAMA,
     })
 }

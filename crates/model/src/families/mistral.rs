@@ -1,12 +1,14 @@
 //! Mistral: Llama with a sliding window in every layer.
 
-use super::llama::{Defaults, llama_like};
+use super::llama::{Defaults, Sizes, llama_like};
 use crate::config::ModelConfig;
 use crate::config::keys::Keys;
 use crate::error::ModelError;
 
 const DEFAULTS: Defaults =
-    Defaults { kv_heads: Some(8), max_positions: 131_072, ..Defaults::LLAMA };
+    Defaults { sizes: SIZES, kv_heads: Some(8), max_positions: 131_072, ..Defaults::LLAMA };
+
+pub(super) const SIZES: Sizes = Sizes { inner: 14_336, ..Defaults::LLAMA.sizes };
 
 pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
     let mut model = llama_like(keys, "mistral", DEFAULTS)?;

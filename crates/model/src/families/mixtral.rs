@@ -3,6 +3,7 @@
 use strait_ops::Routing;
 
 use super::llama::{Defaults, llama_like};
+use super::mistral;
 use crate::config::ModelConfig;
 use crate::config::keys::{Keys, invalid};
 use crate::config::rope::RopeKeys;
@@ -10,6 +11,7 @@ use crate::error::ModelError;
 use crate::names::{Names, Network, Up};
 
 const DEFAULTS: Defaults = Defaults {
+    sizes: mistral::SIZES,
     kv_heads: Some(8),
     eps: 1e-5,
     max_positions: 131_072,

@@ -16,7 +16,7 @@ mod qwen3_moe;
 use serde_json::Value;
 
 use crate::config::ModelConfig;
-use crate::config::keys::Keys;
+use crate::config::keys::{Keys, brief};
 use crate::error::ModelError;
 
 /// A family of decoders.
@@ -29,7 +29,6 @@ pub struct Family {
 
 /// Every family that can be loaded.
 pub const FAMILIES: &[Family] = &[
-    Family { model_type: "gemma3", describe: gemma3::describe_multimodal },
     Family { model_type: "gemma3_text", describe: gemma3::describe },
     Family { model_type: "gpt2", describe: gpt2::describe },
     Family { model_type: "gpt_neox", describe: gpt_neox::describe },
@@ -39,20 +38,68 @@ pub const FAMILIES: &[Family] = &[
     Family { model_type: "olmo2", describe: olmo2::describe },
     Family { model_type: "phi3", describe: phi3::describe },
     Family { model_type: "qwen2", describe: qwen2::describe },
+    Family { model_type: "qwen2_5_vl_text", describe: qwen2::describe_vl },
+    Family { model_type: "qwen2_vl_text", describe: qwen2::describe_vl },
     Family { model_type: "qwen3", describe: qwen3::describe },
     Family { model_type: "qwen3_moe", describe: qwen3_moe::describe },
+    Family { model_type: "qwen3_vl_text", describe: qwen3::describe_vl },
+];
+
+/// Models that also see images or hear: `model_type`, and that of the text part where `text_config` does not say.
+const AROUND: [(&str, &str); 10] = [
+    ("gemma3", "gemma3_text"),
+    ("idefics3", "llama"),
+    ("internvl", "qwen2"),
+    ("llava", "llama"),
+    ("llava_next", "llama"),
+    ("mistral3", "mistral"),
+    ("qwen2_5_vl", "qwen2_5_vl_text"),
+    ("qwen2_vl", "qwen2_vl_text"),
+    ("qwen3_vl", "qwen3_vl_text"),
+    ("smolvlm", "llama"),
 ];
 
 /// The description of the model with this `config.json`.
 pub(crate) fn describe(config: &Value) -> Result<ModelConfig, ModelError> {
+    let keys = Keys(config);
     let found = config.get("model_type").and_then(Value::as_str);
-    let family = FAMILIES.iter().find(|family| Some(family.model_type) == found);
-    let family = family.ok_or_else(|| {
-        let names: Vec<_> = FAMILIES.iter().map(|f| format!("\"{}\"", f.model_type)).collect();
-        ModelError::UnknownArchitecture {
-            found: found.map_or("no such key".to_owned(), |name| format!("\"{name}\"")),
-            supported: names.join(", "),
+    let around = AROUND.iter().find(|(model_type, _)| Some(*model_type) == found);
+    match (keys.table("text_config"), around) {
+        (Some(text), _) if family(found).is_none() => {
+            let own = text.value("model_type").and_then(Value::as_str);
+            let inner = own.or(around.map(|(_, text)| *text));
+            let family = family(inner).ok_or_else(|| unknown(inner.or(found)))?;
+            let mut model = (family.describe)(text)?;
+            // The whole model's key counts where the part has none; where neither has one the tensors tell, for a head that
+            // is stored and differs from the embedding is read.
+            if text.value("tie_word_embeddings").is_none() {
+                model.tied_head = keys.flag("tie_word_embeddings", true)?;
+            }
+            Ok(model)
         }
-    })?;
-    (family.describe)(Keys(config))
+        // Older configurations of Qwen2-VL have the text's keys at the top.
+        (None, Some((_, text))) if text.ends_with("vl_text") => {
+            let family = family(Some(text)).ok_or_else(|| unknown(found))?;
+            (family.describe)(keys)
+        }
+        (None, Some(_)) => Err(keys.invalid("text_config", "an object")),
+        _ => (family(found).ok_or_else(|| unknown(found))?.describe)(keys),
+    }
+}
+
+fn family(model_type: Option<&str>) -> Option<&'static Family> {
+    FAMILIES.iter().find(|family| Some(family.model_type) == model_type)
+}
+
+fn unknown(found: Option<&str>) -> ModelError {
+    let names: Vec<_> = FAMILIES
+        .iter()
+        .map(|family| family.model_type)
+        .chain(AROUND.iter().map(|(model_type, _)| *model_type))
+        .map(|name| format!("\"{name}\""))
+        .collect();
+    ModelError::UnknownArchitecture {
+        found: found.map_or("no such key".to_owned(), |name| format!("\"{}\"", brief(name))),
+        supported: names.join(", "),
+    }
 }

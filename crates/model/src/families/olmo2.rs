@@ -2,13 +2,17 @@
 
 use strait_ops::NormKind;
 
-use super::llama::{Defaults, llama_like};
+use super::llama::{Defaults, Sizes, llama_like};
 use crate::config::keys::Keys;
 use crate::config::{HeadNorm, ModelConfig};
 use crate::error::ModelError;
 use crate::names::Names;
 
-const DEFAULTS: Defaults = Defaults { eps: 1e-5, ..Defaults::LLAMA };
+const DEFAULTS: Defaults = Defaults {
+    sizes: Sizes { vocab: 50_304, ..Defaults::LLAMA.sizes },
+    eps: 1e-5,
+    ..Defaults::LLAMA
+};
 
 const NAMES: Names = Names {
     attention_in: None,

@@ -1,6 +1,6 @@
 //! Phi-3 and Phi-4-mini: Llama with fused projections, and frequencies for short and long sequences.
 
-use super::llama::{Defaults, llama_like};
+use super::llama::{Defaults, Sizes, llama_like};
 use crate::config::ModelConfig;
 use crate::config::keys::Keys;
 use crate::config::rope::RopeKeys;
@@ -8,6 +8,7 @@ use crate::error::ModelError;
 use crate::names::{Names, Network, Projections, Up};
 
 const DEFAULTS: Defaults = Defaults {
+    sizes: Sizes { hidden: 3072, inner: 8192, vocab: 32_064, ..Defaults::LLAMA.sizes },
     eps: 1e-5,
     max_positions: 4096,
     rope: RopeKeys {

@@ -2,16 +2,40 @@
 
 use serde_json::Value;
 
-use super::llama::{Defaults, llama_like};
+use super::llama::{Defaults, Sizes, llama_like};
 use crate::config::ModelConfig;
 use crate::config::keys::Keys;
+use crate::config::rope::RopeKeys;
 use crate::error::ModelError;
 
-pub(super) const DEFAULTS: Defaults =
-    Defaults { kv_heads: Some(32), max_positions: 32_768, ..Defaults::LLAMA };
+pub(super) const DEFAULTS: Defaults = Defaults {
+    sizes: Sizes { inner: 22_016, vocab: 151_936, ..Defaults::LLAMA.sizes },
+    kv_heads: Some(32),
+    max_positions: 32_768,
+    ..Defaults::LLAMA
+};
+
+/// Of the text part of Qwen2-VL and Qwen2.5-VL.
+const VL_DEFAULTS: Defaults = Defaults {
+    sizes: Sizes { hidden: 8192, inner: 29_568, layers: 80, heads: 64, vocab: 152_064 },
+    kv_heads: Some(8),
+    eps: 1e-5,
+    rope: RopeKeys { theta: ("rope_theta", 1e6), ..RopeKeys::PLAIN },
+    ..DEFAULTS
+};
 
 pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
-    let mut model = llama_like(keys, "qwen2", DEFAULTS)?;
+    with_defaults(keys, DEFAULTS)
+}
+
+/// The text part of Qwen2-VL and Qwen2.5-VL. Where a text has no images all three positions of a token are the same, and its
+/// rotary positions the plain ones.
+pub(super) fn describe_vl(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
+    with_defaults(keys, VL_DEFAULTS)
+}
+
+fn with_defaults(keys: Keys<'_>, defaults: Defaults) -> Result<ModelConfig, ModelError> {
+    let mut model = llama_like(keys, "qwen2", defaults)?;
     set_windows(keys, &mut model)?;
     for layer in &mut model.blocks {
         layer.qkv_bias = true;

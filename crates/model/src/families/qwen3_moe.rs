@@ -3,14 +3,18 @@
 use serde_json::Value;
 use strait_ops::Routing;
 
-use super::llama::Defaults;
+use super::llama::{Defaults, Sizes};
 use super::mixtral::check_chosen;
 use super::{qwen2, qwen3};
 use crate::config::ModelConfig;
 use crate::config::keys::Keys;
 use crate::error::ModelError;
 
-const DEFAULTS: Defaults = Defaults { kv_heads: Some(4), ..qwen2::DEFAULTS };
+const DEFAULTS: Defaults = Defaults {
+    sizes: Sizes { hidden: 2048, inner: 6144, layers: 24, ..qwen2::DEFAULTS.sizes },
+    kv_heads: Some(4),
+    ..qwen2::DEFAULTS
+};
 
 pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
     let mut model = qwen3::qwen3_like(keys, "qwen3_moe", DEFAULTS)?;

@@ -3,9 +3,13 @@
 
 mod bad_input;
 mod exactness;
+mod failures;
 mod families;
 mod loading;
 mod past;
 mod relevance;
 mod scores;
 mod support;
+mod taps;
+mod toy_tap;
+mod unread;

@@ -20,7 +20,7 @@ pub(crate) fn devices() -> Vec<Device> {
 }
 
 /// This package's folder: where it is now rather than where it was built, if cargo tells.
-fn package() -> PathBuf {
+pub(crate) fn package() -> PathBuf {
     let now = std::env::var_os("CARGO_MANIFEST_DIR");
     now.map_or(Path::new(env!("CARGO_MANIFEST_DIR")).to_owned(), PathBuf::from)
 }

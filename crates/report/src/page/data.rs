@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use strait_metrics::Divergence;
-use strait_schema::{LinkCounts, Record};
+use strait_schema::{CellKind, LinkCounts, Record};
 
 use crate::Row;
 use crate::page::toml;
@@ -164,12 +164,14 @@ fn layer(name: &str) -> Option<usize> {
 }
 
 fn setting(record: &Record) -> String {
-    if let Some(cache) = &record.cell.cache {
-        return format!("cache {cache:?}");
-    }
-    match &record.cell.compressor {
-        None => format!("{} {}", record.cell.family(), record.label),
-        Some(codec) => format!("{} {} {:?}", codec.codec, toml::sorted(&codec.params), codec.links),
+    match &record.cell.kind {
+        CellKind::Cache(cache) => format!("cache {cache:?}"),
+        CellKind::Links(codec) => {
+            format!("{} {} {:?}", codec.codec, toml::sorted(&codec.params), codec.links)
+        }
+        CellKind::Baseline | CellKind::Noise { .. } | CellKind::Model { .. } => {
+            format!("{} {}", record.cell.family(), record.label)
+        }
     }
 }
 

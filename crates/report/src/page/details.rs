@@ -1,6 +1,6 @@
 //! A cell's details: where its numbers come from, what each link carried, and its experiment file.
 
-use strait_schema::{CellCache, LinkCounts, Record};
+use strait_schema::{CellCache, CellKind, LinkCounts, Record};
 
 use crate::Row;
 use crate::format::{count, perplexity, three_digits};
@@ -87,7 +87,7 @@ fn provenance(row: &Row, record: &Record, reference: Option<&Record>) -> String 
             protocol.fingerprint
         ),
     ));
-    if let Some(codec) = &cell.compressor {
+    if let Some(codec) = cell.compressor() {
         facts.push(("codec", format!("{} {}", codec.codec, codec.codec_version)));
         facts.push(("parameters", toml::sorted(&codec.params)));
         facts.push(("plugin", format!("{} sha256:{}", codec.plugin, codec.plugin_sha256)));
@@ -96,7 +96,7 @@ fn provenance(row: &Row, record: &Record, reference: Option<&Record>) -> String 
             facts.push(("artifact", format!("sha256:{sha256}, {bytes} bytes on both sides")));
         }
     }
-    facts.extend(cell.cache.iter().flat_map(cache));
+    facts.extend(cell.cache().into_iter().flat_map(cache));
     facts.push((
         "messages",
         cell.chunk_tokens.map_or("whole".to_owned(), |n| format!("chunks of {n} tokens")),
@@ -150,12 +150,12 @@ fn weights(record: &Record, reference: Option<&Record>) -> Vec<(&'static str, St
     if let Some(kind) = cell.model.load_in {
         facts.push(("quantized on load", kind.name().to_owned()));
     }
-    if let Some(id) = &cell.reference {
+    if let Some(id) = cell.reference() {
         let label = reference.map_or_else(String::new, |other| format!("{}, ", other.label));
         facts.push(("compared with", format!("{label}record {id}")));
     }
-    if let Some(noise) = cell.noise {
-        facts.push(("noise", format!("{noise} of a value, after every layer")));
+    if let CellKind::Noise { size } = cell.kind {
+        facts.push(("noise", format!("{size} of a value, after every layer")));
     }
     facts
 }

@@ -144,9 +144,12 @@ pub(super) fn row(at: usize, group: usize, row: &Row, families: &[String]) -> St
         "<th scope=\"row\"><a href=\"#cell-{at}\">{}</a>{mark}{star}</th>",
         escape(&row.label)
     ));
-    let color = match families.iter().position(|family| *family == row.codec) {
-        Some(place) => format!("var(--f{})", place % crate::palette::COLORS.len()),
-        None => "var(--ink)".to_owned(),
+    let place = families.iter().position(|family| *family == row.codec);
+    let color = match place {
+        Some(place) if !row.is_baseline() => {
+            format!("var(--f{})", place % crate::palette::COLORS.len())
+        }
+        _ => "var(--ink)".to_owned(),
     };
     out.push_str(&format!(
         "<td><i class=\"swatch\" style=\"background:{color}\"></i>{}</td>",

@@ -1,7 +1,7 @@
 //! The experiment file that measures one cell again.
 
 use serde_json::{Map, Value};
-use strait_schema::{CellCache, CellCacheCodec, Record};
+use strait_schema::{CellCache, CellCacheCodec, CellKind, Record};
 
 /// TOML that `strait run` takes: the cell's model, text, protocol, cuts, codec or press, with defaults
 /// filled in. Comments hold what a file cannot ask for: the hashes it must meet again. A model that is
@@ -16,7 +16,7 @@ pub(crate) fn experiment(record: &Record, reference: Option<&Record>) -> String 
     line(format!("# {} of {}, record {}", record.label, record.experiment, short(&record.id)));
     line(format!("name = {}", string(&record.experiment)));
 
-    let compared = reference.filter(|_| cell.reference.is_some());
+    let compared = reference.filter(|_| cell.reference().is_some());
     for record in compared.into_iter().chain([record]) {
         let model = &record.cell.model;
         line(match compared {
@@ -32,7 +32,7 @@ pub(crate) fn experiment(record: &Record, reference: Option<&Record>) -> String 
             line(format!("# {file} sha256:{sha256}"));
         }
     }
-    if let (Some(id), None) = (&cell.reference, compared) {
+    if let (Some(id), None) = (cell.reference(), compared) {
         line(format!("# compared with the model of record {}, which is not here", short(id)));
     }
 
@@ -75,14 +75,14 @@ pub(crate) fn experiment(record: &Record, reference: Option<&Record>) -> String 
     if let Some(chunk) = cell.chunk_tokens {
         line(format!("chunk_tokens = {chunk}"));
     }
-    if cell.noise.is_some() {
+    if matches!(cell.kind, CellKind::Noise { .. }) {
         line("noise_floor = true".to_owned());
     }
-    if let Some(cache) = &cell.cache {
+    if let Some(cache) = cell.cache() {
         line(cached(&record.label, cache));
     }
 
-    if let Some(codec) = &cell.compressor {
+    if let Some(codec) = cell.compressor() {
         if !codec.plugin_sha256.is_empty() {
             let (file, sha256) = (string(&codec.plugin), &codec.plugin_sha256);
             line(format!("\n[plugins]\npin = {{ {file} = \"sha256:{sha256}\" }}"));

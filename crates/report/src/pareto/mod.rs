@@ -255,7 +255,12 @@ fn families<'a>(points: &[Point<'a>]) -> Vec<(&'a str, Look)> {
 }
 
 fn look(families: &[(&str, Look)], row: &Row) -> Look {
-    families.iter().find(|(name, _)| *name == row.codec).map_or(BASELINE, |(_, look)| *look)
+    // A plugin may be called as the baseline is.
+    if row.is_baseline() {
+        return BASELINE;
+    }
+    let mut of_codecs = families.iter().filter(|(_, look)| *look != BASELINE);
+    of_codecs.find(|(name, _)| *name == row.codec).map_or(BASELINE, |(_, look)| *look)
 }
 
 /// The families and the front, in as many lines as they take. Returns the area below.

@@ -10,7 +10,7 @@ pub(crate) const HEIGHT: f64 = 600.0;
 pub(crate) struct Svg(String);
 
 /// A codec's colour and shape.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Look {
     pub(crate) color: &'static str,
     pub(crate) shape: usize,

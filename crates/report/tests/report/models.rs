@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use strait_report::{Collection, Comparison, Page, Picture, Report, TableStyle, XAxis};
-use strait_schema::{CellCache, CellCacheCodec, CellOverride, CellPress, Experiment, Record};
+use strait_schema::{
+    CellCache, CellCacheCodec, CellKind, CellOverride, CellPress, Experiment, Record,
+};
 
-use super::figures::{record, records};
+use super::figures::{plain, record, records};
 
 /// Records of models that are compared, and of the reference under noise.
 fn models() -> Vec<Record> {
-    let reference = record("full", "baseline", 32.0, 0.0, 0.0);
+    let reference = plain("full", 0.0, 0.0);
     let mut records = vec![reference.clone()];
     let others = [("Q8_0", 17, 0.0031, 0.0042), ("Q4_K", 9, 0.92, 0.05), ("nf4", 9, 1.31, 0.06)];
     for (format, sixteenths, delta, error) in others {
-        let mut other = record(&format!("full {format}"), "baseline", 32.0, delta, error);
-        other.cell.reference = Some(reference.id.clone());
+        let mut other = plain(&format!("full {format}"), delta, error);
+        other.cell.kind = CellKind::Model { reference: reference.id.clone() };
         let storage = other.cell.model.storage.as_mut().unwrap();
         storage.format = format.to_owned();
         storage.decoder_bytes = storage.decoder_values * sixteenths / 16;
@@ -23,8 +25,8 @@ fn models() -> Vec<Record> {
         records.push(other);
     }
     records[3].fail("window 0: the model's output is not finite");
-    let mut noisy = record("noise floor", "baseline", 32.0, -0.0012, 0.0035);
-    noisy.cell.noise = Some(1.0 / 512.0);
+    let mut noisy = plain("noise floor", -0.0012, 0.0035);
+    noisy.cell.kind = CellKind::Noise { size: 1.0 / 512.0 };
     records.push(noisy);
     for record in &mut records {
         record.links.clear();
@@ -33,10 +35,11 @@ fn models() -> Vec<Record> {
         record.id = record.cell.identity();
     }
     let reference = records[0].id.clone();
-    for (at, record) in records.iter_mut().enumerate().filter(|(_, r)| r.cell.reference.is_some()) {
+    for (at, record) in records.iter_mut().enumerate().filter(|(_, r)| r.cell.reference().is_some())
+    {
         let hash = format!("{at}").repeat(64);
         record.cell.model.files.insert("model.safetensors".to_owned(), hash);
-        record.cell.reference = Some(reference.clone());
+        record.cell.kind = CellKind::Model { reference: reference.clone() };
         record.id = record.cell.identity();
     }
     records
@@ -59,8 +62,8 @@ fn models_are_compared_by_the_bits_of_their_weights() {
 #[test]
 fn differences_are_shown_in_units_of_the_noise_floor() {
     let mut records = records();
-    let mut noisy = record("noise floor", "baseline", 32.0, -0.0012, 0.0035);
-    noisy.cell.noise = Some(1.0 / 512.0);
+    let mut noisy = plain("noise floor", -0.0012, 0.0035);
+    noisy.cell.kind = CellKind::Noise { size: 1.0 / 512.0 };
     noisy.links.clear();
     noisy.id = noisy.cell.identity();
     records.push(noisy);
@@ -81,13 +84,17 @@ fn differences_are_shown_in_units_of_the_noise_floor() {
 
 /// A record of a cell that compresses the KV cache: keys at `bits`, values at half of that.
 fn cached(label: &str, press: Option<&str>, bits: f64, delta: f64) -> Record {
-    let mut record = record(label, "baseline", bits, delta, 0.02);
+    let mut record = record(label, "none", bits, delta, 0.02);
+    for link in &mut record.links {
+        (link.encode_s, link.decode_s) = (0.0, 0.0);
+        link.distortion.squared_error = 0.0;
+    }
     let codec = |bits: u32| {
         let params = serde_json::json!({"bits": bits, "group": 64, "seed": null});
         let params = params.as_object().unwrap().clone();
         Some(CellCacheCodec { codec: "affine".to_owned(), params })
     };
-    record.cell.cache = Some(CellCache {
+    record.cell.kind = CellKind::Cache(Box::new(CellCache {
         interval: Some(128),
         press: press.map(str::to_owned),
         params: press.map_or_else(Default::default, |_| {
@@ -116,7 +123,7 @@ fn cached(label: &str, press: Option<&str>, bits: f64, delta: f64) -> Record {
         before_rope: false,
         layers: Some(vec![0, 2]),
         plugins: BTreeMap::from([("libstrait_affine.so".to_owned(), "0".repeat(64))]),
-    });
+    }));
     record.cell.partition.links.clear();
     record.cell.partition.cuts.clear();
     record.links.truncate(2);
@@ -129,7 +136,7 @@ fn cached(label: &str, press: Option<&str>, bits: f64, delta: f64) -> Record {
 
 /// A baseline without links and two cells that compress its cache.
 fn caches() -> Vec<Record> {
-    let mut baseline = record("baseline", "baseline", 32.0, 0.0, 0.0);
+    let mut baseline = plain("baseline", 0.0, 0.0);
     baseline.links.clear();
     baseline.cell.partition.links.clear();
     baseline.cell.partition.cuts.clear();
@@ -239,7 +246,7 @@ fn experiment_files_of_models_and_caches_ask_for_those_cells() {
     let caches = self::caches();
     let files = files(caches.clone());
     for record in &caches[1..] {
-        let cell = record.cell.cache.as_ref().unwrap();
+        let cell = record.cell.cache().unwrap();
         let file = &files[&record.label];
         let specs = file.caches().unwrap();
         assert_eq!((specs.len(), &specs[0].label), (1, &record.label));

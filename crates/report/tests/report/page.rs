@@ -89,7 +89,7 @@ fn the_experiment_file_of_a_cell_asks_for_that_cell() {
             (cell.partition.cuts.clone(), cell.partition.nodes.clone())
         );
         let specs = experiment.cells().unwrap();
-        match &cell.compressor {
+        match cell.compressor() {
             None => assert!(specs.is_empty()),
             Some(codec) => {
                 assert_eq!(experiment.compressor[0].codec, codec.codec);

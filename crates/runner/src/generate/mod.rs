@@ -19,7 +19,7 @@ use crate::clock::Stopwatch;
 use crate::convert;
 use crate::error::RunnerError;
 use crate::kv::{CachePlan, Model};
-use crate::memory::peak_bytes;
+use crate::memory::{peak_bytes, reserved_bytes};
 use crate::models::OpenModel;
 use crate::plan;
 use crate::progress::Observer;
@@ -81,6 +81,9 @@ pub struct Generated {
     /// Most memory of this process at one time, the model and its loading included; `None` where the system does
     /// not say.
     pub peak_bytes: Option<u64>,
+    /// Memory that the devices have taken from their drivers in the end; `None` where the model's memory
+    /// is the process's.
+    pub device_bytes: Option<u64>,
     /// Where the model ran.
     pub device: String,
 }
@@ -128,7 +131,8 @@ pub fn generate(
     };
     let stages = loaded.stages();
     let generated = pool.install(|| work.run(stages, cell.as_ref(), show))?;
-    Ok(Generated { device: names.join(", "), peak_bytes: peak_bytes(), ..generated })
+    let device_bytes = reserved_bytes(loaded.stages());
+    Ok(Generated { device: names.join(", "), peak_bytes: peak_bytes(), device_bytes, ..generated })
 }
 
 /// The cuts of an experiment and the devices of its stages.
@@ -258,6 +262,7 @@ impl Work<'_> {
             cache_bytes: cache.stored,
             cache_raw_bytes: cache.raw,
             peak_bytes: None,
+            device_bytes: None,
             device: String::new(),
         })
     }

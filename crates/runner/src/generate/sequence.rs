@@ -55,6 +55,11 @@ impl<'a> Sequence<'a> {
         Ok(Sequence { stages, model, caches, cell, seen: 0 })
     }
 
+    /// The stages that the sequence goes through.
+    pub(crate) fn stages(&mut self) -> &mut [Box<dyn Stage>] {
+        self.stages
+    }
+
     /// Takes in tokens, compresses what is cached then if `compress`, and gives the logits of what comes
     /// next.
     ///

@@ -10,6 +10,7 @@ use super::{Budget, CachePlan, OpenCache};
 use crate::clock::timed;
 use crate::convert;
 use crate::link::Ends;
+use crate::plausible::shortfall_of_values;
 
 /// What a cell has to know of the model.
 pub(crate) struct Model<'a> {
@@ -331,6 +332,8 @@ impl Message<'_> {
         let mut arrived = vec![0.0; sent.len()];
         self.dtype.decode(&output, &mut arrived);
         counts.distortion.push(&sent, &arrived);
+        let bytes = payload.len() as u64;
+        counts.shortfall.merge(&shortfall_of_values((channels, dtype), &sent, &arrived, bytes));
         let mut arrived = arrived.as_slice();
         for &entry in self.entries {
             for (&head, &width) in self.group.iter().zip(&widths) {

@@ -7,7 +7,7 @@ mod store;
 mod travel;
 
 use serde_json::{Map, Value};
-use strait_loader::{CodecEntry, PressEntry, PressInstance, Side};
+use strait_loader::{CellName, CodecEntry, PressEntry, PressInstance, Side};
 use strait_schema::LinkCounts;
 
 pub(crate) use self::compress::Model;
@@ -104,6 +104,18 @@ impl CachePlan {
             context: None,
             seed: 0,
         }
+    }
+
+    /// The same for a cell: its name stands in the note of calls that do not come back.
+    pub(crate) fn for_cell(mut self, cell: &CellName) -> CachePlan {
+        for press in &mut self.presses {
+            press.entry = press.entry.clone().for_cell(cell);
+        }
+        let codecs = self.codecs.iter_mut().flat_map(|codecs| [&mut codecs.key, &mut codecs.value]);
+        for (entry, _) in codecs.flatten() {
+            *entry = entry.clone().for_cell(cell.clone());
+        }
+        self
     }
 
     /// Whether nothing it names loses anything.

@@ -1,4 +1,4 @@
-//! `export!`: the two statics that make a library a plugin.
+//! `export!`: the statics that make a library a plugin.
 
 // Only the root module's own type may stand behind its erased reference; that is done once, here.
 #![allow(unsafe_code)]
@@ -42,6 +42,9 @@ macro_rules! export {
                 const VERSION: &'static str = ::std::env!("CARGO_PKG_VERSION");
             }
 
+            const CODEC_IDS: &[&str] = &[$(<$codec as $crate::Codec>::INFO.id),*];
+            const PRESS_IDS: &[&str] = &[$(<$press as $crate::press::Press>::INFO.id),*];
+
             #[unsafe(export_name = ::std::concat!(
                 "STRAIT_PLUGIN_HEADER_",
                 ::std::env!("CARGO_CRATE_NAME")
@@ -55,6 +58,13 @@ macro_rules! export {
             ))]
             static MODULE: $crate::__private::LibHeader =
                 $crate::__private::module::<Exported>();
+
+            #[unsafe(export_name = ::std::concat!(
+                "STRAIT_PLUGIN_LISTING_",
+                ::std::env!("CARGO_CRATE_NAME")
+            ))]
+            static LISTING: [u8; $crate::__private::listing_length(CODEC_IDS, PRESS_IDS)] =
+                $crate::__private::listing(CODEC_IDS, PRESS_IDS);
         };
     };
     ($($codec:ty),+; presses: $($press:ty),+ $(,)?) => {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::json;
-use strait_schema::Record;
+use strait_schema::{Record, Role};
 use strait_track::{CellStart, Event, Point, RunStart, Tracker};
 
 pub(crate) const WINDOWS: usize = 6;
@@ -38,6 +38,7 @@ pub(crate) fn events() -> Vec<(Event, f64)> {
     let cell = |label: &str, codec: &str| CellStart {
         label: label.to_owned(),
         codec: codec.to_owned(),
+        role: if codec == "baseline" { Role::Baseline } else { Role::Links },
         windows_done: 0,
         finished: label == "done before",
     };

@@ -218,6 +218,18 @@ impl Builder<'_> {
                 });
             }
         };
+        // A size of its own for values, or for layers with a window, is nothing that is computed here.
+        for key in ["value_length", "key_length_swa", "value_length_swa"] {
+            let key = format!("attention.{key}");
+            if let Some(found) = self.unsigned(&key)?.filter(|&length| length != head_dim) {
+                return Err(WeightsError::Invalid {
+                    path: self.metadata.path().to_path_buf(),
+                    what: format!("metadata key \"{}\"", self.key(&key)),
+                    expected: format!("{head_dim}, the size of every head's queries"),
+                    found: found.to_string(),
+                });
+            }
+        }
         Ok((hidden, heads, head_dim))
     }
 

@@ -94,6 +94,24 @@ impl<'a> Cursor<'a> {
         Ok(count as usize)
     }
 
+    /// Refuses more items than any model has, before each of them takes memory.
+    pub(super) fn check_limit(
+        &self,
+        count: usize,
+        limit: usize,
+        what: &str,
+    ) -> Result<(), WeightsError> {
+        if count <= limit {
+            return Ok(());
+        }
+        Err(WeightsError::TooLarge {
+            path: self.path.to_path_buf(),
+            what: format!("number of {what}"),
+            limit: limit as u64,
+            found: count as u64,
+        })
+    }
+
     pub(super) fn invalid(
         &self,
         what: impl Into<String>,

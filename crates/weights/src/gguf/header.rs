@@ -13,6 +13,9 @@ use crate::format::shape_values;
 /// Most axes a tensor may have in GGUF.
 const MAX_AXES: u32 = 4;
 
+/// More tensors than this are refused: the largest models have some tens of thousands.
+const MOST_TENSORS: usize = 1 << 20;
+
 /// Alignment of tensor data where the metadata names none.
 const DEFAULT_ALIGNMENT: u64 = 32;
 
@@ -30,13 +33,43 @@ pub(super) struct RawTensor {
     pub(super) kind: &'static GgmlType,
     pub(super) values: u64,
     pub(super) stored_bytes: u64,
+    /// Which of the checkpoint's files it is in.
+    pub(super) file: usize,
     /// First byte in the file.
     pub(super) start: usize,
 }
 
-/// Reads and checks the whole header.
-pub(super) fn read(file: &FileBytes) -> Result<Header, WeightsError> {
+/// Reads the part before the tensor descriptions.
+pub(super) fn read_metadata(file: &FileBytes) -> Result<Metadata, WeightsError> {
+    start(&mut Cursor::new(&file.path, file)).map(|(metadata, _)| metadata)
+}
+
+/// Reads and checks the whole header of the checkpoint's file `number`.
+pub(super) fn read(file: &FileBytes, number: usize) -> Result<Header, WeightsError> {
     let mut cursor = Cursor::new(&file.path, file);
+    let (metadata, tensor_count) = start(&mut cursor)?;
+    let alignment = alignment(&metadata, &cursor)?;
+
+    let tensor_count = cursor.check_count(tensor_count, 24, "tensor descriptions")?;
+    cursor.check_limit(tensor_count, MOST_TENSORS, "tensor descriptions")?;
+    let mut described = Vec::new();
+    let mut names = HashSet::new();
+    for _ in 0..tensor_count {
+        let tensor = Described::read(&mut cursor, alignment)?;
+        if !names.insert(tensor.name) {
+            let what = format!("tensor \"{}\"", tensor.name);
+            return Err(cursor.invalid(what, "one description", "two"));
+        }
+        described.push(tensor);
+    }
+    // A header of at most `HEADER_LIMIT_BYTES` and an alignment of at most 2^32 cannot overflow.
+    let data_start = (cursor.position() as u64).next_multiple_of(alignment);
+    let tensors = place(file, number, &cursor, described, data_start)?;
+    Ok(Header { metadata, tensors })
+}
+
+/// Reads version and metadata, and gives the number of tensors that follow.
+fn start(cursor: &mut Cursor<'_>) -> Result<(Metadata, u64), WeightsError> {
     let magic = cursor.take(4, "the magic bytes")?;
     if magic != MAGIC {
         return Err(cursor.invalid("magic bytes", "\"GGUF\"", format!("{magic:02x?}")));
@@ -51,24 +84,8 @@ pub(super) fn read(file: &FileBytes) -> Result<Header, WeightsError> {
     }
     let tensor_count = cursor.u64("the tensor count")?;
     let metadata_count = cursor.u64("the metadata count")?;
-    let metadata = Metadata::read(&file.path, &mut cursor, metadata_count)?;
-    let alignment = alignment(&metadata, &cursor)?;
-
-    let tensor_count = cursor.check_count(tensor_count, 24, "tensor descriptions")?;
-    let mut described = Vec::new();
-    let mut names = HashSet::new();
-    for _ in 0..tensor_count {
-        let tensor = Described::read(&mut cursor, alignment)?;
-        if !names.insert(tensor.name) {
-            let what = format!("tensor \"{}\"", tensor.name);
-            return Err(cursor.invalid(what, "one description", "two"));
-        }
-        described.push(tensor);
-    }
-    // A header of at most `HEADER_LIMIT_BYTES` and an alignment of at most 2^32 cannot overflow.
-    let data_start = (cursor.position() as u64).next_multiple_of(alignment);
-    let tensors = place(file, &cursor, described, data_start)?;
-    Ok(Header { metadata, tensors })
+    let metadata = Metadata::read(cursor.path(), cursor, metadata_count)?;
+    Ok((metadata, tensor_count))
 }
 
 fn alignment(metadata: &Metadata, cursor: &Cursor<'_>) -> Result<u64, WeightsError> {
@@ -146,6 +163,7 @@ impl<'a> Described<'a> {
 /// Turns offsets into places in the file and refuses tensors that overlap or stick out.
 fn place(
     file: &FileBytes,
+    number: usize,
     cursor: &Cursor<'_>,
     described: Vec<Described<'_>>,
     data_start: u64,
@@ -184,6 +202,7 @@ fn place(
             kind: tensor.kind,
             values: tensor.values,
             stored_bytes: tensor.stored_bytes,
+            file: number,
             // Empty tensors are not bounded above; they have no byte to point to.
             start: if tensor.stored_bytes == 0 { 0 } else { (data_start + tensor.offset) as usize },
         })

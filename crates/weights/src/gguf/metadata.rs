@@ -1,16 +1,23 @@
 //! GGUF's key-value part. Arrays stay in the file and are decoded when asked for, so a lying count costs no memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use super::cursor::Cursor;
 use crate::WeightsError;
+use crate::unread::{Harmless, Unread};
+
+/// More keys than this are refused.
+const MOST_KEYS: usize = 1 << 16;
 
 /// The metadata of one file.
 pub(crate) struct Metadata {
     path: PathBuf,
     values: HashMap<String, MetadataValue>,
+    /// Keys that somebody asked for.
+    asked: Mutex<BTreeSet<String>>,
 }
 
 /// One value; integers of all widths are one variant.
@@ -31,6 +38,7 @@ impl Metadata {
         count: u64,
     ) -> Result<Self, WeightsError> {
         let count = cursor.check_count(count, 13, "metadata entries")?;
+        cursor.check_limit(count, MOST_KEYS, "metadata entries")?;
         let mut values = HashMap::new();
         for _ in 0..count {
             let key = cursor.text("a metadata key")?;
@@ -40,7 +48,7 @@ impl Metadata {
                 return Err(cursor.invalid(format!("metadata key \"{key}\""), "one entry", "two"));
             }
         }
-        Ok(Self { path: path.to_path_buf(), values })
+        Ok(Self { path: path.to_path_buf(), values, asked: Mutex::default() })
     }
 
     /// The file the metadata is from.
@@ -50,7 +58,7 @@ impl Metadata {
 
     /// A text, or `None` if the key is absent.
     pub(crate) fn text(&self, key: &str) -> Result<Option<&str>, WeightsError> {
-        match self.values.get(key) {
+        match self.find(key) {
             None => Ok(None),
             Some(MetadataValue::Text(text)) => Ok(Some(text)),
             Some(other) => Err(self.wrong(key, "text", other)),
@@ -64,7 +72,7 @@ impl Metadata {
 
     /// A non-negative integer, or `None` if the key is absent.
     pub(crate) fn unsigned(&self, key: &str) -> Result<Option<u64>, WeightsError> {
-        match self.values.get(key) {
+        match self.find(key) {
             None => Ok(None),
             Some(value @ MetadataValue::Integer(integer)) => match u64::try_from(*integer) {
                 Ok(integer) => Ok(Some(integer)),
@@ -76,7 +84,7 @@ impl Metadata {
 
     /// A finite number, or `None` if the key is absent.
     pub(crate) fn number(&self, key: &str) -> Result<Option<f64>, WeightsError> {
-        match self.values.get(key) {
+        match self.find(key) {
             None => Ok(None),
             Some(MetadataValue::Float(value)) if value.is_finite() => Ok(Some(*value)),
             Some(MetadataValue::Integer(value)) => Ok(Some(*value as f64)),
@@ -86,7 +94,7 @@ impl Metadata {
 
     /// A boolean, or `None` if the key is absent.
     pub(crate) fn flag(&self, key: &str) -> Result<Option<bool>, WeightsError> {
-        match self.values.get(key) {
+        match self.find(key) {
             None => Ok(None),
             Some(MetadataValue::Bool(flag)) => Ok(Some(*flag)),
             Some(other) => Err(self.wrong(key, "a boolean", other)),
@@ -95,7 +103,7 @@ impl Metadata {
 
     /// The number of elements of an array, or `None` if the key is absent or no array.
     pub(crate) fn array_length(&self, key: &str) -> Option<usize> {
-        match self.values.get(key) {
+        match self.find(key) {
             Some(MetadataValue::Array { count, .. }) => Some(*count),
             _ => None,
         }
@@ -149,7 +157,7 @@ impl Metadata {
         expected: &str,
         accepts: impl Fn(u32) -> bool,
     ) -> Result<Option<(Cursor<'a>, usize)>, WeightsError> {
-        match self.values.get(key) {
+        match self.find(key) {
             None => Ok(None),
             Some(MetadataValue::Array { kind, count, bytes })
                 if accepts(*kind) && bytes.end <= file.len() =>
@@ -161,10 +169,35 @@ impl Metadata {
     }
 
     fn array_kind(&self, key: &str) -> u32 {
-        match self.values.get(key) {
+        match self.find(key) {
             Some(MetadataValue::Array { kind, .. }) => *kind,
             _ => u32::MAX,
         }
+    }
+
+    /// The keys that begin with `prefix`, that nobody asked for, and whose value is not as good as none.
+    pub(super) fn unread(&self, prefix: &str, harmless: &[Harmless]) -> Vec<Unread> {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unread: Vec<Unread> = self
+            .values
+            .iter()
+            .filter(|(key, _)| key.starts_with(prefix) && !asked.contains(key.as_str()))
+            .filter(|(key, value)| {
+                let name = &key[prefix.len()..];
+                !value.says_nothing(name) && !harmless.iter().any(|harmless| harmless.name == name)
+            })
+            .map(|(key, value)| Unread { name: key.clone(), about: value.describe() })
+            .collect();
+        unread.sort_by(|a, b| a.name.cmp(&b.name));
+        unread
+    }
+
+    fn find(&self, key: &str) -> Option<&MetadataValue> {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if !asked.contains(key) {
+            asked.insert(key.to_owned());
+        }
+        self.values.get(key)
     }
 
     /// The error for a key that is needed and absent.
@@ -182,15 +215,30 @@ impl Metadata {
             path: self.path.clone(),
             what: format!("metadata key \"{key}\""),
             expected: expected.to_owned(),
-            found: match found {
-                MetadataValue::Integer(value) => format!("the integer {value}"),
-                MetadataValue::Float(value) => format!("the number {value}"),
-                MetadataValue::Bool(value) => format!("the boolean {value}"),
-                MetadataValue::Text(_) => "a text".to_owned(),
-                MetadataValue::Array { kind, count, .. } => {
-                    format!("an array of {count} values of type {kind}")
-                }
-            },
+            found: found.describe(),
+        }
+    }
+}
+
+impl MetadataValue {
+    fn describe(&self) -> String {
+        match self {
+            Self::Integer(value) => format!("the integer {value}"),
+            Self::Float(value) => format!("the number {value}"),
+            Self::Bool(value) => format!("the boolean {value}"),
+            Self::Text(_) => "a text".to_owned(),
+            Self::Array { kind, count, .. } => format!("an array of {count} values of type {kind}"),
+        }
+    }
+
+    /// Whether the value is as good as an absent key, for a key of this name.
+    fn says_nothing(&self, name: &str) -> bool {
+        match self {
+            Self::Integer(value) => *value == 0 || name == "expert_gating_func" && *value == 1,
+            Self::Float(value) => *value == 0.0 || name.ends_with("scale") && *value == 1.0,
+            Self::Bool(value) => *value == (name == "attention.causal"),
+            Self::Text(text) => text.is_empty(),
+            Self::Array { count, .. } => *count == 0,
         }
     }
 }

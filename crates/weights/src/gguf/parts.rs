@@ -1,12 +1,13 @@
 //! The tensors of Hugging Face's that a stored tensor holds: mostly one, but llama.cpp stacks experts and may fuse projections.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::architecture::Architecture;
-use super::header::{Header, RawTensor};
+use super::header::RawTensor;
+use super::metadata::Metadata;
 use super::names::Place;
 use crate::WeightsError;
 use crate::bytes::FileBytes;
@@ -28,13 +29,22 @@ pub(super) struct Splitter<'a> {
 
 impl<'a> Splitter<'a> {
     pub(super) fn new(
-        file: &'a FileBytes,
-        header: &Header,
+        files: &[FileBytes],
+        metadata: &'a Metadata,
+        tensors: &[RawTensor],
         architecture: &'static Architecture,
         config: &'a Value,
     ) -> Self {
-        let factors = header.tensors.iter().filter_map(|tensor| factors(file, tensor)).collect();
-        Self { path: &file.path, architecture, config, factors }
+        let names: HashSet<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+        let factors = tensors.iter().filter_map(|tensor| factors(&files[tensor.file], tensor));
+        let factors = factors.filter(|(weight, _)| names.contains(weight.as_str())).collect();
+        Self { path: metadata.path(), architecture, config, factors }
+    }
+
+    /// Whether the tensor is the factor of another one.
+    pub(super) fn is_factor(&self, raw: &RawTensor) -> bool {
+        let stem = raw.name.strip_suffix(".scale");
+        stem.is_some_and(|stem| self.factors.contains_key(&format!("{stem}.weight")))
     }
 
     /// The tensors in `raw`, of which the names are Hugging Face's where there is a rule.
@@ -268,7 +278,7 @@ impl Slice<'_> {
                 stored_bytes: bytes * length,
             },
             format: Format::from_name(self.raw.kind.name),
-            file: 0,
+            file: self.raw.file,
             start: self.raw.start + self.rows.start * bytes as usize,
             conversion,
         }

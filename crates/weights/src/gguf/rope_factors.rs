@@ -1,7 +1,7 @@
 //! Position scaling that GGUF stores as one factor a frequency: Llama 3's in `rope_freqs.weight`, Phi-3's in two tensors.
 //!
 //! Llama 3's parameters of `config.json` cannot be read off the factors in general, so the ones in use are tried. Factors of
-//! another origin get a `rope_type` of their own, which a model that does not know it refuses.
+//! another origin are taken as they are, as llama.cpp takes all.
 
 use std::f64::consts::TAU;
 
@@ -18,15 +18,10 @@ pub(super) fn longrope(
     lengths: Option<(f64, f64)>,
     attention_factor: Option<f64>,
 ) -> Value {
-    // The shortest decimal form, so that 1.1 does not become 1.10000002384185791015625.
-    let list = |factors: &[f32]| -> Vec<f64> {
-        let decimal = |factor: &f32| factor.to_string().parse().unwrap_or(f64::from(*factor));
-        factors.iter().map(decimal).collect()
-    };
     let mut scaling = json!({
         "rope_type": "longrope",
-        "long_factor": list(long),
-        "short_factor": list(short),
+        "long_factor": decimals(long),
+        "short_factor": decimals(short),
     });
     let implied = lengths.map(|(longest, original)| {
         let ratio = longest / original;
@@ -37,6 +32,12 @@ pub(super) fn longrope(
         scaling["attention_factor"] = json!(factor);
     }
     scaling
+}
+
+/// In the shortest decimal form, so that 1.1 does not become 1.10000002384185791015625.
+fn decimals(factors: &[f32]) -> Vec<f64> {
+    let decimal = |factor: &f32| factor.to_string().parse().unwrap_or(f64::from(*factor));
+    factors.iter().map(decimal).collect()
 }
 
 /// Llama 3's tensor.
@@ -65,7 +66,14 @@ pub(super) fn scaling(factors: &[f32], theta: f64) -> Value {
         (f64::from(*found) - expected).abs() <= TOLERANCE * expected
     };
     if !factors.iter().zip(expected).all(agrees) {
-        return json!({"rope_type": NAME});
+        // Each divides its frequency, as those of LongRoPE do, for short texts and long ones alike.
+        let factors = decimals(factors);
+        return json!({
+            "rope_type": "longrope",
+            "long_factor": factors,
+            "short_factor": factors,
+            "attention_factor": 1.0,
+        });
     }
     json!({
         "rope_type": "llama3",
@@ -106,9 +114,12 @@ mod tests {
 
     #[test]
     fn other_factors_are_not_taken_for_llama_3() {
-        let unknown = json!({"rope_type": "rope_freqs.weight"});
-        assert_eq!(scaling(&TRANSFORMERS, 400_000.0), unknown);
-        assert_eq!(scaling(&[1.0, f32::NAN], 10_000.0), unknown);
+        let unknown = scaling(&TRANSFORMERS, 400_000.0);
+        assert_eq!(unknown["rope_type"], "longrope");
+        assert_eq!(unknown["long_factor"], unknown["short_factor"]);
+        assert_eq!(unknown["long_factor"][4], 3.292_262_6);
+        // Not a number is null in JSON, which a model refuses.
+        assert_eq!(scaling(&[1.0, f32::NAN], 10_000.0)["long_factor"][1], Value::Null);
         assert_eq!(scaling(&[1.0, 1.0], 10_000.0), Value::Null);
     }
 }

@@ -15,6 +15,9 @@ use super::{Layout, Plan, WeightsError};
 /// The f32 nearest to the reference's 7.874015718698502e-3, the reciprocal of 127.
 pub(crate) const ONE_127TH: f32 = 7.874_016e-3;
 
+/// The format of LLM.int8.
+pub(super) const INT8: &str = "bnb int8";
+
 /// Block sizes that bitsandbytes knows.
 const BLOCK_SIZES: [usize; 8] = [32, 64, 128, 256, 512, 1024, 2048, 4096];
 
@@ -143,8 +146,7 @@ impl Layout for FourBit {
             }
         };
         let pattern = Pattern::Flat { values: self.blocksize };
-        let precision = self.precision;
-        Ok((codes, Grid { pattern, scales, zeros: None, then: None, precision }))
+        Ok((codes, Grid::new(pattern, scales, self.precision)))
     }
 }
 
@@ -169,7 +171,7 @@ fn int8(module: &Module<'_>) -> Result<Plan, WeightsError> {
     }
     let layout = Int8 { codes, scales, columns };
     let shape = vec![rows, columns];
-    Ok(Plan { format: "bnb int8".to_owned(), shape, layout: Box::new(layout) })
+    Ok(Plan { format: INT8.to_owned(), shape, layout: Box::new(layout) })
 }
 
 impl Layout for Int8 {

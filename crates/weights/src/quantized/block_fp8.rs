@@ -19,8 +19,30 @@ pub(super) struct Config {
 }
 
 impl Config {
-    pub(super) fn parse(section: &Section<'_>, model: &Value) -> Result<Self, WeightsError> {
+    /// What is quantized besides weights is added to `weights_only`.
+    pub(super) fn parse(
+        section: &Section<'_>,
+        model: &Value,
+        weights_only: &mut Vec<String>,
+    ) -> Result<Self, WeightsError> {
         let block = section.pair("weight_block_size")?;
+        for (key, only) in [("fmt", "e4m3"), ("expert_dtype", "fp8")] {
+            if let Some(found) = section.text(key)?
+                && found != only
+            {
+                return Err(section.bad(key, &format!("\"{only}\""), &format!("\"{found}\"")));
+            }
+        }
+        // Transformers quantizes inputs whether the configuration says how or not.
+        match section.text("activation_scheme")? {
+            None | Some("dynamic" | "static") => {
+                weights_only.push("input activations fp8".to_owned())
+            }
+            Some(other) => {
+                let expected = "\"dynamic\" or \"static\"";
+                return Err(section.bad("activation_scheme", expected, &format!("\"{other}\"")));
+            }
+        }
         Ok(Self { block, precision: config::model_precision(model) })
     }
 

@@ -1,12 +1,16 @@
 //! The part of a model's configuration that says how its weights are quantized, and typed access to it.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
 use super::numbers::Precision;
 use crate::WeightsError;
 use crate::directory::read_json;
+use crate::unread::{Harmless, Unread};
 
 /// Files that hold what older tools did not put into `config.json`, and how their content is named there.
 pub(crate) const BESIDE: [&str; 3] =
@@ -49,9 +53,16 @@ pub(crate) fn may_be_beside(config: &Value) -> bool {
     config.as_object().is_some_and(|object| section_of(object).is_none())
 }
 
-/// `quantization_config`, or the older `compression_config`, of a model's configuration.
+/// `quantization_config`, or the older `compression_config`, or MLX's `quantization`, of a model's configuration. That of a
+/// multimodal model's text may stand there.
 pub(super) fn section_of(model: &Map<String, Value>) -> Option<(&'static str, &Value)> {
-    let keys = ["quantization_config", "compression_config"];
+    let text = model.get("text_config").and_then(Value::as_object);
+    let inner = || text.and_then(|text| section_in(text));
+    section_in(model).or_else(inner)
+}
+
+fn section_in(model: &Map<String, Value>) -> Option<(&'static str, &Value)> {
+    let keys = ["quantization_config", "compression_config", "quantization"];
     keys.into_iter().find_map(|key| match model.get(key) {
         None | Some(Value::Null) => None,
         Some(value) => Some((key, value)),
@@ -66,19 +77,39 @@ pub(super) fn model_precision(model: &Value) -> Precision {
         .unwrap_or(Precision::BF16)
 }
 
-/// An object of the configuration, with its place for messages.
+/// An object of the configuration, with its place for messages. It remembers what was asked for, so that what nobody asked
+/// for can be told.
 pub(super) struct Section<'a> {
     path: &'a Path,
     place: String,
     object: &'a Map<String, Value>,
+    asked: Asked,
+}
+
+/// Places of members that were read, shared by all sections of one configuration.
+#[derive(Clone, Default)]
+struct Asked {
+    /// As a whole.
+    read: Rc<RefCell<BTreeSet<String>>>,
+    /// As a section, whose members are read one by one.
+    entered: Rc<RefCell<BTreeSet<String>>>,
 }
 
 impl<'a> Section<'a> {
-    /// `value` must be an object.
+    /// The outermost section; `value` must be an object.
     pub(super) fn new(path: &'a Path, place: &str, value: &'a Value) -> Result<Self, WeightsError> {
+        Self::within(path, place.to_owned(), value, Asked::default())
+    }
+
+    fn within(
+        path: &'a Path,
+        place: String,
+        value: &'a Value,
+        asked: Asked,
+    ) -> Result<Self, WeightsError> {
         let object =
-            value.as_object().ok_or_else(|| wrong(path, place, "an object", &brief(value)))?;
-        Ok(Self { path, place: place.to_owned(), object })
+            value.as_object().ok_or_else(|| wrong(path, &place, "an object", &brief(value)))?;
+        Ok(Self { path, place, object, asked })
     }
 
     /// The checkpoint's path.
@@ -86,24 +117,87 @@ impl<'a> Section<'a> {
         self.path
     }
 
+    /// The key of this section in the one around it.
+    pub(super) fn name(&self) -> &str {
+        self.place.split_once('.').map_or(&self.place, |(_, name)| name)
+    }
+
+    /// The members that are objects, in order.
+    pub(super) fn objects(&self) -> impl Iterator<Item = Result<Self, WeightsError>> {
+        let objects = self.object.iter().filter(|(_, value)| value.is_object());
+        objects.map(|(key, value)| self.enter(key, value))
+    }
+
     /// The place of `key` in messages.
     pub(super) fn place(&self, key: &str) -> String {
         format!("{}.{key}", self.place)
     }
 
-    /// All members in order.
-    pub(super) fn members(&self) -> impl Iterator<Item = (&'a str, &'a Value)> {
-        self.object.iter().map(|(key, value)| (key.as_str(), value))
+    /// All members, which must be objects, in order.
+    pub(super) fn sections(&self) -> impl Iterator<Item = Result<Self, WeightsError>> {
+        self.object.iter().map(|(key, value)| self.enter(key, value))
     }
 
     /// A member that is neither absent nor null.
     pub(super) fn get(&self, key: &str) -> Option<&'a Value> {
+        self.asked.read.borrow_mut().insert(self.place(key));
         self.object.get(key).filter(|value| !value.is_null())
+    }
+
+    /// Whether a member is there and not null, which does not count as reading it.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.object.get(key).is_some_and(|value| !value.is_null())
     }
 
     /// A member object.
     pub(super) fn section(&self, key: &str) -> Result<Option<Self>, WeightsError> {
-        self.get(key).map(|value| Self::new(self.path, &self.place(key), value)).transpose()
+        match self.object.get(key).filter(|value| !value.is_null()) {
+            Some(value) => self.enter(key, value).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn enter(&self, key: &str, value: &'a Value) -> Result<Self, WeightsError> {
+        let place = self.place(key);
+        self.asked.entered.borrow_mut().insert(place.clone());
+        Self::within(self.path, place, value, self.asked.clone())
+    }
+
+    /// The members, of all levels, that nobody asked for, that say something, and that are none of the `harmless` ones.
+    pub(super) fn unread(&self, harmless: &[Harmless]) -> Vec<Unread> {
+        let mut found = Vec::new();
+        self.collect(&self.place, self.object, harmless, &mut found);
+        found
+    }
+
+    fn collect(
+        &self,
+        place: &str,
+        object: &Map<String, Value>,
+        harmless: &[Harmless],
+        found: &mut Vec<Unread>,
+    ) {
+        for (key, value) in object {
+            let place = format!("{place}.{key}");
+            if says_nothing(value)
+                || self.asked.read.borrow().contains(&place)
+                || harmless.iter().any(|harmless| harmless.name == key)
+            {
+                continue;
+            }
+            let entered = self.asked.entered.borrow().contains(&place);
+            match value {
+                Value::Object(inner) if entered => self.collect(&place, inner, harmless, found),
+                Value::Array(list) if entered => {
+                    for (index, item) in list.iter().enumerate() {
+                        if let Value::Object(inner) = item {
+                            self.collect(&format!("{place}[{index}]"), inner, harmless, found);
+                        }
+                    }
+                }
+                _ => found.push(Unread { name: place, about: brief(value) }),
+            }
+        }
     }
 
     /// A member text.
@@ -114,6 +208,21 @@ impl<'a> Section<'a> {
     /// A member integer.
     pub(super) fn integer(&self, key: &str) -> Result<Option<i64>, WeightsError> {
         self.typed(key, "a whole number", Value::as_i64)
+    }
+
+    /// A member list of objects; absent is empty.
+    pub(super) fn list(&self, key: &str) -> Result<Vec<Self>, WeightsError> {
+        let Some(value) = self.object.get(key).filter(|value| !value.is_null()) else {
+            return Ok(Vec::new());
+        };
+        let list =
+            value.as_array().ok_or_else(|| self.bad(key, "a list of objects", &brief(value)))?;
+        self.asked.entered.borrow_mut().insert(self.place(key));
+        let item = |(index, value)| {
+            let place = format!("{}[{index}]", self.place(key));
+            Self::within(self.path, place, value, self.asked.clone())
+        };
+        list.iter().enumerate().map(item).collect()
     }
 
     /// A member truth value.
@@ -158,6 +267,16 @@ impl<'a> Section<'a> {
     }
 }
 
+/// Whether a value stands for an absent one.
+fn says_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(list) => list.is_empty(),
+        Value::Object(object) => object.is_empty(),
+        _ => false,
+    }
+}
+
 fn wrong(path: &Path, place: &str, expected: &str, found: &str) -> WeightsError {
     WeightsError::QuantizationConfig {
         path: path.to_path_buf(),
@@ -168,7 +287,7 @@ fn wrong(path: &Path, place: &str, expected: &str, found: &str) -> WeightsError 
 }
 
 /// A value as messages show it, at most some eighty letters of it.
-fn brief(value: &Value) -> String {
+pub(super) fn brief(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(80) {
         Some((at, _)) => format!("{}…", &text[..at]),

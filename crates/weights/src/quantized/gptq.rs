@@ -3,7 +3,8 @@
 //!
 //! `weight = scale * (code - zero)` in the dtype of the scales. Checkpoints of the first version store zero - 1 in each
 //! field; 1 is added after a field is cut out, without masking again (as AutoGPTQ's `qlinear_cuda_old` and the exllama
-//! kernels do), so that a field of all ones means 2^bits.
+//! kernels do), so that a field of all ones means 2^bits. Symmetric quantization puts the zero point in the middle, so that
+//! a file tells which version it is; one that says another is refused.
 
 use super::codes::{Codes, Packing};
 use super::config::Section;
@@ -22,6 +23,8 @@ pub(super) struct Config {
     dynamic: bool,
     /// Inputs were quantized in the order of their activations.
     act_order: bool,
+    /// Whether all zero points are in the middle, if that is said.
+    symmetric: Option<bool>,
 }
 
 struct Gptq {
@@ -37,9 +40,19 @@ struct Gptq {
     inputs: usize,
     packing: Packing,
     zero_offset: f32,
+    symmetric: Option<bool>,
+    bits: u32,
 }
 
 impl Config {
+    /// AutoRound's configuration with GPTQ's packing, which is that of GPTQ's first version.
+    pub(super) fn of_auto_round(section: &Section<'_>) -> Result<Self, WeightsError> {
+        let config = Self::parse(section)?;
+        // Layers of other widths; the shapes tell.
+        let dynamic = config.dynamic || section.get("extra_config").is_some();
+        Ok(Self { dynamic, symmetric: config.symmetric.filter(|_| !dynamic), ..config })
+    }
+
     pub(super) fn parse(section: &Section<'_>) -> Result<Self, WeightsError> {
         let bits = section.integer("bits")?;
         let bits = match bits {
@@ -56,17 +69,32 @@ impl Config {
                     .ok_or_else(|| section.bad("group_size", "-1 or above 0", &size.to_string()))?,
             ),
         };
-        let zero_offset = match section.text("checkpoint_format")? {
-            None | Some("gptq") => 1.0,
-            Some("gptq_v2") => 0.0,
-            Some(other) => {
-                let found = format!("\"{other}\"");
-                return Err(section.bad("checkpoint_format", "\"gptq\" or \"gptq_v2\"", &found));
+        let mut zero_offset = 1.0;
+        // Both keys are written; the older one has counted so far.
+        for key in ["format", "checkpoint_format"] {
+            zero_offset = match section.text(key)? {
+                None => zero_offset,
+                Some("gptq") => 1.0,
+                Some("gptq_v2") => 0.0,
+                Some(other) => {
+                    let found = format!("\"{other}\"");
+                    return Err(section.bad(key, "\"gptq\" or \"gptq_v2\"", &found));
+                }
+            };
+        }
+        if section.flag("is_marlin_format")? == Some(true) {
+            return Err(section.bad("is_marlin_format", "false", "true"));
+        }
+        for (key, only) in [("pack_dtype", "int32"), ("method", "gptq")] {
+            if let Some(found) = section.text(key)?.filter(|found| *found != only) {
+                return Err(section.bad(key, &format!("\"{only}\""), &format!("\"{found}\"")));
             }
-        };
+        }
         let dynamic = section.get("dynamic").is_some();
         let act_order = section.flag("desc_act")?.unwrap_or(false);
-        Ok(Self { bits, group_size, zero_offset, dynamic, act_order })
+        // Modules that differ may differ in this too.
+        let symmetric = section.flag("sym")?.filter(|_| !dynamic);
+        Ok(Self { bits, group_size, zero_offset, dynamic, act_order, symmetric })
     }
 
     /// Plans modules with a `qweight`.
@@ -116,6 +144,8 @@ impl Config {
             inputs,
             packing,
             zero_offset,
+            symmetric: self.symmetric,
+            bits,
         };
         Ok(Some(Plan { format, shape: vec![outputs, inputs], layout: Box::new(layout) }))
     }
@@ -162,6 +192,7 @@ impl Layout for Gptq {
                 zeros.push(zero as f32 + self.zero_offset);
             }
         }
+        self.check_version(&reader, &zeros)?;
         let scales = transposed(&reader.numbers(&self.scales)?, groups, outputs);
         let precision = self.scales.precision();
         let mut grid = Grid::tiles([1, self.group_size], groups, scales, precision);
@@ -174,5 +205,34 @@ impl Layout for Gptq {
             }
         }
         Ok((codes, grid))
+    }
+}
+
+impl Gptq {
+    /// Refuses zero points of another version than the configuration says, as far as they show it.
+    fn check_version(&self, reader: &Reader<'_>, zeros: &[f32]) -> Result<(), WeightsError> {
+        let middle = (1u32 << (self.bits - 1)) as f32;
+        let (said, other) = match self.zero_offset {
+            0.0 => ("gptq_v2", "gptq"),
+            _ => ("gptq", "gptq_v2"),
+        };
+        // What the middle becomes under the other version's rule.
+        let of_other = if self.zero_offset == 0.0 { middle - 1.0 } else { middle + 1.0 };
+        let asymmetric = self.symmetric == Some(false);
+        if !asymmetric && !zeros.is_empty() && zeros.iter().all(|zero| *zero == of_other) {
+            let expected = format!("zero points of {middle}, as symmetric ones are under {said}");
+            let found = format!("{of_other} everywhere, which would be {middle} under {other}");
+            let hint = "the configuration names the wrong version: set checkpoint_format to the other one, or fetch the \
+                        checkpoint again";
+            return Err(reader.bad(&self.zeros, &expected, &found, hint));
+        }
+        match zeros.iter().find(|zero| **zero != middle) {
+            Some(zero) if self.symmetric == Some(true) => {
+                let expected =
+                    format!("zero points of {middle}, as the configuration says \"sym\"");
+                Err(reader.bad(&self.zeros, &expected, &zero.to_string(), EXPORT_AGAIN))
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! Scales and zero points over a matrix, and the one formula of every format: value = round((code - zero) * scale).
+//! Scales and zero points over a matrix, and the formulas of all formats: value = round((code - zero) * scale), or
+//! round(round(code * scale) + bias).
 
 use super::numbers::Precision;
 
@@ -21,6 +22,8 @@ pub(super) struct Grid {
     pub(super) scales: Vec<f32>,
     /// In the same order; none where codes are centred already.
     pub(super) zeros: Option<Vec<f32>>,
+    /// In the same order; added after the scale, each result rounded (MLX).
+    pub(super) biases: Option<Vec<f32>>,
     /// Multiplies after the scale, rounded apart (LLM.int8's 1/127).
     pub(super) then: Option<f32>,
     /// The reference's dtype.
@@ -30,7 +33,7 @@ pub(super) struct Grid {
 impl Grid {
     /// Values that need no scale.
     pub(super) fn none(precision: Precision) -> Self {
-        Self { pattern: Pattern::None, scales: Vec::new(), zeros: None, then: None, precision }
+        Self::new(Pattern::None, Vec::new(), precision)
     }
 
     /// One scale for each tile.
@@ -40,8 +43,12 @@ impl Grid {
         scales: Vec<f32>,
         precision: Precision,
     ) -> Self {
-        let pattern = Pattern::Tiles { rows, columns, per_row };
-        Self { pattern, scales, zeros: None, then: None, precision }
+        Self::new(Pattern::Tiles { rows, columns, per_row }, scales, precision)
+    }
+
+    /// Scales in the order of `pattern` and nothing else.
+    pub(super) fn new(pattern: Pattern, scales: Vec<f32>, precision: Precision) -> Self {
+        Self { pattern, scales, zeros: None, biases: None, then: None, precision }
     }
 
     /// Replaces the codes in `out`, rows `first..` of `columns` values each, by their values.
@@ -85,6 +92,11 @@ impl Grid {
         } else {
             out.iter_mut().for_each(|value| *value *= scale);
         }
+        if let Some(biases) = &self.biases {
+            let bias = biases[index];
+            self.precision.round_all(out);
+            out.iter_mut().for_each(|value| *value += bias);
+        }
         if let Some(factor) = self.then {
             out.iter_mut().for_each(|value| *value *= factor);
         }
@@ -105,8 +117,7 @@ mod tests {
     use super::*;
 
     fn grid(pattern: Pattern, scales: &[f32]) -> Grid {
-        let precision = Precision::F32;
-        Grid { pattern, scales: scales.to_vec(), zeros: None, then: None, precision }
+        Grid::new(pattern, scales.to_vec(), Precision::F32)
     }
 
     #[test]

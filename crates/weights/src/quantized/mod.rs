@@ -13,14 +13,18 @@ mod cast;
 mod codes;
 mod compressed_tensors;
 mod config;
+mod fold;
 mod gptq;
 mod grid;
+mod harmless;
+mod mlx;
 mod modelopt;
 mod numbers;
 mod parts;
 mod scheme;
 mod tables;
 mod targets;
+mod torchao;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -30,13 +34,15 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use codes::Codes;
+use fold::Fold;
 use grid::Grid;
 use parts::{Module, Reader};
-use scheme::Scheme;
+use scheme::Configured;
 
 use crate::WeightsError;
 use crate::bytes::FileBytes;
 use crate::tensor::{DenseTensor, StoredTensor, TensorInfo};
+use crate::unread::Unread;
 
 pub(crate) use bitsandbytes::ONE_127TH;
 pub(crate) use config::{BESIDE, may_be_beside, read_beside as read_config_beside};
@@ -45,12 +51,26 @@ pub(crate) use tables::{FP4, NF4};
 /// Values a task converts at least, so that small rows do not drown in scheduling.
 const VALUES_PER_TASK: usize = 1 << 15;
 
+/// What a checkpoint's tensors make.
+#[derive(Default)]
+pub(crate) struct Arranged {
+    /// What callers ask for, in file order.
+    pub(crate) entries: Vec<Entry>,
+    /// Keys of the quantization configuration that nobody read.
+    pub(crate) unread: Vec<Unread>,
+    /// What else the checkpoint quantizes than weights, none of which is simulated.
+    pub(crate) weights_only: Vec<String>,
+}
+
 /// A tensor of the checkpoint as callers see it.
+#[allow(private_interfaces, reason = "what is folded is no matter of callers")]
 pub(crate) enum Entry {
     /// Stored as it is asked for.
     Plain(StoredTensor),
     /// Made of several stored tensors.
     Quantized(QuantizedTensor),
+    /// One of the others, with what the model does to its inputs.
+    Folded(Box<Entry>, Fold),
 }
 
 impl Entry {
@@ -58,6 +78,7 @@ impl Entry {
         match self {
             Self::Plain(tensor) => &tensor.info,
             Self::Quantized(tensor) => &tensor.info,
+            Self::Folded(entry, _) => entry.info(),
         }
     }
 
@@ -70,6 +91,11 @@ impl Entry {
         match self {
             Self::Plain(tensor) => tensor.dense(&files[tensor.file], path),
             Self::Quantized(tensor) => tensor.dense(files, path),
+            Self::Folded(entry, fold) => {
+                let mut tensor = entry.dense(files, path)?;
+                fold.apply(Reader { path, files }, &mut tensor)?;
+                Ok(tensor)
+            }
         }
     }
 }
@@ -125,8 +151,8 @@ pub(crate) fn arrange(
     config: &Value,
     files: &[FileBytes],
     tensors: Vec<StoredTensor>,
-) -> Result<Vec<Entry>, WeightsError> {
-    let scheme = Scheme::new(path, config, &tensors)?;
+) -> Result<Arranged, WeightsError> {
+    let Configured { scheme, unread, mut weights_only } = scheme::read(path, config, &tensors)?;
     let mut modules: BTreeMap<&str, Vec<(&str, usize)>> = BTreeMap::new();
     for (index, tensor) in tensors.iter().enumerate() {
         if let Some((module, part)) = split(&tensor.info.name) {
@@ -135,6 +161,7 @@ pub(crate) fn arrange(
     }
     // The dense weight stands where the first of its parts stood.
     let mut planned: BTreeMap<usize, QuantizedTensor> = BTreeMap::new();
+    let mut folds: BTreeMap<usize, Fold> = BTreeMap::new();
     let mut absorbed = vec![false; tensors.len()];
     for (name, members) in modules {
         let module = Module {
@@ -144,7 +171,21 @@ pub(crate) fn arrange(
             files,
             taken: members.iter().map(|_| Cell::new(false)).collect(),
         };
-        let Some(Plan { format, shape, layout }) = scheme.plan(&module)? else { continue };
+        let plan = scheme.plan(&module)?;
+        let fold = scheme.fold(&module, plan.is_some())?;
+        let Some(Plan { format, shape, layout }) = plan else {
+            let weight = members.iter().find(|(part, _)| *part == "weight");
+            if let (Some(fold), Some(&(_, index))) = (fold, weight)
+                && tensors[index].info.shape.len() == 2
+            {
+                fold.check(&module, &tensors[index].info.shape)?;
+                folds.insert(index, fold);
+            }
+            continue;
+        };
+        if let Some(fold) = &fold {
+            fold.check(&module, &shape)?;
+        }
         let taken: Vec<usize> = members
             .iter()
             .zip(&module.taken)
@@ -161,24 +202,32 @@ pub(crate) fn arrange(
         taken.iter().for_each(|&index| absorbed[index] = true);
         if let Some(&first) = taken.first() {
             planned.insert(first, QuantizedTensor { info, layout });
+            folds.extend(fold.map(|fold| (first, fold)));
         }
     }
     let mut entries = Vec::with_capacity(tensors.len());
     for (index, tensor) in tensors.into_iter().enumerate() {
-        if let Some(quantized) = planned.remove(&index) {
-            entries.push(Entry::Quantized(quantized));
-        } else if !absorbed[index] {
-            entries.push(match cast::layout(&tensor) {
+        let entry = match planned.remove(&index) {
+            Some(quantized) => Entry::Quantized(quantized),
+            None if absorbed[index] => continue,
+            None => match cast::layout(&tensor) {
                 Some(layout) => Entry::Quantized(QuantizedTensor {
                     info: tensor.info,
                     layout: Box::new(layout),
                 }),
                 None => Entry::Plain(tensor),
-            });
-        }
+            },
+        };
+        entries.push(match folds.remove(&index) {
+            Some(fold) => Entry::Folded(Box::new(entry), fold),
+            None => entry,
+        });
     }
     unique(path, &entries)?;
-    Ok(entries)
+    if entries.iter().any(|entry| entry.info().format == bitsandbytes::INT8) {
+        weights_only.push("input activations int8".to_owned());
+    }
+    Ok(Arranged { entries, unread, weights_only })
 }
 
 /// Module and part of a stored tensor's name; bitsandbytes adds parts below `weight`.

@@ -31,7 +31,12 @@ pub(super) struct Config {
 }
 
 impl Config {
-    pub(super) fn parse(section: &Section<'_>, model: &Value) -> Result<Self, WeightsError> {
+    /// What is quantized besides weights is added to `weights_only`.
+    pub(super) fn parse(
+        section: &Section<'_>,
+        model: &Value,
+        weights_only: &mut Vec<String>,
+    ) -> Result<Self, WeightsError> {
         if let Some(algorithm) = section.text("quant_algo")?
             && !ALGORITHMS.contains(&algorithm)
         {
@@ -44,6 +49,10 @@ impl Config {
             let found = group.unwrap_or_default().to_string();
             return Err(section.bad("group_size", "16, the only size of NVFP4", &found));
         }
+        if section.flag("has_zero_point")? == Some(true) {
+            return Err(section.bad("has_zero_point", "false", "true"));
+        }
+        weights_only.extend(also_quantized(section));
         Ok(Self { precision: config::model_precision(model) })
     }
 
@@ -54,7 +63,7 @@ impl Config {
             Some("F8_E4M3") => self.fp8(module)?,
             _ => return Ok(None),
         };
-        module.absorb(&["input_scale", "pre_quant_scale", "output_scale"]);
+        module.absorb(&["input_scale", "output_scale"]);
         Ok(Some(plan))
     }
 
@@ -108,4 +117,28 @@ impl Config {
         let shape = vec![rows, columns];
         Ok(Plan { format: format.to_owned(), shape, layout: Box::new(layout) })
     }
+}
+
+/// What the configuration quantizes besides weights: inputs wherever an algorithm does not say that they stay in 16 bits.
+fn also_quantized(section: &Section<'_>) -> Vec<String> {
+    let layers = section.get("quantized_layers").and_then(Value::as_object);
+    let of_layers = layers.into_iter().flat_map(|layers| layers.values());
+    let algorithms = of_layers
+        .map(|layer| layer.get("quant_algo"))
+        .chain([section.get("quant_algo")])
+        .filter_map(|algorithm| algorithm.and_then(Value::as_str))
+        .filter(|algorithm| ALGORITHMS.contains(algorithm))
+        .filter(|algorithm| !algorithm.contains("A16") && *algorithm != "MIXED_PRECISION");
+    let mut found: Vec<String> =
+        algorithms.map(|algorithm| format!("input activations {algorithm}")).collect();
+    let groups = section.get("config_groups").and_then(Value::as_object);
+    let inputs = |group: &Value| group.get("input_activations").is_some_and(|it| !it.is_null());
+    if found.is_empty() && groups.is_some_and(|groups| groups.values().any(inputs)) {
+        found.push("input activations".to_owned());
+    }
+    let cache = section.get("kv_cache_quant_algo").and_then(Value::as_str).is_some();
+    if section.get("kv_cache_scheme").is_some() || cache {
+        found.push("KV cache".to_owned());
+    }
+    found
 }

@@ -5,12 +5,18 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::config::{self, Section};
+use super::fold::Fold;
 use super::parts::Module;
-use super::{Plan, WeightsError, awq, bitsandbytes, block_fp8, compressed_tensors, gptq, modelopt};
+use super::{
+    Plan, WeightsError, awq, bitsandbytes, block_fp8, compressed_tensors, gptq, harmless, mlx,
+    modelopt, torchao,
+};
 use crate::tensor::StoredTensor;
+use crate::unread::Unread;
 
 /// The methods that can be read, as messages list them.
-const METHODS: &str = "compressed-tensors, modelopt, fp8, gptq, awq, bitsandbytes";
+const METHODS: &str =
+    "compressed-tensors, modelopt, fp8, gptq, awq, auto-round, bitsandbytes, torchao, mlx";
 
 /// Ends of names that only quantized checkpoints have.
 const MARKS: [&str; 6] = [
@@ -32,52 +38,133 @@ pub(super) enum Scheme {
     Gptq(gptq::Config),
     Awq(awq::Config),
     BitsAndBytes,
+    Mlx(mlx::Config),
+    TorchAo(torchao::Config),
+}
+
+/// A scheme with what else its configuration says.
+pub(super) struct Configured {
+    pub(super) scheme: Scheme,
+    /// Keys that nobody read.
+    pub(super) unread: Vec<Unread>,
+    /// What is quantized besides weights, each once.
+    pub(super) weights_only: Vec<String>,
+}
+
+/// Reads `quantization_config`. Without one, tensors of quantized weights are refused: their meaning is unknown.
+pub(super) fn read(
+    path: &Path,
+    model: &Value,
+    tensors: &[StoredTensor],
+) -> Result<Configured, WeightsError> {
+    let Some((key, value)) = model.as_object().and_then(config::section_of) else {
+        return match tensors
+            .iter()
+            .find(|tensor| MARKS.iter().any(|mark| tensor.info.name.ends_with(mark)))
+        {
+            None => Ok(Configured {
+                scheme: Scheme::None,
+                unread: Vec::new(),
+                weights_only: Vec::new(),
+            }),
+            Some(tensor) => Err(WeightsError::QuantizationConfig {
+                path: path.to_path_buf(),
+                key: "quantization_config".to_owned(),
+                expected: "an object in config.json that says what the quantized tensors mean"
+                    .to_owned(),
+                found: format!("none, but a tensor \"{}\"", tensor.info.name),
+            }),
+        };
+    };
+    let section = Section::new(path, key, value)?;
+    let mut weights_only = Vec::new();
+    let scheme = Scheme::new(&section, model, &mut weights_only)?;
+    let unread = section.unread(scheme.harmless());
+    weights_only.sort();
+    weights_only.dedup();
+    Ok(Configured { scheme, unread, weights_only })
 }
 
 impl Scheme {
-    /// Reads `quantization_config`. Without one, tensors of quantized weights are refused: their meaning is unknown.
-    pub(super) fn new(
-        path: &Path,
+    fn new(
+        section: &Section<'_>,
         model: &Value,
-        tensors: &[StoredTensor],
+        weights_only: &mut Vec<String>,
     ) -> Result<Self, WeightsError> {
-        let Some((key, value)) = model.as_object().and_then(config::section_of) else {
-            return match tensors
-                .iter()
-                .find(|tensor| MARKS.iter().any(|mark| tensor.info.name.ends_with(mark)))
-            {
-                None => Ok(Self::None),
-                Some(tensor) => Err(WeightsError::QuantizationConfig {
-                    path: path.to_path_buf(),
-                    key: "quantization_config".to_owned(),
-                    expected: "an object in config.json that says what the quantized tensors mean"
-                        .to_owned(),
-                    found: format!("none, but a tensor \"{}\"", tensor.info.name),
-                }),
-            };
-        };
-        let section = Section::new(path, key, value)?;
         let method = section.text("quant_method")?;
         Ok(match method {
             // Older files of compressed-tensors name no method.
             Some("compressed-tensors") => {
-                Self::CompressedTensors(compressed_tensors::Config::parse(&section)?)
+                Self::CompressedTensors(compressed_tensors::Config::parse(section, weights_only)?)
             }
-            None if section.get("config_groups").is_some() => {
-                Self::CompressedTensors(compressed_tensors::Config::parse(&section)?)
+            None if section.has("config_groups") => {
+                Self::CompressedTensors(compressed_tensors::Config::parse(section, weights_only)?)
             }
             Some("modelopt" | "modelopt_fp4" | "modelopt_mixed") => {
-                Self::ModelOpt(modelopt::Config::parse(&section, model)?)
+                Self::ModelOpt(modelopt::Config::parse(section, model, weights_only)?)
             }
-            Some("fp8") => Self::BlockFp8(block_fp8::Config::parse(&section, model)?),
-            Some("gptq") => Self::Gptq(gptq::Config::parse(&section)?),
-            Some("awq") => Self::Awq(awq::Config::parse(&section)?),
+            Some("fp8") => Self::BlockFp8(block_fp8::Config::parse(section, model, weights_only)?),
+            Some("gptq") => Self::Gptq(gptq::Config::parse(section)?),
+            Some("awq") => Self::Awq(awq::Config::parse(section)?),
+            Some("auto-round" | "intel/auto-round") => Self::auto_round(section, weights_only)?,
+            Some("torchao") => Self::TorchAo(torchao::Config::parse(section)?),
+            // MLX names no method.
+            None | Some("mlx") if section.has("group_size") && section.has("bits") => {
+                Self::Mlx(mlx::Config::parse(section)?)
+            }
             Some("bitsandbytes") => Self::BitsAndBytes,
+            // Transformers wrote no more before there were other methods.
+            None if section.flag("load_in_8bit")? == Some(true)
+                || section.flag("load_in_4bit")? == Some(true) =>
+            {
+                Self::BitsAndBytes
+            }
             other => {
                 let found = other.map_or("nothing".to_owned(), |other| format!("\"{other}\""));
                 return Err(section.bad("quant_method", METHODS, &found));
             }
         })
+    }
+
+    /// AutoRound, which packs as others do.
+    fn auto_round(
+        section: &Section<'_>,
+        weights_only: &mut Vec<String>,
+    ) -> Result<Self, WeightsError> {
+        if let Some(bits) = section.integer("act_bits")?.filter(|bits| *bits < 16) {
+            weights_only.push(format!("input activations int{bits}"));
+        }
+        if let Some(kind) = section.text("data_type")?.filter(|kind| *kind != "int") {
+            return Err(section.bad("data_type", "\"int\"", &format!("\"{kind}\"")));
+        }
+        match section.text("packing_format")?.or(section.text("backend")?) {
+            Some("auto_round:auto_gptq" | "auto_round:gptq") => {
+                Ok(Self::Gptq(gptq::Config::of_auto_round(section)?))
+            }
+            Some("auto_round:auto_awq" | "auto_round:awq") => {
+                Ok(Self::Awq(awq::Config::of_auto_round(section)?))
+            }
+            found => {
+                let found = found.map_or("nothing".to_owned(), |found| format!("\"{found}\""));
+                let expected = "\"auto_round:auto_gptq\" or \"auto_round:auto_awq\"";
+                Err(section.bad("packing_format", expected, &found))
+            }
+        }
+    }
+
+    /// Keys of the configuration that may go unread.
+    fn harmless(&self) -> &'static [crate::unread::Harmless] {
+        match self {
+            Self::None => &[],
+            Self::CompressedTensors(_) => harmless::COMPRESSED_TENSORS,
+            Self::ModelOpt(_) => harmless::MODELOPT,
+            Self::BlockFp8(_) => harmless::BLOCK_FP8,
+            Self::Gptq(_) => harmless::GPTQ,
+            Self::Awq(_) => harmless::AWQ,
+            Self::BitsAndBytes => harmless::BITSANDBYTES,
+            Self::Mlx(_) => harmless::MLX,
+            Self::TorchAo(_) => harmless::TORCHAO,
+        }
     }
 
     /// What `module`'s tensors make, if it is quantized.
@@ -90,6 +177,23 @@ impl Scheme {
             Self::Gptq(config) => config.plan(module),
             Self::Awq(config) => config.plan(module),
             Self::BitsAndBytes => bitsandbytes::plan(module),
+            Self::Mlx(config) => config.plan(module),
+            Self::TorchAo(config) => config.plan(module),
+        }
+    }
+
+    /// What the model does to the inputs of `module`, of which `quantized` says whether there is a plan.
+    pub(super) fn fold(
+        &self,
+        module: &Module<'_>,
+        quantized: bool,
+    ) -> Result<Option<Fold>, WeightsError> {
+        match self {
+            Self::CompressedTensors(config) => config.fold(module),
+            Self::ModelOpt(_) if quantized => {
+                Ok(module.take("pre_quant_scale")?.map(Fold::Columns))
+            }
+            _ => Ok(None),
         }
     }
 }

@@ -14,9 +14,20 @@ use crate::tensor::{StoredTensor, TensorInfo};
 /// The largest header accepted, as in the reference implementation.
 const HEADER_LIMIT_BYTES: u64 = 100_000_000;
 
+/// More tensors than this are refused: the largest models have some hundred thousand.
+const MOST_TENSORS: usize = 1 << 20;
+
 /// Reads the header of `file`, which is file `number` of the checkpoint.
 pub(super) fn read(file: &FileBytes, number: usize) -> Result<Vec<StoredTensor>, WeightsError> {
     let (entries, data_start) = parse(file)?;
+    if entries.len() > MOST_TENSORS {
+        return Err(WeightsError::TooLarge {
+            path: file.path.clone(),
+            what: "number of tensors".to_owned(),
+            limit: MOST_TENSORS as u64,
+            found: entries.len() as u64,
+        });
+    }
     check_ranges(file, &entries, data_start)?;
     let mut names = HashSet::new();
     let mut tensors = Vec::with_capacity(entries.len());

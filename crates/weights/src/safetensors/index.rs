@@ -47,7 +47,8 @@ impl Index {
         self.shard_of.values().map(String::as_str).collect()
     }
 
-    /// Refuses a shard that lacks a tensor which the index puts there. Tensors that the index does not name are kept.
+    /// Refuses a tensor in another shard than the index says. Tensors that the index does not name are kept; those that it
+    /// names and that no shard has may be of an older version of the model, and are missed where one asks for them.
     pub(crate) fn check(
         &self,
         files: &[FileBytes],
@@ -58,16 +59,16 @@ impl Index {
             .map(|tensor| (tensor.info.name.as_str(), files[tensor.file].path.as_path()))
             .collect();
         for (tensor, shard) in &self.shard_of {
-            let holder = found.get(tensor.as_str()).copied();
-            if holder.and_then(Path::file_name) != Some(shard.as_ref()) {
+            let Some(holder) = found.get(tensor.as_str()).copied() else {
+                log::debug!("{}: no shard has \"{tensor}\"", self.path.display());
+                continue;
+            };
+            if holder.file_name() != Some(shard.as_ref()) {
                 return Err(WeightsError::Invalid {
                     path: self.path.clone(),
                     what: format!("tensor \"{tensor}\""),
                     expected: format!("it in {shard}"),
-                    found: match holder {
-                        Some(path) => format!("it in {}", path.display()),
-                        None => "it in no shard".to_owned(),
-                    },
+                    found: format!("it in {}", holder.display()),
                 });
             }
         }

@@ -3,8 +3,7 @@
 mod header;
 mod index;
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::collections::{HashMap, HashSet};
 
 use crate::WeightsError;
 use crate::bytes::FileBytes;
@@ -21,17 +20,39 @@ pub(crate) fn read(files: &[FileBytes]) -> Result<Vec<StoredTensor>, WeightsErro
     for (number, file) in files.iter().enumerate() {
         tensors.extend(header::read(file, number)?);
     }
-    let mut first_file: HashMap<&str, &Path> = HashMap::new();
-    for tensor in &tensors {
-        let path = files[tensor.file].path.as_path();
-        if let Some(other) = first_file.insert(&tensor.info.name, path) {
+    let mut first: HashMap<&str, usize> = HashMap::new();
+    let mut copies = HashSet::new();
+    for (at, tensor) in tensors.iter().enumerate() {
+        let Some(other) = first.get(tensor.info.name.as_str()) else {
+            first.insert(&tensor.info.name, at);
+            continue;
+        };
+        let other = &tensors[*other];
+        if !same(files, tensor, other) {
             return Err(WeightsError::Invalid {
-                path: path.to_path_buf(),
+                path: files[tensor.file].path.clone(),
                 what: format!("tensor \"{}\"", tensor.info.name),
-                expected: "a tensor of one file".to_owned(),
-                found: format!("the same name in {}", other.display()),
+                expected: "a tensor of one file, or the same bytes in each".to_owned(),
+                found: format!("the same name in {}", files[other.file].path.display()),
             });
         }
+        copies.insert(at);
     }
+    let mut at = 0;
+    tensors.retain(|_| {
+        at += 1;
+        !copies.contains(&(at - 1))
+    });
     Ok(tensors)
+}
+
+/// Whether two tensors are stored alike, to the last bit.
+fn same(files: &[FileBytes], one: &StoredTensor, other: &StoredTensor) -> bool {
+    let bytes = |tensor: &StoredTensor| {
+        let end = tensor.start.checked_add(usize::try_from(tensor.info.stored_bytes).ok()?)?;
+        files[tensor.file].get(tensor.start..end)
+    };
+    one.info.format == other.info.format
+        && one.info.shape == other.info.shape
+        && bytes(one).is_some_and(|one| Some(one) == bytes(other))
 }

@@ -1,16 +1,17 @@
 //! Tokenizers from GGUF metadata, as `tokenizer.json` text for the `tokenizers` crate.
 
 mod byte_level;
+mod expressions;
 mod pre_tokenizer;
 mod sentence_piece;
 mod vocabulary;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::WeightsError;
 use crate::gguf::Metadata;
+use crate::{Checkpoint, WeightsError};
 use vocabulary::Vocabulary;
 
 /// Where the tokenizer is.
@@ -23,6 +24,35 @@ pub enum TokenizerSource {
 }
 
 const MODEL: &str = "tokenizer.ggml.model";
+
+/// The tokenizer in `path`: a `tokenizer.json`, a folder that has one, or a GGUF file.
+///
+/// # Errors
+/// There is none, or it is of a kind that cannot be rebuilt exactly.
+pub(crate) fn in_path(path: &Path) -> Result<TokenizerSource, WeightsError> {
+    if path.is_dir() {
+        return in_folder(path);
+    }
+    if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gguf")) {
+        return Checkpoint::open(path)?.tokenizer();
+    }
+    Ok(TokenizerSource::File(path.to_path_buf()))
+}
+
+/// The `tokenizer.json` of a model's folder.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn in_folder(path: &Path) -> Result<TokenizerSource, WeightsError> {
+    let file = path.join("tokenizer.json");
+    if file.is_file() {
+        return Ok(TokenizerSource::File(file));
+    }
+    Err(WeightsError::NoTokenizer {
+        path: path.to_path_buf(),
+        expected: "tokenizer.json beside the weights; `tokenizer` in [model] can name another place",
+    })
+}
 
 /// Builds the text from `metadata`; `file` is the GGUF file's whole content.
 pub(crate) fn from_metadata(metadata: &Metadata, file: &[u8]) -> Result<String, WeightsError> {

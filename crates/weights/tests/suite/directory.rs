@@ -96,10 +96,9 @@ fn shards_and_index_must_agree() {
         );
     }
     write(&folder, json!({"f32": second}));
-    assert_eq!(
-        error_in(folder.path()),
-        format!("DIR/{INDEX}: tensor \"f32\": expected it in {second}, found it in no shard")
-    );
+    let checkpoint = Checkpoint::open(folder.path()).unwrap();
+    let error = checkpoint.tensor("f32").unwrap_err().to_string();
+    assert!(error.contains("no tensor named \"f32\""), "{error}");
     write(&folder, json!({"f32": second, "f16": second, "empty": first}));
     assert_eq!(
         error_in(folder.path()),
@@ -110,9 +109,34 @@ fn shards_and_index_must_agree() {
     assert!(
         error.starts_with(&format!("DIR: expected the shard third.safetensors that {INDEX} names"))
     );
-    fs::copy(folder.path().join(first), folder.path().join("third.safetensors")).unwrap();
-    assert!(
-        error_in(folder.path())
-            .contains("expected a tensor of one file, found the same name in DIR/")
+    let third = folder.path().join("third.safetensors");
+    fs::copy(folder.path().join(first), &third).unwrap();
+    Checkpoint::open(folder.path()).unwrap();
+    let mut bytes = fs::read(&third).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&third, bytes).unwrap();
+    assert!(error_in(folder.path()).contains(
+        "expected a tensor of one file, or the same bytes in each, found the same name in DIR/"
+    ));
+}
+
+#[test]
+fn weights_are_found_by_what_is_there() {
+    let folder = sharded();
+    let path = folder.path();
+    fs::remove_file(path.join(INDEX)).unwrap();
+    let checkpoint = Checkpoint::open(path).unwrap();
+    assert_eq!(checkpoint.tensor_infos().count(), 4);
+    let (first, second) = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors");
+    fs::remove_file(path.join(second)).unwrap();
+    assert_eq!(
+        error_in(path),
+        format!(
+            "DIR: expected {second}, one of 2 shards, in this directory, found config.json, {first}"
+        )
     );
+    fs::rename(path.join(first), path.join("weights.safetensors")).unwrap();
+    assert_eq!(Checkpoint::open(path).unwrap().tensor_infos().count(), 2);
+    fs::rename(path.join("weights.safetensors"), path.join("adapter_config.json")).unwrap();
+    assert!(error_in(path).contains("adapter_config.json: a LoRA adapter: merge it"));
 }

@@ -89,7 +89,14 @@ fn position_factors_are_never_dropped_silently() {
         file.open().unwrap().config()["rope_scaling"].clone()
     };
     assert_eq!(scaling([1.0, 1.0]), json!(null));
-    assert_eq!(scaling([1.0, 7.0]), json!({"rope_type": "rope_freqs.weight"}));
+    let factors = [1.0, 7.0];
+    let long = json!({
+        "rope_type": "longrope",
+        "long_factor": factors,
+        "short_factor": factors,
+        "attention_factor": 1.0,
+    });
+    assert_eq!(scaling(factors.map(|factor| factor as f32)), long);
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod quantized_model;
 mod quantized_variants;
 mod safetensors;
 mod tokenizer;
+mod unread;
 
 use std::path::PathBuf;
 

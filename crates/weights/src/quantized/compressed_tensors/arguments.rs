@@ -46,6 +46,9 @@ impl Arguments {
         };
         let symmetric = section.flag("symmetric")?.unwrap_or(true);
         let act_order = act_order(section)?;
+        if section.flag("dynamic")? == Some(true) {
+            return Err(section.bad("dynamic", "false, as weights are stored", "true"));
+        }
         Ok(Self { bits, float, symmetric, strategy: strategy(section)?, act_order })
     }
 

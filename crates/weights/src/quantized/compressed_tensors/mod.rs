@@ -7,12 +7,17 @@ mod arguments;
 mod fp4;
 mod naive;
 mod packed;
+mod transform;
+
+use serde_json::Value;
 
 use arguments::Arguments;
+use transform::Transforms;
 
-use super::config::Section;
+use super::config::{Section, brief};
+use super::fold::Fold;
 use super::parts::{EXPORT_AGAIN, Module};
-use super::targets::Target;
+use super::targets::{self, Target};
 use super::{Plan, WeightsError};
 
 /// The formats that can be read, as messages list them.
@@ -34,6 +39,7 @@ enum Storage {
 pub(in crate::quantized) struct Config {
     groups: Vec<Group>,
     ignore: Vec<Target>,
+    transforms: Transforms,
 }
 
 struct Group {
@@ -45,24 +51,36 @@ struct Group {
 }
 
 impl Config {
-    pub(in crate::quantized) fn parse(section: &Section<'_>) -> Result<Self, WeightsError> {
+    /// What is quantized besides weights is added to `weights_only`.
+    pub(in crate::quantized) fn parse(
+        section: &Section<'_>,
+        weights_only: &mut Vec<String>,
+    ) -> Result<Self, WeightsError> {
         let storage = storage(section)?;
+        sparsity(section)?;
+        weights_only.extend(also_quantized(section, "kv_cache_scheme", "KV cache"));
         let mut ignore = Vec::new();
         for text in section.texts("ignore")? {
             ignore.push(Target::parse(section.path(), &section.place("ignore"), text)?);
         }
         let mut groups = Vec::new();
         if let Some(list) = section.section("config_groups")? {
-            for (name, value) in list.members() {
-                groups.push(Group::parse(
-                    &Section::new(section.path(), &list.place(name), value)?,
-                    storage,
-                )?);
+            for group in list.sections() {
+                groups.push(Group::parse(&group?, storage, weights_only)?);
             }
         } else if storage != Some(Storage::Dense) {
             return Err(section.bad("config_groups", "an object of groups", "nothing"));
         }
-        Ok(Self { groups, ignore })
+        let transforms = Transforms::parse(section)?;
+        Ok(Self { groups, ignore, transforms })
+    }
+
+    /// What is done to the inputs of a module.
+    pub(in crate::quantized) fn fold(
+        &self,
+        module: &Module<'_>,
+    ) -> Result<Option<Fold>, WeightsError> {
+        self.transforms.fold(module)
     }
 
     /// Plans modules that a group targets.
@@ -71,8 +89,8 @@ impl Config {
         module: &Module<'_>,
     ) -> Result<Option<Plan>, WeightsError> {
         let stored = Storage::of(module);
-        let ignored = self.ignore.iter().any(|target| target.matches(module.name));
-        let group = if ignored { None } else { self.group(module.name) };
+        let ignored = targets::any(&self.ignore, module.name)?;
+        let group = if ignored { None } else { self.group(module.name)? };
         let weights = group.and_then(|group| Some((group.weights.as_ref()?, group.storage)));
         let Some((arguments, storage)) = weights else {
             return match stored {
@@ -97,25 +115,24 @@ impl Config {
             "input_global_scale",
             "output_scale",
             "output_zero_point",
-            "weight_g_idx",
         ]);
         Ok(Some(plan))
     }
 
     /// The group of a module: by name before by pattern before by class; among equals the first in the alphabet, and of a
     /// target that two groups name the last group.
-    fn group(&self, name: &str) -> Option<&Group> {
+    fn group(&self, name: &str) -> Result<Option<&Group>, WeightsError> {
         let mut best: Option<((u8, &str), &Group)> = None;
         for group in &self.groups {
             for target in &group.targets {
-                let Some(rank) = target.rank(name) else { continue };
+                let Some(rank) = target.rank(name)? else { continue };
                 let key = (rank, target.text());
                 if best.is_none_or(|(known, _)| key <= known) {
                     best = Some((key, group));
                 }
             }
         }
-        best.map(|(_, group)| group)
+        Ok(best.map(|(_, group)| group))
     }
 
     /// The error for a quantized module that no group explains.
@@ -136,7 +153,17 @@ impl Config {
 }
 
 impl Group {
-    fn parse(section: &Section<'_>, outer: Option<Storage>) -> Result<Self, WeightsError> {
+    fn parse(
+        section: &Section<'_>,
+        outer: Option<Storage>,
+        weights_only: &mut Vec<String>,
+    ) -> Result<Self, WeightsError> {
+        for (key, what) in [
+            ("input_activations", "input activations"),
+            ("output_activations", "output activations"),
+        ] {
+            weights_only.extend(also_quantized(section, key, what));
+        }
         let mut targets = Vec::new();
         for text in section.texts("targets")? {
             targets.push(Target::parse(section.path(), &section.place("targets"), text)?);
@@ -166,6 +193,25 @@ fn storage(section: &Section<'_>) -> Result<Option<Storage>, WeightsError> {
         Some("mxfp8-quantized" | "mxfp8-pack-quantized") => Storage::Mxfp8,
         Some(other) => return Err(section.bad("format", SUPPORTED, &format!("\"{other}\""))),
     }))
+}
+
+/// What the member `key` quantizes besides weights, as a record says it.
+fn also_quantized(section: &Section<'_>, key: &str, what: &str) -> Option<String> {
+    let arguments = section.get(key)?;
+    let text = |key: &str| arguments.get(key).and_then(Value::as_str);
+    let kind = if text("type") == Some("float") { "fp" } else { "int" };
+    let bits = arguments.get("num_bits").and_then(Value::as_u64).unwrap_or(8);
+    let strategy = text("strategy").map_or_else(String::new, |name| format!(" by {name}"));
+    Some(brief(&Value::String(format!("{what} {kind}{bits}{strategy}"))).replace('"', ""))
+}
+
+/// Refuses weights that are also stored sparsely.
+fn sparsity(section: &Section<'_>) -> Result<(), WeightsError> {
+    let format = section.get("sparsity_config").and_then(|sparsity| sparsity.get("format"));
+    match format.and_then(Value::as_str) {
+        None | Some("dense") => Ok(()),
+        Some(other) => Err(section.bad("sparsity_config.format", "\"dense\"", other)),
+    }
 }
 
 /// Whether a weight of this type cannot be meant as it is stored.

@@ -1,6 +1,7 @@
 //! Weights stored a byte a value: `naive-quantized`, `int-quantized`, `float-quantized` and `mxfp8-quantized`.
 
 use super::arguments::{Arguments, Strategy};
+use super::packed;
 use crate::WeightsError;
 use crate::quantized::Plan;
 use crate::quantized::affine::{Affine, CodesPart, ScaleKind, ScalePart, Zeros};
@@ -34,9 +35,10 @@ pub(super) fn plan(module: &Module<'_>, arguments: &Arguments) -> Result<Plan, W
             if arguments.symmetric { Zeros::Unused(zeros) } else { Zeros::Plain(zeros) }
         }
     };
+    let order = packed::order(module, arguments, &format, shape[1], tiles[1])?;
     let precision = part.precision();
     let scale = ScalePart { part, kind: ScaleKind::Plain, tile, per_row: tiles[1] };
-    let layout = Affine { codes, scale, zeros, order: None, precision };
+    let layout = Affine { codes, scale, zeros, order, precision };
     Ok(Plan { format, shape: shape.to_vec(), layout: Box::new(layout) })
 }
 

@@ -37,16 +37,7 @@ pub(super) fn plan(module: &Module<'_>, arguments: &Arguments) -> Result<Plan, W
             Zeros::Plain(zeros)
         }
     };
-    let order = match (module.take("weight_g_idx")?, arguments.strategy) {
-        (Some(part), Strategy::Group(group_size)) => {
-            module.check(&part, &["I32", "I64"], &[columns])?;
-            Some(Order { part, groups: tiles[1], group_size })
-        }
-        (None, Strategy::Group(_)) if arguments.act_order => {
-            return Err(module.missing("weight_g_idx", &format));
-        }
-        _ => None,
-    };
+    let order = order(module, arguments, &format, columns, tiles[1])?;
     let format = match order {
         Some(_) if arguments.act_order => format!("{format} act-order"),
         _ => format,
@@ -60,6 +51,27 @@ pub(super) fn plan(module: &Module<'_>, arguments: &Arguments) -> Result<Plan, W
         precision,
     };
     Ok(Plan { format, shape: vec![rows, columns], layout: Box::new(layout) })
+}
+
+/// The group of each input, where inputs were quantized in another order than they are stored in. Where all inputs share a
+/// scale their groups do not matter.
+pub(super) fn order(
+    module: &Module<'_>,
+    arguments: &Arguments,
+    format: &str,
+    columns: usize,
+    groups: usize,
+) -> Result<Option<Order>, WeightsError> {
+    match (module.take("weight_g_idx")?, arguments.strategy) {
+        (Some(part), Strategy::Group(group_size)) => {
+            module.check(&part, &["I32", "I64"], &[columns])?;
+            Ok(Some(Order { part, groups, group_size }))
+        }
+        (None, Strategy::Group(_)) if arguments.act_order => {
+            Err(module.missing("weight_g_idx", format))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// The inputs, from `weight_shape`, whose outputs must be `rows`.

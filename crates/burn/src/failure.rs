@@ -1,0 +1,206 @@
+//! What is told of a device that failed.
+//!
+//! Kernels are compiled and run on threads of burn's own, after whoever asked for them went on. What
+//! fails there comes back as a text with the kernel's whole source in it, or as a panic of that thread,
+//! which the standard library prints, while its caller learns only that nobody answered.
+
+use std::any::Any;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::process::exit;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, Once, OnceLock, PoisonError};
+use std::thread::Thread;
+
+/// Lines of a compiler that are told; the file has the others.
+const LINES: usize = 4;
+/// Lines around the reason that say nothing of it.
+const NOISE: &[&str] = &[
+    "Caused by:",
+    "Backtrace",
+    "No backtrace available",
+    "An error happened during execution",
+    "An error caused the compilation to fail",
+    "The server is in an invalid state",
+    "A compilation error happened during launch",
+    "An unknown error happened during launch",
+    "A launch error happened during profiling",
+    "An execution error happened during profiling",
+];
+
+/// How many devices are being opened: a panic of a device's thread is an answer then.
+static OPENING: AtomicUsize = AtomicUsize::new(0);
+/// What it said, until it is told.
+static UNTOLD: Mutex<Option<String>> = Mutex::new(None);
+
+/// Keeps panics of burn's from the terminal. One of a device's thread is the reason why the device
+/// cannot be opened; later it ends the program.
+pub(crate) fn quiet_threads() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if is_devices(&std::thread::current()) {
+                keep(panic);
+            } else if is_burns(panic) {
+                // Its caller catches it and tells it.
+                log::debug!("{panic}");
+            } else {
+                before(panic);
+            }
+        }));
+    });
+}
+
+/// Whether a thread is one of those that CubeCL starts for a device, by the names that it gives them.
+fn is_devices(thread: &Thread) -> bool {
+    let name = thread.name().unwrap_or_default();
+    name.starts_with("DSU-") || name.starts_with("DSD-")
+}
+
+/// Whether a panic is of burn's or of a crate below it.
+fn is_burns(panic: &PanicHookInfo<'_>) -> bool {
+    let file = panic.location().map(|location| Path::new(location.file()));
+    let mut parts = file.into_iter().flat_map(Path::components);
+    parts.any(|part| {
+        let part = part.as_os_str().to_string_lossy();
+        ["burn-", "cubecl", "cubek", "cudarc-"].iter().any(|name| part.starts_with(name))
+    })
+}
+
+/// Tells a panic of a device's thread.
+///
+/// burn's callers do not get to know of it: what the thread did not do is missing from what it gives
+/// them afterwards, as where the device's memory is full, and a run would go on with numbers that are
+/// nobody's. So the program ends before the thread answers anything else. A run goes on where it was
+/// when it is started again.
+fn keep(panic: &PanicHookInfo<'_>) {
+    log::debug!("a device's thread: {panic}");
+    let said = text(panic.payload());
+    if OPENING.load(Ordering::SeqCst) == 0 {
+        log::error!("a device failed: {}", told(said));
+        let leave = LEAVE.get().copied().unwrap_or(exit);
+        leave(2);
+    }
+    let mut untold = UNTOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    untold.get_or_insert_with(|| said.to_owned());
+}
+
+/// How the program ends when a device is lost: for one that watches over its end. The argument is the
+/// exit code. Without it, it just ends.
+pub fn leave_by(leave: fn(i32) -> !) {
+    // The first stays.
+    let _ = LEAVE.set(leave);
+}
+
+static LEAVE: OnceLock<fn(i32) -> !> = OnceLock::new();
+
+/// Runs `work`, which opens a device; a panic becomes an error with the reason.
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    OPENING.fetch_add(1, Ordering::SeqCst);
+    let outcome = catch_unwind(AssertUnwindSafe(work));
+    OPENING.fetch_sub(1, Ordering::SeqCst);
+    outcome.unwrap_or_else(|panic| Err(panic_text(&*panic)))
+}
+
+/// The reason of a caught panic.
+#[must_use]
+pub fn panic_text(panic: &(dyn Any + Send)) -> String {
+    reason(text(panic))
+}
+
+fn text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("panic without a message")
+}
+
+/// The reason in what burn says of a failure, in few lines: of a kernel that does not compile its name
+/// and the compiler's first lines, with the file that its whole source is written to. Where a device's
+/// thread panicked while the device was opened, that is the reason.
+#[must_use]
+pub fn reason(said: &str) -> String {
+    let untold = UNTOLD.lock().unwrap_or_else(PoisonError::into_inner).take();
+    told(untold.as_deref().unwrap_or(said))
+}
+
+fn told(said: &str) -> String {
+    let folder = dirs::cache_dir().unwrap_or_else(std::env::temp_dir).join("strait/kernels/failed");
+    match Uncompiled::of(said) {
+        Some(kernel) => kernel.told(&folder),
+        None => brief(said),
+    }
+}
+
+/// A kernel that did not compile.
+struct Uncompiled<'a> {
+    name: &'a str,
+    compiler: Vec<&'a str>,
+    source: &'a str,
+}
+
+impl<'a> Uncompiled<'a> {
+    /// Finds the first in a text of CubeCL's.
+    fn of(said: &'a str) -> Option<Uncompiled<'a>> {
+        let (_, rest) = said.split_once("[Compilation Error]")?;
+        let (compiler, rest) = rest.split_once("[Source]")?;
+        let source = rest.split_once("\nBacktrace").map_or(rest, |(source, _)| source);
+        let compiler = compiler.lines().map(str::trim_end).filter(|line| !line.trim().is_empty());
+        // `extern "C" __global__ void __launch_bounds__(64)name (`
+        let entry = source.split_once("__global__").map_or("", |(_, entry)| entry);
+        let entry = entry.trim_start().trim_start_matches("void").trim_start();
+        let bounds = entry.strip_prefix("__launch_bounds__(");
+        let entry = bounds.and_then(|rest| rest.split_once(')')).map_or(entry, |(_, entry)| entry);
+        let name = entry.trim_start().split(|letter: char| !is_name(letter)).next();
+        let name = name.filter(|name| !name.is_empty()).unwrap_or("without a name");
+        Some(Uncompiled { name, compiler: compiler.collect(), source: source.trim() })
+    }
+
+    fn told(&self, folder: &Path) -> String {
+        let mut lines = vec![format!("the kernel {} does not compile:", self.name)];
+        lines.extend(self.compiler.iter().take(LINES).map(|line| (*line).to_owned()));
+        lines.push(match self.write(folder) {
+            Ok(file) => format!("its source and all that the compiler says: {}", file.display()),
+            Err(error) => format!("its source cannot be written to {}: {error}", folder.display()),
+        });
+        lines.join("\n")
+    }
+
+    /// Writes the source, with what the compiler says behind it as a comment.
+    fn write(&self, folder: &Path) -> std::io::Result<PathBuf> {
+        let mut hasher = DefaultHasher::new();
+        self.source.hash(&mut hasher);
+        // Names can be longer than a file's may.
+        let name: String = self.name.chars().take(100).collect();
+        let file = folder.join(format!("{name}-{:08x}.cu", hasher.finish() >> 32));
+        std::fs::create_dir_all(folder)?;
+        let said = self.compiler.iter().map(|line| format!("// {line}\n")).collect::<String>();
+        std::fs::write(&file, format!("{}\n\n{said}", self.source))?;
+        Ok(file)
+    }
+}
+
+fn is_name(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || letter == '_'
+}
+
+/// The first lines that say something.
+fn brief(said: &str) -> String {
+    let mut lines = Vec::new();
+    for line in said.lines() {
+        let line = line.trim().trim_start_matches('[').trim_start_matches("Launch(");
+        let noise = line.is_empty() || NOISE.iter().any(|noise| line.starts_with(noise));
+        if noise || lines.len() == LINES {
+            continue;
+        }
+        lines.push(match line.split_once("can't allocate buffer of size: ") {
+            Some((_, bytes)) => format!(
+                "its memory does not hold another {bytes} bytes: make run.cell_batch or \
+                 run.batch_windows smaller, or stream the weights"
+            ),
+            None => line.to_owned(),
+        });
+    }
+    if lines.is_empty() { "no reason given".to_owned() } else { lines.join("; ") }
+}

@@ -1,0 +1,28 @@
+//! Device kernels of a decoder: what stands between its matrix products, and which kernel multiplies.
+//!
+//! Burn would put these operations together from elementwise kernels and reduces, and a stopwatch or a
+//! fuser would choose among them. Here each is one kernel with one order of summation, so that a device
+//! gives the same bits every time, whatever ran on it before. All of them compute in f32 and round to
+//! the model's dtype where the CPU's operations do.
+//!
+//! The crate knows neither burn nor the model: tensors are handles of CubeCL's runtime.
+
+mod gate;
+mod head;
+mod launch;
+mod norm;
+mod product;
+mod reduce;
+mod rope;
+mod rows;
+mod softmax;
+
+pub use cubecl::std::tensor::TensorHandle;
+
+pub use crate::gate::{Gate, gate};
+pub use crate::head::{Compared, compare, summarize};
+pub use crate::norm::{NormFormula, norm};
+pub use crate::product::{Product, ProductError, product, products};
+pub use crate::rope::{Positions, Rotation, rotate};
+pub use crate::rows::{add_rows, gather_rows};
+pub use crate::softmax::{Keys, Shares, divide_rows, shares};

@@ -1,0 +1,186 @@
+//! Matrix products: which of cubek's kernels multiplies is decided by types and shapes, never by a
+//! stopwatch.
+//!
+//! f32 factors are multiplied on the vector units, where nothing of them is rounded; tensor cores
+//! would cut them to TF32. Half types go to the tensor cores, which multiply them exactly. All sums
+//! are in f32.
+
+use std::sync::RwLock;
+
+use cubecl::ir::StorageType;
+use cubecl::prelude::*;
+use cubecl::std::tensor::TensorHandle;
+use cubek::matmul::components::tile::TileMatmulKind;
+use cubek::matmul::definition::{MatmulElems, MatmulGlobalElems, MatmulSetupError};
+use cubek::matmul::launch::{launch_tiling, launch_vecmat_plane_parallel};
+use cubek::matmul::routines::BlueprintStrategy;
+use cubek::matmul::routines::double_buffering::{
+    CyclicDoubleBufferingAlgorithm, DoubleBufferingArgs,
+};
+use cubek::matmul::routines::simple::{SimpleAlgorithm, SimpleArgs, SimpleTmaAlgorithm};
+use cubek::matmul::routines::simple_unit::SimpleUnitAlgorithm;
+use cubek::matmul::routines::vecmat_plane_parallel::GemvPlaneParallelRoutine;
+use cubek::std::InputBinding;
+
+use crate::launch::empty;
+
+/// A kernel that multiplies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Product {
+    /// On the vector units, a tile of the result in the registers of each unit.
+    Unit,
+    /// A vector with a matrix, on the vector units.
+    Vector,
+    /// On tensor cores by whole fragments (`wmma`), one stage in shared memory.
+    Fragments,
+    /// On tensor cores by single instructions (`mma.sync`), one stage in shared memory.
+    Instructions,
+    /// As [`Product::Fragments`], the next stage loaded meanwhile.
+    DoubleFragments,
+    /// As [`Product::Instructions`], the next stage loaded meanwhile.
+    DoubleInstructions,
+    /// As [`Product::Instructions`], stages loaded by the tensor memory accelerator.
+    Accelerated,
+}
+
+/// Why no kernel multiplies.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "no kernel multiplies {lhs} by {rhs} on this device; tried: {}", tried.join("; ")
+)]
+pub struct ProductError {
+    /// The left factor.
+    pub lhs: String,
+    /// The right factor.
+    pub rhs: String,
+    /// Each kernel with its reason.
+    pub tried: Vec<String>,
+}
+
+impl Product {
+    /// Every kernel.
+    pub const ALL: [Product; 7] = [
+        Product::Unit,
+        Product::Vector,
+        Product::Fragments,
+        Product::Instructions,
+        Product::DoubleFragments,
+        Product::DoubleInstructions,
+        Product::Accelerated,
+    ];
+
+    /// Its name in settings and tables.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Product::Unit => "unit",
+            Product::Vector => "vector",
+            Product::Fragments => "fragments",
+            Product::Instructions => "instructions",
+            Product::DoubleFragments => "double-fragments",
+            Product::DoubleInstructions => "double-instructions",
+            Product::Accelerated => "accelerated",
+        }
+    }
+}
+
+/// Kernels that come before all others, where they can run: to compare them with one another.
+static PREFERRED: RwLock<Vec<Product>> = RwLock::new(Vec::new());
+
+/// Has products tried with these kernels first, from now on, in every thread.
+pub fn products(preferred: Vec<Product>) {
+    if let Ok(mut kernels) = PREFERRED.write() {
+        *kernels = preferred;
+    }
+}
+
+/// The kernels for a product, best first.
+fn kernels(f32_factors: bool, rows: usize, columns: usize) -> Vec<Product> {
+    let preferred = PREFERRED.read().map(|kernels| kernels.clone()).unwrap_or_default();
+    let on_tensor_cores = |kernel: &Product| !matches!(kernel, Product::Unit | Product::Vector);
+    let mut kernels: Vec<Product> = preferred;
+    if rows == 1 || columns == 1 {
+        kernels.push(Product::Vector);
+    }
+    kernels.push(Product::Fragments);
+    if f32_factors {
+        kernels.retain(|kernel| !on_tensor_cores(kernel));
+    }
+    kernels.push(Product::Unit);
+    kernels
+}
+
+/// `lhs` `[.., rows, inner]` times `rhs` `[.., inner, columns]`, both of one type and of any strides, in
+/// `dtype` and without gaps.
+///
+/// # Errors
+/// When the device has no kernel for it.
+pub fn product<R: Runtime>(
+    client: &ComputeClient<R>,
+    lhs: &TensorHandle<R>,
+    rhs: &TensorHandle<R>,
+    dtype: StorageType,
+) -> Result<TensorHandle<R>, ProductError> {
+    let mut shape = lhs.shape().to_vec();
+    let last = shape.len() - 1;
+    shape[last] = rhs.shape()[last];
+    let result = empty(client, &shape, dtype);
+    if result.shape().iter().product::<usize>() == 0 {
+        return Ok(result);
+    }
+    let f32_factors = lhs.dtype.size() == size_of::<f32>();
+    let mut tried = Vec::new();
+    for kernel in kernels(f32_factors, shape[last - 1], shape[last]) {
+        match launch(kernel, client, lhs, rhs, &result) {
+            Ok(()) => return Ok(result),
+            Err(error) => tried.push(format!("{}: {error:?}", kernel.name())),
+        }
+    }
+    let described = |x: &TensorHandle<R>| format!("{} {:?}", x.dtype, x.shape());
+    Err(ProductError { lhs: described(lhs), rhs: described(rhs), tried })
+}
+
+fn launch<R: Runtime>(
+    kernel: Product,
+    client: &ComputeClient<R>,
+    lhs: &TensorHandle<R>,
+    rhs: &TensorHandle<R>,
+    result: &TensorHandle<R>,
+) -> Result<(), MatmulSetupError> {
+    let globals = MatmulGlobalElems { lhs: lhs.dtype, rhs: rhs.dtype, out: result.dtype };
+    let mut types = MatmulElems::from_globals(&globals);
+    let types = &mut types;
+    let factor = |x: &TensorHandle<R>| InputBinding::new(x.clone().binding(), x.dtype);
+    let (lhs, rhs, out) = (factor(lhs), factor(rhs), result.clone().binding());
+    let fragments = TileMatmulKind::Cmma;
+    let instructions = TileMatmulKind::Mma;
+    match kernel {
+        Product::Unit => {
+            let how = BlueprintStrategy::<(), SimpleUnitAlgorithm>::Inferred(Default::default());
+            launch_tiling::launch_ref(client, lhs, rhs, out, &how, types)
+        }
+        Product::Vector => {
+            let how =
+                BlueprintStrategy::<(), GemvPlaneParallelRoutine>::Inferred(Default::default());
+            launch_vecmat_plane_parallel::launch_ref(client, lhs, rhs, out, &how, types)
+        }
+        Product::Fragments | Product::Instructions => {
+            let tile_matmul = if kernel == Product::Fragments { fragments } else { instructions };
+            let arguments = SimpleArgs { tile_matmul, multi_rows: false };
+            let how = BlueprintStrategy::<(), SimpleAlgorithm>::Inferred(arguments);
+            launch_tiling::launch_ref(client, lhs, rhs, out, &how, types)
+        }
+        Product::DoubleFragments | Product::DoubleInstructions => {
+            let tile_matmul =
+                if kernel == Product::DoubleFragments { fragments } else { instructions };
+            let arguments = DoubleBufferingArgs { tile_matmul, specialized: false };
+            let how = BlueprintStrategy::<(), CyclicDoubleBufferingAlgorithm>::Inferred(arguments);
+            launch_tiling::launch_ref(client, lhs, rhs, out, &how, types)
+        }
+        Product::Accelerated => {
+            let arguments = SimpleArgs { tile_matmul: instructions, multi_rows: false };
+            let how = BlueprintStrategy::<(), SimpleTmaAlgorithm>::Inferred(arguments);
+            launch_tiling::launch_ref_tma(client, lhs, rhs, out, &how, types)
+        }
+    }
+}

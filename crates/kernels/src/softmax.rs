@@ -1,0 +1,206 @@
+//! The softmax of attention: scale, mask and exponentials in one pass over the scores of a query.
+
+use cubecl::ir::StorageType;
+use cubecl::prelude::*;
+use cubecl::std::tensor::TensorHandle;
+
+use crate::launch::{ELEMENTWISE, cubes, empty, units};
+use crate::reduce::{largest, sum};
+
+/// Where keys and queries stand: query row `i` at `first_query + i`.
+pub struct Keys<'a, R: Runtime> {
+    /// Position of the first query.
+    pub first_query: usize,
+    /// Position of the first key, where keys follow one another.
+    pub first_key: usize,
+    /// The i32 positions `[kv_heads, keys]` of the keys, where they do not.
+    pub positions: Option<&'a TensorHandle<R>>,
+    /// Keys that a query sees, its own included; all before it where there is none.
+    pub window: Option<usize>,
+}
+
+/// What is made of the scores.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Shares {
+    /// What scores are multiplied by first.
+    pub scale: f32,
+    /// The type of the result.
+    pub dtype: StorageType,
+    /// Whether each is divided by its row's sum.
+    pub normalised: bool,
+}
+
+/// `exp(score - highest)` of the keys that a query sees and 0 of the others, of the shape of `scores`
+/// `[batch, heads, rows, keys]` (f32, without gaps), with the sums `[batch * heads * rows]` in f32
+/// before rounding. `heads / kv_heads` neighbouring heads read the same keys.
+pub fn shares<R: Runtime>(
+    client: &ComputeClient<R>,
+    scores: &TensorHandle<R>,
+    kv_heads: usize,
+    keys: &Keys<'_, R>,
+    wanted: Shares,
+) -> [TensorHandle<R>; 2] {
+    let &[batch, heads, rows, count] = &scores.shape()[..] else {
+        return [scores.clone(), scores.clone()];
+    };
+    let f32_type = f32::as_type_native_unchecked().storage_type();
+    let result = empty(client, scores.shape(), wanted.dtype);
+    let sums = empty(client, &[batch * heads * rows], f32_type);
+    if batch * heads * rows * count == 0 {
+        return [result, sums];
+    }
+    let unused = keys
+        .positions
+        .is_none()
+        .then(|| empty(client, &[1], i32::as_type_native_unchecked().storage_type()));
+    let Some(positions) = keys.positions.or(unused.as_ref()) else { return [result, sums] };
+    let units = units(count);
+    share_rows::launch::<R>(
+        client,
+        cubes(batch * heads * rows),
+        CubeDim::new_1d(units),
+        scores.clone().into_arg(),
+        positions.clone().into_arg(),
+        result.clone().into_arg(),
+        sums.clone().into_arg(),
+        keys.first_query as u32,
+        keys.first_key as u32,
+        keys.window.unwrap_or(0) as u32,
+        (heads / kv_heads) as u32,
+        wanted.scale,
+        keys.positions.is_some(),
+        wanted.normalised,
+        units,
+        wanted.dtype,
+    );
+    [result, sums]
+}
+
+/// Rows of `context` `[batch, heads, rows, channels]` (f32, without gaps), each divided by its sum, as
+/// `[batch, rows, heads, channels]` in `dtype`: what the output projection reads.
+pub fn divide_rows<R: Runtime>(
+    client: &ComputeClient<R>,
+    context: &TensorHandle<R>,
+    sums: &TensorHandle<R>,
+    dtype: StorageType,
+) -> TensorHandle<R> {
+    let &[batch, heads, rows, channels] = &context.shape()[..] else { return context.clone() };
+    let result = empty(client, &[batch, rows, heads, channels], dtype);
+    let count = batch * heads * rows * channels;
+    if count == 0 {
+        return result;
+    }
+    divide::launch::<R>(
+        client,
+        cubes(count.div_ceil(ELEMENTWISE as usize)),
+        CubeDim::new_1d(ELEMENTWISE),
+        context.clone().into_arg(),
+        sums.clone().into_arg(),
+        result.clone().into_arg(),
+        dtype,
+    );
+    result
+}
+
+#[cube(launch)]
+#[allow(clippy::too_many_arguments, reason = "what a launch needs")]
+fn share_rows<N: Float>(
+    scores: &Tensor<f32>,
+    positions: &Tensor<i32>,
+    result: &mut Tensor<N>,
+    sums: &mut Tensor<f32>,
+    first_query: u32,
+    first_key: u32,
+    window: u32,
+    group: u32,
+    scale: f32,
+    #[comptime] given: bool,
+    #[comptime] normalised: bool,
+    #[comptime] units: u32,
+    #[define(N)] _dtype: StorageType,
+) {
+    let mut scratch = SharedMemory::<f32>::new(units as usize);
+    let heads = scores.shape(1);
+    let rows = scores.shape(2);
+    let keys = scores.shape(3);
+    let row = CUBE_POS;
+    if row < sums.len() {
+        let from = row * keys;
+        let query = first_query + (row % rows) as u32;
+        let key_head = (row / rows) % heads / group as usize;
+        let first = UNIT_POS as usize;
+        let step = units as usize;
+
+        let mut highest = f32::MIN.runtime();
+        let mut key = first;
+        while key < keys {
+            let mut position = first_key + key as u32;
+            if given {
+                position = positions[key_head * keys + key] as u32;
+            }
+            if visible(query, position, window) {
+                let score = scores[from + key] * scale;
+                if score > highest {
+                    highest = score;
+                }
+            }
+            key += step;
+        }
+        let highest = largest(highest, &mut scratch, units);
+
+        let mut total = 0.0f32;
+        let mut key = first;
+        while key < keys {
+            let mut position = first_key + key as u32;
+            if given {
+                position = positions[key_head * keys + key] as u32;
+            }
+            let mut share = 0.0f32;
+            if visible(query, position, window) {
+                share = (scores[from + key] * scale - highest).exp();
+            }
+            total += share;
+            result[from + key] = N::cast_from(share);
+            key += step;
+        }
+        let total = sum(total, &mut scratch, units);
+
+        if normalised {
+            let mut key = first;
+            while key < keys {
+                let share = f32::cast_from(result[from + key]);
+                result[from + key] = N::cast_from(share / total);
+                key += step;
+            }
+        }
+        if UNIT_POS == 0 {
+            sums[row] = total;
+        }
+    }
+}
+
+/// Whether a query sees the key at `position`; `window` is 0 where it sees all before it.
+#[cube]
+fn visible(query: u32, position: u32, window: u32) -> bool {
+    position <= query && (window == 0 || position + window > query)
+}
+
+#[cube(launch)]
+fn divide<N: Float>(
+    context: &Tensor<f32>,
+    sums: &Tensor<f32>,
+    result: &mut Tensor<N>,
+    #[define(N)] _dtype: StorageType,
+) {
+    if ABSOLUTE_POS < context.len() {
+        let channels = context.shape(3);
+        let rows = context.shape(2);
+        let heads = context.shape(1);
+        let channel = ABSOLUTE_POS % channels;
+        let row = (ABSOLUTE_POS / channels) % rows;
+        let head = (ABSOLUTE_POS / (channels * rows)) % heads;
+        let sequence = ABSOLUTE_POS / (channels * rows * heads);
+        let to = ((sequence * rows + row) * heads + head) * channels + channel;
+        result[to] = N::cast_from(context[ABSOLUTE_POS] / sums[ABSOLUTE_POS / channels]);
+    }
+}

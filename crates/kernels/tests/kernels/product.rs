@@ -1,0 +1,60 @@
+//! Matrix products: every kernel, every type, shapes that fit no tile.
+
+use std::sync::{Mutex, PoisonError};
+
+use strait_kernels::{Product, product, products};
+
+use crate::device::{TYPES, Type, assert_close, device, read, transposed, upload, values};
+
+/// Which kernels are preferred holds for the whole process.
+static PREFERENCE: Mutex<()> = Mutex::new(());
+
+#[test]
+fn every_kernel_multiplies() {
+    let Some(client) = device("every_kernel_multiplies") else { return };
+    let _alone = PREFERENCE.lock().unwrap_or_else(PoisonError::into_inner);
+    for kernel in Product::ALL {
+        products(vec![kernel]);
+        for of in TYPES {
+            for (batch, rows, inner, columns) in
+                [(1, 64, 64, 64), (2, 33, 70, 51), (1, 1, 96, 40), (3, 5, 128, 1), (1, 130, 16, 17)]
+            {
+                for [across_left, across_right] in [[false, false], [false, true], [true, false]] {
+                    let left = values(batch * rows * inner, 14, of);
+                    let right = values(batch * inner * columns, 15, of);
+                    let mut expected = Vec::new();
+                    for at in 0..batch * rows * columns {
+                        let (pair, row, column) =
+                            (at / columns / rows, at / columns % rows, at % columns);
+                        let term = |i: usize| {
+                            left[(pair * rows + row) * inner + i]
+                                * right[(pair * inner + i) * columns + column]
+                        };
+                        expected.push((0..inner).map(term).sum::<f64>());
+                    }
+                    let stored = |x: &[f64], a: usize, b: usize, across: bool| {
+                        if !across {
+                            return upload(&client, x, &[batch, a, b], of);
+                        }
+                        let turned: Vec<f64> = (0..batch * a * b)
+                            .map(|at| x[(at / a / b * a + at % a) * b + at / a % b])
+                            .collect();
+                        transposed(&upload(&client, &turned, &[batch, b, a], of))
+                    };
+                    let lhs = stored(&left, rows, inner, across_left);
+                    let rhs = stored(&right, inner, columns, across_right);
+                    for result in [of, Type::F32] {
+                        let y = product(&client, &lhs, &rhs, result.storage()).unwrap();
+                        let what = format!(
+                            "{} {of:?} to {result:?}, {batch}x{rows}x{inner}x{columns}, across {across_left} {across_right}",
+                            kernel.name()
+                        );
+                        let exact = if result == Type::F32 { 1e-5 } else { result.epsilon() * 2.0 };
+                        assert_close(&what, &read(&client, &y, result), &expected, exact);
+                    }
+                }
+            }
+        }
+    }
+    products(Vec::new());
+}

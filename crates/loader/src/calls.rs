@@ -1,0 +1,34 @@
+//! Calls into plugins: which are at work, so that one that never comes back has a name.
+//!
+//! Plugin code runs in the host's process and can end it: by a crash, by `exit`, or by never
+//! returning. Every call is therefore entered in a [slot](slots) of its thread before it is made. A
+//! [`CallNote`] mirrors the slots into a file, which is still there when the process is not; a
+//! [`Guard`] turns crashes and `exit` into messages that name plugin, cell and call.
+//!
+//! Plugin code also shares the thread, and with it the way that the thread rounds: that is checked and
+//! restored after every call.
+
+mod arithmetic;
+mod callee;
+mod guard;
+mod note;
+mod slots;
+
+pub use callee::{CallKind, CellName};
+pub use guard::Guard;
+pub use note::{CallNote, End, Noted};
+pub use slots::{AtWork, calls_at_work};
+
+pub(crate) use callee::Callee;
+
+use arithmetic::Arithmetic;
+
+/// Calls into a plugin. Also says whether the plugin left the arithmetic of this thread changed; it is
+/// then as it was before.
+pub(crate) fn call<T>(callee: &'static Callee, kind: CallKind, f: impl FnOnce() -> T) -> (T, bool) {
+    let arithmetic = Arithmetic::now();
+    let _entered = slots::enter(callee, kind);
+    let result = f();
+    guard::end_if_forked(callee, kind);
+    (result, arithmetic.restore())
+}

@@ -1,0 +1,123 @@
+//! Keys of `config.json` that change the arithmetic of some model, and that the model at hand does not read.
+//!
+//! A configuration has many keys that change nothing (token ids, training, names of classes), so that an unknown key is no
+//! error. These are known to change what is computed: one that a family does not read belongs to a model that it only
+//! resembles.
+
+use serde_json::Value;
+use strait_weights::Unread;
+
+/// A key, the values that are as good as none, and the families that read it.
+struct Changing {
+    key: &'static str,
+    neutral: fn(&Value) -> bool,
+    read_by: &'static [&'static str],
+}
+
+const GEMMA: &[&str] = &["gemma3_text"];
+const EXPERTS: &[&str] = &["mixtral", "qwen3_moe"];
+const WINDOWS: &[&str] = &["gemma3_text", "qwen2", "qwen3"];
+
+const KEYS: &[Changing] = &[
+    key("attn_logit_softcapping", nothing, GEMMA),
+    key("final_logit_softcapping", nothing, GEMMA),
+    key("logit_scale", one, &[]),
+    key("logits_scaling", one, &[]),
+    key("embedding_multiplier", one, &[]),
+    key("residual_multiplier", one, &[]),
+    key("attention_multiplier", nothing, &[]),
+    key("scale_emb", one, &[]),
+    key("scale_depth", nothing, &[]),
+    key("dim_model_base", nothing, &[]),
+    key("clip_qkv", nothing, &[]),
+    key("qk_layernorm", nothing, &[]),
+    key("use_qk_norm", nothing, &[]),
+    key("qk_norm", nothing, &[]),
+    key("alibi", nothing, &[]),
+    key("attention_chunk_size", nothing, &[]),
+    key("attn_temperature_tuning", nothing, &[]),
+    key("attention_sinks", nothing, &[]),
+    key("no_rope_layers", all_ones, &[]),
+    key("no_rope_layer_interval", nothing, &[]),
+    key("layer_types", all_full, WINDOWS),
+    key("num_experts", nothing, EXPERTS),
+    key("num_local_experts", nothing, EXPERTS),
+    key("n_routed_experts", nothing, &[]),
+    key("n_shared_experts", nothing, &[]),
+    key("num_shared_experts", nothing, &[]),
+    key("shared_expert_intermediate_size", nothing, &[]),
+    key("first_k_dense_replace", nothing, &[]),
+    key("routed_scaling_factor", one, &[]),
+    key("n_group", one, &[]),
+    key("kv_lora_rank", nothing, &[]),
+    key("q_lora_rank", nothing, &[]),
+    key("use_sliding_window", nothing, &["qwen2", "qwen3", "qwen3_moe"]),
+    key("use_bidirectional_attention", nothing, GEMMA),
+    key("num_kv_shared_layers", nothing, &[]),
+    key("hidden_size_per_layer_input", nothing, &[]),
+];
+
+const fn key(
+    key: &'static str,
+    neutral: fn(&Value) -> bool,
+    read_by: &'static [&'static str],
+) -> Changing {
+    Changing { key, neutral, read_by }
+}
+
+fn nothing(value: &Value) -> bool {
+    matches!(value, Value::Null | Value::Bool(false)) || value.as_f64() == Some(0.0)
+}
+
+fn one(value: &Value) -> bool {
+    nothing(value) || value.as_f64() == Some(1.0)
+}
+
+/// Every layer has rotary positions.
+fn all_ones(value: &Value) -> bool {
+    value.is_null()
+        || value.as_array().is_some_and(|list| list.iter().all(|it| it.as_u64() == Some(1)))
+}
+
+fn all_full(value: &Value) -> bool {
+    let full = |kind: &Value| kind.as_str() == Some("full_attention");
+    value.is_null() || value.as_array().is_some_and(|list| list.iter().all(full))
+}
+
+/// Keys of `config`, or of its `text_config`, that a model of the family does not read although they change something.
+pub(crate) fn unread_keys(config: &Value, model_type: &str) -> Vec<Unread> {
+    let (place, keys) = match config.get("text_config").filter(|text| text.is_object()) {
+        Some(text) => ("text_config.", text),
+        None => ("", config),
+    };
+    KEYS.iter()
+        .filter(|changing| !changing.read_by.contains(&model_type))
+        .filter_map(|changing| {
+            let value = keys.get(changing.key).filter(|value| !(changing.neutral)(value))?;
+            let name = format!("{place}{}", changing.key);
+            Some(Unread { name, about: value.to_string() })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn keys_of_other_families_are_told_unless_they_change_nothing() {
+        let names = |config: Value, family: &str| -> Vec<String> {
+            unread_keys(&config, family).into_iter().map(|unread| unread.name).collect()
+        };
+        let granite = json!({"residual_multiplier": 0.22, "logits_scaling": 1.0, "hidden_size": 8});
+        assert_eq!(names(granite, "llama"), ["residual_multiplier"]);
+        let capped = json!({"text_config": {"final_logit_softcapping": 30.0, "num_experts": null}});
+        assert_eq!(names(capped.clone(), "gemma3_text"), [""; 0]);
+        assert_eq!(names(capped, "llama"), ["text_config.final_logit_softcapping"]);
+        let windows = json!({"layer_types": ["full_attention", "sliding_attention"]});
+        assert_eq!(names(windows.clone(), "qwen3"), [""; 0]);
+        assert_eq!(names(windows, "llama"), ["layer_types"]);
+    }
+}

@@ -1,0 +1,185 @@
+//! The tensors that a model reads, told before any of them is read.
+
+use std::collections::HashSet;
+
+use strait_ops::NormKind;
+use strait_weights::{Checkpoint, Reading};
+
+use crate::config::unread::unread_keys;
+use crate::config::{HeadNorm, LayerConfig, ModelConfig};
+use crate::error::ModelError;
+use crate::names::{Network, Projections, Up};
+
+impl ModelConfig {
+    /// Refuses a checkpoint that lacks a tensor of the model or has one of another shape, and one that has more than the
+    /// model reads: a tensor, or a key that changes the arithmetic. What the patterns `ignore` name may go unread.
+    ///
+    /// # Errors
+    /// The first tensor that does not fit, or everything that goes unread.
+    pub fn check(&self, checkpoint: &Checkpoint, ignore: &[String]) -> Result<(), ModelError> {
+        let mut tensors = HashSet::new();
+        let contains = |name: &str| checkpoint.info(name).is_some();
+        self.each_tensor(&contains, &mut |name, shape| {
+            let Some(info) = checkpoint.info(&name) else {
+                // Asked for, so that the message has the nearest name.
+                return checkpoint.tensor(&name).map(drop).map_err(ModelError::from);
+            };
+            if info.shape != shape {
+                let (expected, found) = (shape.to_vec(), info.shape.clone());
+                return Err(ModelError::TensorShape { name, expected, found });
+            }
+            tensors.insert(name);
+            Ok(())
+        })?;
+        let keys = unread_keys(checkpoint.config(), self.model_type);
+        let reading = Reading { tensors, layers: self.layers, keys };
+        Ok(checkpoint.check_unread(&reading, ignore)?)
+    }
+
+    /// Calls `visit` with name and stored shape of each tensor that the model reads of a checkpoint that `contains` the
+    /// tensors it is asked for.
+    ///
+    /// # Errors
+    /// The first error of `visit`, which ends it: counts in a configuration may be larger than any checkpoint.
+    pub fn each_tensor(
+        &self,
+        contains: &dyn Fn(&str) -> bool,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), ModelError> {
+        let prefix = self.names.prefix(contains);
+        let mut tensors = Walk { config: self, prefix, visit };
+        tensors.tables(contains)?;
+        (0..self.layers).try_for_each(|number| tensors.layer(number))
+    }
+}
+
+/// Takes name and stored shape of a tensor.
+type Visit<'a> = dyn FnMut(String, &[usize]) -> Result<(), ModelError> + 'a;
+
+/// A walk over all tensors.
+struct Walk<'a> {
+    config: &'a ModelConfig,
+    prefix: &'static str,
+    visit: &'a mut Visit<'a>,
+}
+
+impl Walk<'_> {
+    /// Embedding, learned positions, final norm and head.
+    fn tables(&mut self, contains: &dyn Fn(&str) -> bool) -> Result<(), ModelError> {
+        let (names, hidden) = (self.config.names, self.config.shape.hidden);
+        let table = [self.config.shape.vocab, hidden];
+        let embedding = format!("{}{}.weight", self.prefix, names.embedding);
+        let heads = names.head.iter().map(|name| format!("{name}.weight"));
+        let head = heads.clone().find(|name| contains(name));
+        // A tied head may be stored too, and may be all that is stored.
+        let only_head = self.config.tied_head && head.is_some() && !contains(&embedding);
+        if !only_head {
+            (self.visit)(embedding, &table)?;
+        }
+        if let Some(head) = head.or_else(|| heads.clone().next().filter(|_| !self.config.tied_head))
+        {
+            (self.visit)(head, &table)?;
+        }
+        if let Some(rows) = self.config.positions {
+            (self.visit)(format!("{}{}.weight", self.prefix, names.positions), &[rows, hidden])?;
+        }
+        self.norm(format!("{}{}", self.prefix, names.final_norm), hidden)
+    }
+
+    fn layer(&mut self, number: usize) -> Result<(), ModelError> {
+        let config = self.config;
+        let (names, hidden) = (config.names, config.shape.hidden);
+        let Some(layer) = config.blocks.get(number) else { return Ok(()) };
+        let at = format!("{}{}{number}.", self.prefix, names.layer);
+        for norm in names.layer_norms() {
+            self.norm(format!("{at}{norm}"), hidden)?;
+        }
+        self.attention(&at, layer)?;
+        let mlp = &layer.mlp;
+        match mlp.experts {
+            None => self.network(&at, names.network, mlp.inner, mlp.bias),
+            Some((count, _)) => {
+                self.linear(format!("{at}{}", names.router), [count, hidden], false)?;
+                (0..count).try_for_each(|expert| {
+                    let at = format!("{at}{}{expert}.", names.experts);
+                    self.network(&at, names.expert, mlp.inner, mlp.bias)
+                })
+            }
+        }
+    }
+
+    fn attention(&mut self, at: &str, layer: &LayerConfig) -> Result<(), ModelError> {
+        let (names, hidden) = (self.config.names, self.config.shape.hidden);
+        let shape = &layer.attention;
+        let (queries, keys) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
+        let bias = layer.qkv_bias;
+        match names.projections {
+            Projections::Apart { query, key, value } => {
+                self.linear(format!("{at}{query}"), [queries, hidden], bias)?;
+                self.linear(format!("{at}{key}"), [keys, hidden], bias)?;
+                self.linear(format!("{at}{value}"), [keys, hidden], bias)?;
+            }
+            Projections::Stacked(name) => {
+                self.linear(format!("{at}{name}"), [queries + 2 * keys, hidden], bias)?;
+            }
+            Projections::ByHead(name) => {
+                self.linear(format!("{at}{name}"), [3 * queries, hidden], bias)?;
+            }
+        }
+        self.linear(format!("{at}{}", names.output), [hidden, queries], layer.output_bias)?;
+        let of_heads = |all: usize| match layer.head_norm {
+            Some(HeadNorm::All) => all,
+            _ => shape.head_dim,
+        };
+        if layer.head_norm.is_some() {
+            self.norm(format!("{at}{}", names.query_norm), of_heads(queries))?;
+            self.norm(format!("{at}{}", names.key_norm), of_heads(keys))?;
+        }
+        Ok(())
+    }
+
+    fn network(
+        &mut self,
+        at: &str,
+        network: Network,
+        inner: usize,
+        bias: bool,
+    ) -> Result<(), ModelError> {
+        let hidden = self.config.shape.hidden;
+        match network.up {
+            Up::Plain(up) => self.linear(format!("{at}{up}"), [inner, hidden], bias)?,
+            Up::Gated { gate, up } => {
+                self.linear(format!("{at}{gate}"), [inner, hidden], bias)?;
+                self.linear(format!("{at}{up}"), [inner, hidden], bias)?;
+            }
+            Up::Stacked(name) => self.linear(format!("{at}{name}"), [2 * inner, hidden], bias)?,
+        }
+        self.linear(format!("{at}{}", network.down), [hidden, inner], bias)
+    }
+
+    /// A linear layer of `[outputs, inputs]`.
+    fn linear(
+        &mut self,
+        name: String,
+        [outputs, inputs]: [usize; 2],
+        bias: bool,
+    ) -> Result<(), ModelError> {
+        let stored = match self.config.names.transposed {
+            true => [inputs, outputs],
+            false => [outputs, inputs],
+        };
+        (self.visit)(format!("{name}.weight"), &stored)?;
+        match bias {
+            true => (self.visit)(format!("{name}.bias"), &[outputs]),
+            false => Ok(()),
+        }
+    }
+
+    fn norm(&mut self, name: String, channels: usize) -> Result<(), ModelError> {
+        (self.visit)(format!("{name}.weight"), &[channels])?;
+        match self.config.shape.norm.kind {
+            NormKind::Layer => (self.visit)(format!("{name}.bias"), &[channels]),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! A stage's tap as the blocks of one layer use it, and the checks of what it leaves.
+
+use crate::dtype::Dtype;
+use crate::error::OpsError;
+use crate::hidden::Hidden;
+use crate::tap::{Part, Place, Site, Tap};
+
+/// The tap of a stage, if there is one, as the blocks of one layer see it.
+pub struct LayerTap<'a> {
+    tap: Option<&'a mut (dyn Tap + 'static)>,
+    layer: usize,
+    first_position: usize,
+}
+
+impl<'a> LayerTap<'a> {
+    /// `tap` in a layer, by its number in the model, on tokens that begin at `first_position`.
+    pub fn new(
+        tap: Option<&'a mut (dyn Tap + 'static)>,
+        layer: usize,
+        first_position: usize,
+    ) -> LayerTap<'a> {
+        LayerTap { tap, layer, first_position }
+    }
+
+    /// No tap.
+    #[must_use]
+    pub fn none() -> LayerTap<'static> {
+        LayerTap { tap: None, layer: 0, first_position: 0 }
+    }
+
+    /// Whether the tap is called at this site.
+    #[must_use]
+    pub fn wants(&self, site: Site) -> bool {
+        self.tap.as_ref().is_some_and(|tap| tap.wants(site, self.layer))
+    }
+
+    /// Whether the tap is called at all in this layer, and needs every position there.
+    #[must_use]
+    pub fn every_position(&self) -> bool {
+        let Some(tap) = &self.tap else { return false };
+        tap.every_position() && Site::ALL.into_iter().any(|site| tap.wants(site, self.layer))
+    }
+
+    /// The number of ranks whose partial sums the tap is called with at a block's output, if it asks
+    /// for those.
+    #[must_use]
+    pub fn ranks(&self, site: Site) -> Option<usize> {
+        let degree = self.tap.as_ref()?.degree()?;
+        let summed = matches!(site, Site::AttentionOutput | Site::MlpOutput);
+        (summed && self.wants(site)).then_some(degree.max(1))
+    }
+
+    /// What the tap makes of a whole tensor.
+    ///
+    /// # Errors
+    /// When the tap fails or leaves another shape.
+    pub fn whole(&mut self, site: Site, states: Hidden) -> Result<Hidden, OpsError> {
+        let mut parts = self.visit_alike(site, vec![Part { states, tokens: None }])?;
+        parts.pop().map(|part| part.states).ok_or_else(|| left("1 part", &[]))
+    }
+
+    /// The sum of what the tap makes of the partial sums of all ranks, in f32.
+    ///
+    /// # Errors
+    /// When the tap fails, leaves nothing, or leaves another shape.
+    pub fn sums(&mut self, site: Site, ranks: Vec<Hidden>) -> Result<Hidden, OpsError> {
+        let parts: Vec<Part> =
+            ranks.into_iter().map(|states| Part { states, tokens: None }).collect();
+        let expected = forms(&parts);
+        let parts = self.visit(site, parts)?;
+        let (Some(form), Some(first)) = (expected.first(), parts.first()) else {
+            return Err(left("at least 1 part", &parts));
+        };
+        if forms(&parts).iter().any(|found| found != form) {
+            return Err(left(format!("parts of {form:?}"), &parts));
+        }
+        let Form { shape, dtype, .. } = *form;
+        let mut total = first.states.to_f32();
+        for part in &parts[1..] {
+            total.iter_mut().zip(part.states.to_f32()).for_each(|(sum, value)| *sum += value);
+        }
+        Hidden::from_f32(&total, shape, dtype)
+    }
+
+    /// What the tap makes of what every expert is sent.
+    ///
+    /// # Errors
+    /// When the tap fails or leaves other parts or shapes.
+    pub fn dispatch(&mut self, experts: Vec<Part>) -> Result<Vec<Part>, OpsError> {
+        self.visit_alike(Site::ExpertDispatch, experts)
+    }
+
+    /// What the tap makes of what comes back from every expert, added up for every token
+    /// `[batch, tokens, channels]` and rounded to `dtype` after each row.
+    ///
+    /// # Errors
+    /// When the tap fails, or leaves a part whose rows are not those of tokens.
+    pub fn combine(
+        &mut self,
+        experts: Vec<Part>,
+        shape: [usize; 3],
+        dtype: Dtype,
+    ) -> Result<Hidden, OpsError> {
+        let [batch, tokens, channels] = shape;
+        let parts = self.visit(Site::ExpertCombine, experts)?;
+        if parts.iter().any(|part| !part.has_rows_of(batch * tokens, channels)) {
+            let count = batch * tokens;
+            let expected = format!("rows of {channels} channels, each of a token below {count}");
+            return Err(left(expected, &parts));
+        }
+        let mut sums = vec![0.0; shape.iter().product()];
+        for part in &parts {
+            let rows = part.states.to_f32();
+            for (row, token) in rows.chunks_exact(channels).zip(part.tokens.iter().flatten()) {
+                let sum = &mut sums[token * channels..][..channels];
+                sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+                dtype.round(sum);
+            }
+        }
+        Hidden::from_f32(&sums, shape, dtype)
+    }
+
+    /// Visits a site where the shapes must stay.
+    fn visit_alike(&mut self, site: Site, parts: Vec<Part>) -> Result<Vec<Part>, OpsError> {
+        let expected = forms(&parts);
+        let parts = self.visit(site, parts)?;
+        if forms(&parts) != expected {
+            return Err(left(format!("{expected:?}"), &parts));
+        }
+        Ok(parts)
+    }
+
+    fn visit(&mut self, site: Site, mut parts: Vec<Part>) -> Result<Vec<Part>, OpsError> {
+        let LayerTap { layer, first_position, .. } = *self;
+        if let Some(tap) = &mut self.tap {
+            tap.visit(Place { site, layer, first_position }, &mut parts)
+                .map_err(|source| OpsError::Tap { site, layer, source })?;
+        }
+        Ok(parts)
+    }
+}
+
+impl Part {
+    /// Whether every row belongs to one of `tokens` tokens of `channels` channels.
+    fn has_rows_of(&self, tokens: usize, channels: usize) -> bool {
+        let Part { states, tokens: Some(named) } = self else { return false };
+        named.len() == states.batch * states.tokens
+            && named.iter().all(|&token| token < tokens)
+            && states.check(channels, states.dtype).is_ok()
+    }
+}
+
+/// What a tap must not change of a part.
+#[derive(Debug, PartialEq)]
+struct Form {
+    shape: [usize; 3],
+    dtype: Dtype,
+    bytes: usize,
+}
+
+fn forms(parts: &[Part]) -> Vec<Form> {
+    parts.iter().map(|part| form(&part.states)).collect()
+}
+
+fn form(states: &Hidden) -> Form {
+    let Hidden { batch, tokens, channels, dtype, ref data } = *states;
+    Form { shape: [batch, tokens, channels], dtype, bytes: data.len() }
+}
+
+fn left(expected: impl ToString, parts: &[Part]) -> OpsError {
+    OpsError::size("what a tap left", expected, format!("{:?}", forms(parts)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+
+    /// Wants partial sums and what experts give; leaves what `act` makes of them.
+    struct Act(fn(&mut Vec<Part>));
+
+    impl Tap for Act {
+        fn wants(&self, site: Site, layer: usize) -> bool {
+            layer == 2 && matches!(site, Site::MlpOutput | Site::ExpertCombine | Site::Keys)
+        }
+
+        fn degree(&self) -> Option<usize> {
+            Some(2)
+        }
+
+        fn visit(
+            &mut self,
+            place: Place,
+            parts: &mut Vec<Part>,
+        ) -> Result<(), Box<dyn Error + Send + Sync>> {
+            assert_eq!((place.layer, place.first_position), (2, 7));
+            (self.0)(parts);
+            Ok(())
+        }
+    }
+
+    fn row(values: &[f32]) -> Hidden {
+        Hidden::from_f32(values, [1, 1, values.len()], Dtype::F32).unwrap()
+    }
+
+    #[test]
+    fn a_tap_is_asked_for_its_layers_and_sites_alone() {
+        let act = &mut Act(|_| ());
+        let tap = LayerTap::new(Some(act), 2, 7);
+        assert!(tap.wants(Site::Keys) && !tap.wants(Site::Values) && tap.every_position());
+        assert_eq!((tap.ranks(Site::MlpOutput), tap.ranks(Site::Keys)), (Some(2), None));
+        let tap = LayerTap::new(Some(act), 3, 7);
+        assert!(!tap.wants(Site::Keys) && !tap.every_position());
+        assert!(!LayerTap::none().wants(Site::Keys) && !LayerTap::none().every_position());
+    }
+
+    #[test]
+    fn sums_are_of_what_is_left() {
+        let all = &mut Act(|_| ());
+        let mut tap = LayerTap::new(Some(all), 2, 7);
+        let parts = || vec![row(&[1.0, 2.0]), row(&[10.0, 20.0])];
+        assert_eq!(tap.sums(Site::MlpOutput, parts()).unwrap().to_f32(), [11.0, 22.0]);
+        let first = &mut Act(|parts| parts.truncate(1));
+        let mut tap = LayerTap::new(Some(first), 2, 7);
+        assert_eq!(tap.sums(Site::MlpOutput, parts()).unwrap().to_f32(), [1.0, 2.0]);
+        let none = &mut Act(Vec::clear);
+        let error = LayerTap::new(Some(none), 2, 7).whole(Site::Keys, row(&[1.0])).unwrap_err();
+        assert!(error.to_string().starts_with("what a tap left: expected ["), "{error}");
+    }
+
+    #[test]
+    fn rows_of_experts_are_added_to_their_tokens() {
+        let act = &mut Act(|parts| parts.swap(0, 1));
+        let part = |values: &[f32], tokens: Vec<usize>| Part {
+            states: Hidden::from_f32(values, [1, tokens.len(), 1], Dtype::F32).unwrap(),
+            tokens: Some(tokens),
+        };
+        let experts = || vec![part(&[256.0, 1.0], vec![0, 2]), part(&[1.0], vec![0])];
+        let mut tap = LayerTap::new(Some(act), 2, 7);
+        let sum = tap.combine(experts(), [3, 1, 1], Dtype::Bf16).unwrap();
+        // 257 is no bf16.
+        assert_eq!(sum.to_f32(), [256.0, 0.0, 1.0]);
+        let error = tap.combine(experts(), [2, 1, 1], Dtype::Bf16).unwrap_err();
+        let expected = "rows of 1 channels, each of a token below 2";
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}

@@ -1,0 +1,4 @@
+// How the driver's functions are declared.
+#pragma once
+
+#define API extern "C" __attribute__((visibility("default")))
