@@ -16,15 +16,12 @@ pub(crate) struct Args {
     command: Vec<OsString>,
 }
 
-/// The folder of autotuning's choices, which those of `check-cuda` do not share.
-const CHOICES: &str = "by-hand";
-
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let emulator = match emulator::build(&Workspace::load()?)? {
         Ok(emulator) => emulator,
         Err(reason) => bail!("there is no emulator: {reason}"),
     };
-    let environment = emulator.environment(CHOICES);
+    let environment = emulator.environment();
     let Some((program, rest)) = args.command.split_first() else {
         for (name, value) in environment {
             println!("{name}={}", value.display());

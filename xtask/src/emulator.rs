@@ -81,6 +81,8 @@ const KERNELS: &[&str] = &[
 const BUILD_ID: &str = "build-id";
 /// Compiled kernels.
 const CACHE: &str = "kernels";
+/// What programs keep in the user's cache folder.
+const USER_CACHE: &str = "user-cache";
 
 /// Builds the emulator into the target folder, unless it is there; or gives the reason why it cannot
 /// be built on this machine.
@@ -99,14 +101,14 @@ pub(crate) fn build(workspace: &Workspace) -> Result<Result<Emulator, String>> {
 }
 
 impl Emulator {
-    /// What a process needs in its environment to have the emulator for CUDA. Choices of autotuning
-    /// that are made here say nothing about a card and stay in this folder, under `choices`.
-    pub(crate) fn environment(&self, choices: &str) -> Vec<(&'static str, OsString)> {
+    /// What a process needs in its environment to have the emulator for CUDA. What it caches for the
+    /// user says nothing about a card, and stays in this folder.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, OsString)> {
         vec![
             ("CUDA_PATH", self.folder.clone().into()),
             ("LD_LIBRARY_PATH", self.folder.clone().into()),
             ("EMU_CACHE", self.folder.join(CACHE).into()),
-            ("XDG_CACHE_HOME", self.folder.join("choices").join(choices).into()),
+            ("XDG_CACHE_HOME", self.folder.join(USER_CACHE).into()),
         ]
     }
 
@@ -120,7 +122,7 @@ impl Emulator {
             return Ok(());
         }
         eprintln!("building the CUDA emulator with {compiler}");
-        for stale in [CACHE, "choices", "device", "include"] {
+        for stale in [CACHE, USER_CACHE, "device", "include"] {
             let path = self.folder.join(stale);
             if path.exists() {
                 fs::remove_dir_all(&path).with_context(|| path.display().to_string())?;

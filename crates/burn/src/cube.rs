@@ -72,16 +72,11 @@ where
         let sin = handle(&without_gaps(rotation.sin.clone()));
         let rotation =
             kernels::Rotation { cos: &cos, sin: &sin, rounded_once: rotation.rounded_once };
-        let given = match &positions {
-            Positions::From(_) => None,
-            Positions::Given(places) => Some(integers(places.clone())),
+        let (first, given) = match positions {
+            Positions::From(first) => (first, None),
+            Positions::Given(places) => (0, Some(integers(places))),
         };
-        let at = match (&given, positions) {
-            (Some(places), _) => kernels::Positions::Given(places),
-            (None, Positions::From(first)) => kernels::Positions::From(first),
-            (None, Positions::Given(_)) => kernels::Positions::From(0),
-        };
-        let y = kernels::rotate(&x.client, &handle(&x), &rotation, &at);
+        let y = kernels::rotate(&x.client, &handle(&x), &rotation, first, given.as_ref());
         tensor(made(&x, y, x.dtype))
     }
 
@@ -158,15 +153,17 @@ where
         let [rows, _] = logits.dims();
         let logits = without_gaps(logits);
         let (own, targets) = (handle(&logits), integers(targets));
-        let compared = match reference {
-            None => kernels::summarize(&logits.client, &own, &targets),
-            Some(reference) => {
-                let other = handle(&without_gaps(reference.logits.clone()));
-                let total = handle(&without_gaps(reference.log_total.clone()));
-                let top = integers(reference.top.clone());
-                kernels::compare(&logits.client, &own, &targets, (&other, &total, &top))
-            }
-        };
+        let known = reference.map(|reference| {
+            let logits = handle(&without_gaps(reference.logits.clone()));
+            let log_total = handle(&without_gaps(reference.log_total.clone()));
+            (logits, log_total, integers(reference.top.clone()))
+        });
+        let reference = known.as_ref().map(|(logits, log_total, top)| kernels::Reference {
+            logits,
+            log_total,
+            top,
+        });
+        let compared = kernels::compare(&logits.client, &own, &targets, reference.as_ref());
         let column = |values| tensor::<Self, R, 1>(made(&logits, values, DType::F32));
         let log_total = column(compared.log_total).reshape([rows, 1]);
         let top = Tensor::<Self, 1, Int>::from_primitive(made(&logits, compared.top, DType::I32));

@@ -1,18 +1,16 @@
-//! The head's comparison: likelihood, divergence and agreement in one pass over a row of logits.
+//! The head's comparison: likelihood, divergence and agreement of a row of logits in one kernel.
 
 use cubecl::prelude::*;
 use cubecl::std::tensor::TensorHandle;
 
-use crate::launch::{cubes, empty, units};
-use crate::reduce::{largest, place_of_largest, sum};
+use crate::launch::{cubes, empty, float, int, units};
+use crate::reduce::{Fold, fold, place_of_largest};
 
-/// What a row of logits comes to, `[rows]` each.
+/// What rows of logits come to.
 pub struct Compared<R: Runtime> {
-    /// The highest logit, f32.
-    pub highest: TensorHandle<R>,
-    /// The logarithm of the sum of the exponentials, f32.
+    /// The logarithms of the sums of the exponentials, `[rows]` in f32.
     pub log_total: TensorHandle<R>,
-    /// The most likely token, of equal ones the first, i32.
+    /// The most likely tokens, of equal ones the first, `[rows]` in i32.
     pub top: TensorHandle<R>,
     /// Figures `[rows, 3]`, f32: likelihood's negative logarithm, then divergence from the reference
     /// and 1 where both have the same most likely token; without one, the most likely token's
@@ -20,53 +18,46 @@ pub struct Compared<R: Runtime> {
     pub figures: TensorHandle<R>,
 }
 
-/// Figures of `logits` `[rows, vocab]` (f32, without gaps) without a reference; row `i` predicts the
-/// i32 token `targets[i]`.
-pub fn summarize<R: Runtime>(
-    client: &ComputeClient<R>,
-    logits: &TensorHandle<R>,
-    targets: &TensorHandle<R>,
-) -> Compared<R> {
-    launch(client, logits, targets, None)
+/// Logits that others are compared with, and what they came to.
+pub struct Reference<'a, R: Runtime> {
+    /// The logits `[rows, vocab]`, f32 and without gaps.
+    pub logits: &'a TensorHandle<R>,
+    /// See [`Compared`].
+    pub log_total: &'a TensorHandle<R>,
+    /// See [`Compared`].
+    pub top: &'a TensorHandle<R>,
 }
 
-/// The same with divergence from a reference's logits and what they came to.
+/// Figures of `logits` `[rows, vocab]` (f32, without gaps); row `i` predicts the i32 token
+/// `targets[i]`.
 pub fn compare<R: Runtime>(
     client: &ComputeClient<R>,
     logits: &TensorHandle<R>,
     targets: &TensorHandle<R>,
-    reference: (&TensorHandle<R>, &TensorHandle<R>, &TensorHandle<R>),
-) -> Compared<R> {
-    launch(client, logits, targets, Some(reference))
-}
-
-/// The reference is its logits, the logarithms of its sums, and its most likely tokens.
-fn launch<R: Runtime>(
-    client: &ComputeClient<R>,
-    logits: &TensorHandle<R>,
-    targets: &TensorHandle<R>,
-    reference: Option<(&TensorHandle<R>, &TensorHandle<R>, &TensorHandle<R>)>,
+    reference: Option<&Reference<'_, R>>,
 ) -> Compared<R> {
     let (rows, vocab) = (logits.shape()[0], logits.shape()[1]);
-    let of = |shape: &[usize]| empty(client, shape, f32::as_type_native_unchecked().storage_type());
-    let top = empty(client, &[rows], i32::as_type_native_unchecked().storage_type());
-    let compared =
-        Compared { highest: of(&[rows]), log_total: of(&[rows]), top, figures: of(&[rows, 3]) };
+    let compared = Compared {
+        log_total: empty(client, &[rows], float()),
+        top: empty(client, &[rows], int()),
+        figures: empty(client, &[rows, 3], float()),
+    };
     if rows * vocab == 0 {
         return compared;
     }
     let units = units(vocab);
-    let (other, other_total, other_top) = reference.unwrap_or((logits, logits, targets));
+    // Without a reference its arguments are there all the same, and nobody reads them.
+    let own = Reference { logits, log_total: logits, top: targets };
+    let other = reference.unwrap_or(&own);
     compare_rows::launch::<R>(
         client,
         cubes(rows),
         CubeDim::new_1d(units),
         logits.clone().into_arg(),
         targets.clone().into_arg(),
-        other.clone().into_arg(),
-        other_total.clone().into_arg(),
-        other_top.clone().into_arg(),
-        compared.highest.clone().into_arg(),
+        other.logits.clone().into_arg(),
+        other.log_total.clone().into_arg(),
+        other.top.clone().into_arg(),
         compared.log_total.clone().into_arg(),
         compared.top.clone().into_arg(),
         compared.figures.clone().into_arg(),
@@ -84,7 +75,6 @@ fn compare_rows(
     other: &Tensor<f32>,
     other_total: &Tensor<f32>,
     other_top: &Tensor<i32>,
-    highest_out: &mut Tensor<f32>,
     log_total_out: &mut Tensor<f32>,
     top_out: &mut Tensor<i32>,
     figures: &mut Tensor<f32>,
@@ -111,8 +101,9 @@ fn compare_rows(
             }
             token += step;
         }
-        let highest = largest(own_highest, &mut scratch, units);
-        let top = place_of_largest(own_highest, own_place, &mut scratch, &mut places, units) as i32;
+        let top = place_of_largest(own_highest, own_place, &mut scratch, &mut places, units);
+        let highest = logits[from + top as usize];
+        let top = top as i32;
 
         let mut total = 0.0f32;
         let mut token = first;
@@ -120,7 +111,7 @@ fn compare_rows(
             total += (logits[from + token] - highest).exp();
             token += step;
         }
-        let log_total = highest + sum(total, &mut scratch, units).ln();
+        let log_total = highest + fold(total, &mut scratch, Fold::Sum, units).ln();
 
         let mut second = (highest - log_total).exp();
         let mut third = 1.0f32;
@@ -136,8 +127,8 @@ fn compare_rows(
                 drift += probability * (reference - logits[from + token]);
                 token += step;
             }
-            let mass = sum(mass, &mut scratch, units);
-            let drift = sum(drift, &mut scratch, units);
+            let mass = fold(mass, &mut scratch, Fold::Sum, units);
+            let drift = fold(drift, &mut scratch, Fold::Sum, units);
             second = drift / mass + (log_total - reference_total);
             third = 0.0;
             if top == other_top[row] {
@@ -146,7 +137,6 @@ fn compare_rows(
         }
 
         if UNIT_POS == 0 {
-            highest_out[row] = highest;
             log_total_out[row] = log_total;
             top_out[row] = top;
             figures[row * 3] = log_total - logits[from + targets[row] as usize];

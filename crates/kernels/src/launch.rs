@@ -21,6 +21,24 @@ pub(crate) fn cubes(count: usize) -> CubeCount {
 /// Units of a cube where every unit works by itself.
 pub(crate) const ELEMENTWISE: u32 = 256;
 
+/// The type of figures.
+pub(crate) fn float() -> StorageType {
+    f32::as_type_native_unchecked().storage_type()
+}
+
+/// The type of tokens and positions.
+pub(crate) fn int() -> StorageType {
+    i32::as_type_native_unchecked().storage_type()
+}
+
+/// Positions for a kernel that has an argument for them whether they are given or not.
+pub(crate) fn given_or_unused<R: Runtime>(
+    client: &ComputeClient<R>,
+    given: Option<&TensorHandle<R>>,
+) -> TensorHandle<R> {
+    given.cloned().unwrap_or_else(|| empty(client, &[1], int()))
+}
+
 /// A new tensor without gaps, whose values are whatever was there.
 pub(crate) fn empty<R: Runtime>(
     client: &ComputeClient<R>,

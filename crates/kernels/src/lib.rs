@@ -20,9 +20,9 @@ mod softmax;
 pub use cubecl::std::tensor::TensorHandle;
 
 pub use crate::gate::{Gate, gate};
-pub use crate::head::{Compared, compare, summarize};
+pub use crate::head::{Compared, Reference, compare};
 pub use crate::norm::{NormFormula, norm};
 pub use crate::product::{Product, ProductError, product, products};
-pub use crate::rope::{Positions, Rotation, rotate};
+pub use crate::rope::{Rotation, rotate};
 pub use crate::rows::{add_rows, gather_rows};
 pub use crate::softmax::{Keys, Shares, divide_rows, shares};

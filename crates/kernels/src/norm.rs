@@ -5,7 +5,7 @@ use cubecl::prelude::*;
 use cubecl::std::tensor::TensorHandle;
 
 use crate::launch::{cubes, empty, units};
-use crate::reduce::sum;
+use crate::reduce::{Fold, fold};
 
 /// A norm's formula, and where a half type rounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -85,7 +85,7 @@ fn norm_rows<N: Float, W: Float>(
                 total += f32::cast_from(x[from + at]);
                 at += step;
             }
-            mean = sum(total, &mut scratch, units) / count;
+            mean = fold(total, &mut scratch, Fold::Sum, units) / count;
         }
 
         let mut squares = 0.0f32;
@@ -95,7 +95,7 @@ fn norm_rows<N: Float, W: Float>(
             squares += value * value;
             at += step;
         }
-        let deviation = (sum(squares, &mut scratch, units) / count + eps).sqrt();
+        let deviation = (fold(squares, &mut scratch, Fold::Sum, units) / count + eps).sqrt();
 
         let mut at = first;
         while at < channels {

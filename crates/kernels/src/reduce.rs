@@ -2,30 +2,24 @@
 
 use cubecl::prelude::*;
 
-/// The sum of every unit's `value`. `scratch` has a place for each of the cube's `units`, a power of two.
-#[cube]
-pub(crate) fn sum(value: f32, scratch: &mut SharedMemory<f32>, #[comptime] units: u32) -> f32 {
-    let unit = UNIT_POS as usize;
-    scratch[unit] = value;
-    sync_cube();
-    let mut active = (units / 2).runtime();
-    while active > 0 {
-        if UNIT_POS < active {
-            let other = scratch[unit + active as usize];
-            scratch[unit] += other;
-        }
-        sync_cube();
-        active /= 2;
-    }
-    let total = scratch[0];
-    // Nobody writes the scratch again before everybody has read it.
-    sync_cube();
-    total
+/// What two values become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Fold {
+    /// Their sum.
+    Sum,
+    /// The larger one.
+    Largest,
 }
 
-/// The largest of every unit's `value`, as [`sum`].
+/// Every unit's `value` folded into one. `scratch` has a place for each of the cube's `units`, a power
+/// of two.
 #[cube]
-pub(crate) fn largest(value: f32, scratch: &mut SharedMemory<f32>, #[comptime] units: u32) -> f32 {
+pub(crate) fn fold(
+    value: f32,
+    scratch: &mut SharedMemory<f32>,
+    #[comptime] how: Fold,
+    #[comptime] units: u32,
+) -> f32 {
     let unit = UNIT_POS as usize;
     scratch[unit] = value;
     sync_cube();
@@ -33,14 +27,20 @@ pub(crate) fn largest(value: f32, scratch: &mut SharedMemory<f32>, #[comptime] u
     while active > 0 {
         if UNIT_POS < active {
             let other = scratch[unit + active as usize];
-            if other > scratch[unit] {
-                scratch[unit] = other;
+            match how {
+                Fold::Sum => scratch[unit] += other,
+                Fold::Largest => {
+                    if other > scratch[unit] {
+                        scratch[unit] = other;
+                    }
+                }
             }
         }
         sync_cube();
         active /= 2;
     }
     let result = scratch[0];
+    // Nobody writes the scratch again before everybody has read it.
     sync_cube();
     result
 }
@@ -64,8 +64,7 @@ pub(crate) fn place_of_largest(
             let other = scratch[unit + active as usize];
             let other_place = places[unit + active as usize];
             let own = scratch[unit];
-            let own_place = places[unit];
-            if other > own || (other == own && other_place < own_place) {
+            if other > own || (other == own && other_place < places[unit]) {
                 scratch[unit] = other;
                 places[unit] = other_place;
             }

@@ -4,7 +4,7 @@ use cubecl::ir::StorageType;
 use cubecl::prelude::*;
 use cubecl::std::tensor::TensorHandle;
 
-use crate::launch::{ELEMENTWISE, cubes, empty};
+use crate::launch::{ELEMENTWISE, cubes, empty, given_or_unused};
 
 /// Cosines and sines `[positions, pairs]` in f32, and where a half type rounds.
 pub struct Rotation<'a, R: Runtime> {
@@ -16,37 +16,23 @@ pub struct Rotation<'a, R: Runtime> {
     pub rounded_once: bool,
 }
 
-/// Where the tokens stand.
-pub enum Positions<'a, R: Runtime> {
-    /// One behind the other from this position on.
-    From(usize),
-    /// The i32 position of every token of every head, `[heads * tokens]`; those outside of the table
-    /// are moved to its ends.
-    Given(&'a TensorHandle<R>),
-}
-
 /// Rotates the first `2 * pairs` channels of every head of `x` `[batch, heads, tokens, channels]`, as
 /// pairs `(c, c + pairs)`; the others pass. `x` may have any strides, the result has no gaps.
+///
+/// Tokens stand one behind the other from position `first` on, unless the i32 position of every token of
+/// every head is `given`, `[heads * tokens]`; those outside of the table are moved to its ends.
 pub fn rotate<R: Runtime>(
     client: &ComputeClient<R>,
     x: &TensorHandle<R>,
     rotation: &Rotation<'_, R>,
-    positions: &Positions<'_, R>,
+    first: usize,
+    given: Option<&TensorHandle<R>>,
 ) -> TensorHandle<R> {
     let y = empty(client, x.shape(), x.dtype);
     let count = x.shape().iter().product::<usize>();
     if count == 0 {
         return y;
     }
-    let (first, given) = match positions {
-        Positions::From(first) => (*first, None),
-        Positions::Given(given) => (0, Some(*given)),
-    };
-    // The kernel has an argument for positions in either case.
-    let unused = given
-        .is_none()
-        .then(|| empty(client, &[1], i32::as_type_native_unchecked().storage_type()));
-    let Some(places) = given.or(unused.as_ref()) else { return y };
     rotate_values::launch::<R>(
         client,
         cubes(count.div_ceil(ELEMENTWISE as usize)),
@@ -54,7 +40,7 @@ pub fn rotate<R: Runtime>(
         x.clone().into_arg(),
         rotation.cos.clone().into_arg(),
         rotation.sin.clone().into_arg(),
-        places.clone().into_arg(),
+        given_or_unused(client, given).into_arg(),
         y.clone().into_arg(),
         first as u32,
         given.is_some(),

@@ -1,11 +1,11 @@
-//! The softmax of attention: scale, mask and exponentials in one pass over the scores of a query.
+//! The softmax of attention: scale, mask and exponentials of the scores of a query in one kernel.
 
 use cubecl::ir::StorageType;
 use cubecl::prelude::*;
 use cubecl::std::tensor::TensorHandle;
 
-use crate::launch::{ELEMENTWISE, cubes, empty, units};
-use crate::reduce::{largest, sum};
+use crate::launch::{ELEMENTWISE, cubes, empty, float, given_or_unused, units};
+use crate::reduce::{Fold, fold};
 
 /// Where keys and queries stand: query row `i` at `first_query + i`.
 pub struct Keys<'a, R: Runtime> {
@@ -43,24 +43,18 @@ pub fn shares<R: Runtime>(
     let &[batch, heads, rows, count] = &scores.shape()[..] else {
         return [scores.clone(), scores.clone()];
     };
-    let f32_type = f32::as_type_native_unchecked().storage_type();
     let result = empty(client, scores.shape(), wanted.dtype);
-    let sums = empty(client, &[batch * heads * rows], f32_type);
+    let sums = empty(client, &[batch * heads * rows], float());
     if batch * heads * rows * count == 0 {
         return [result, sums];
     }
-    let unused = keys
-        .positions
-        .is_none()
-        .then(|| empty(client, &[1], i32::as_type_native_unchecked().storage_type()));
-    let Some(positions) = keys.positions.or(unused.as_ref()) else { return [result, sums] };
     let units = units(count);
     share_rows::launch::<R>(
         client,
         cubes(batch * heads * rows),
         CubeDim::new_1d(units),
         scores.clone().into_arg(),
-        positions.clone().into_arg(),
+        given_or_unused(client, keys.positions).into_arg(),
         result.clone().into_arg(),
         sums.clone().into_arg(),
         keys.first_query as u32,
@@ -146,7 +140,7 @@ fn share_rows<N: Float>(
             }
             key += step;
         }
-        let highest = largest(highest, &mut scratch, units);
+        let highest = fold(highest, &mut scratch, Fold::Largest, units);
 
         let mut total = 0.0f32;
         let mut key = first;
@@ -163,7 +157,7 @@ fn share_rows<N: Float>(
             result[from + key] = N::cast_from(share);
             key += step;
         }
-        let total = sum(total, &mut scratch, units);
+        let total = fold(total, &mut scratch, Fold::Sum, units);
 
         if normalised {
             let mut key = first;

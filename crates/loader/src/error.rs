@@ -178,14 +178,6 @@ pub enum CallError {
         /// The call.
         call: &'static str,
     },
-    /// The encoder changed the message, which the host has restored.
-    #[error(
-        "codec `{codec}`: encode wrote to the message: expected it as it was, found other bytes; copy what is to be changed"
-    )]
-    WroteMessage {
-        /// Id of the codec.
-        codec: String,
-    },
     /// An earlier call panicked.
     #[error("codec `{codec}`: {call} refused: this instance panicked before; open another one")]
     Poisoned {

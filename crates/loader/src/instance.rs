@@ -9,7 +9,6 @@ use strait_abi::{
 };
 
 use crate::calls::CallKind;
-use crate::shield::Edges;
 use crate::{CallError, CodecEntry, MatrixMut, MatrixRef, Side};
 
 /// Bytes that a payload may always have beyond its bound.
@@ -26,8 +25,6 @@ pub struct CodecInstance {
     module: CodecModuleRef,
     handle: InstanceHandle,
     poisoned: bool,
-    /// Of the message that is being encoded.
-    edges: Edges,
 }
 
 // SAFETY: the SDK only opens codecs that are Send, and every call takes `&mut self`, so the handle
@@ -41,7 +38,7 @@ impl CodecInstance {
         module: CodecModuleRef,
         handle: InstanceHandle,
     ) -> Self {
-        CodecInstance { entry, side, module, handle, poisoned: false, edges: Edges::default() }
+        CodecInstance { entry, side, module, handle, poisoned: false }
     }
 
     /// Which side this instance is for.
@@ -67,16 +64,12 @@ impl CodecInstance {
         let MatrixRef { rows, channels, dtype, bytes, .. } = message;
         let view = MatrixView::host(rows, channels, dtype, bytes, &side);
         let mut buffer = BoundedBuffer::new(payload, limit);
-        self.edges.remember(bytes);
         let encode = || (self.module.encode())(self.handle, view, buffer.sink());
         let outcome = self.entry.call(CallKind::Encode, encode);
-        // SAFETY: the bytes were remembered above, and are borrowed until this returns.
-        let written = unsafe { self.edges.restore(std::ptr::from_ref(bytes)) };
         let codec = || self.entry.id().to_owned();
-        let result = match (buffer.refused(), outcome) {
-            _ if written => Err(CallError::WroteMessage { codec: codec() }),
-            (Some(found), _) => Err(CallError::TooMuch { codec: codec(), limit, found }),
-            (None, outcome) => outcome.and_then(|outcome| self.finished("encode", outcome)),
+        let result = match buffer.refused() {
+            Some(found) => Err(CallError::TooMuch { codec: codec(), limit, found }),
+            None => outcome.and_then(|outcome| self.finished("encode", outcome)),
         };
         result.inspect_err(|_| payload.clear())
     }

@@ -18,8 +18,8 @@ mod matrix;
 mod peers;
 mod plugin;
 mod press;
+mod private;
 mod set;
-mod shield;
 
 pub use calls::{AtWork, CallKind, CallNote, CellName, End, Guard, Noted, calls_at_work};
 pub use entry::{CodecEntry, Side};
@@ -34,8 +34,8 @@ pub use press::{
     OUTPUT_NORM, PressDescriptor, PressEntry, PressError, PressInstance, PressNeeds, QUERIES,
     RopeLayout, RopeRef, SideNeed, SideRef, WINDOW_ATTENTION,
 };
+pub use private::with_copy;
 pub use set::PluginSet;
-pub use shield::Shield;
 pub use strait_abi::descriptor::CodecDescriptor;
 pub use strait_abi::params::{
     ChoiceSpec, ParamError, ParamKind, ParamSpec, json_schema, nearest, resolve,

@@ -1,13 +1,17 @@
 //! One link of one cell: encoder, payload, decoder, and what they cost.
 
 use half::{bf16, f16};
-use strait_loader::{CodecInstance, Dtype, MatrixMut, MatrixRef};
+use strait_loader::{CodecInstance, Dtype, MatrixMut, MatrixRef, with_copy};
 use strait_metrics::Distortion;
 use strait_schema::LinkCounts;
 
 use crate::clock::timed;
 use crate::look::IMPORTANCE;
 use crate::plausible::shortfall;
+
+/// Said of an encoder that did so.
+const WROTE: &str =
+    "the codec wrote to the message, which it may only read: copy what is to be changed";
 
 /// The two ends of a link. They share nothing but the payload: the decoder was opened from a
 /// private copy of the library.
@@ -106,8 +110,14 @@ fn cross(
 ) -> Result<(), String> {
     let MatrixRef { rows, channels, dtype, .. } = message;
     payload.clear();
-    timed(&mut counts.encode_s, || ends.encoder.encode(message, payload))
-        .map_err(|e| format!("encode of {rows}x{channels}: {e}"))?;
+    let encode = |message: MatrixRef<'_>| {
+        timed(&mut counts.encode_s, || ends.encoder.encode(message, payload))
+    };
+    let (encoded, written) = with_copy(message, encode);
+    encoded.map_err(|e| format!("encode of {rows}x{channels}: {e}"))?;
+    if written {
+        return Err(format!("encode of {rows}x{channels}: {WROTE}"));
+    }
     counts.messages += 1;
     counts.payload_bytes += payload.len() as u64;
     // All ones is NaN in every dtype: what a decoder leaves unwritten cannot pass for a value.

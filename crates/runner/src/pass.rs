@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use rayon::ThreadPool;
 use strait_data::Window;
-use strait_loader::Shield;
 use strait_model::{Hidden, ModelError, Reference, RunInput, ScoreRange, SequenceScores, Stage};
 use strait_schema::Link;
 
@@ -286,11 +285,7 @@ impl Pass<'_> {
                 (states, Told { shared: &group.prefix.looks, own })
             };
             let output = &mut received.data;
-            let shared = hidden.as_ref().map_or(&prefix.data, |hidden| &hidden.data);
-            let cross = || {
-                let _read_only = Shield::over(shared);
-                cross_all(self.pool, cells, link, sequence, input, output, &mut counts);
-            };
+            let cross = || cross_all(self.pool, cells, link, sequence, input, output, &mut counts);
             let window = group.first_window;
             self.trace.span(lane, || format!("codecs of link {link}, window {window}"), cross);
             if link + 1 < self.links.len() {

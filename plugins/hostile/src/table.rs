@@ -90,10 +90,10 @@ pub const MODES: &[Mode] = &[
     mode("hostile.floats", r#"change = "trap""#, Fails("encode left the arithmetic changed")),
     mode("hostile.floats", r#"change = "old_unit""#, Fails("encode left the arithmetic changed")),
 
-    mode("hostile.writes", r#"place = "first""#, Fails("encode wrote to the message")),
-    mode("hostile.writes", r#"place = "last""#, Fails("encode wrote to the message")),
-    mode("hostile.writes", r#"place = "middle""#, Ends("encode crashed with SIGSEGV")),
-    mode("hostile.writes", r#"place = "all""#, Ends("encode crashed with SIGSEGV")),
+    mode("hostile.writes", r#"place = "first""#, Fails("the codec wrote to the message")),
+    mode("hostile.writes", r#"place = "last""#, Fails("the codec wrote to the message")),
+    mode("hostile.writes", r#"place = "middle""#, Fails("the codec wrote to the message")),
+    mode("hostile.writes", r#"place = "all""#, Fails("the codec wrote to the message")),
     mode("hostile.writes", r#"place = "payload""#, Finishes),
 
     mode("hostile.says", r#"what = "nan""#, Fails("not finite")),

@@ -1,6 +1,5 @@
 // The driver API: modules, kernels and launches.
 #include <dlfcn.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -18,8 +17,6 @@ namespace {
 
 // The first line of what the emulator's NVRTC gives as PTX; the second is a library's path.
 constexpr char kMark[] = "// cuda-emulator\n";
-// What EMU_PREFER costs a product that it does not name.
-constexpr unsigned kDelay_us = 50000;
 constexpr size_t kMostDumped = 1 << 20;
 
 uintptr_t as_pointer(const std::vector<char>& value) {
@@ -80,11 +77,6 @@ Code take_arguments(Launch& launch, int device, void** given) {
                             device, found->device);
     }
     return SUCCESS;
-}
-
-bool is_product(const Kernel& kernel) {
-    return kernel.name.find("matmul") != std::string::npos ||
-           kernel.name.find("gem") != std::string::npos;
 }
 
 Code execute(const Launch& launch) {
@@ -175,9 +167,6 @@ API Code cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, u
     if (code) return code;
     kernel->launches++, kernel->threads += long(gx) * gy * gz * bx * by * bz;
     if (!settings().run) return SUCCESS;
-    const std::string& prefer = settings().prefer;
-    if (!prefer.empty() && is_product(*kernel) && !strstr(kernel->info->features, prefer.c_str()))
-        usleep(kDelay_us);
     return submit(stream, [launch = std::move(launch)] { return execute(launch); });
 }
 

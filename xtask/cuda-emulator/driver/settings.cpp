@@ -44,7 +44,6 @@ Settings read() {
     s.abort = number("EMU_ABORT", 0);
     s.order = int(number("EMU_ORDER", 0));
     s.poison = int(number("EMU_POISON", 1));
-    s.prefer = text("EMU_PREFER");
     s.dump = text("EMU_DUMP");
     s.stats = text("EMU_STATS");
     s.trace = text("EMU_TRACE");

@@ -31,7 +31,7 @@ struct Settings {
     size_t memory_bytes, shared_bytes;
     bool lazy, run, abort;
     int order, poison;
-    std::string prefer, dump, stats, trace;
+    std::string dump, stats, trace;
 };
 
 const Settings& settings();

@@ -83,8 +83,8 @@ std::string key_of(const std::string& source, const std::string& flags) {
     return hash_of(build + flags + canonical(source)) + (memcheck() ? "m" : "");
 }
 
-// EMU_REFUSE="wmma,mma.sync": products with one of these do not compile, so that autotuning has to
-// take others.
+// EMU_REFUSE="wmma,mma.sync": products with one of these do not compile, so that a program has
+// to take others, or to fail clearly.
 bool refused(const std::string& source) {
     const bool is_product =
         source.find("matmul") != std::string::npos || source.find("gem") != std::string::npos;

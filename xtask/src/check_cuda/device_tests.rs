@@ -71,7 +71,7 @@ fn run_suite(
     }
     command.env("STRAIT_TEST_DEVICES", "cuda:0").env("CARGO_MANIFEST_DIR", manifest);
     if let Some(emulator) = emulator {
-        command.envs(emulator.environment("tests"));
+        command.envs(emulator.environment());
     }
     eprintln!("the tests of {} on cuda:0", suite.package);
     let ended = process::run(command, &work_folder(workspace).join(suite.test), LIMIT)?;

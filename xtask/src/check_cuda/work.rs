@@ -96,7 +96,7 @@ impl Bench<'_> {
         let mut command = self.command(row, &file, &folder.join("results"));
         if !reference {
             if let Some(emulator) = self.emulator {
-                command.envs(emulator.environment(&slug(&settings_name(row))));
+                command.envs(emulator.environment());
             }
             command.envs(row.settings.iter().copied());
         }
@@ -157,12 +157,6 @@ fn complaints(ended: &Ended) -> Result<Vec<String>> {
     let codes = ["(error 700)", "(error 716)", "(error 719)", "threads met at different"];
     let severe = told.filter(|line| codes.iter().any(|code| line.contains(code)));
     Ok(severe.map(str::to_owned).collect())
-}
-
-/// Autotuning's choices are those of a card and of the kernels that there are.
-fn settings_name(row: &Row) -> String {
-    let settings = row.settings.iter().map(|(name, value)| format!("{name}-{value}"));
-    settings.collect::<Vec<_>>().join(" ")
 }
 
 /// Letters, digits and points, with hyphens for all else.

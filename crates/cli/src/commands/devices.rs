@@ -51,7 +51,7 @@ fn rows(machine: &Result<Machine, NvidiaError>) -> Vec<Row> {
     };
     let mut rows = vec![
         row("cpu", format!("the CPU, {threads} threads")),
-        row("cpu:plain", "what a GPU runs, on the CPU: slow".to_owned()),
+        row("cpu:plain", "plain operations, for checks: slow".to_owned()),
     ];
     let Ok(machine) = machine else { return rows };
     rows.extend(machine.cards.iter().map(|card| {

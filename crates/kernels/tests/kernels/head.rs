@@ -1,6 +1,6 @@
 //! Likelihood, divergence and agreement of rows of logits.
 
-use strait_kernels::{compare, summarize};
+use strait_kernels::{Reference, compare};
 
 use crate::device::{Type, assert_close, device, integers, read, read_integers, upload, values};
 
@@ -23,10 +23,10 @@ fn figures_of_logits() {
             upload(&client, &reference, &shape, Type::F32),
         );
         let wanted = integers(&client, &targets, &[rows]);
-        let kept = summarize(&client, &of_reference, &wanted);
-        let other = (&of_reference, &kept.log_total, &kept.top);
-        let found = compare(&client, &of_own, &wanted, other);
-        let same = compare(&client, &of_reference, &wanted, other);
+        let kept = compare(&client, &of_reference, &wanted, None);
+        let other = Reference { logits: &of_reference, log_total: &kept.log_total, top: &kept.top };
+        let found = compare(&client, &of_own, &wanted, Some(&other));
+        let same = compare(&client, &of_reference, &wanted, Some(&other));
 
         let figures = read(&client, &kept.figures, Type::F32);
         let compared = read(&client, &found.figures, Type::F32);
@@ -57,7 +57,7 @@ fn of_equal_logits_the_first_is_the_most_likely() {
     logits[333] = 2.0;
     logits[590] = 2.0;
     let given = upload(&client, &logits, &[1, 600], Type::F32);
-    let kept = summarize(&client, &given, &integers(&client, &[0], &[1]));
+    let kept = compare(&client, &given, &integers(&client, &[0], &[1]), None);
     assert_eq!(read_integers(&client, &kept.top), [77]);
 }
 

@@ -1,8 +1,6 @@
 //! Norms, activations, rotary positions, and rows by index.
 
-use strait_kernels::{
-    Gate, NormFormula, Positions, Rotation, add_rows, gate, gather_rows, norm, rotate,
-};
+use strait_kernels::{Gate, NormFormula, Rotation, add_rows, gate, gather_rows, norm, rotate};
 
 use crate::device::{TYPES, Type, assert_close, device, integers, read, upload, values};
 
@@ -119,8 +117,9 @@ fn rotations() {
         for rounded_once in [true, false] {
             let rotation = Rotation { cos: &cosines, sin: &sines, rounded_once };
             for whole in [true, false] {
-                let at = if whole { Positions::From(4) } else { Positions::Given(&positions) };
-                let y = read(&client, &rotate(&client, &given, &rotation, &at), of);
+                let (first, places_given) = if whole { (4, None) } else { (0, Some(&positions)) };
+                let y = rotate(&client, &given, &rotation, first, places_given);
+                let y = read(&client, &y, of);
                 let mut expected = Vec::new();
                 for sequence in 0..2 {
                     for head in 0..heads {

@@ -43,10 +43,15 @@ struct Held;
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if let Some(slot) = MINE.take() {
-            guard::release_stack();
-            ALL[slot].taken.store(false, std::sync::atomic::Ordering::Release);
+        let Some(slot) = MINE.get() else { return };
+        // No thread ends in the middle of a call: somebody called `exit` there, which comes here before it
+        // asks whose call it was.
+        if current(slot).is_some() {
+            return;
         }
+        MINE.set(None);
+        guard::release_stack();
+        ALL[slot].taken.store(false, std::sync::atomic::Ordering::Release);
     }
 }
 
@@ -175,6 +180,20 @@ mod tests {
         assert_eq!(mine().map(|(_, _, kind)| kind), Some(CallKind::Open));
         drop(entered);
         assert!(mine().is_none());
+    }
+
+    #[test]
+    fn what_ends_in_the_middle_of_a_call_stays_known() {
+        let callee = Callee::of("z.so", "", None);
+        let thread = std::thread::spawn(move || {
+            std::mem::forget(enter(callee, CallKind::Encode));
+            MINE.get().unwrap()
+        });
+        let slot = thread.join().unwrap();
+        assert!(ALL[slot].taken.load(Relaxed));
+        assert_eq!(current(slot).unwrap().0.words, "plugin z.so");
+        set(slot, None);
+        ALL[slot].taken.store(false, Relaxed);
     }
 
     #[test]

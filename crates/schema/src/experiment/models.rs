@@ -24,8 +24,8 @@ pub struct ModelSection {
     /// Element type of the weights and of the messages that cross the links.
     #[serde(default)]
     pub dtype: Dtype,
-    /// `auto` (a GPU if there is one), `cpu`, `cuda:N`, or `cpu:plain` (what a GPU runs, on the CPU:
-    /// slow, for checks).
+    /// `auto` (a GPU if there is one), `cpu`, `cuda:N`, or `cpu:plain` (plain tensor operations on
+    /// the CPU: slow, for checks).
     #[serde(default = "auto")]
     pub device: String,
     /// The tokenizer, if it is not the model's own: a `tokenizer.json`, or a folder that has one.
