@@ -90,9 +90,10 @@ impl Observer for Live {
         let width = width.min(24);
         let style = format!("{{prefix:{width}}} {{bar:8.cyan/dim}} {{wide_msg}}");
         for cell in cells {
-            let bar = match self.terminal {
-                true => self.screen.add(ProgressBar::new(windows as u64)),
-                false => ProgressBar::hidden(),
+            let bar = if self.terminal {
+                self.screen.add(ProgressBar::new(windows as u64))
+            } else {
+                ProgressBar::hidden()
             };
             if let Ok(style) = ProgressStyle::with_template(&style) {
                 bar.set_style(style.progress_chars("━╸─"));
@@ -173,9 +174,10 @@ fn figures(cell: usize, p: &CellProgress) -> String {
         0 => format!("{:31}", ""),
         _ => format!("{:>+9.4} ±{:<7.4} KLD {:.4}  ", p.ppl_delta, p.ppl_delta_error, p.kld_mean),
     };
-    let bytes = match p.bytes_per_token.is_nan() {
-        true => String::new(),
-        false => format!("{:>8.1} B/token {:.2} b/value", p.bytes_per_token, p.bits_per_value),
+    let bytes = if p.bytes_per_token.is_nan() {
+        String::new()
+    } else {
+        format!("{:>8.1} B/token {:.2} b/value", p.bytes_per_token, p.bits_per_value)
     };
     format!("PPL {:.4}  {delta}{bytes}", p.ppl)
 }

@@ -5,6 +5,7 @@
 mod cli {
     mod bad_input;
     mod devices;
+    mod effects;
     mod exactness;
     mod fit;
     mod formats;

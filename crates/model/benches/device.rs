@@ -15,7 +15,8 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use strait_model::{
-    Device, Dtype, Hidden, Model, ScoreRange, SourceTensor, TensorSource, open_device,
+    Ahead, Device, Dtype, Hidden, Model, RunInput, ScoreRange, SourceTensor, TensorSource,
+    open_device,
 };
 use strait_weights::Checkpoint;
 
@@ -150,8 +151,9 @@ fn agree(arguments: &Arguments) -> Value {
         for window in tokens.windows(513).step_by(256) {
             let range = ScoreRange { first_position: 256, targets: window[257..].to_vec() };
             let stage = &mut model.stages()[0];
-            let state = stage.embed(&window[..512], 1).unwrap();
-            let (scores, _) = stage.reference(&state, &[range]).unwrap();
+            let input = RunInput::Tokens { tokens: &window[..512], batch: 1 };
+            let state = stage.run(input, None).unwrap();
+            let (scores, _) = stage.reference(&state, Ahead::Layers, &[range]).unwrap();
             sum += scores[0].nll.iter().sum::<f64>();
             count += scores[0].nll.len();
         }
@@ -189,8 +191,9 @@ fn window(arguments: &Arguments) -> Value {
             targets: ids[tokens - scored..].to_vec(),
         };
         let (state, time_s) = seconds(|| {
-            let state = stage.embed(&ids, 1).unwrap();
-            let (scores, _) = stage.reference(&state, &[range]).unwrap();
+            let input = RunInput::Tokens { tokens: &ids, batch: 1 };
+            let state = stage.run(input, None).unwrap();
+            let (scores, _) = stage.reference(&state, Ahead::Layers, &[range]).unwrap();
             assert!(scores[0].nll.iter().all(|nll| nll.is_finite()));
             state
         });

@@ -11,7 +11,8 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 use serde_json::{Value, json};
 use strait_model::{
-    Device, Dtype, Hidden, Model, ScoreRange, SourceTensor, TensorSource, open_device,
+    Ahead, Device, Dtype, Hidden, Model, RunInput, ScoreRange, SourceTensor, TensorSource,
+    open_device,
 };
 
 const TOKENS: usize = 2048;
@@ -91,39 +92,31 @@ fn forward(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("forward");
     group.sample_size(10).warm_up_time(Duration::from_secs(1));
 
+    let state = hidden();
     let source = Random::new(2, 1536);
-    let mut model = source.load(&[0]);
+    let mut model = source.load(&[0, 1]);
     let stage = &mut model.stages()[1];
     group.bench_function("layer", |b| {
-        b.iter_batched(
-            hidden,
-            |hidden| stage.forward(hidden).unwrap(),
-            criterion::BatchSize::LargeInput,
-        );
+        b.iter(|| stage.run(RunInput::Hidden(&state), None).unwrap());
     });
     let source = Random::new(2, 8);
-    let mut light = source.load(&[0]);
+    let mut light = source.load(&[0, 1]);
     let stage = &mut light.stages()[1];
     group.bench_function("attention block (a layer with an MLP of 8)", |b| {
-        b.iter_batched(
-            hidden,
-            |hidden| stage.forward(hidden).unwrap(),
-            criterion::BatchSize::LargeInput,
-        );
+        b.iter(|| stage.run(RunInput::Hidden(&state), None).unwrap());
     });
-    let state = hidden();
     let range = ScoreRange {
         first_position: TOKENS - SCORED - 1,
         targets: tokens()[TOKENS - SCORED..].to_vec(),
     };
     let range = [range];
-    let last = &mut model.stages()[1];
+    let last = &mut model.stages()[2];
     group.bench_function("head, 512 positions, reference", |b| {
-        b.iter(|| last.reference(&state, &range).unwrap());
+        b.iter(|| last.reference(&state, Ahead::Layers, &range).unwrap());
     });
-    let (_, reference) = last.reference(&state, &range).unwrap();
+    let (_, reference) = last.reference(&state, Ahead::Layers, &range).unwrap();
     group.bench_function("head, 512 positions, against a reference", |b| {
-        b.iter(|| last.score(&state, &range, &reference, &[0]).unwrap());
+        b.iter(|| last.score(&state, Ahead::Layers, &range, &reference, &[0]).unwrap());
     });
 
     let mut whole = Random::new(30, 1536).load(&[]);
@@ -131,8 +124,9 @@ fn forward(criterion: &mut Criterion) {
     group.bench_function("window of 2048, 512 scored", |b| {
         b.iter(|| {
             let stage = &mut whole.stages()[0];
-            let state = stage.embed(&tokens, 1).unwrap();
-            stage.reference(&state, &range).unwrap()
+            let input = RunInput::Tokens { tokens: &tokens, batch: 1 };
+            let state = stage.run(input, None).unwrap();
+            stage.reference(&state, Ahead::Layers, &range).unwrap()
         });
     });
     group.finish();

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use strait_model::{CacheVisitor, CachedLayer, Device, Dtype, Look, Model, RunInput};
+use strait_model::{CacheVisitor, CachedLayer, CachedRun, Device, Dtype, Look, Model, RunInput};
 use strait_weights::Checkpoint;
 
 const TOKENS: usize = 512;
@@ -39,9 +39,10 @@ fn look(criterion: &mut Criterion) {
     let mut model = Model::load(&checkpoint, &[3], &[Device::Cpu], Dtype::F32).unwrap();
     let stage = &mut *model.stages()[0];
     let tokens: Vec<u32> = (0..TOKENS as u32).map(|i| i * 7919 % 4096).collect();
+    let input = RunInput::Tokens { tokens: &tokens, batch: 1 };
     let mut group = criterion.benchmark_group("look");
     group.sample_size(20).warm_up_time(Duration::from_secs(1));
-    group.bench_function("nobody asks", |b| b.iter(|| stage.embed(&tokens, 1).unwrap()));
+    group.bench_function("nobody asks", |b| b.iter(|| stage.run(input, None).unwrap()));
     let all = 0..TOKENS;
     let sums = Look { sums: true, ..Look::at(all.clone()) };
     let entropy = Look { entropy: true, ..Look::at(all.clone()) };
@@ -58,8 +59,12 @@ fn look(criterion: &mut Criterion) {
             b.iter(|| {
                 let mut caches = stage.open_caches(1, true);
                 let mut looker = Looker { layers: layers.clone(), look: look.clone() };
-                let input = RunInput::Tokens(&tokens);
-                stage.run(input, &mut caches, 0, Some(&mut looker)).unwrap()
+                let cached = CachedRun {
+                    caches: &mut caches,
+                    first_position: 0,
+                    visitor: Some(&mut looker),
+                };
+                stage.run(input, Some(cached)).unwrap()
             });
         });
     }

@@ -9,11 +9,9 @@ use strait_ops::{CacheContents, Dtype, Hidden, Ops, OpsError, ScoreRange, Sequen
 
 use crate::config::ModelConfig;
 use crate::error::ModelError;
-use crate::past::{CacheVisitor, CachedRun, RunInput, StageCaches};
-use crate::run::Input;
-use crate::score::Ahead;
+use crate::past::StageCaches;
 use crate::source::{SharedSource, TensorSource};
-use crate::stage::{Reference, Stage};
+use crate::stage::{Ahead, CachedRun, Reference, RunInput, Stage};
 use crate::tensors::Tensors;
 
 /// A stage on the device of `O`.
@@ -209,30 +207,32 @@ impl<O: Ops> Stage for Decoder<O> {
         std::mem::replace(&mut self.tap, tap)
     }
 
-    fn embed(&mut self, tokens: &[u32], batch: usize) -> Result<Hidden, ModelError> {
-        self.run_tokens(Input::Tokens { tokens, batch }, None)
-    }
-
-    fn forward(&mut self, hidden: Hidden) -> Result<Hidden, ModelError> {
-        self.run_tokens(Input::Hidden(&hidden), None)
+    fn run(
+        &mut self,
+        input: RunInput<'_>,
+        cached: Option<CachedRun<'_>>,
+    ) -> Result<Hidden, ModelError> {
+        self.run_tokens(input, cached)
     }
 
     fn reference(
         &mut self,
-        hidden: &Hidden,
+        states: &Hidden,
+        ahead: Ahead,
         score: &[ScoreRange],
     ) -> Result<(Vec<SequenceScores>, Reference), ModelError> {
-        self.keep_reference(hidden, Ahead::Layers, score)
+        self.keep_reference(states, ahead, score)
     }
 
     fn score(
         &mut self,
-        hidden: &Hidden,
+        states: &Hidden,
+        ahead: Ahead,
         score: &[ScoreRange],
         reference: &Reference,
         sequence_of: &[usize],
     ) -> Result<Vec<SequenceScores>, ModelError> {
-        self.compare(hidden, Ahead::Layers, score, reference, sequence_of)
+        self.compare(states, ahead, score, reference, sequence_of)
     }
 
     fn open_caches(&mut self, sequences: usize, turned: bool) -> StageCaches {
@@ -247,39 +247,6 @@ impl<O: Ops> Stage for Decoder<O> {
         contents: CacheContents,
     ) -> Result<(), ModelError> {
         self.set_contents(caches, layer, sequence, contents)
-    }
-
-    fn run(
-        &mut self,
-        input: RunInput<'_>,
-        caches: &mut StageCaches,
-        first_position: usize,
-        visitor: Option<&mut dyn CacheVisitor>,
-    ) -> Result<Hidden, ModelError> {
-        let input = match input {
-            RunInput::Tokens(tokens) => Input::Tokens { tokens, batch: caches.sequences },
-            RunInput::Hidden(hidden) => Input::Hidden(hidden),
-        };
-        let visitor = visitor.map(|visitor| visitor as &mut dyn CacheVisitor);
-        self.run_tokens(input, Some(CachedRun { caches, first_position, visitor }))
-    }
-
-    fn reference_of(
-        &mut self,
-        states: &Hidden,
-        score: &[ScoreRange],
-    ) -> Result<(Vec<SequenceScores>, Reference), ModelError> {
-        self.keep_reference(states, Ahead::Head, score)
-    }
-
-    fn score_of(
-        &mut self,
-        states: &Hidden,
-        score: &[ScoreRange],
-        reference: &Reference,
-        sequence_of: &[usize],
-    ) -> Result<Vec<SequenceScores>, ModelError> {
-        self.compare(states, Ahead::Head, score, reference, sequence_of)
     }
 
     fn next_logits(&mut self, states: &Hidden) -> Result<Vec<f32>, ModelError> {

@@ -33,10 +33,10 @@ pub use families::{FAMILIES, Family};
 pub use load_in::LoadedIn;
 pub use model::Model;
 pub use noise::Noise;
-pub use past::{CacheVisitor, CachedLayer, RunInput, StageCaches};
+pub use past::{CacheVisitor, CachedLayer, StageCaches};
 pub use relevance::head_relevance;
 pub use source::{SharedSource, SourceTensor, TensorSource};
-pub use stage::{Reference, Stage};
+pub use stage::{Ahead, CachedRun, Reference, RunInput, Stage};
 pub use strait_burn::leave_by;
 pub use strait_ops::{
     Activation, AlignedBytes, AttentionShape, CacheContents, Dtype, HeadEntries, Hidden, Look,

@@ -7,6 +7,7 @@ use strait_ops::{AttentionShape, CacheContents, Hidden, Look, Ops, OpsError, Pas
 
 use crate::decoder::{Decoder, Layer};
 use crate::error::ModelError;
+use crate::stage::CachedRun;
 
 /// The caches of a stage: of every layer, for every sequence of a batch.
 pub struct StageCaches {
@@ -19,15 +20,6 @@ impl std::fmt::Debug for StageCaches {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "StageCaches {{ sequences: {} }}", self.sequences)
     }
-}
-
-/// What goes into a stage.
-#[derive(Debug, Clone, Copy)]
-pub enum RunInput<'a> {
-    /// Tokens of all sequences, for the first stage.
-    Tokens(&'a [u32]),
-    /// What the stage before gave.
-    Hidden(&'a Hidden),
 }
 
 /// Sees every layer's cache when a run of tokens has been through the layer.
@@ -195,13 +187,6 @@ impl<O: Ops> Decoder<O> {
         }
         Ok(LayerCaches { caches, first_position, tokens, visitor })
     }
-}
-
-/// What a run of tokens goes on from.
-pub(crate) struct CachedRun<'a> {
-    pub(crate) caches: &'a mut StageCaches,
-    pub(crate) first_position: usize,
-    pub(crate) visitor: Option<&'a mut dyn CacheVisitor>,
 }
 
 /// The caches of a stage on their way from layer to layer.

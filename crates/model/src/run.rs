@@ -4,16 +4,8 @@ use strait_ops::{Hidden, LayerTap, Ops, OpsError, Past, Site};
 
 use crate::decoder::{Decoder, Layer};
 use crate::error::ModelError;
-use crate::past::{CachedRun, LayerCaches};
-
-/// What goes into a stage.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Input<'a> {
-    /// Tokens of `batch` sequences, for the first stage.
-    Tokens { tokens: &'a [u32], batch: usize },
-    /// What the stage before gave.
-    Hidden(&'a Hidden),
-}
+use crate::past::LayerCaches;
+use crate::stage::{CachedRun, RunInput};
 
 impl<O: Ops> Decoder<O> {
     /// Takes tokens through the layers, on their own or attending to caches.
@@ -22,13 +14,13 @@ impl<O: Ops> Decoder<O> {
     /// the last layer.
     pub(crate) fn run_tokens(
         &mut self,
-        input: Input<'_>,
+        input: RunInput<'_>,
         cached: Option<CachedRun<'_>>,
     ) -> Result<Hidden, ModelError> {
         let first_position = cached.as_ref().map_or(0, |cached| cached.first_position);
         let (batch, tokens) = self.check_input(input, first_position)?;
         let scored_later = self.head.is_some() && cached.is_none();
-        if scored_later && matches!(input, Input::Hidden(_)) {
+        if scored_later && matches!(input, RunInput::Hidden(_)) {
             let layers = format!("{:?}", self.range);
             return Err(ModelError::LastStage { layers });
         }
@@ -72,10 +64,10 @@ impl<O: Ops> Decoder<O> {
     }
 
     /// Brings what goes in to the device.
-    fn enter(&self, input: Input<'_>, first_position: usize) -> Result<O::Stream, ModelError> {
+    fn enter(&self, input: RunInput<'_>, first_position: usize) -> Result<O::Stream, ModelError> {
         let (tokens, batch) = match input {
-            Input::Tokens { tokens, batch } => (tokens, batch),
-            Input::Hidden(hidden) => return Ok(self.ops.upload(hidden)),
+            RunInput::Tokens { tokens, batch } => (tokens, batch),
+            RunInput::Hidden(hidden) => return Ok(self.ops.upload(hidden)),
         };
         let Some(embedding) = &self.embedding else { return Err(self.no("embedding", "first")) };
         let positions = embedding.positions.as_ref();
@@ -85,16 +77,18 @@ impl<O: Ops> Decoder<O> {
     /// Checks what goes in; gives its sequences and the tokens of each.
     fn check_input(
         &self,
-        input: Input<'_>,
+        input: RunInput<'_>,
         first_position: usize,
     ) -> Result<(usize, usize), ModelError> {
         match input {
-            Input::Tokens { .. } if self.embedding.is_none() => Err(self.no("embedding", "first")),
-            Input::Tokens { tokens, batch } => {
+            RunInput::Tokens { .. } if self.embedding.is_none() => {
+                Err(self.no("embedding", "first"))
+            }
+            RunInput::Tokens { tokens, batch } => {
                 self.check_sequences(tokens, batch, first_position)?;
                 Ok((batch, tokens.len() / batch))
             }
-            Input::Hidden(hidden) => {
+            RunInput::Hidden(hidden) => {
                 hidden.check(self.config.shape.hidden, self.dtype)?;
                 Ok((hidden.batch, hidden.tokens))
             }

@@ -4,16 +4,7 @@ use strait_ops::{Hidden, Ops, OpsError, ScoreRange, SequenceScores};
 
 use crate::decoder::Decoder;
 use crate::error::ModelError;
-use crate::stage::Reference;
-
-/// What hidden states still have to go through in the last stage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ahead {
-    /// Its layers, and then the head.
-    Layers,
-    /// The head alone.
-    Head,
-}
+use crate::stage::{Ahead, Reference};
 
 /// What sequences are compared with: logits that are kept, and whose each sequence's are.
 struct Kept<'a, L> {

@@ -6,8 +6,7 @@ use std::ops::Range;
 use strait_ops::{CacheContents, Hidden, ScoreRange, SequenceScores, Tap};
 
 use crate::error::ModelError;
-use crate::noise::Noise;
-use crate::past::{CacheVisitor, RunInput, StageCaches};
+use crate::past::{CacheVisitor, StageCaches};
 
 /// Consecutive layers on one device. The first stage also holds the embedding, the last one the
 /// final norm and the head. Hidden states come from host memory and go back there.
@@ -31,47 +30,46 @@ pub trait Stage: Send {
     /// From now on calls `tap` at the sites that it wants, or no tap; gives the one before back.
     fn set_tap(&mut self, tap: Option<Box<dyn Tap>>) -> Option<Box<dyn Tap>>;
 
-    /// [`set_tap`](Stage::set_tap) with noise, or without a tap.
-    fn disturb(&mut self, noise: Option<Noise>) {
-        self.set_tap(noise.map(|noise| Box::new(noise) as Box<dyn Tap>));
-    }
-
-    /// First stage: embeds `batch` sequences of `tokens.len() / batch` tokens and, unless it is the
-    /// last stage too, runs its layers.
+    /// Runs tokens through the layers of this stage, on their own or attending to caches.
+    ///
+    /// On its own a run ends before the layers of the last stage: those run when it scores, because
+    /// there only the scored positions are wanted. Of a model with one stage that leaves the
+    /// embedding. With caches nothing is left out: the states have been through all layers.
     ///
     /// # Errors
-    /// When this is not the first stage, a token is not in the vocabulary, `tokens` does not
-    /// divide into `batch` sequences, or the device fails.
-    fn embed(&mut self, tokens: &[u32], batch: usize) -> Result<Hidden, ModelError>;
+    /// When the input is not this stage's or does not fit the model, the last stage is given states
+    /// without caches, the caches are another stage's, the visitor or the tap fails, or the device
+    /// does.
+    fn run(
+        &mut self,
+        input: RunInput<'_>,
+        cached: Option<CachedRun<'_>>,
+    ) -> Result<Hidden, ModelError>;
 
-    /// Runs the layers of this stage. The last one runs its layers when it scores, because there
-    /// only the scored positions are wanted.
+    /// Last stage: takes `states` through what is `ahead` of them, scores the baseline and keeps its
+    /// logits. `score` has one range for each sequence; norm and head run on the scored positions
+    /// only.
     ///
     /// # Errors
-    /// When this is the last stage, the hidden states do not fit the model, or the device fails.
-    fn forward(&mut self, hidden: Hidden) -> Result<Hidden, ModelError>;
-
-    /// Last stage: runs its layers on `hidden`, scores the baseline and keeps its logits. `score`
-    /// has one range for each sequence of `hidden`; norm and head run on the scored positions only.
-    ///
-    /// # Errors
-    /// When this is not the last stage, the ranges do not fit, or the device fails.
+    /// When this is not the last stage, the ranges do not fit, or the tap or the device fails.
     fn reference(
         &mut self,
-        hidden: &Hidden,
+        states: &Hidden,
+        ahead: Ahead,
         score: &[ScoreRange],
     ) -> Result<(Vec<SequenceScores>, Reference), ModelError>;
 
-    /// Last stage: runs its layers on `hidden` and scores against a reference. Sequence `i` of `hidden` is compared with
-    /// sequence `sequence_of[i]` of the reference; `score` has one range for each sequence of
-    /// `hidden`, as long as the reference's.
+    /// Last stage: takes `states` through what is `ahead` of them, and scores against a reference.
+    /// Sequence `i` is compared with sequence `sequence_of[i]` of the reference; `score` has one
+    /// range for each sequence, as long as the reference's.
     ///
     /// # Errors
-    /// When this is not the last stage, the ranges do not fit, the reference is another stage's,
-    /// or the device fails.
+    /// When this is not the last stage, the ranges do not fit, the reference is another stage's, or
+    /// the tap or the device fails.
     fn score(
         &mut self,
-        hidden: &Hidden,
+        states: &Hidden,
+        ahead: Ahead,
         score: &[ScoreRange],
         reference: &Reference,
         sequence_of: &[usize],
@@ -93,43 +91,6 @@ pub trait Stage: Send {
         contents: CacheContents,
     ) -> Result<(), ModelError>;
 
-    /// Runs the layers of this stage on a run of tokens that begins at `first_position`, of as many
-    /// sequences as there are caches. Every token attends to what the caches hold, to which its own
-    /// key and value are added first. Nothing is left out: what the last stage gives has been through all layers.
-    ///
-    /// # Errors
-    /// When the input does not fit, the caches are another stage's, the visitor fails, or the device
-    /// does.
-    fn run(
-        &mut self,
-        input: RunInput<'_>,
-        caches: &mut StageCaches,
-        first_position: usize,
-        visitor: Option<&mut dyn CacheVisitor>,
-    ) -> Result<Hidden, ModelError>;
-
-    /// Last stage: [`reference`](Stage::reference) of states that have been through all layers.
-    ///
-    /// # Errors
-    /// As there.
-    fn reference_of(
-        &mut self,
-        states: &Hidden,
-        score: &[ScoreRange],
-    ) -> Result<(Vec<SequenceScores>, Reference), ModelError>;
-
-    /// Last stage: [`score`](Stage::score) of states that have been through all layers.
-    ///
-    /// # Errors
-    /// As there.
-    fn score_of(
-        &mut self,
-        states: &Hidden,
-        score: &[ScoreRange],
-        reference: &Reference,
-        sequence_of: &[usize],
-    ) -> Result<Vec<SequenceScores>, ModelError>;
-
     /// Last stage: logits `[vocab]` of what follows the last token of the first sequence of `states`,
     /// which have been through all layers.
     ///
@@ -147,6 +108,40 @@ pub trait Stage: Send {
         sequence: usize,
         row: usize,
     ) -> Result<Vec<f32>, ModelError>;
+}
+
+/// What goes into a stage.
+#[derive(Debug, Clone, Copy)]
+pub enum RunInput<'a> {
+    /// Tokens, for the first stage.
+    Tokens {
+        /// Those of all sequences, one sequence behind the other.
+        tokens: &'a [u32],
+        /// Number of sequences, which are equally long.
+        batch: usize,
+    },
+    /// What the stage before gave.
+    Hidden(&'a Hidden),
+}
+
+/// How a run of tokens goes on from earlier ones: every token attends to what the caches hold, to
+/// which its own key and value are added first.
+pub struct CachedRun<'a> {
+    /// One cache for each layer and sequence; gets the run's keys and values.
+    pub caches: &'a mut StageCaches,
+    /// Position of the run's first token.
+    pub first_position: usize,
+    /// Called with every layer's cache once the run has been through the layer.
+    pub visitor: Option<&'a mut dyn CacheVisitor>,
+}
+
+/// What hidden states still have to go through in the last stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ahead {
+    /// Its layers, and then the head: of states that came without caches.
+    Layers,
+    /// The head alone: of states that came with caches.
+    Head,
 }
 
 /// The baseline's logits at the scored positions, kept where the last stage runs.

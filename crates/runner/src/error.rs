@@ -66,6 +66,42 @@ pub enum RunnerError {
         /// The results folder.
         path: PathBuf,
     },
+    /// A journal holds other windows than those that were measured.
+    #[error(
+        "{}: expected the journal to hold {expected} windows, found {found}; somebody else has changed or removed it\n  hint: what is whole stays, so start the run again, with no other program in its results folder", path.display()
+    )]
+    JournalLost {
+        /// The journal.
+        path: PathBuf,
+        /// Windows that were appended to it.
+        expected: usize,
+        /// Windows that are whole.
+        found: usize,
+    },
+    /// Somebody else writes to a journal.
+    #[error(
+        "{}: expected the journal to be {expected} bytes long, as this run has left it, found {found}\n  hint: let no other program write to the results folder, and start the run again", path.display()
+    )]
+    JournalChanged {
+        /// The journal.
+        path: PathBuf,
+        /// Its length after the last append.
+        expected: u64,
+        /// Its length now.
+        found: u64,
+    },
+    /// The journal in the place of a cell's is that of another cell.
+    #[error(
+        "{}: expected the journal of the cell {expected}, found that of {found}\n  hint: remove the file, or run with --fresh", path.display()
+    )]
+    ForeignJournal {
+        /// The file.
+        path: PathBuf,
+        /// Identity of the cell.
+        expected: String,
+        /// Identity that the file names.
+        found: String,
+    },
     /// The cell that was to generate does not exist, or does not work on the KV cache.
     #[error("cell {found:?}: expected one of {}{}", known.join(", "), if *link { "; the codec of a link has no part in generation" } else { "" })]
     UnknownCell {
@@ -117,5 +153,12 @@ impl From<strait_loader::LoaderError> for RunnerError {
 impl RunnerError {
     pub(crate) fn internal(error: impl std::fmt::Display) -> Self {
         Self::Internal(error.to_string())
+    }
+
+    /// What a panic says.
+    pub(crate) fn panicked(panic: &(dyn std::any::Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Self::Internal(format!("a stage panicked: {}", text.unwrap_or("no text")))
     }
 }

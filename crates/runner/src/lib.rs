@@ -5,44 +5,27 @@
 //! folder. Each finished window of a cell is in that cell's [`journal`] before the next begins, so
 //! a run can be killed at any point and goes on from there.
 
-mod analyze;
-mod cache_plan;
-mod cell;
+mod book;
 mod clock;
+mod commands;
 mod convert;
-mod crashes;
 mod deadline;
+mod engine;
 mod environment;
 mod error;
-mod fit;
-mod folder;
-mod generate;
-mod group;
-mod heads;
-pub mod journal;
-mod kv;
-mod link;
-mod look;
 mod memory;
-mod models;
-mod pass;
 mod plan;
-mod plausible;
-mod prefix;
 mod progress;
-mod record;
-mod rerun;
-mod run;
-mod side_plan;
-mod speed;
-mod trace;
+mod ways;
+mod workbench;
 
-pub use analyze::{Analysis, BINS, Massive, Matrix, Orders, TOP_SHARE, analyze};
+pub use book::journal;
 pub use clock::{Stopwatch, unix_s};
+pub use commands::analyze::{Analysis, BINS, Massive, Matrix, Orders, TOP_SHARE, analyze};
+pub use commands::fit::{Fitted, fit};
+pub use commands::generate::{Ended, GenerateOptions, Generated, Sampling, generate};
+pub use commands::heads::{Heads, heads};
+pub use commands::run::{Options, Outcome, run};
 pub use deadline::with_deadline;
 pub use error::RunnerError;
-pub use fit::{Fitted, fit};
-pub use generate::{Ended, GenerateOptions, Generated, Sampling, generate};
-pub use heads::{Heads, heads};
 pub use progress::{CellIntro, CellProgress, Observer, Progress, Silent};
-pub use run::{Options, Outcome, run};

@@ -135,6 +135,14 @@ pub enum SchemaError {
         /// The hash that the file states.
         found: String,
     },
+    /// A record whose totals do not fit its windows.
+    #[error("{}: expected totals that are the sums of the windows, found {found}\n  hint: the file was changed or damaged; delete it and run the experiment again", path.display())]
+    RecordSums {
+        /// The file.
+        path: PathBuf,
+        /// The first total that does not fit.
+        found: String,
+    },
     /// A record with a number that JSON cannot write.
     #[error(
         "record of {label:?}: expected finite numbers, found an infinity or a NaN in {field}\n  hint: such a cell has failed; record it with `Record::fail`"

@@ -25,9 +25,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let a = load(std::slice::from_ref(&arguments.a))?;
     let b = load(std::slice::from_ref(&arguments.b))?;
     let comparisons = Comparison::of_results(&a.records, &b.records)?;
-    say(&match arguments.json {
-        true => serde_json::to_string_pretty(&comparisons)?,
-        false => Comparison::text(&comparisons),
+    say(&if arguments.json {
+        serde_json::to_string_pretty(&comparisons)?
+    } else {
+        Comparison::text(&comparisons)
     })?;
     Ok(ExitCode::SUCCESS)
 }

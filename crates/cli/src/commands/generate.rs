@@ -133,9 +133,10 @@ pub(crate) fn run(
         say("")?;
         eprintln!("{}", summary(&generated));
     }
-    match stop.load(Ordering::Relaxed) {
-        true => Ok(ExitCode::from(INTERRUPTED)),
-        false => Ok(ExitCode::SUCCESS),
+    if stop.load(Ordering::Relaxed) {
+        Ok(ExitCode::from(INTERRUPTED))
+    } else {
+        Ok(ExitCode::SUCCESS)
     }
 }
 

@@ -121,17 +121,12 @@ fn list(dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
             })
         })
         .collect();
-    let mut text = match rows.is_empty() {
-        true => {
-            let dir = dir.display();
-            format!(
-                "no codecs or presses in {dir}: build some with `cargo xtask build-plugin --all`"
-            )
-        }
-        false => {
-            let header = ["codec or press", "version", "file", "what it does"].map(str::to_owned);
-            columns(&std::iter::once(header).chain(rows).collect::<Vec<_>>())
-        }
+    let mut text = if rows.is_empty() {
+        let dir = dir.display();
+        format!("no codecs or presses in {dir}: build some with `cargo xtask build-plugin --all`")
+    } else {
+        let header = ["codec or press", "version", "file", "what it does"].map(str::to_owned);
+        columns(&std::iter::once(header).chain(rows).collect::<Vec<_>>())
     };
     for (path, error) in &failures {
         text.push_str(&format!("\n\n{} was left out: {error}", path.display()));
@@ -314,9 +309,10 @@ fn check(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let program: strait_conformance::Program = Arc::new(work);
     let report = strait_conformance::check_library_apart(file, &program)?;
     let text = report.to_string();
-    say(&match json {
-        true => serde_json::to_string_pretty(&json!({"passed": report.passed(), "report": text}))?,
-        false => text,
+    say(&if json {
+        serde_json::to_string_pretty(&json!({"passed": report.passed(), "report": text}))?
+    } else {
+        text
     })?;
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

@@ -47,9 +47,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             if redraw {
                 terminal.clear_last_lines(drawn)?;
             }
-            let text = match arguments.json {
-                true => serde_json::to_string(&status)?,
-                false => strait_report::watch(&status, columns_of_terminal()),
+            let text = if arguments.json {
+                serde_json::to_string(&status)?
+            } else {
+                strait_report::watch(&status, columns_of_terminal())
             };
             say(&text)?;
             drawn = text.trim_end().lines().count();

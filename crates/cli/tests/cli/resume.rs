@@ -147,3 +147,84 @@ fn an_interrupted_run_says_how_to_go_on_and_does() {
     bench.run_ok(&["-o", "results"]);
     assert_eq!(bench.records("results").len(), 5);
 }
+
+/// The journals of a results folder.
+fn journals(bench: &Bench) -> Vec<std::path::PathBuf> {
+    let Ok(entries) = std::fs::read_dir(bench.path().join("results/journal")) else {
+        return Vec::new();
+    };
+    let mut journals: Vec<_> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "bin"))
+        .collect();
+    journals.sort();
+    journals
+}
+
+#[test]
+fn a_journal_that_is_shortened_or_removed_during_a_run_ends_it() {
+    let bench = Bench::new(&["raw"]);
+    let shorten = |path: &std::path::Path| {
+        let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+        file.set_len(3000).unwrap();
+    };
+    let remove = |path: &std::path::Path| std::fs::remove_file(path).unwrap();
+    type Damage = fn(&std::path::Path);
+    for (expected, damage) in [("changed", shorten as Damage), ("read the journal", remove)] {
+        bench.experiment(
+            "[partition]\ncuts = [3]\n[run]\nthreads = 1\n[[compressor]]\ncodec = \"raw\"\n",
+        );
+        let assets = root().join("assets");
+        let arguments = ["run", "test.toml", "--assets", assets.to_str().unwrap(), "-o", "results"];
+        let child =
+            bench.command(&arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        // The second window of a cell is on its way.
+        let begun = |path: &std::path::PathBuf| std::fs::metadata(path).unwrap().len() > 4000;
+        while !journals(&bench).iter().any(begun) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let journals = journals(&bench);
+        damage(journals.iter().find(|path| begun(path)).unwrap());
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(expected) || stderr.contains("expected the journal"), "{stderr}");
+        for (label, record) in bench.records("results") {
+            let windows = record["windows"].as_array().unwrap().len();
+            assert_eq!(windows, 11, "{label}: a record of {windows} windows");
+        }
+        // What is whole stays, and the rest runs again.
+        bench.run_ok(&["-o", "results"]);
+        for (label, record) in bench.records("results") {
+            assert_eq!(record["status"], "finished", "{label}");
+            assert_eq!(record["windows"].as_array().unwrap().len(), 11, "{label}");
+        }
+        std::fs::remove_dir_all(bench.path().join("results")).unwrap();
+    }
+}
+
+#[test]
+fn the_journal_of_another_cell_is_noticed() {
+    let bench = Bench::new(&["affine", "raw"]);
+    bench.experiment(CELLS);
+    bench.run_ok(&["-o", "results"]);
+    let before = bench.records("results");
+    let journals = journals(&bench);
+    let kept = bench.path().join("kept");
+    std::fs::rename(&journals[0], &kept).unwrap();
+    std::fs::rename(&journals[1], &journals[0]).unwrap();
+    std::fs::rename(&kept, &journals[1]).unwrap();
+    for entry in std::fs::read_dir(bench.path().join("results")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    let output = bench.run(&["-o", "results"]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("expected the journal of the cell"), "{stderr}");
+    assert!(bench.records("results").is_empty());
+    bench.run_ok(&["-o", "results", "--fresh"]);
+    assert_eq!(bench.records("results").len(), before.len());
+}

@@ -1,6 +1,6 @@
 //! What must not change a result, to the last bit.
 
-use strait_model::{Device, Dtype, Hidden};
+use strait_model::{Ahead, Device, Dtype, Hidden};
 
 use crate::support::{FAMILIES, Golden, hidden, load, next_tokens, reference, run};
 
@@ -39,7 +39,7 @@ fn stacking_and_threads_change_nothing_to_the_last_bit() {
                 let stacked = Hidden::stack(&[&state, &state, &state]).unwrap();
                 let score = vec![next_tokens(tokens); 3];
                 let last = model.stages().last_mut().unwrap();
-                for scores in last.score(&stacked, &score, &kept, &[0; 3]).unwrap() {
+                for scores in last.score(&stacked, Ahead::Layers, &score, &kept, &[0; 3]).unwrap() {
                     assert_eq!(scores.nll, expected.nll, "{name} in {dtype}");
                     assert!(scores.kld.iter().all(|&kld| kld == 0.0));
                 }

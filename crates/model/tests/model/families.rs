@@ -3,7 +3,8 @@
 use strait_model::{Device, Dtype, Model, ScoreRange};
 
 use crate::support::{
-    FAMILIES, Golden, devices, hidden, load, log_softmax, next_tokens, reference, relative_error,
+    FAMILIES, Golden, devices, embed, forward, hidden, load, log_softmax, next_tokens, reference,
+    relative_error,
 };
 
 /// Largest difference in f32, relative to the largest value of a row.
@@ -40,10 +41,10 @@ fn check(name: &str, file: &str, device: Device) {
     let mut model = cut(name, device, Dtype::F32);
     let (layers, vocab) = (model.config().layers, model.config().shape.vocab);
     let stages = model.stages();
-    let mut state = stages[0].embed(&golden.tokens, 2).unwrap();
+    let mut state = embed(&mut stages[0], &golden.tokens, 2).unwrap();
     for (layer, stage) in stages[..layers].iter_mut().enumerate() {
         if layer > 0 {
-            state = stage.forward(state).unwrap();
+            state = forward(stage, &state).unwrap();
         }
         let expected = golden.tensor(&format!("layer.{layer}"));
         let error = relative_error(&state.to_f32(), &expected, state.channels);

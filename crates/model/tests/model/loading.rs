@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use strait_model::{
-    Device, Dtype, LoadedIn, Model, Noise, ScoreRange, SequenceScores, SharedSource, SourceTensor,
-    TensorSource,
+    Ahead, Device, Dtype, LoadedIn, Model, Noise, ScoreRange, SequenceScores, SharedSource,
+    SourceTensor, TensorSource,
 };
 use strait_weights::load_in::{LoadIn, apply};
 use strait_weights::{Checkpoint, DenseTensor};
 
-use crate::support::{FAMILIES, Golden, hidden, load, model, next_tokens, run};
+use crate::support::{FAMILIES, Golden, embed, hidden, load, model, next_tokens, reference, run};
 
 #[test]
 fn a_streamed_model_gives_the_same_to_the_last_bit() {
@@ -51,9 +51,10 @@ fn a_layer_that_cannot_be_streamed_is_an_error_when_it_runs() {
     }
     let source: SharedSource = Arc::new(Torn(model("llama")));
     let mut streamed = Model::stream(source, &[0], &[Device::Cpu], Dtype::F32).unwrap();
-    let state = streamed.stages()[0].embed(&[1, 2, 3], 1).unwrap();
+    let state = embed(&mut streamed.stages()[0], &[1, 2, 3], 1).unwrap();
     let score = [ScoreRange { first_position: 0, targets: vec![2, 3] }];
-    let error = streamed.stages()[1].reference(&state, &score).unwrap_err().to_string();
+    let error = streamed.stages()[1].reference(&state, Ahead::Layers, &score);
+    let error = error.unwrap_err().to_string();
     assert!(error.contains("layers.1.") && error.contains("the disk is gone"), "{error}");
 }
 
@@ -123,11 +124,15 @@ fn only_linear_layers_of_decoder_blocks_are_quantized_on_load() {
 /// Scores of sequences under noise.
 fn disturbed(model: &mut Model, tokens: &[u32], sequences: &[u64]) -> Vec<SequenceScores> {
     let noise = Noise { seed: 3, sequences: sequences.to_vec() };
-    model.stages().iter_mut().for_each(|stage| stage.disturb(Some(noise.clone())));
+    for stage in model.stages() {
+        stage.set_tap(Some(Box::new(noise.clone())));
+    }
     let state = hidden(model, tokens, sequences.len());
     let score: Vec<_> = tokens.chunks(state.tokens).map(next_tokens).collect();
-    let (scores, _) = model.stages().last_mut().unwrap().reference(&state, &score).unwrap();
-    model.stages().iter_mut().for_each(|stage| stage.disturb(None));
+    let (scores, _) = reference(model, &state, &score);
+    for stage in model.stages() {
+        stage.set_tap(None);
+    }
     scores
 }
 

@@ -3,11 +3,11 @@
 use std::error::Error;
 
 use strait_model::{
-    CacheVisitor, CachedLayer, Device, Dtype, Hidden, Look, Model, RunInput, ScoreRange, Seen,
-    StageCaches,
+    Ahead, CacheVisitor, CachedLayer, CachedRun, Device, Dtype, Hidden, Look, Model, ModelError,
+    RunInput, ScoreRange, Seen, Stage, StageCaches,
 };
 
-use crate::support::{FAMILIES, devices, load, next_tokens, relative_error};
+use crate::support::{FAMILIES, devices, embed, load, next_tokens, relative_error};
 
 /// Largest difference between sums in another order, relative to the largest value of a row.
 const ORDER: f64 = 2e-5;
@@ -36,10 +36,11 @@ fn in_runs(
         let mut hidden: Option<Hidden> = None;
         for (stage, caches) in model.stages().iter_mut().zip(&mut caches) {
             let input = match &hidden {
-                None => RunInput::Tokens(part),
+                None => RunInput::Tokens { tokens: part, batch: 1 },
                 Some(hidden) => RunInput::Hidden(hidden),
             };
-            hidden = Some(stage.run(input, caches, first, Some(visitor)).unwrap());
+            let cached = CachedRun { caches, first_position: first, visitor: Some(&mut *visitor) };
+            hidden = Some(stage.run(input, Some(cached)).unwrap());
         }
         states.extend(hidden.unwrap().to_f32());
         first += length;
@@ -98,14 +99,17 @@ fn runs_of_tokens_give_what_whole_sequences_give_to_the_last_bit() {
                 assert_eq!(later, whole, "{name} in {dtype}, turned later");
             }
             let stages = model.stages();
-            let states = stages[0].embed(&tokens, 1).unwrap();
+            let states = embed(&mut stages[0], &tokens, 1).unwrap();
             let last = stages.last_mut().unwrap();
-            let (scores, _) = last.reference(&states, &[next_tokens(&tokens)]).unwrap();
+            let (scores, _) =
+                last.reference(&states, Ahead::Layers, &[next_tokens(&tokens)]).unwrap();
             let shape = [1, length, states.channels];
             let states = Hidden::from_f32(&whole, shape, dtype).unwrap();
-            let (after, kept) = last.reference_of(&states, &[next_tokens(&tokens)]).unwrap();
+            let (after, kept) =
+                last.reference(&states, Ahead::Head, &[next_tokens(&tokens)]).unwrap();
             assert_eq!(scores, after, "{name} in {dtype}");
-            let again = last.score_of(&states, &[next_tokens(&tokens)], &kept, &[0]).unwrap();
+            let again =
+                last.score(&states, Ahead::Head, &[next_tokens(&tokens)], &kept, &[0]).unwrap();
             assert_eq!(again[0].nll, after[0].nll);
             assert!(again[0].kld.iter().all(|&kld| kld == 0.0));
         }
@@ -297,9 +301,9 @@ fn logits_of_a_row_give_its_likelihood() {
         let mut model = load("llama", &[], device, Dtype::F32);
         let tokens = tokens(&model, 50);
         let stages = model.stages();
-        let states = stages[0].embed(&tokens, 1).unwrap();
+        let states = embed(&mut stages[0], &tokens, 1).unwrap();
         let range = ScoreRange { first_position: 9, targets: vec![7; 12] };
-        let (scores, kept) = stages[0].reference(&states, &[range]).unwrap();
+        let (scores, kept) = stages[0].reference(&states, Ahead::Layers, &[range]).unwrap();
         for row in [0, 11] {
             let logits = stages[0].logits(&kept, 0, row).unwrap();
             let total: f64 = logits.iter().map(|&logit| f64::from(logit).exp()).sum();
@@ -310,18 +314,31 @@ fn logits_of_a_row_give_its_likelihood() {
     }
 }
 
+/// A first run with caches.
+fn cached(
+    stage: &mut Box<dyn Stage>,
+    input: RunInput<'_>,
+    caches: &mut StageCaches,
+) -> Result<Hidden, ModelError> {
+    stage.run(input, Some(CachedRun { caches, first_position: 0, visitor: None }))
+}
+
 #[test]
 fn caches_must_fit() {
     let mut model = load("llama", &[0], Device::Cpu, Dtype::F32);
     let mut caches = caches(&mut model, 2, true);
     let stages = model.stages();
+    let tokens = |tokens| RunInput::Tokens { tokens, batch: 2 };
     let (first, rest) = caches.split_at_mut(1);
-    let error = stages[0].run(RunInput::Tokens(&[1, 2, 3]), &mut first[0], 0, None).unwrap_err();
+    let error = cached(&mut stages[0], tokens(&[1, 2, 3]), &mut first[0]).unwrap_err();
     assert_eq!(error.to_string(), "tokens: expected a multiple of the batch 2, above 0, found 3");
-    let hidden = stages[0].run(RunInput::Tokens(&[1, 2]), &mut first[0], 0, None).unwrap();
-    assert!(stages[1].run(RunInput::Tokens(&[1, 2]), &mut rest[0], 0, None).is_err());
-    assert!(stages[1].run(RunInput::Hidden(&hidden), &mut rest[0], 0, None).is_ok());
+    let hidden = cached(&mut stages[0], tokens(&[1, 2]), &mut first[0]).unwrap();
+    assert!(cached(&mut stages[1], tokens(&[1, 2]), &mut rest[0]).is_err());
+    assert!(cached(&mut stages[1], RunInput::Hidden(&hidden), &mut rest[0]).is_ok());
+    let alone = RunInput::Tokens { tokens: &[1], batch: 1 };
+    let error = cached(&mut stages[0], alone, &mut first[0]).unwrap_err();
+    assert_eq!(error.to_string(), "caches: expected 1, found 2");
     if stages[0].layers().len() != stages[1].layers().len() {
-        assert!(stages[1].run(RunInput::Hidden(&hidden), &mut first[0], 0, None).is_err());
+        assert!(cached(&mut stages[1], RunInput::Hidden(&hidden), &mut first[0]).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! Scores and devices.
 
-use strait_model::{Device, Dtype, Model, ScoreRange, SequenceScores};
+use strait_model::{Ahead, Device, Dtype, Model, ScoreRange, SequenceScores};
 
 use crate::support::{
     Golden, checkpoint, devices, hidden, load, log_softmax, model, reference, run,
@@ -19,7 +19,8 @@ fn divergence_agrees_with_its_definition() {
         let first = ScoreRange { first_position: 3, targets: vec![7; 30] };
         let (_, kept) = reference(&mut model, &state, &[first.clone(), first.clone()]);
         let last = model.stages().last_mut().unwrap();
-        let scores = last.score(&state, &[first.clone(), first], &kept, &[0, 0]).unwrap();
+        let scores =
+            last.score(&state, Ahead::Layers, &[first.clone(), first], &kept, &[0, 0]).unwrap();
         assert!(scores[0].kld.iter().all(|&kld| kld == 0.0));
         assert!(scores[0].same_top.iter().all(|&same| same));
         let logits = golden.tensor("logits");

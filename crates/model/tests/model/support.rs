@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use strait_model::{
-    Device, Dtype, Hidden, Model, Reference, ScoreRange, SequenceScores, SourceTensor,
-    TensorSource, open_device,
+    Ahead, Device, Dtype, Hidden, Model, ModelError, Reference, RunInput, ScoreRange,
+    SequenceScores, SourceTensor, Stage, TensorSource, open_device,
 };
 use strait_weights::Checkpoint;
 
@@ -66,12 +66,26 @@ pub(crate) fn load(name: &str, cuts: &[usize], device: Device, dtype: Dtype) -> 
     Model::load(&model(name), cuts, &[device], dtype).unwrap()
 }
 
+/// Tokens of `batch` sequences through a first stage.
+pub(crate) fn embed(
+    stage: &mut Box<dyn Stage>,
+    tokens: &[u32],
+    batch: usize,
+) -> Result<Hidden, ModelError> {
+    stage.run(RunInput::Tokens { tokens, batch }, None)
+}
+
+/// Hidden states through a later stage.
+pub(crate) fn forward(stage: &mut Box<dyn Stage>, hidden: &Hidden) -> Result<Hidden, ModelError> {
+    stage.run(RunInput::Hidden(hidden), None)
+}
+
 /// Runs all stages but the last.
 pub(crate) fn hidden(model: &mut Model, tokens: &[u32], batch: usize) -> Hidden {
     let (first, rest) = model.stages().split_first_mut().unwrap();
-    let start = first.embed(tokens, batch).unwrap();
+    let start = embed(first, tokens, batch).unwrap();
     let rest = rest.split_last_mut().map_or(Default::default(), |(_, rest)| rest);
-    rest.iter_mut().fold(start, |hidden, stage| stage.forward(hidden).unwrap())
+    rest.iter_mut().fold(start, |hidden, stage| forward(stage, &hidden).unwrap())
 }
 
 pub(crate) fn reference(
@@ -79,7 +93,7 @@ pub(crate) fn reference(
     hidden: &Hidden,
     score: &[ScoreRange],
 ) -> (Vec<SequenceScores>, Reference) {
-    model.stages().last_mut().unwrap().reference(hidden, score).unwrap()
+    model.stages().last_mut().unwrap().reference(hidden, Ahead::Layers, score).unwrap()
 }
 
 pub(crate) fn next_tokens(sequence: &[u32]) -> ScoreRange {

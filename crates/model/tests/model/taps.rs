@@ -5,11 +5,11 @@ use std::error::Error;
 use std::sync::{Arc, Mutex};
 
 use strait_model::{
-    CacheVisitor, CachedLayer, Device, Dtype, Hidden, Model, Part, Place, RunInput, ScoreRange,
-    Site, Tap,
+    CacheVisitor, CachedLayer, CachedRun, Device, Dtype, Hidden, Model, Part, Place, RunInput,
+    ScoreRange, Site, Tap,
 };
 
-use crate::support::{FAMILIES, hidden, load, next_tokens, reference, relative_error};
+use crate::support::{FAMILIES, embed, hidden, load, next_tokens, reference, relative_error};
 
 /// What a tap left.
 type Shown = Arc<Mutex<Vec<(Place, Vec<Part>)>>>;
@@ -145,10 +145,11 @@ fn results(model: &mut Model) -> (Hidden, Vec<Vec<f64>>, Vec<Hidden>) {
         let mut states: Option<Hidden> = None;
         for (stage, caches) in model.stages().iter_mut().zip(&mut caches) {
             let input = match &states {
-                None => RunInput::Tokens(&part),
+                None => RunInput::Tokens { tokens: &part, batch: 2 },
                 Some(states) => RunInput::Hidden(states),
             };
-            states = Some(stage.run(input, caches, first, None).unwrap());
+            let cached = CachedRun { caches, first_position: first, visitor: None };
+            states = Some(stage.run(input, Some(cached)).unwrap());
         }
         cached.extend(states);
         first += run;
@@ -277,7 +278,12 @@ fn keys_and_values_are_those_that_a_cache_keeps() {
             let mut caches = stage.open_caches(1, turned);
             for (first, run) in [(0, &tokens[..23]), (23, &tokens[23..])] {
                 let mut compare = Compare { shown: Arc::clone(&probe.shown), visits: 0 };
-                stage.run(RunInput::Tokens(run), &mut caches, first, Some(&mut compare)).unwrap();
+                let cached = CachedRun {
+                    caches: &mut caches,
+                    first_position: first,
+                    visitor: Some(&mut compare),
+                };
+                stage.run(RunInput::Tokens { tokens: run, batch: 1 }, Some(cached)).unwrap();
                 assert_eq!(compare.visits, layers);
                 assert!(take(&probe).iter().all(|(place, _)| place.first_position == first));
             }
@@ -384,7 +390,7 @@ fn the_last_layer_is_whole_for_taps_that_need_it() {
 fn error(name: &str, probe: &Probe) -> String {
     let mut model = load(name, &[1], Device::Cpu, Dtype::F32);
     set(&mut model, probe);
-    model.stages()[0].embed(&[1, 2, 3, 4], 2).unwrap_err().to_string()
+    embed(&mut model.stages()[0], &[1, 2, 3, 4], 2).unwrap_err().to_string()
 }
 
 struct Broken;
@@ -403,7 +409,7 @@ impl Tap for Broken {
 fn what_a_tap_does_wrong_is_one_clear_error() {
     let mut model = load("llama", &[1], Device::Cpu, Dtype::F32);
     model.stages()[0].set_tap(Some(Box::new(Broken)));
-    let message = model.stages()[0].embed(&[1, 2], 1).unwrap_err().to_string();
+    let message = embed(&mut model.stages()[0], &[1, 2], 1).unwrap_err().to_string();
     assert_eq!(message, "tap at values of layer 1: out of order");
 
     for site in Site::ALL {

@@ -3,8 +3,8 @@
 use strait_schema::{CellCache, CellKind, LinkCounts, Record};
 
 use crate::Row;
-use crate::format::{count, perplexity, three_digits};
 use crate::page::{escape, toml};
+use crate::text::format::{count, perplexity, three_digits};
 
 pub(super) fn of(
     at: usize,

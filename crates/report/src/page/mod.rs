@@ -9,11 +9,13 @@
 mod assets;
 mod data;
 mod details;
+mod serve;
 mod table;
 mod toml;
 
-use crate::collect::Collection;
-use crate::palette::{self, COLORS, COLORS_ON_DARK};
+pub use self::serve::serve;
+use crate::Collection;
+use crate::picture::palette::{self, COLORS, COLORS_ON_DARK};
 use crate::{Report, ReportError};
 use data::{Cell, Group, PageData};
 use table::Columns;

@@ -1,7 +1,7 @@
 //! The page's table: HTML that is complete before a script sorts it.
 
-use crate::format::{NONE, bits, difference, percent, perplexity, three_digits};
 use crate::page::escape;
+use crate::text::format::{NONE, bits, difference, percent, perplexity, three_digits};
 use crate::{Report, Row};
 
 /// Heading, explanation, the key by which scripts know the column, and the class of the columns that are
@@ -147,7 +147,7 @@ pub(super) fn row(at: usize, group: usize, row: &Row, families: &[String]) -> St
     let place = families.iter().position(|family| *family == row.codec);
     let color = match place {
         Some(place) if !row.is_baseline() => {
-            format!("var(--f{})", place % crate::palette::COLORS.len())
+            format!("var(--f{})", place % crate::picture::palette::COLORS.len())
         }
         _ => "var(--ink)".to_owned(),
     };

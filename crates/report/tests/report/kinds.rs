@@ -80,3 +80,42 @@ fn committed_tables_are_those_of_their_records() {
     }
     assert!(compared >= 9, "{compared} folders");
 }
+
+#[test]
+fn cells_that_agree_are_seen_when_they_are_read() {
+    let mut records = vec![plain("baseline", 0.0, 0.0), record("a", "affine", 4.0, 0.84, 0.041)];
+    let twin = |label: &str, bits: f64| {
+        let mut twin = record(label, label, bits, 0.84, 0.041);
+        twin.windows = records[1].windows.clone();
+        twin.warnings = vec![
+            "every window has the same likelihood as \"gone\", another codec or setting".to_owned(),
+            "its own".to_owned(),
+        ];
+        twin
+    };
+    let twins = [twin("b", 4.0), twin("c", 2.0)];
+    records.extend(twins);
+    // An exact codec agrees with the baseline, and with every other exact one: that is no news.
+    for label in ["raw", "lossless"] {
+        let mut exact = record(label, label, 32.0, 0.0, 0.0);
+        exact.links.iter_mut().for_each(|link| link.distortion.max_abs = 0.0);
+        records.push(exact);
+    }
+    let report = Report::from_records(&records).unwrap();
+    let warnings = |label: &str| {
+        let row = report.rows.iter().find(|row| row.label == label).unwrap();
+        row.warnings.join("; ")
+    };
+    let same = "every window has the same likelihood as";
+    assert_eq!(warnings("a"), format!("{same} \"b\" and 1 more: both keep 4.000 bits a value"));
+    assert_eq!(
+        warnings("c"),
+        format!(
+            "its own; {same} \"a\" and 1 more: this one keeps 2.000 bits a value, the other 4.000 bits a value"
+        )
+    );
+    assert_eq!([warnings("raw"), warnings("baseline")], [const { String::new() }; 2]);
+    let text = report.terminal(&TableStyle::default());
+    assert!(text.contains("warning: b: its own\n"), "{text}");
+    assert!(records[1].is_finished() && text.contains("warning: a: every window"), "{text}");
+}

@@ -140,9 +140,10 @@ impl TryFrom<OneOrMany> for Models {
 
 impl From<Models> for OneOrMany {
     fn from(models: Models) -> Self {
-        match models.others.is_empty() {
-            true => Self::One(models.reference),
-            false => Self::Many(models.iter().cloned().collect()),
+        if models.others.is_empty() {
+            Self::One(models.reference)
+        } else {
+            Self::Many(models.iter().cloned().collect())
         }
     }
 }

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::{RECORD_SCHEMA, Record, SchemaError};
+use crate::{RECORD_SCHEMA, Record, SchemaError, WindowSums};
 
 impl Record {
     /// Reads a record.
     ///
     /// # Errors
-    /// If the file cannot be read, is not a record, is of another schema version, or states an
-    /// identity that its contents do not have.
+    /// If the file cannot be read, is not a record, is of another schema version, states an identity
+    /// that its contents do not have, or has totals that are not the sums of its windows.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, SchemaError> {
         let path = path.as_ref();
         let text = fs::read_to_string(path)
@@ -39,6 +39,9 @@ impl Record {
             let (path, found) = (path.to_owned(), record.id);
             return Err(SchemaError::RecordIdentity { path, expected, found });
         }
+        if let Some(found) = record.contradiction() {
+            return Err(SchemaError::RecordSums { path: path.to_owned(), found });
+        }
         Ok(record)
     }
 
@@ -62,6 +65,27 @@ impl Record {
         format!("{}-{id}.json", plain(&self.label))
     }
 
+    /// Totals that are not the sums of the windows, and what they are.
+    fn contradiction(&self) -> Option<String> {
+        let scores = self.scores.as_ref()?;
+        let sum = |of: fn(&WindowSums) -> f64| self.windows.iter().map(of).sum::<f64>();
+        let totals = [
+            ("scored", sum(|window| window.scored as f64), scores.sums.n as f64),
+            ("sums.a", sum(|window| window.sums.a), scores.sums.a),
+            ("sums.b", sum(|window| window.sums.b), scores.sums.b),
+            ("sums.d", sum(|window| window.sums.d), scores.sums.d),
+            ("sums.dd", sum(|window| window.sums.dd), scores.sums.dd),
+            ("kld_sum", sum(|window| window.kld_sum), scores.kld.mean * scores.sums.n as f64),
+            ("same_top", sum(|window| window.same_top as f64), scores.agreement.same as f64),
+        ];
+        // The totals were added token by token, and JSON keeps 17 digits of each.
+        let differs = |(_, windows, total): &(&str, f64, f64)| {
+            (windows - total).abs() > 1e-9 * (windows.abs() + scores.sums.n as f64)
+        };
+        let (field, windows, total) = totals.into_iter().find(differs)?;
+        Some(format!("{field} of the windows adding up to {windows}, and {total} as the total"))
+    }
+
     /// The first field with a number that JSON cannot hold.
     fn not_finite(&self) -> Option<String> {
         if let Some(scores) = &self.scores {
@@ -78,7 +102,7 @@ impl Record {
                 return Some("scores.confidence".to_owned());
             }
         }
-        let window = |sums: &crate::WindowSums| sums.sums.is_finite() && sums.kld_sum.is_finite();
+        let window = |sums: &WindowSums| sums.sums.is_finite() && sums.kld_sum.is_finite();
         if let Some(at) = self.windows.iter().position(|sums| !window(sums)) {
             return Some(format!("windows[{at}]"));
         }

@@ -75,3 +75,30 @@ fn a_cell_of_two_kinds_is_refused() {
     assert_eq!(record.cell.kind, CellKind::Noise { size: 0.5 });
     assert!(!record.cell.is_baseline());
 }
+
+#[test]
+fn totals_that_are_not_the_sums_of_the_windows_are_refused() {
+    let path = root().join("crates/schema/tests/record.json");
+    let whole: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("record.json");
+    type Change = dyn Fn(&mut Value);
+    let load = |change: &Change| {
+        let mut record = whole.clone();
+        change(&mut record);
+        fs::write(&path, record.to_string()).unwrap();
+        Record::load(&path)
+    };
+    load(&|_| ()).unwrap();
+    let changes: [(&str, &Change); 5] = [
+        ("scored", &|record| record["windows"].as_array_mut().unwrap().clear()),
+        ("sums.a", &|record| record["windows"][0]["sums"]["a"] = json!(1.0)),
+        ("sums.d", &|record| record["scores"]["sums"]["d"] = json!(0.0)),
+        ("kld_sum", &|record| record["scores"]["kld"]["mean"] = json!(0.0)),
+        ("same_top", &|record| record["windows"][0]["same_top"] = json!(0)),
+    ];
+    for (field, change) in changes {
+        let error = load(change).unwrap_err().to_string();
+        assert!(error.contains(&format!("found {field} of the windows")), "{field}: {error}");
+    }
+}

@@ -1,0 +1,25 @@
+//! Figures as pictures: SVG written by hand, and PNG made of it.
+
+mod heatmap;
+mod labels;
+pub(crate) mod palette;
+mod pareto;
+mod png;
+mod scale;
+mod speed;
+mod svg;
+
+pub use self::heatmap::Heatmap;
+pub use self::pareto::{Picture, XAxis, YAxis};
+
+/// What every further line of a legend takes of the plotting area.
+const LEGEND_LINE: f64 = 16.0;
+const LABEL_SIZE: f64 = 12.0;
+/// Width of a character in shares of the font size: the widest of the fonts that may be used.
+const CHAR: f64 = 0.6;
+const BOLD_CHAR: f64 = 0.68;
+
+/// Width of a label, at most.
+fn text_width(text: &str, bold: bool) -> f64 {
+    text.chars().count() as f64 * if bold { BOLD_CHAR } else { CHAR } * LABEL_SIZE
+}

@@ -1,0 +1,115 @@
+//! One layer's cache of one cell, compressed: first what no later query sees goes, then the presses
+//! choose, then the codecs work on what is left.
+
+use strait_model::{AttentionShape, CacheContents, Dtype, LayerConfig, ModelConfig};
+use strait_schema::LinkCounts;
+
+use super::cell::{CachePlan, OpenCache};
+use super::ledger::{LayerLedger, keep};
+use super::reposition;
+use super::side::SideInformation;
+
+/// What a cell has to know of the model.
+pub(crate) struct Model<'a> {
+    pub(crate) config: &'a ModelConfig,
+    pub(crate) dtype: Dtype,
+}
+
+impl Model<'_> {
+    /// Values of all keys, and as many of all values, that an uncompressed cache of `tokens` tokens
+    /// holds for the queries that follow.
+    pub(crate) fn cache_values(&self, tokens: usize) -> usize {
+        let of_block = |block: &LayerConfig| {
+            let AttentionShape { kv_heads, head_dim, window, .. } = block.attention;
+            // A query sees itself too, so of the entries before it a window less one.
+            let seen = window.map_or(tokens, |window| tokens.min(window.saturating_sub(1)));
+            seen * kv_heads * head_dim
+        };
+        self.config.blocks.iter().map(of_block).sum()
+    }
+}
+
+/// One layer, just after a run of tokens.
+#[derive(Clone, Copy)]
+pub(crate) struct At<'a> {
+    pub(crate) layer: usize,
+    pub(crate) shape: &'a AttentionShape,
+    /// Tokens of the sequence so far.
+    pub(crate) seen: usize,
+    /// Whether the layer is compressed again after later tokens.
+    pub(crate) again: bool,
+}
+
+impl At<'_> {
+    /// RoPE's frequencies, one for each pair of channels that it rotates.
+    pub(super) fn frequencies(&self) -> Vec<f32> {
+        let rope = self.shape.rope.as_ref();
+        rope.map_or_else(Vec::new, |rope| rope.frequencies(rope.is_long(self.seen)))
+    }
+}
+
+impl OpenCache {
+    /// What is left of `contents`.
+    ///
+    /// # Errors
+    /// What a press or codec says. The ledger of the layer then no longer fits any contents.
+    pub(crate) fn compress(
+        &mut self,
+        plan: &CachePlan,
+        model: &Model<'_>,
+        at: At<'_>,
+        mut contents: CacheContents,
+        side: &SideInformation,
+    ) -> Result<CacheContents, String> {
+        let ledger = &mut self.layers[at.layer];
+        ledger.follow(&contents, at.shape, model.dtype.size());
+        side.add_to(ledger, self.wanted);
+        drop_unseen(ledger, &mut contents, at);
+        if plan.active[at.layer] {
+            for press in 0..self.presses.len() {
+                self.press(press, plan, model, at, &mut contents, side)?;
+            }
+            if plan.reposition && !self.presses.is_empty() {
+                let frequencies = at.frequencies();
+                for head in &mut contents.heads {
+                    reposition::from_zero(head, &frequencies, at.shape.head_dim, plan.before_rope);
+                }
+            }
+            self.code(plan, model, at, &mut contents)?;
+        }
+        if !at.again {
+            self.layers[at.layer].forget_rows();
+        }
+        Ok(contents)
+    }
+
+    /// What the window's cache costs as it is stored now, beside `tokens` tokens of an uncompressed one.
+    pub(crate) fn measure(&mut self, model: &Model<'_>, tokens: usize) {
+        let size = model.dtype.size();
+        let stored = self.layers.iter().map(LayerLedger::bytes);
+        let stored = stored.fold([0.0; 2], |sum, [keys, values]| [sum[0] + keys, sum[1] + values]);
+        let values = model.cache_values(tokens);
+        for (counts, stored) in self.counts.iter_mut().zip(stored) {
+            counts.tokens = tokens as u64;
+            counts.values = values as u64;
+            counts.raw_bytes = (values * size) as u64;
+            counts.payload_bytes = stored.round() as u64;
+        }
+    }
+
+    /// The costs of the window.
+    pub(crate) fn counts(&self) -> Vec<LinkCounts> {
+        self.counts.to_vec()
+    }
+}
+
+/// Drops what lies outside of the attention's window: it costs nothing, whoever compresses.
+fn drop_unseen(ledger: &mut LayerLedger, contents: &mut CacheContents, at: At<'_>) {
+    let Some(window) = at.shape.window else { return };
+    for (head, ledger) in contents.heads.iter_mut().zip(&mut ledger.heads) {
+        let first = head.positions.partition_point(|&p| p as usize + window <= at.seen);
+        let kept: Vec<usize> = (first..head.len()).collect();
+        keep(head, &kept, at.shape.head_dim);
+        ledger.keep(&kept);
+    }
+}
