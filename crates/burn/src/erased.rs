@@ -8,8 +8,9 @@ use std::any::Any;
 
 use burn_tensor::StreamId;
 use strait_ops::{
-    AttentionShape, AttentionTensors, CacheContents, FeedForwardTensors, Hidden, LayerTap, Look,
-    MlpTensors, Network, NormTensors, Ops, OpsError, Past, ScoreRange, Seen, SequenceScores,
+    AttentionShape, AttentionTensors, CacheContents, FeedForwardTensors, Hidden, LayerTap,
+    MlpTensors, Network, NormTensors, Ops, OpsError, Past, ProbeRequest, ProbeResult, ScoreRange,
+    SequenceScores,
 };
 
 /// The decoder's operations on a burn backend that was chosen at run time.
@@ -187,8 +188,8 @@ impl Ops for BurnOps {
         self.change(|ops| ops.add(x.take(), y.take()))
     }
 
-    fn open_cache(&self, shape: &AttentionShape, turned: bool) -> Held {
-        self.hold(|ops| ops.open_cache(shape, turned))
+    fn open_cache(&self, shape: &AttentionShape, rotated: bool) -> Held {
+        self.hold(|ops| ops.open_cache(shape, rotated))
     }
 
     fn cache_contents(&self, cache: &Held) -> Result<CacheContents, OpsError> {
@@ -200,17 +201,17 @@ impl Ops for BurnOps {
         self.stream.executes(|| self.ops.set_cache(value, contents));
     }
 
-    fn look(
+    fn probe(
         &mut self,
         x: &Held,
         sequence: usize,
         weights: &Held,
         (cache, first_position): (&Held, usize),
-        look: &Look,
-    ) -> Result<Seen, OpsError> {
+        request: &ProbeRequest,
+    ) -> Result<ProbeResult, OpsError> {
         let past = (cache.value(), first_position);
         let ops = &mut self.ops;
-        self.stream.executes(|| ops.look(x.value(), sequence, weights.value(), past, look))
+        self.stream.executes(|| ops.probe(x.value(), sequence, weights.value(), past, request))
     }
 
     fn score(
@@ -279,17 +280,17 @@ trait AnyOps: Send {
         tap: &mut LayerTap<'_>,
     ) -> Result<Value, OpsError>;
     fn add(&mut self, x: Value, y: Value) -> Value;
-    fn open_cache(&self, shape: &AttentionShape, turned: bool) -> Value;
+    fn open_cache(&self, shape: &AttentionShape, rotated: bool) -> Value;
     fn cache_contents(&self, cache: Borrowed) -> Result<CacheContents, OpsError>;
     fn set_cache(&mut self, cache: &mut Value, contents: CacheContents);
-    fn look(
+    fn probe(
         &mut self,
         x: Borrowed,
         sequence: usize,
         weights: Borrowed,
         past: (Borrowed, usize),
-        look: &Look,
-    ) -> Result<Seen, OpsError>;
+        request: &ProbeRequest,
+    ) -> Result<ProbeResult, OpsError>;
     fn logits_row(&self, logits: Borrowed, row: usize) -> Result<Vec<f32>, OpsError>;
     fn score(
         &mut self,
@@ -359,7 +360,7 @@ where
     }
 
     fn copy(&self, stream: Borrowed) -> Value {
-        Box::new(Ops::copy(self, seen(stream)))
+        Box::new(Ops::copy(self, downcast(stream)))
     }
 
     fn embed(
@@ -370,8 +371,8 @@ where
         batch: usize,
         first_position: usize,
     ) -> Value {
-        let positions = positions.map(seen);
-        Box::new(Ops::embed(self, seen(table), positions, tokens, batch, first_position))
+        let positions = positions.map(downcast);
+        Box::new(Ops::embed(self, downcast(table), positions, tokens, batch, first_position))
     }
 
     fn attention(
@@ -382,8 +383,9 @@ where
         past: Option<Past<'_, Value>>,
         tap: &mut LayerTap<'_>,
     ) -> Result<Value, OpsError> {
-        let output =
-            with_own(past, |past| Ops::attention(self, seen(x), seen(weights), wanted, past, tap));
+        let output = with_own(past, |past| {
+            Ops::attention(self, downcast(x), downcast(weights), wanted, past, tap)
+        });
         Ok(Box::new(output?))
     }
 
@@ -394,19 +396,19 @@ where
         wanted: usize,
         tap: &mut LayerTap<'_>,
     ) -> Result<Value, OpsError> {
-        Ok(Box::new(Ops::mlp(self, seen(x), seen(weights), wanted, tap)?))
+        Ok(Box::new(Ops::mlp(self, downcast(x), downcast(weights), wanted, tap)?))
     }
 
     fn add(&mut self, x: Value, y: Value) -> Value {
         Box::new(Ops::add(self, own(x), own(y)))
     }
 
-    fn open_cache(&self, shape: &AttentionShape, turned: bool) -> Value {
-        Box::new(Ops::open_cache(self, shape, turned))
+    fn open_cache(&self, shape: &AttentionShape, rotated: bool) -> Value {
+        Box::new(Ops::open_cache(self, shape, rotated))
     }
 
     fn cache_contents(&self, cache: Borrowed) -> Result<CacheContents, OpsError> {
-        Ops::cache_contents(self, seen(cache))
+        Ops::cache_contents(self, downcast(cache))
     }
 
     fn set_cache(&mut self, cache: &mut Value, contents: CacheContents) {
@@ -416,20 +418,20 @@ where
         }
     }
 
-    fn look(
+    fn probe(
         &mut self,
         x: Borrowed,
         sequence: usize,
         weights: Borrowed,
         (cache, first_position): (Borrowed, usize),
-        look: &Look,
-    ) -> Result<Seen, OpsError> {
-        let past = (seen(cache), first_position);
-        Ops::look(self, seen(x), sequence, seen(weights), past, look)
+        request: &ProbeRequest,
+    ) -> Result<ProbeResult, OpsError> {
+        let past = (downcast(cache), first_position);
+        Ops::probe(self, downcast(x), sequence, downcast(weights), past, request)
     }
 
     fn logits_row(&self, logits: Borrowed, row: usize) -> Result<Vec<f32>, OpsError> {
-        Ops::logits_row(self, seen(logits), row)
+        Ops::logits_row(self, downcast(logits), row)
     }
 
     fn score(
@@ -440,9 +442,9 @@ where
         range: &ScoreRange,
         reference: Option<Borrowed>,
     ) -> Result<(SequenceScores, Option<(Value, usize)>), OpsError> {
-        let head = (seen(norm), seen(table));
-        let reference = reference.map(seen);
-        let (scores, kept) = Ops::score(self, seen(x), sequence, head, range, reference)?;
+        let head = (downcast(norm), downcast(table));
+        let reference = reference.map(downcast);
+        let (scores, kept) = Ops::score(self, downcast(x), sequence, head, range, reference)?;
         let kept = kept.map(|kept| {
             let bytes = O::logits_bytes(&kept);
             (Box::new(kept) as Value, bytes)
@@ -501,7 +503,7 @@ fn own<T: 'static>(value: Value) -> T {
     }
 }
 
-fn seen<T: 'static>(value: Borrowed<'_>) -> &T {
+fn downcast<T: 'static>(value: Borrowed<'_>) -> &T {
     match value.downcast_ref() {
         Some(value) => value,
         None => unreachable!("{OTHER}"),

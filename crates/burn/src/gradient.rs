@@ -164,8 +164,8 @@ impl GradientOps {
         let x = self.ops.upload(x).require_grad();
         let [query, key, value] = attention.project(x.clone());
         let (maker, ropes) = self.ops.parts();
-        let query = attention.turn(query, 0, maker, ropes);
-        let key = attention.turn(key, 0, maker, ropes);
+        let query = attention.rotate(query, 0, maker, ropes);
+        let key = attention.rotate(key, 0, maker, ropes);
         let causal = attention.causal(maker);
         let context = causal.attend(query.clone(), key.clone(), value.clone(), 0);
         // Autodiff keeps gradients of leaves alone: this one stands where the context is.

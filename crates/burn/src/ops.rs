@@ -15,14 +15,15 @@ mod tensors;
 use burn_tensor::{FloatDType, Tensor, TensorData};
 use strait_ops::{
     AttentionShape, AttentionTensors, CacheContents, Dtype, FeedForwardTensors, Hidden, LayerTap,
-    Look, MlpTensors, NormTensors, Ops, OpsError, Past, ScoreRange, Seen, SequenceScores, Shape,
+    MlpTensors, NormTensors, Ops, OpsError, Past, ProbeRequest, ProbeResult, ScoreRange,
+    SequenceScores, Shape,
 };
 
 pub(crate) use self::attention::Attention;
 use self::attention::Ropes;
 use self::mlp::FeedForward;
 pub(crate) use self::mlp::Mlp;
-use self::past::{Cache, look_at};
+use self::past::{Cache, probe};
 use self::taps::{Tapping, host, upload};
 use self::tensors::Maker;
 pub(crate) use self::tensors::{NormWeights, float};
@@ -205,8 +206,8 @@ impl<B: Kernels> Ops for BackendOps<B> {
         x + y
     }
 
-    fn open_cache(&self, shape: &AttentionShape, turned: bool) -> Cache<B> {
-        Cache::new(shape, turned)
+    fn open_cache(&self, shape: &AttentionShape, rotated: bool) -> Cache<B> {
+        Cache::new(shape, rotated)
     }
 
     fn cache_contents(&self, cache: &Cache<B>) -> Result<CacheContents, OpsError> {
@@ -217,29 +218,29 @@ impl<B: Kernels> Ops for BackendOps<B> {
         cache.set(contents, &self.maker);
     }
 
-    fn look(
+    fn probe(
         &mut self,
         x: &Tensor<B, 3>,
         sequence: usize,
         weights: &Attention<B>,
         (cache, first): (&Cache<B>, usize),
-        look: &Look,
-    ) -> Result<Seen, OpsError> {
+        request: &ProbeRequest,
+    ) -> Result<ProbeResult, OpsError> {
         let x = x.clone().narrow(0, sequence, 1);
         let mut states = Vec::new();
-        if look.states {
-            let rows = x.clone().narrow(1, look.rows.start, look.rows.len());
+        if request.states {
+            let rows = x.clone().narrow(1, request.rows.start, request.rows.len());
             states = self.floats(weights.read(rows).cast(FloatDType::F32))?;
         }
         let [query, _, _] = weights.project(x);
-        let turned = weights.turn(query.clone(), first, &self.maker, &mut self.ropes);
+        let rotated = weights.rotate(query.clone(), first, &self.maker, &mut self.ropes);
         let length = first + query.dims()[2];
         let entries = cache.seen(weights, length, &self.maker, &mut self.ropes);
         let causal = weights.causal(&self.maker);
-        let outputs = look.outputs.then(|| weights.output_norms(&entries.values));
+        let outputs = request.outputs.then(|| weights.output_norms(&entries.values));
         let floats = |tensor| self.floats(tensor);
-        let seen = look_at([query, turned], &causal, entries, outputs, first, look, floats)?;
-        Ok(Seen { states, ..seen })
+        let result = probe([query, rotated], &causal, entries, outputs, first, request, floats)?;
+        Ok(ProbeResult { states, ..result })
     }
 
     fn score(

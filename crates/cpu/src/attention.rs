@@ -48,9 +48,9 @@ impl Heads {
     }
 }
 
-/// What is turned by its position.
+/// What is rotated by its position (RoPE).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub(crate) enum Rotate {
     /// Queries and keys.
     Both,
     /// Queries alone.
@@ -117,7 +117,7 @@ impl CpuOps {
         tap: &mut LayerTap<'_>,
     ) -> Result<(), OpsError> {
         let Some(past) = past else {
-            self.project(x, weights, wanted, 0, Turn::Both);
+            self.project(x, weights, wanted, 0, Rotate::Both);
             self.tap_keys_and_values(x, weights.heads, tap)?;
             let size = x.count() * weights.heads.width() * panel_tokens();
             let projected = &self.projected[..size];
@@ -126,11 +126,11 @@ impl CpuOps {
             return Ok(());
         };
         let Past { caches, first_position } = past;
-        let turned = caches.first().is_none_or(|cache| cache.turned);
-        let turn = if turned { Turn::Both } else { Turn::Queries };
+        let rotated = caches.first().is_none_or(|cache| cache.rotated);
+        let rotate = if rotated { Rotate::Both } else { Rotate::Queries };
         match x.tokens {
-            1 => self.project_single(x, weights, first_position, turn),
-            _ => self.project(x, weights, wanted, first_position, turn),
+            1 => self.project_single(x, weights, first_position, rotate),
+            _ => self.project(x, weights, wanted, first_position, rotate),
         }
         self.tap_keys_and_values(x, weights.heads, tap)?;
         let (heads, projected) = (weights.heads, &self.projected);
@@ -142,18 +142,18 @@ impl CpuOps {
             return Ok(());
         }
         let length = first_position + x.tokens;
-        let turned: Vec<Vec<f32>> =
-            caches.iter().flat_map(|cache| self.turned_keys(cache, weights, length)).collect();
-        self.cache.pack_entries(caches, &turned, heads, self.rules.unit);
+        let rotated: Vec<Vec<f32>> =
+            caches.iter().flat_map(|cache| self.rotated_keys(cache, weights, length)).collect();
+        self.cache.pack_entries(caches, &rotated, heads, self.rules.unit);
         let heads = caches.iter().flat_map(|cache| &cache.contents.heads);
         let positions: Vec<&[u32]> = heads.map(|head| &head.positions[..]).collect();
         self.attend_packed(x, weights, wanted, first_position, Some(&positions));
         Ok(())
     }
 
-    /// The keys of every key head with all channels and turned by their positions, in a sequence of
+    /// The keys of every key head with all channels and rotated by their positions (RoPE), in a sequence of
     /// `length` tokens.
-    pub(crate) fn turned_keys(
+    pub(crate) fn rotated_keys(
         &mut self,
         cache: &Cache,
         weights: &Attention,
@@ -163,9 +163,9 @@ impl CpuOps {
         let all = cache.contents.heads.iter().map(|head| {
             let mut keys = vec![0.0; head.len() * dim];
             keys.chunks_exact_mut(dim).enumerate().for_each(|(entry, key)| head.key(entry, key));
-            if let (false, Some(place)) = (cache.turned, weights.rope) {
+            if let (false, Some(place)) = (cache.rotated, weights.rope) {
                 let positions = head.positions.iter().map(|&position| position as usize);
-                self.ropes.turn(place, length, dim, positions, &mut keys, self.rules.dtype);
+                self.ropes.rotate(place, length, dim, positions, &mut keys, self.rules.dtype);
             }
             keys
         });
@@ -180,14 +180,14 @@ impl CpuOps {
         weights: &Attention,
         wanted: usize,
         first_position: usize,
-        turn: Turn,
+        rotate: Rotate,
     ) {
         let (nr, count, panels) = (panel_tokens(), x.count(), per_sequence(x.tokens));
         let (rules, width) = (self.rules, weights.heads.width());
-        let place = weights.rope.filter(|_| turn != Turn::None);
+        let place = weights.rope.filter(|_| rotate != Rotate::None);
         let rope =
             place.map(|place| self.ropes.table(place, first_position, x.tokens, rules.dtype));
-        let turn_keys = turn == Turn::Both;
+        let rotate_keys = rotate == Rotate::Both;
         let projected = grow(&mut self.projected, count * width * nr);
         let run = rules.run_length(x.channels + width);
         balanced(projected, count, run).into_par_iter().with_max_len(1).for_each(|(first, out)| {
@@ -199,7 +199,7 @@ impl CpuOps {
                     out,
                     weights,
                     rope,
-                    turn_keys,
+                    rotate_keys,
                     scratch,
                     first,
                     panels,

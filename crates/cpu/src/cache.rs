@@ -66,12 +66,12 @@ impl KeysValues {
         });
     }
 
-    /// Takes keys and values, all channels of both, out of the caches of all sequences. `turned` gives
+    /// Takes keys and values, all channels of both, out of the caches of all sequences. `rotated` gives
     /// the keys of a sequence's key head as attention sees them, `[entries, dim]`.
     pub(crate) fn pack_entries(
         &mut self,
         caches: &[Cache],
-        turned: &[Vec<f32>],
+        rotated: &[Vec<f32>],
         heads: Heads,
         unit: Unit,
     ) {
@@ -82,7 +82,7 @@ impl KeysValues {
         self.padded = padded;
         self.keys.reuse(unit, owners * (padded / ROWS), heads.dim);
         self.keys.fill(padded / ROWS, |owner, mut group| {
-            for (entry, key) in turned[owner].chunks_exact(heads.dim).enumerate() {
+            for (entry, key) in rotated[owner].chunks_exact(heads.dim).enumerate() {
                 group.set_output(entry, 0, key);
             }
         });

@@ -14,12 +14,12 @@ mod experts;
 mod finish;
 mod head;
 mod kernel;
-mod look;
 mod math;
 mod mlp;
 mod norm;
 mod panels;
 mod past;
+mod probe;
 mod product;
 mod project;
 mod ranks;
@@ -48,8 +48,8 @@ use crate::rope::Ropes;
 use crate::rules::Rules;
 use strait_ops::{
     AttentionShape, AttentionTensors, CacheContents, Dtype, FeedForwardTensors, Hidden, LayerTap,
-    LinearTensors, Look, MlpTensors, NormTensors, Ops, OpsError, Past, ScoreRange, Seen,
-    SequenceScores, Shape,
+    LinearTensors, MlpTensors, NormTensors, Ops, OpsError, Past, ProbeRequest, ProbeResult,
+    ScoreRange, SequenceScores, Shape,
 };
 
 /// The CPU's operations for one model.
@@ -271,8 +271,8 @@ impl Ops for CpuOps {
         Ok(x)
     }
 
-    fn open_cache(&self, shape: &AttentionShape, turned: bool) -> Cache {
-        Cache::new(shape.kv_heads, turned)
+    fn open_cache(&self, shape: &AttentionShape, rotated: bool) -> Cache {
+        Cache::new(shape.kv_heads, rotated)
     }
 
     fn cache_contents(&self, cache: &Cache) -> Result<CacheContents, OpsError> {
@@ -287,15 +287,15 @@ impl Ops for CpuOps {
         cache.contents = contents;
     }
 
-    fn look(
+    fn probe(
         &mut self,
         x: &Panels,
         sequence: usize,
         weights: &Attention,
         past: (&Cache, usize),
-        look: &Look,
-    ) -> Result<Seen, OpsError> {
-        Ok(self.look_at(x, sequence, weights, past, look))
+        request: &ProbeRequest,
+    ) -> Result<ProbeResult, OpsError> {
+        Ok(self.probe(x, sequence, weights, past, request))
     }
 
     fn score(

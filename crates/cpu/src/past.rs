@@ -13,14 +13,14 @@ use crate::panels::per_sequence;
 #[derive(Debug)]
 pub struct Cache {
     pub(crate) contents: CacheContents,
-    /// Whether keys are kept turned by their positions.
-    pub(crate) turned: bool,
+    /// Whether keys are kept rotated by their positions (RoPE).
+    pub(crate) rotated: bool,
 }
 
 impl Cache {
-    pub(crate) fn new(kv_heads: usize, turned: bool) -> Cache {
+    pub(crate) fn new(kv_heads: usize, rotated: bool) -> Cache {
         let heads = vec![HeadEntries::default(); kv_heads];
-        Cache { contents: CacheContents { heads }, turned }
+        Cache { contents: CacheContents { heads }, rotated }
     }
 
     /// Adds the keys and values of sequence `sequence` of `projected`, `[panels, queries, keys and

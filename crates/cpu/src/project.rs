@@ -7,7 +7,7 @@ use crate::finish::add_bias;
 use crate::kernel::Task;
 use crate::panels::Scratch;
 use crate::product::{ROWS, Rights};
-use crate::rope::{RopePanels, turn};
+use crate::rope::{RopePanels, rotate};
 use crate::rules::Rules;
 
 /// Writes the rotated queries and keys, and the values, of a run of panels:
@@ -17,8 +17,8 @@ pub(crate) struct ProjectTask<'a> {
     pub(crate) out: &'a mut [f32],
     pub(crate) weights: &'a Attention,
     pub(crate) rope: Option<&'a RopePanels>,
-    /// Whether keys are turned, too.
-    pub(crate) turn_keys: bool,
+    /// Whether keys are rotated, too.
+    pub(crate) rotate_keys: bool,
     pub(crate) scratch: &'a mut Scratch,
     /// Index of the run's first panel, and panels of one sequence.
     pub(crate) first: usize,
@@ -33,8 +33,18 @@ impl Task for ProjectTask<'_> {
 
     #[inline(always)]
     fn run<S: Simd, const NR: usize>(self, simd: S) {
-        let ProjectTask { x, out, weights, rope, turn_keys, scratch, first, panels, wanted, rules } =
-            self;
+        let ProjectTask {
+            x,
+            out,
+            weights,
+            rope,
+            rotate_keys,
+            scratch,
+            first,
+            panels,
+            wanted,
+            rules,
+        } = self;
         let (heads, project) = (weights.heads, &weights.project);
         let (hidden, width) = (project.inputs, project.outputs);
         let (x, out) = (x.as_chunks::<NR>().0, out.as_chunks_mut::<NR>().0);
@@ -63,10 +73,10 @@ impl Task for ProjectTask<'_> {
                 }
             }
         }
-        let rotated = (heads.queries + heads.keys) * heads.dim;
-        let turned = if turn_keys { rotated } else { heads.queries * heads.dim };
+        let normed = (heads.queries + heads.keys) * heads.dim;
+        let rotated = if rotate_keys { normed } else { heads.queries * heads.dim };
         for (panel, out) in out.chunks_exact_mut(width).enumerate() {
-            let out = &mut out[..rotated];
+            let out = &mut out[..normed];
             if let Some((query, key)) = &weights.head_norms {
                 let (queries, keys) = out.split_at_mut(heads.queries * heads.dim);
                 for queries in queries.chunks_exact_mut(query.channels()) {
@@ -80,8 +90,8 @@ impl Task for ProjectTask<'_> {
             let start = (first + panel) % panels * rope.pairs;
             let cos = &rope.cos.as_chunks::<NR>().0[start..start + rope.pairs];
             let sin = &rope.sin.as_chunks::<NR>().0[start..start + rope.pairs];
-            for head in out[..turned].chunks_exact_mut(heads.dim) {
-                turn(head, cos, sin, rope.rounded_once, rules.dtype);
+            for head in out[..rotated].chunks_exact_mut(heads.dim) {
+                rotate(head, cos, sin, rope.rounded_once, rules.dtype);
             }
         }
     }

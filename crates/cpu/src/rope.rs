@@ -8,7 +8,7 @@ use crate::kernel::panel_tokens;
 pub(crate) struct RopePanels {
     pub(crate) cos: Vec<f32>,
     pub(crate) sin: Vec<f32>,
-    /// Pairs of channels that turn.
+    /// Pairs of channels that rotate.
     pub(crate) pairs: usize,
     /// As in [`RopeConfig`]; if not, cosines and sines are rounded already.
     pub(crate) rounded_once: bool,
@@ -51,7 +51,7 @@ impl RopePanels {
     }
 
     /// Turns the first channels of a head's row.
-    fn turn(&self, position: usize, row: &mut [f32], dtype: Dtype) {
+    fn rotate(&self, position: usize, row: &mut [f32], dtype: Dtype) {
         let start = position * self.pairs;
         let mut cos = self.table.cos[start..start + self.pairs].to_vec();
         let mut sin = self.table.sin[start..start + self.pairs].to_vec();
@@ -60,13 +60,13 @@ impl RopePanels {
             dtype.round(&mut sin);
         }
         let (cos, sin) = (cos.as_chunks::<1>().0, sin.as_chunks::<1>().0);
-        turn(row.as_chunks_mut().0, cos, sin, self.rounded_once, dtype);
+        rotate(row.as_chunks_mut().0, cos, sin, self.rounded_once, dtype);
     }
 }
 
-/// Turns the first channels of a head, pair by pair.
+/// Rotates the first channels of a head, pair by pair.
 #[inline(always)]
-pub(crate) fn turn<const NR: usize>(
+pub(crate) fn rotate<const NR: usize>(
     head: &mut [[f32; NR]],
     cos: &[[f32; NR]],
     sin: &[[f32; NR]],
@@ -75,9 +75,10 @@ pub(crate) fn turn<const NR: usize>(
 ) {
     let (low, high) = head.split_at_mut(cos.len());
     for (((low, high), cos), sin) in low.iter_mut().zip(high).zip(cos).zip(sin) {
-        match rounded_once || dtype == Dtype::F32 {
-            true => rotate(low, high, cos, sin),
-            false => rotate_in_steps(low, high, cos, sin, dtype),
+        if rounded_once || dtype == Dtype::F32 {
+            rotate_pair(low, high, cos, sin);
+        } else {
+            rotate_in_steps(low, high, cos, sin, dtype);
         }
         dtype.round(low);
         dtype.round(high);
@@ -132,7 +133,7 @@ impl Ropes {
     }
 
     /// Turns rows of `dim` channels by their positions, in a sequence of `length` tokens.
-    pub(crate) fn turn(
+    pub(crate) fn rotate(
         &mut self,
         place: usize,
         length: usize,
@@ -145,13 +146,13 @@ impl Ropes {
         let table = &mut rope.tables[usize::from(rope.config.is_long(length))];
         table.table.extend(length);
         for (position, row) in positions.zip(rows.chunks_exact_mut(dim)) {
-            table.turn(position, row, dtype);
+            table.rotate(position, row, dtype);
         }
     }
 }
 
 #[inline(always)]
-fn rotate<const NR: usize>(
+fn rotate_pair<const NR: usize>(
     low: &mut [f32; NR],
     high: &mut [f32; NR],
     cos: &[f32; NR],

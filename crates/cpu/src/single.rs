@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::CpuOps;
 use crate::activation::activate;
-use crate::attention::{Attention, Turn};
+use crate::attention::{Attention, Rotate};
 use crate::blocks::Blocks;
 use crate::finish::{Ending, Join, join};
 use crate::head::capped;
@@ -194,7 +194,7 @@ impl CpuOps {
         x: &Panels,
         weights: &Attention,
         position: usize,
-        turn: Turn,
+        rotate: Rotate,
     ) {
         let (rules, heads, width) = (self.rules, weights.heads, weights.heads.width());
         for sequence in 0..x.batch {
@@ -210,11 +210,11 @@ impl CpuOps {
                 apply(keys, Normed(key, rules));
             }
             if let Some(place) = weights.rope {
-                let parts = [(queries, turn != Turn::None), (keys, turn == Turn::Both)];
-                for (part, _) in parts.into_iter().filter(|(_, turned)| *turned) {
+                let parts = [(queries, rotate != Rotate::None), (keys, rotate == Rotate::Both)];
+                for (part, _) in parts.into_iter().filter(|(_, rotated)| *rotated) {
                     let positions = std::iter::repeat(position);
                     let dtype = rules.dtype;
-                    self.ropes.turn(place, position + 1, heads.dim, positions, part, dtype);
+                    self.ropes.rotate(place, position + 1, heads.dim, positions, part, dtype);
                 }
             }
             let size = width * panel_tokens();

@@ -14,7 +14,7 @@ use crate::panels::grow;
 use crate::past::Cache;
 use crate::rules::Rules;
 
-/// Entries that one task looks at.
+/// Entries of one task.
 const ENTRIES: usize = 1024;
 /// Lanes of a sum of products.
 const LANES: usize = 16;
@@ -31,10 +31,10 @@ impl CpuOps {
     ) {
         let (nr, heads, rules) = (panel_tokens(), weights.heads, self.rules);
         let (width, group) = (heads.width(), heads.queries / heads.keys);
-        let mut turned = Vec::new();
-        if caches.iter().any(|cache| !cache.turned) && weights.rope.is_some() {
-            let keys = |cache| self.turned_keys(cache, weights, position + 1);
-            turned = caches.iter().flat_map(keys).collect();
+        let mut rotated = Vec::new();
+        if caches.iter().any(|cache| !cache.rotated) && weights.rope.is_some() {
+            let keys = |cache| self.rotated_keys(cache, weights, position + 1);
+            rotated = caches.iter().flat_map(keys).collect();
         }
         let projected = &self.projected[..batch * width * nr];
         let queries: Vec<f32> = projected.chunks_exact(nr).map(|lanes| lanes[0]).collect();
@@ -48,8 +48,8 @@ impl CpuOps {
         let parts = tasks.par_iter().map(|(owner, entries, run)| {
             let first = owner / heads.keys * width + owner % heads.keys * group * heads.dim;
             let queries = &queries[first..first + group * heads.dim];
-            let turned = turned.get(*owner).map(Vec::as_slice);
-            let task = StepTask { queries, entries, turned, run: run.clone(), weights, rules };
+            let rotated = rotated.get(*owner).map(Vec::as_slice);
+            let task = StepTask { queries, entries, rotated, run: run.clone(), weights, rules };
             (*owner, dispatch(task))
         });
         let parts: Vec<(usize, Vec<Part>)> = parts.collect();
@@ -96,8 +96,8 @@ impl Part {
 struct StepTask<'a> {
     queries: &'a [f32],
     entries: &'a HeadEntries,
-    /// Keys with all channels, where those of `entries` are not turned.
-    turned: Option<&'a [f32]>,
+    /// Keys with all channels, where those of `entries` are not rotated.
+    rotated: Option<&'a [f32]>,
     run: Range<usize>,
     weights: &'a Attention,
     rules: Rules,
@@ -108,11 +108,11 @@ impl Task for StepTask<'_> {
 
     #[inline(always)]
     fn run<S: Simd, const NR: usize>(self, _: S) -> Vec<Part> {
-        let StepTask { queries, entries, turned, run, weights, rules } = self;
+        let StepTask { queries, entries, rotated, run, weights, rules } = self;
         let dim = weights.heads.dim;
-        let channels = entries.key_channels.as_ref().filter(|_| turned.is_none());
+        let channels = entries.key_channels.as_ref().filter(|_| rotated.is_none());
         let kept = channels.map_or(dim, Vec::len);
-        let keys = turned.unwrap_or(&entries.keys);
+        let keys = rotated.unwrap_or(&entries.keys);
         let keys = &keys[run.start * kept..run.end * kept];
         let values = &entries.values[run.start * dim..run.end * dim];
         let mut parts = Vec::with_capacity(queries.len() / dim);

@@ -198,16 +198,6 @@ pub enum DataError {
         /// What to set.
         hint: String,
     },
-    /// A name that stands for nothing.
-    #[error("unknown {what} {found:?}: expected one of {}", known.join(", "))]
-    UnknownName {
-        /// What is named.
-        what: &'static str,
-        /// The name.
-        found: String,
-        /// The names there are.
-        known: &'static [&'static str],
-    },
 }
 
 fn list_or(names: &[String], none: &str) -> String {

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::hash::sha256_hex;
-use crate::{BosRule, Protocol, Text, TokenStream, Window};
+use crate::{Bos, Protocol, Text, TokenStream, Window};
 
 /// The first line of what is hashed. A change of the fields or of their meaning counts it up, for
 /// then equal ids would no longer mean equal protocols.
@@ -55,8 +55,8 @@ impl Fingerprint {
         windows: &[Window],
     ) -> Self {
         let bos = match (protocol.bos, stream.bos_id) {
-            (BosRule::EachWindow, Some(id)) => format!("{} {id}", protocol.bos),
-            (BosRule::EachWindow, None) => format!("{} none", protocol.bos),
+            (Bos::EachWindow, Some(id)) => format!("{} {id}", protocol.bos),
+            (Bos::EachWindow, None) => format!("{} none", protocol.bos),
             (rule, _) => rule.to_string(),
         };
         let empty_rows = match text.join.map(|join| join.keeps_empty_rows()) {

@@ -5,40 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::named::named;
-use crate::{DataError, Fingerprint, Join, Specials, Text, TokenStream, Tokenizer, Window, sets};
+use strait_vocabulary::{Bos, Join, Preset, named};
 
-/// A published evaluation protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Preset {
-    /// Sliding windows of 2048 with stride 512, the last one ragged, only new tokens scored (the
-    /// Hugging Face documentation, split-bench).
-    #[default]
-    HfStride,
-    /// Windows of 2048 that do not overlap, tail dropped, every position scored (the GPTQ, AWQ,
-    /// QuaRot and SpinQuant papers).
-    Gptq,
-    /// Twenty windows of 2048 with stride 512, every position of each scored (exllamav3's
-    /// `compare_q`).
-    Exl3,
-    /// Windows of 512 that do not overlap, begun with BOS, the second half scored (llama.cpp's
-    /// `perplexity`).
-    Llamacpp,
-    /// Windows of a context of 2048 tokens and a suffix of 512, of which the suffix is scored: how
-    /// presses and codecs of the KV cache are judged after a prefill. No published source.
-    PrefillSuffix,
-}
-
-named!(
-    Preset,
-    "protocol preset",
-    HfStride = "hf-stride",
-    Gptq = "gptq",
-    Exl3 = "exl3",
-    Llamacpp = "llamacpp",
-    PrefillSuffix = "prefill-suffix",
-);
+use crate::{DataError, Fingerprint, Specials, Text, TokenStream, Tokenizer, Window, sets};
 
 /// Default of [`Protocol::context`].
 const CONTEXT: usize = 2048;
@@ -81,21 +50,6 @@ named!(
     AfterContext = "after-context",
 );
 
-/// Where the tokenizer's beginning-of-sequence token stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BosRule {
-    /// Where the tokenizer puts it by default: once, before the text, if at all. A text that begins
-    /// with it keeps the one it has.
-    Tokenizer,
-    /// Besides that it replaces the first token of every window, if the tokenizer has one.
-    EachWindow,
-    /// Nowhere: the text is encoded without special tokens.
-    Never,
-}
-
-named!(BosRule, "BOS rule", Tokenizer = "tokenizer", EachWindow = "each-window", Never = "never");
-
 /// A protocol with every field settled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Protocol {
@@ -113,70 +67,53 @@ pub struct Protocol {
     /// Tokens from the start of the text that are used; all if `None`.
     pub first_k_tokens: Option<usize>,
     /// Where BOS stands.
-    pub bos: BosRule,
+    pub bos: Bos,
     /// Which tokens are scored.
     pub scored: Scored,
     /// What becomes of the end of the stream.
     pub tail: Tail,
 }
 
-impl Preset {
-    /// The protocol as it was published.
-    #[must_use]
-    pub fn defaults(self) -> Protocol {
-        let (window, stride, max_windows) = match self {
-            Self::HfStride => (2048, 512, None),
-            Self::Gptq => (2048, 2048, None),
-            Self::Exl3 => (2048, 512, Some(20)),
-            Self::Llamacpp => (512, 512, None),
-            Self::PrefillSuffix => (CONTEXT + 512, CONTEXT + 512, None),
-        };
-        let (bos, scored, tail) = match self {
-            Self::HfStride => (BosRule::Tokenizer, Scored::New, Tail::Ragged),
-            Self::Gptq => (BosRule::Tokenizer, Scored::All, Tail::Drop),
-            Self::Exl3 => (BosRule::Tokenizer, Scored::All, Tail::DropLast),
-            Self::Llamacpp => (BosRule::EachWindow, Scored::SecondHalf, Tail::Drop),
-            Self::PrefillSuffix => (BosRule::Tokenizer, Scored::AfterContext, Tail::Drop),
-        };
-        let context = (self == Self::PrefillSuffix).then_some(CONTEXT);
-        let first_k_tokens = None;
-        Protocol {
-            preset: self,
-            window,
-            stride,
-            context,
-            max_windows,
-            first_k_tokens,
-            bos,
-            scored,
-            tail,
-        }
-    }
-
-    /// How rows of the text source `source` are joined under this preset: as the published evaluations
-    /// on that set join them if they agree on it (C4), else as the preset's source does.
-    #[must_use]
-    pub fn join_for(self, source: &str) -> Join {
-        sets::find(source).and_then(|set| set.join).unwrap_or_else(|| self.join())
-    }
-
-    /// How the preset joins the rows of a data set.
-    #[must_use]
-    pub fn join(self) -> Join {
-        match self {
-            Self::Exl3 => Join::NonEmptyBlankLine,
-            Self::HfStride | Self::Gptq | Self::PrefillSuffix => Join::BlankLine,
-            Self::Llamacpp => Join::Lines,
-        }
-    }
+/// How rows of the text `source` are joined under a preset: as the published evaluations on that set join
+/// them if they agree on it (C4), else as the preset's source does.
+#[must_use]
+pub fn join_of(preset: Preset, source: &str) -> Join {
+    let of_set = sets::find(source).and_then(|set| set.join);
+    of_set.unwrap_or(match preset {
+        Preset::Exl3 => Join::NonEmptyBlankLine,
+        Preset::HfStride | Preset::Gptq | Preset::PrefillSuffix => Join::BlankLine,
+        Preset::Llamacpp => Join::Lines,
+    })
 }
 
 impl Protocol {
+    /// The protocol as it was published.
+    #[must_use]
+    pub fn published(preset: Preset) -> Self {
+        let (window, stride, max_windows) = match preset {
+            Preset::HfStride => (2048, 512, None),
+            Preset::Gptq => (2048, 2048, None),
+            Preset::Exl3 => (2048, 512, Some(20)),
+            Preset::Llamacpp => (512, 512, None),
+            Preset::PrefillSuffix => (CONTEXT + 512, CONTEXT + 512, None),
+        };
+        let (bos, scored, tail) = match preset {
+            Preset::HfStride => (Bos::Tokenizer, Scored::New, Tail::Ragged),
+            Preset::Gptq => (Bos::Tokenizer, Scored::All, Tail::Drop),
+            Preset::Exl3 => (Bos::Tokenizer, Scored::All, Tail::DropLast),
+            Preset::Llamacpp => (Bos::EachWindow, Scored::SecondHalf, Tail::Drop),
+            Preset::PrefillSuffix => (Bos::Tokenizer, Scored::AfterContext, Tail::Drop),
+        };
+        let context = (preset == Preset::PrefillSuffix).then_some(CONTEXT);
+        let first_k_tokens = None;
+        Self { preset, window, stride, context, max_windows, first_k_tokens, bos, scored, tail }
+    }
+
     /// A preset with another window or stride. Where the preset's windows do not overlap, the
     /// stride follows the window.
     #[must_use]
     pub fn new(preset: Preset, window: Option<usize>, stride: Option<usize>) -> Self {
-        let mut protocol = preset.defaults();
+        let mut protocol = Self::published(preset);
         let adjoining = protocol.stride == protocol.window;
         protocol.window = window.unwrap_or(protocol.window);
         let default = if adjoining { protocol.window } else { protocol.stride };
@@ -238,8 +175,7 @@ impl Protocol {
             Preset::Llamacpp => text.strip_suffix('\n').unwrap_or(text),
             _ => text,
         };
-        let specials =
-            Specials { added: self.bos != BosRule::Never, parsed: self.parses_specials() };
+        let specials = Specials { added: self.bos != Bos::Never, parsed: self.parses_specials() };
         let mut encoded = tokenizer.encode_spans(text, specials)?;
         if specials.added {
             encoded.merge_beginning(tokenizer.bos_id());
@@ -255,7 +191,7 @@ impl Protocol {
     }
 
     /// The windows over a stream of `n_tokens`, of which the first `first_k_tokens` count. `bos_id`
-    /// is the tokenizer's, for [`BosRule::EachWindow`].
+    /// is the tokenizer's, for [`Bos::EachWindow`].
     ///
     /// # Errors
     /// A field out of range, or a stream too short for the preset.
@@ -280,7 +216,7 @@ impl Protocol {
                 Scored::SecondHalf => begin + self.window / 2 + 1,
                 Scored::AfterContext => begin + self.context.unwrap_or(0) + 1,
             };
-            let bos = bos_id.filter(|_| self.bos == BosRule::EachWindow);
+            let bos = bos_id.filter(|_| self.bos == Bos::EachWindow);
             Window { index, begin, end, score_from, bos }
         };
         let all = starts.enumerate().map(window).take(self.max_windows.unwrap_or(usize::MAX));

@@ -235,8 +235,8 @@ impl<O: Ops> Stage for Decoder<O> {
         self.compare(states, ahead, score, reference, sequence_of)
     }
 
-    fn open_caches(&mut self, sequences: usize, turned: bool) -> StageCaches {
-        self.new_caches(sequences, turned)
+    fn open_caches(&mut self, sequences: usize, rotated: bool) -> StageCaches {
+        self.new_caches(sequences, rotated)
     }
 
     fn fill_cache(

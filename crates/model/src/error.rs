@@ -118,7 +118,7 @@ pub enum ModelError {
     #[error("caches: expected those that this stage opened, found another stage's")]
     ForeignCaches,
     /// A layer's input was not kept.
-    #[error("layer {layer}: its input is there only for a visitor that says that it looks")]
+    #[error("layer {layer}: its input is there only for a visitor that says that it probes")]
     NoLook {
         /// Number of the layer.
         layer: usize,

@@ -39,7 +39,7 @@ pub use source::{SharedSource, SourceTensor, TensorSource};
 pub use stage::{Ahead, CachedRun, Reference, RunInput, Stage};
 pub use strait_burn::leave_by;
 pub use strait_ops::{
-    Activation, AlignedBytes, AttentionShape, CacheContents, Dtype, HeadEntries, Hidden, Look,
-    Norm, NormKind, OpsError, Part, Place, RopeConfig, RopeScaling, Routing, ScoreRange, Seen,
-    SequenceScores, Shape, Site, Tap,
+    Activation, AlignedBytes, AttentionShape, CacheContents, Dtype, HeadEntries, Hidden, Norm,
+    NormKind, OpsError, Part, Place, ProbeRequest, ProbeResult, RopeConfig, RopeScaling, Routing,
+    ScoreRange, SequenceScores, Shape, Site, Tap,
 };

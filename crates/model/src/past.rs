@@ -3,7 +3,9 @@
 use std::any::Any;
 use std::error::Error;
 
-use strait_ops::{AttentionShape, CacheContents, Hidden, Look, Ops, OpsError, Past, Seen};
+use strait_ops::{
+    AttentionShape, CacheContents, Hidden, Ops, OpsError, Past, ProbeRequest, ProbeResult,
+};
 
 use crate::decoder::{Decoder, Layer};
 use crate::error::ModelError;
@@ -24,9 +26,9 @@ impl std::fmt::Debug for StageCaches {
 
 /// Sees every layer's cache when a run of tokens has been through the layer.
 pub trait CacheVisitor {
-    /// Whether this layer's visit may [`look`](CachedLayer::look) or read
+    /// Whether this layer's visit may [`probe`](CachedLayer::probe) or read
     /// [`hidden`](CachedLayer::hidden), which keeps the layer's input until then.
-    fn looks(&self, layer: usize) -> bool;
+    fn probes(&self, layer: usize) -> bool;
 
     /// Looks at, and may change, what one layer keeps of one sequence.
     ///
@@ -58,12 +60,12 @@ pub trait CachedLayer {
     /// Asks about the attention of the run's tokens.
     ///
     /// # Errors
-    /// When the visitor did not say that it looks, or the device fails.
-    fn look(&mut self, look: &Look) -> Result<Seen, ModelError>;
+    /// When the visitor did not say that it probes, or the device fails.
+    fn probe(&mut self, request: &ProbeRequest) -> Result<ProbeResult, ModelError>;
     /// The layer's input, `[1, tokens, hidden]`.
     ///
     /// # Errors
-    /// When the visitor did not say that it looks, or the device fails.
+    /// When the visitor did not say that it probes, or the device fails.
     fn hidden(&mut self) -> Result<Hidden, ModelError>;
 }
 
@@ -111,15 +113,15 @@ impl<O: Ops> CachedLayer for Cached<'_, O> {
         Ok(())
     }
 
-    fn look(&mut self, look: &Look) -> Result<Seen, ModelError> {
+    fn probe(&mut self, request: &ProbeRequest) -> Result<ProbeResult, ModelError> {
         let tokens = self.positions.len();
-        if look.rows.end > tokens || look.rows.start > look.rows.end {
+        if request.rows.end > tokens || request.rows.start > request.rows.end {
             let expected = format!("rows of {tokens} tokens");
-            return Err(OpsError::size("look", expected, format!("{:?}", look.rows)).into());
+            return Err(OpsError::size("probe", expected, format!("{:?}", request.rows)).into());
         }
         let input = self.input.ok_or(ModelError::NoLook { layer: self.number })?;
         let past = (&*self.cache, self.positions.start);
-        Ok(self.ops.look(input, self.sequence, &self.layer.attention, past, look)?)
+        Ok(self.ops.probe(input, self.sequence, &self.layer.attention, past, request)?)
     }
 
     fn hidden(&mut self) -> Result<Hidden, ModelError> {
@@ -145,10 +147,10 @@ pub(crate) fn fits(shape: &AttentionShape, contents: &CacheContents) -> Result<(
 }
 
 impl<O: Ops> Decoder<O> {
-    pub(crate) fn new_caches(&self, sequences: usize, turned: bool) -> StageCaches {
+    pub(crate) fn new_caches(&self, sequences: usize, rotated: bool) -> StageCaches {
         let of = |layer: usize| -> Vec<O::Cache> {
             let shape = &self.config.blocks[layer].attention;
-            (0..sequences).map(|_| self.ops.open_cache(shape, turned)).collect()
+            (0..sequences).map(|_| self.ops.open_cache(shape, rotated)).collect()
         };
         let caches: Vec<Vec<O::Cache>> = self.range.clone().map(of).collect();
         StageCaches { inner: Box::new(caches), sequences }
@@ -199,9 +201,9 @@ pub(crate) struct LayerCaches<'a, O: Ops> {
 }
 
 impl<O: Ops> LayerCaches<'_, O> {
-    /// Whether the visitor may look at layer `number` of the model.
-    pub(crate) fn looks(&self, number: usize) -> bool {
-        self.visitor.as_ref().is_some_and(|visitor| visitor.looks(number))
+    /// Whether the visitor may probe layer `number` of the model.
+    pub(crate) fn probes(&self, number: usize) -> bool {
+        self.visitor.as_ref().is_some_and(|visitor| visitor.probes(number))
     }
 
     /// What layer `index` of the stage attends to.

@@ -54,7 +54,7 @@ impl<O: Ops> Decoder<O> {
                 continue;
             };
             // The stream is overwritten in place, so a visitor's input is copied before.
-            let input = caches.looks(number).then(|| ops.copy(&x));
+            let input = caches.probes(number).then(|| ops.copy(&x));
             let index = number - range.start;
             x = layer.run(ops, x, wanted, Some(caches.past(index)), &mut tap)?;
             let shape = &config.blocks[number].attention;

@@ -75,9 +75,9 @@ pub trait Stage: Send {
         sequence_of: &[usize],
     ) -> Result<Vec<SequenceScores>, ModelError>;
 
-    /// Empty caches for `sequences` sequences. Keys are kept turned by their positions, or with
-    /// `turned = false` as they are before.
-    fn open_caches(&mut self, sequences: usize, turned: bool) -> StageCaches;
+    /// Empty caches for `sequences` sequences. Keys are kept rotated by their positions (RoPE), or with
+    /// `rotated = false` as they are before.
+    fn open_caches(&mut self, sequences: usize, rotated: bool) -> StageCaches;
 
     /// Gives a layer of this stage, by its number in the model, what it keeps of one sequence.
     ///

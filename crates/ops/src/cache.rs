@@ -17,7 +17,7 @@ pub struct HeadEntries {
     pub positions: Vec<u32>,
     /// Key channels that are left, rising; all where there is none.
     pub key_channels: Option<Vec<u16>>,
-    /// `[entries, key channels]`, turned by their positions unless the cache keeps them unturned.
+    /// `[entries, key channels]`, rotated by their positions (RoPE) unless the cache keeps them unrotated.
     pub keys: Vec<f32>,
     /// `[entries, head_dim]`.
     pub values: Vec<f32>,
@@ -82,12 +82,12 @@ impl<C> Past<'_, C> {
     }
 }
 
-/// What is asked about the attention of a run of tokens.
+/// What is probed of the attention of a run of tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Look {
+pub struct ProbeRequest {
     /// The tokens that are asked about, counted from the run's first.
     pub rows: Range<usize>,
-    /// Their queries before they are turned by their positions.
+    /// Their queries before they are rotated by their positions (RoPE).
     pub queries: bool,
     /// How much attention they pay to every entry, together.
     pub sums: bool,
@@ -101,11 +101,11 @@ pub struct Look {
     pub outputs: bool,
 }
 
-impl Look {
+impl ProbeRequest {
     /// Nothing about `rows`.
     #[must_use]
-    pub fn at(rows: Range<usize>) -> Look {
-        Look {
+    pub fn at(rows: Range<usize>) -> ProbeRequest {
+        ProbeRequest {
             rows,
             queries: false,
             sums: false,
@@ -123,10 +123,10 @@ impl Look {
     }
 }
 
-/// What was seen, all but `states` for every query head; empty where it was not asked for. Query head `h`
-/// looks at the entries of key head `h / (heads / kv_heads)`.
+/// What a probe found, all but `states` for every query head; empty where it was not asked for. Query head `h`
+/// attends to the entries of key head `h / (heads / kv_heads)`.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Seen {
+pub struct ProbeResult {
     /// `[rows, head_dim]`.
     pub queries: Vec<Vec<f32>>,
     /// `[entries]`: the sum of the rows' probabilities.

@@ -2,8 +2,8 @@
 
 use std::error::Error;
 
-use crate::dtype::Dtype;
 use crate::tap::Site;
+use strait_vocabulary::Dtype;
 
 /// An error of a backend, or of what is given to it.
 #[derive(Debug, thiserror::Error)]

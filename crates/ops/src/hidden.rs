@@ -2,8 +2,8 @@
 
 use aligned_vec::{AVec, ConstAlign};
 
-use crate::dtype::Dtype;
 use crate::error::OpsError;
+use strait_vocabulary::Dtype;
 
 /// Host bytes on a 64-byte boundary.
 pub type AlignedBytes = AVec<u8, ConstAlign<64>>;

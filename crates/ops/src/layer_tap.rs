@@ -1,9 +1,9 @@
 //! A stage's tap as the blocks of one layer use it, and the checks of what it leaves.
 
-use crate::dtype::Dtype;
 use crate::error::OpsError;
 use crate::hidden::Hidden;
 use crate::tap::{Part, Place, Site, Tap};
+use strait_vocabulary::Dtype;
 
 /// The tap of a stage, if there is one, as the blocks of one layer see it.
 pub struct LayerTap<'a> {

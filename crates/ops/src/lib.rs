@@ -4,7 +4,6 @@
 //! over any of them. Hidden states, scores, element types and rotary tables are the same for all.
 
 mod cache;
-mod dtype;
 mod error;
 mod hidden;
 mod layer_tap;
@@ -16,8 +15,7 @@ mod shape;
 mod tap;
 mod tensors;
 
-pub use cache::{CacheContents, HeadEntries, Look, Past, Seen};
-pub use dtype::Dtype;
+pub use cache::{CacheContents, HeadEntries, Past, ProbeRequest, ProbeResult};
 pub use error::OpsError;
 pub use hidden::{AlignedBytes, Hidden};
 pub use layer_tap::LayerTap;
@@ -26,6 +24,7 @@ pub use rope::{RopeConfig, RopeScaling, RopeTable};
 pub use routing::Routing;
 pub use score::{ScoreRange, SequenceScores};
 pub use shape::{Activation, AttentionShape, Norm, NormKind, Shape};
+pub use strait_vocabulary::Dtype;
 pub use tap::{Part, Place, Site, Tap};
 pub use tensors::{
     AttentionTensors, FeedForwardTensors, HeadNorms, LinearTensors, MlpTensors, Network,

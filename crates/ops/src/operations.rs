@@ -1,6 +1,6 @@
 //! The operations that a decoder is made of.
 
-use crate::cache::{CacheContents, Look, Past, Seen};
+use crate::cache::{CacheContents, Past, ProbeRequest, ProbeResult};
 use crate::error::OpsError;
 use crate::hidden::Hidden;
 use crate::layer_tap::LayerTap;
@@ -182,9 +182,9 @@ pub trait Ops: Send + 'static {
         Ok(self.upload(&left))
     }
 
-    /// An empty cache for one sequence in a block of this shape. Keys are kept as `turned` says: turned by their positions, or
+    /// An empty cache for one sequence in a block of this shape. Keys are kept as `rotated` says: rotated by their positions (RoPE), or
     /// as they are before that.
-    fn open_cache(&self, shape: &AttentionShape, turned: bool) -> Self::Cache;
+    fn open_cache(&self, shape: &AttentionShape, rotated: bool) -> Self::Cache;
     /// What a cache holds.
     ///
     /// # Errors
@@ -193,19 +193,19 @@ pub trait Ops: Send + 'static {
     /// Replaces what a cache holds; `contents` fits the block.
     fn set_cache(&mut self, cache: &mut Self::Cache, contents: CacheContents);
 
-    /// What `look` asks about the attention of sequence `sequence` of `x`, the input of the block,
+    /// What `request` asks about the attention of sequence `sequence` of `x`, the input of the block,
     /// whose tokens begin at `first_position`. The cache holds their keys and values already.
     ///
     /// # Errors
     /// When the device fails.
-    fn look(
+    fn probe(
         &mut self,
         x: &Self::Stream,
         sequence: usize,
         weights: &Self::Attention,
         past: (&Self::Cache, usize),
-        look: &Look,
-    ) -> Result<Seen, OpsError>;
+        request: &ProbeRequest,
+    ) -> Result<ProbeResult, OpsError>;
 
     /// Norm, head and log-softmax on the scored positions of sequence `sequence`. Without a
     /// reference the logits are returned to be one.

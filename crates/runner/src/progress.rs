@@ -64,7 +64,7 @@ pub trait Observer: Progress + Send {
     fn end(&mut self);
 }
 
-/// An observer that looks away.
+/// An observer that shows nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
 

@@ -3,13 +3,12 @@
 use std::path::Path;
 
 use rayon::ThreadPool;
-use strait_data::{Protocol, Text, TextSource, TokenStream};
+use strait_data::{Protocol, Text, TextSource, TokenStream, join_of};
 use strait_hub::Hub;
 use strait_loader::{HostServices, PluginSet};
 use strait_model::{Device, Model, ModelConfig, open_device};
 use strait_schema::{Experiment, MaxWindows, ModelSection, Partition};
 
-use crate::convert;
 use crate::error::RunnerError;
 use crate::plan::OpenModel;
 use crate::progress::Progress;
@@ -87,7 +86,7 @@ impl<'a> Workbench<'a> {
     /// How the text is cut into windows.
     pub(crate) fn protocol(&self) -> Protocol {
         let (section, data) = (&self.experiment.protocol, &self.experiment.data);
-        let preset = convert::preset(section.preset);
+        let preset = section.preset;
         let mut protocol = Protocol::new(preset, section.window, section.stride);
         protocol.context = section.context.or(protocol.context);
         protocol.max_windows = match section.max_windows {
@@ -95,7 +94,7 @@ impl<'a> Workbench<'a> {
             Some(MaxWindows::All) => None,
             Some(MaxWindows::Count(count)) => Some(count),
         };
-        protocol.bos = section.bos.map_or(protocol.bos, convert::bos);
+        protocol.bos = section.bos.unwrap_or(protocol.bos);
         protocol.first_k_tokens = data.first_k_tokens.or(protocol.first_k_tokens);
         protocol
     }
@@ -108,8 +107,8 @@ impl<'a> Workbench<'a> {
     ) -> Result<Text, RunnerError> {
         let section = &self.experiment.data;
         let join = match section.join {
-            Some(join) => convert::join(join),
-            None => protocol.preset.join_for(&section.source),
+            Some(join) => join,
+            None => join_of(protocol.preset, &section.source),
         };
         let source = TextSource {
             source: section.source.clone(),

@@ -19,11 +19,11 @@ mod record;
 
 pub use error::{Place, SchemaError};
 pub use experiment::{
-    Aggregate, BASELINE_LABEL, Bos, CacheSection, CacheSpec, CellSpec, CompressorSection,
-    DataSection, Dtype, Experiment, FitSection, Join, KvSection, Link, LoadIn, MaxWindows, Metric,
-    MlflowSection, ModelSection, Models, NOISE_FLOOR_LABEL, OutputSection, OverrideSection,
-    Partition, PartitionSection, PluginsSection, Preset, PressSection, ProtocolSection, RunSection,
-    SideSection, SpeedSection, TensorBoardSection, TrackSection, WandbSection, WeightsSection,
+    Aggregate, BASELINE_LABEL, CacheSection, CacheSpec, CellSpec, CompressorSection, DataSection,
+    Experiment, FitSection, KvSection, Link, MaxWindows, Metric, MlflowSection, ModelSection,
+    Models, NOISE_FLOOR_LABEL, OutputSection, OverrideSection, Partition, PartitionSection,
+    PluginsSection, PressSection, ProtocolSection, RunSection, SideSection, SpeedSection,
+    TensorBoardSection, TrackSection, WandbSection, WeightsSection,
 };
 pub use json_schema::{json_schema_experiment, json_schema_record, render};
 pub use record::{
@@ -33,5 +33,6 @@ pub use record::{
     RecordCell, Role, RunStatus, RunningCell, RunningFigures, Scores, SpeedCounts, Status, Timing,
     WindowSums,
 };
+pub use strait_vocabulary::{Bos, Dtype, Join, LoadIn, Preset};
 // Part of a record, so part of this interface.
 pub use strait_metrics::{ConfidenceBucket, Distortion, Divergence, PairedSums, ProbabilityShift};

@@ -5,70 +5,18 @@
 //!
 //! Source: bitsandbytes 0.50 (`nn/modules.py`, `backends/default/ops.py`).
 
-use std::fmt;
-use std::str::FromStr;
-
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
+pub use strait_vocabulary::LoadIn;
 
 use crate::WeightsError;
 use crate::quantized::{FP4, NF4, ONE_127TH};
 use crate::tensor::DenseTensor;
 
 /// Values that share a scale in NF4 and FP4.
-const BLOCK: usize = 64;
+const BLOCK: usize = LoadIn::BLOCK;
 
 /// The smallest scale that is divided by.
 const TINY: f32 = 1e-38;
-
-/// A format that a dense weight is quantized to on load.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LoadIn {
-    /// LLM.int8: 8 bits, one f32 scale a row.
-    Int8,
-    /// Normal float: 4 bits, one f32 scale for 64 values.
-    Nf4,
-    /// Float with two exponent bits and one mantissa bit: 4 bits, one f32 scale for 64 values.
-    Fp4,
-}
-
-impl LoadIn {
-    /// The name in an experiment file.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Int8 => "int8",
-            Self::Nf4 => "nf4",
-            Self::Fp4 => "fp4",
-        }
-    }
-
-    /// Bytes that a weight of `shape` takes, scales included.
-    pub fn stored_bytes(self, shape: &[usize]) -> u64 {
-        let values = shape.iter().product::<usize>() as u64;
-        match self {
-            Self::Int8 => values + 4 * shape.first().copied().unwrap_or(1) as u64,
-            Self::Nf4 | Self::Fp4 => values.div_ceil(2) + 4 * values.div_ceil(BLOCK as u64),
-        }
-    }
-}
-
-impl fmt::Display for LoadIn {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
-impl FromStr for LoadIn {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Int8, Self::Nf4, Self::Fp4]
-            .into_iter()
-            .find(|kind| kind.name() == text)
-            .ok_or_else(|| format!("load_in is \"{text}\"; expected \"int8\", \"nf4\" or \"fp4\""))
-    }
-}
 
 /// Replaces the values of `tensor` by what they become when quantized to `kind` and dequantized again, in f32.
 ///
@@ -202,17 +150,5 @@ mod tests {
         assert!(error.to_string().contains("found NaN"), "{error}");
         let error = apply(LoadIn::Int8, &mut tensor(&[2], &[1.0, 1.0])).unwrap_err();
         assert!(error.to_string().contains("two axes, found shape [2]"), "{error}");
-    }
-
-    #[test]
-    fn stored_bytes_count_the_scales() {
-        assert_eq!(LoadIn::Int8.stored_bytes(&[3, 100]), 300 + 12);
-        assert_eq!(LoadIn::Nf4.stored_bytes(&[3, 100]), 150 + 4 * 5);
-    }
-
-    #[test]
-    fn names_parse() {
-        assert_eq!("nf4".parse(), Ok(LoadIn::Nf4));
-        assert!("int4".parse::<LoadIn>().unwrap_err().contains("expected \"int8\""));
     }
 }

@@ -12,10 +12,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("strait-loader", &["strait-abi"]),
     ("strait-conformance", &["strait-sdk", "strait-loader", "strait-metrics"]),
     ("strait-metrics", &[]),
-    ("strait-schema", &["strait-metrics"]),
+    ("strait-vocabulary", &[]),
+    ("strait-schema", &["strait-vocabulary", "strait-metrics"]),
     ("strait-hub", &[]),
-    ("strait-weights", &["strait-hub"]),
-    ("strait-ops", &[]),
+    ("strait-weights", &["strait-vocabulary", "strait-hub"]),
+    ("strait-ops", &["strait-vocabulary"]),
     ("strait-cpu", &["strait-ops"]),
     ("strait-kernels", &[]),
     ("strait-nvidia", &[]),
@@ -24,7 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "strait-model",
         &["strait-weights", "strait-ops", "strait-cpu", "strait-nvidia", "strait-burn"],
     ),
-    ("strait-data", &["strait-hub"]),
+    ("strait-data", &["strait-vocabulary", "strait-hub"]),
     (
         "strait-runner",
         &[

@@ -70,9 +70,9 @@ impl<B: Kernels> Attention<B> {
         let [query, key, value] = self.project(x);
         let first = past.as_ref().map_or(0, |past| past.first_position);
         let cache = past.as_ref().and_then(|past| past.caches.first());
-        let turned = cache.is_none_or(|cache| cache.turned);
-        let query = self.turn(query, first, maker, ropes);
-        let key = if turned { self.turn(key, first, maker, ropes) } else { key };
+        let rotated = cache.is_none_or(|cache| cache.rotated);
+        let query = self.rotate(query, first, maker, ropes);
+        let key = if rotated { self.rotate(key, first, maker, ropes) } else { key };
         let key = tapping.heads(Site::Keys, key)?;
         let value = tapping.heads(Site::Values, value)?;
         let context = match past {
@@ -130,7 +130,7 @@ impl<B: Kernels> Attention<B> {
         Tensor::cat((0..heads).map(of_head).collect(), 1)
     }
 
-    /// Queries, keys and values `[batch, heads, tokens, dim]`, not yet turned.
+    /// Queries, keys and values `[batch, heads, tokens, dim]`, not yet rotated.
     pub(crate) fn project(&self, x: Tensor<B, 3>) -> [Tensor<B, 4>; 3] {
         let [batch, tokens, hidden] = x.dims();
         let AttentionShape { heads, kv_heads, head_dim, .. } = self.shape;
@@ -144,8 +144,8 @@ impl<B: Kernels> Attention<B> {
         [split(query, heads), split(key, kv_heads), split(self.value.apply(x), kv_heads)]
     }
 
-    /// Queries or keys turned by their positions, from `first` on.
-    pub(crate) fn turn(
+    /// Queries or keys rotated by their positions (RoPE), from `first` on.
+    pub(crate) fn rotate(
         &self,
         x: Tensor<B, 4>,
         first: usize,

@@ -4,7 +4,7 @@
 //! has a position that no query reaches.
 
 use burn_tensor::{DType, FloatDType, Int, Tensor, TensorData};
-use strait_ops::{AttentionShape, CacheContents, HeadEntries, Look, OpsError, Seen};
+use strait_ops::{AttentionShape, CacheContents, HeadEntries, OpsError, ProbeRequest, ProbeResult};
 
 use crate::attention::{Causal, Entries};
 use crate::kernels::Kernels;
@@ -16,8 +16,8 @@ const NOWHERE: i32 = i32::MAX;
 
 /// Keys and values of one sequence in one attention block.
 pub(crate) struct Cache<B: Kernels> {
-    /// Whether keys are kept turned by their positions.
-    pub(crate) turned: bool,
+    /// Whether keys are kept rotated by their positions (RoPE).
+    pub(crate) rotated: bool,
     kv_heads: usize,
     dim: usize,
     /// Nothing before the first token.
@@ -27,9 +27,9 @@ pub(crate) struct Cache<B: Kernels> {
 }
 
 impl<B: Kernels> Cache<B> {
-    pub(crate) fn new(shape: &AttentionShape, turned: bool) -> Cache<B> {
+    pub(crate) fn new(shape: &AttentionShape, rotated: bool) -> Cache<B> {
         let (kv_heads, dim) = (shape.kv_heads, shape.head_dim);
-        Cache { turned, kv_heads, dim, entries: None, channels: vec![None; kv_heads] }
+        Cache { rotated, kv_heads, dim, entries: None, channels: vec![None; kv_heads] }
     }
 
     /// Adds keys and values `[1, kv_heads, tokens, dim]` from `first_position` on.
@@ -67,7 +67,7 @@ impl<B: Kernels> Cache<B> {
         });
     }
 
-    /// What attention sees: keys that are turned in a sequence of `length` tokens, values, positions.
+    /// What attention sees: keys that are rotated in a sequence of `length` tokens, values, positions.
     pub(crate) fn seen(
         &self,
         weights: &Attention<B>,
@@ -80,7 +80,7 @@ impl<B: Kernels> Cache<B> {
             let positions = integers(Vec::new(), [1, self.kv_heads, 1, 0], maker);
             return Entries { keys: none(), values: none(), positions };
         };
-        let keys = match (self.turned, weights.rope) {
+        let keys = match (self.rotated, weights.rope) {
             (false, Some(place)) => ropes.turn_at(place, keys, positions.clone(), length, maker),
             _ => keys,
         };
@@ -147,29 +147,29 @@ impl<B: Kernels> Cache<B> {
     }
 }
 
-/// What `look` asks about queries `[1, heads, tokens, dim]`, not turned and turned, of tokens from
+/// What `request` asks about queries `[1, heads, tokens, dim]`, not rotated and rotated, of tokens from
 /// `first_position` on, and about `outputs` `[1, heads, 1, entries]`, which are asked for if they are
 /// there.
-pub(crate) fn look_at<B: Kernels>(
-    [plain, turned]: [Tensor<B, 4>; 2],
+pub(crate) fn probe<B: Kernels>(
+    [plain, rotated]: [Tensor<B, 4>; 2],
     causal: &Causal,
     entries: Entries<B>,
     outputs: Option<Tensor<B, 4>>,
     first_position: usize,
-    look: &Look,
+    request: &ProbeRequest,
     floats: impl Fn(Tensor<B, 4>) -> Result<Vec<f32>, OpsError>,
-) -> Result<Seen, OpsError> {
+) -> Result<ProbeResult, OpsError> {
     let heads = plain.dims()[1];
-    let (first, rows) = (look.rows.start, look.rows.len());
+    let (first, rows) = (request.rows.start, request.rows.len());
     let split = |values: Vec<f32>| -> Vec<Vec<f32>> {
         match values.len() / heads.max(1) {
             0 => vec![Vec::new(); heads],
             size => values.chunks_exact(size).map(<[f32]>::to_vec).collect(),
         }
     };
-    let mut seen = Seen::default();
-    if look.queries {
-        seen.queries = split(floats(plain.narrow(2, first, rows).cast(FloatDType::F32))?);
+    let mut result = ProbeResult::default();
+    if request.queries {
+        result.queries = split(floats(plain.narrow(2, first, rows).cast(FloatDType::F32))?);
     }
     // Entries that stand for nothing are left out on the host.
     let [_, kv_heads, _, count] = entries.positions.dims();
@@ -187,19 +187,19 @@ pub(crate) fn look_at<B: Kernels>(
         kept.collect()
     };
     if let Some(outputs) = outputs {
-        seen.outputs = keep(split(floats(outputs)?));
+        result.outputs = keep(split(floats(outputs)?));
     }
-    if !look.attention() || rows == 0 {
-        return Ok(seen);
+    if !request.attention() || rows == 0 {
+        return Ok(result);
     }
-    let query = turned.narrow(2, first, rows);
+    let query = rotated.narrow(2, first, rows);
     let mut sums: Option<Tensor<B, 4>> = None;
     let (mut each, mut entropy) = (Vec::new(), Vec::new());
     causal.probabilities(query, &entries, first_position + first, |shares: Tensor<B, 4>| {
-        if look.each {
+        if request.each {
             each.push(shares.clone());
         }
-        if look.entropy {
+        if request.entropy {
             let logs = shares.clone().clamp_min(1e-38).log();
             entropy.push((shares.clone() * logs).sum_dim(3).neg());
         }
@@ -209,16 +209,16 @@ pub(crate) fn look_at<B: Kernels>(
             Some(sums) => sums + part,
         });
     });
-    if let (true, Some(sums)) = (look.sums, sums) {
-        seen.sums = keep(split(floats(sums)?));
+    if let (true, Some(sums)) = (request.sums, sums) {
+        result.sums = keep(split(floats(sums)?));
     }
-    if look.each {
-        seen.each = keep(split(floats(Tensor::cat(each, 2))?));
+    if request.each {
+        result.each = keep(split(floats(Tensor::cat(each, 2))?));
     }
-    if look.entropy {
-        seen.entropy = split(floats(Tensor::cat(entropy, 2))?);
+    if request.entropy {
+        result.entropy = split(floats(Tensor::cat(entropy, 2))?);
     }
-    Ok(seen)
+    Ok(result)
 }
 
 fn integers<B: Kernels>(

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
-use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::{HumanBytes, MultiProgress};
 use serde_json::json;
 use strait_loader::Guard;
 use strait_runner::{Ended, GenerateOptions, Generated, Sampling};
-use strait_schema::Experiment;
+use strait_schema::{Dtype, Experiment};
 
 use crate::commands::run::{INTERRUPTED, install_interrupt};
 use crate::live::Live;
@@ -64,7 +64,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     device: Option<String>,
     /// Compute in this type.
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = dtypes())]
     dtype: Option<Dtype>,
     /// Look for plugins here instead of in the file's folder.
     #[arg(long, value_name = "DIR")]
@@ -74,11 +74,10 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Dtype {
-    F32,
-    F16,
-    Bf16,
+/// The element types by name.
+fn dtypes() -> impl TypedValueParser<Value = Dtype> {
+    let names = Dtype::ALL.iter().map(|dtype| dtype.name());
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Dtype>())
 }
 
 /// Generates and says what it cost.
@@ -183,11 +182,7 @@ fn experiment(arguments: &Arguments) -> anyhow::Result<Experiment> {
         experiment.model.device.clone_from(device);
     }
     if let Some(dtype) = arguments.dtype {
-        experiment.model.dtype = match dtype {
-            Dtype::F32 => strait_schema::Dtype::F32,
-            Dtype::F16 => strait_schema::Dtype::F16,
-            Dtype::Bf16 => strait_schema::Dtype::Bf16,
-        };
+        experiment.model.dtype = dtype;
     }
     if let Some(plugins) = &arguments.plugins {
         experiment.plugins.dir.clone_from(plugins);

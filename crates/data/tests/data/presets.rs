@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use strait_data::{
-    Join, Preset, Protocol, TextSource, TokenStream, Tokenizer, Window, load, sha256_hex,
+    Join, Preset, Protocol, TextSource, TokenStream, Tokenizer, Window, join_of, load, sha256_hex,
 };
 
 fn golden(part: &str) -> Vec<Value> {
@@ -105,7 +105,7 @@ fn wikitext_is_scored_as_by_the_sources() {
         )
         .unwrap();
         assert_eq!(text.sha256, case["text_sha256"], "{case}");
-        let protocol = preset.defaults();
+        let protocol = Protocol::published(preset);
         // hf-stride and gptq share a stream; exl3 does in one of its two variants.
         let same = if preset == Preset::Llamacpp { preset } else { Preset::HfStride };
         let stream = streams.entry((join, bos, same)).or_insert_with(|| {
@@ -129,8 +129,9 @@ fn wikitext_is_scored_as_by_the_sources() {
 
 #[test]
 fn each_preset_joins_rows_as_its_source() {
-    let joins: Vec<&str> = Preset::ALL.iter().map(|preset| preset.join().name()).collect();
-    assert_eq!(Preset::Gptq.join_for("c4-en"), Join::Space);
-    assert_eq!(Preset::Llamacpp.join_for("wikitext-2-raw"), Join::Lines);
+    let joins: Vec<&str> =
+        Preset::ALL.iter().map(|preset| join_of(*preset, "text.txt").name()).collect();
+    assert_eq!(join_of(Preset::Gptq, "c4-en"), Join::Space);
+    assert_eq!(join_of(Preset::Llamacpp, "wikitext-2-raw"), Join::Lines);
     assert_eq!(joins, ["blank-line", "blank-line", "non-empty-blank-line", "lines", "blank-line"]);
 }

@@ -37,7 +37,7 @@ fn wikitext_has_the_tokens_that_python_finds() {
     let text = wikitext(Join::BlankLine);
     let tokenizer = wiki_4m();
     assert_eq!(tokenizer.bos_id(), None);
-    let protocol = Preset::HfStride.defaults();
+    let protocol = Protocol::published(Preset::HfStride);
     let stream = protocol.tokenize(&text.text, &tokenizer).unwrap();
     assert_eq!((stream.tokens.len(), stream.total), (390_629, 390_629));
     // tokenizers 0.23.3 (Python) on the same text.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use strait_data::{BosRule, Preset, Tokenizer};
+use strait_data::{Bos, Preset, Protocol, Tokenizer};
 use tempfile::TempDir;
 
 fn golden(name: &str) -> PathBuf {
@@ -68,7 +68,7 @@ fn every_preset_has_the_stream_of_its_tool() {
         let (_folder, tokenizer) = open(name);
         for (text, stream) in texts.iter().zip(streams.as_array().unwrap()) {
             for preset in Preset::ALL {
-                let found = preset.defaults().tokenize(text, &tokenizer).unwrap();
+                let found = Protocol::published(*preset).tokenize(text, &tokenizer).unwrap();
                 let mut expected = match preset {
                     Preset::Llamacpp => ids(&stream["llama_cpp"]),
                     _ => ids(&stream["transformers"]),
@@ -88,25 +88,25 @@ fn every_preset_has_the_stream_of_its_tool() {
 #[test]
 fn the_rule_of_the_beginning_can_be_stated() {
     let (_folder, tokenizer) = open("byte-level-config");
-    let stream = |preset: Preset, bos: BosRule, text: &str| {
-        let mut protocol = preset.defaults();
+    let stream = |preset: Preset, bos: Bos, text: &str| {
+        let mut protocol = Protocol::published(preset);
         protocol.bos = bos;
         protocol.tokenize(text, &tokenizer).unwrap().tokens
     };
-    let plain = stream(Preset::HfStride, BosRule::Never, "a text");
+    let plain = stream(Preset::HfStride, Bos::Never, "a text");
     assert_ne!(plain[0], 0);
     let begun = [&[0], plain.as_slice()].concat();
     for preset in [Preset::HfStride, Preset::Llamacpp] {
-        for rule in [BosRule::Tokenizer, BosRule::EachWindow] {
+        for rule in [Bos::Tokenizer, Bos::EachWindow] {
             assert_eq!(stream(preset, rule, "a text"), begun);
         }
-        assert_eq!(stream(preset, BosRule::Never, "a text"), plain);
+        assert_eq!(stream(preset, Bos::Never, "a text"), plain);
     }
     // As text, not as what begins a sequence.
-    let spelt = stream(Preset::Llamacpp, BosRule::Tokenizer, "<|endoftext|>a text");
+    let spelt = stream(Preset::Llamacpp, Bos::Tokenizer, "<|endoftext|>a text");
     assert_eq!(spelt[0], 0);
     assert!(spelt.len() > begun.len() + 1 && spelt[1] != 0);
-    assert_eq!(stream(Preset::HfStride, BosRule::Tokenizer, "<|endoftext|>a text"), begun);
+    assert_eq!(stream(Preset::HfStride, Bos::Tokenizer, "<|endoftext|>a text"), begun);
 }
 
 #[test]

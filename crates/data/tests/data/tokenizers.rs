@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use strait_data::{BosRule, Preset, Specials, TokenStream, Tokenizer};
+use strait_data::{Bos, Preset, Protocol, Specials, TokenStream, Tokenizer};
 use tempfile::TempDir;
 
 const SPECIALS: Specials = Specials { added: true, parsed: true };
@@ -51,7 +51,7 @@ fn specials_and_lengths() {
 #[test]
 fn protocols_place_bos() {
     let tokenizer = Tokenizer::from_json(&json(true, false), "test").unwrap();
-    let mut protocol = Preset::Llamacpp.defaults();
+    let mut protocol = Protocol::published(Preset::Llamacpp);
     (protocol.window, protocol.stride) = (4, 4);
     let stream = protocol.tokenize("a b a b a b a b", &tokenizer).unwrap();
     assert_eq!(stream.tokens, [1, 3, 4, 3, 4, 3, 4, 3, 4]);
@@ -60,7 +60,7 @@ fn protocols_place_bos() {
     assert_eq!(inputs, [[1, 3, 4, 3], [1, 3, 4, 3]]);
     assert_eq!(windows[1].targets(&stream.tokens), [3]);
 
-    protocol.bos = BosRule::Never;
+    protocol.bos = Bos::Never;
     let stream = protocol.tokenize("a b a b a b a b", &tokenizer).unwrap();
     assert_eq!(stream.tokens, [3, 4, 3, 4, 3, 4, 3, 4]);
     let windows = protocol.windows(stream.tokens.len(), stream.bos_id).unwrap();
@@ -113,7 +113,7 @@ fn ends_cover_the_text() {
     let stream =
         TokenStream::new(tokenizer.encode_spans("a  b c", SPECIALS).unwrap(), Some(3), None);
     assert_eq!((stream.total, stream.ends.as_slice()), (5, [0, 1, 4].as_slice()));
-    let windows = Preset::HfStride.defaults().windows(3, None).unwrap();
+    let windows = Protocol::published(Preset::HfStride).windows(3, None).unwrap();
     assert_eq!(stream.scored_bytes(&windows), 4);
     assert_eq!(stream.scored_bytes(&[windows.as_slice(), windows.as_slice()].concat()), 8);
 }

@@ -1,7 +1,7 @@
 //! Presets against literal transcriptions of the loops they reproduce.
 
 use proptest::prelude::*;
-use strait_data::{BosRule, Preset, Protocol, Scored, Tail, Window};
+use strait_data::{Bos, Preset, Protocol, Scored, Tail, Window};
 
 /// A window as (begin, end, scored targets).
 type Plain = (usize, usize, Vec<usize>);
@@ -76,7 +76,7 @@ proptest! {
                 Ok(windows) => {
                     assert!(n >= needed);
                     assert_eq!(plain(&windows), expected);
-                    let bos = (protocol.bos == BosRule::EachWindow).then_some(7);
+                    let bos = (protocol.bos == Bos::EachWindow).then_some(7);
                     assert!(windows.iter().all(|window| window.bos == bos));
                 }
                 Err(error) => {
@@ -118,7 +118,7 @@ proptest! {
 #[test]
 fn published_counts() {
     let scored = |preset: Preset, n: usize| {
-        let windows = preset.defaults().windows(n, Some(1)).unwrap();
+        let windows = Protocol::published(preset).windows(n, Some(1)).unwrap();
         (windows.len(), windows.iter().map(Window::scored).sum::<usize>())
     };
     // split-bench, Qwen3: 299,078 tokens give 299,077 losses.

@@ -1,10 +1,10 @@
-//! Caches: runs of tokens against whole sequences, single tokens, what is removed, and what is seen.
+//! Caches: runs of tokens against whole sequences, single tokens, what is removed, and what is probed.
 
 use std::error::Error;
 
 use strait_model::{
-    Ahead, CacheVisitor, CachedLayer, CachedRun, Device, Dtype, Hidden, Look, Model, ModelError,
-    RunInput, ScoreRange, Seen, Stage, StageCaches,
+    Ahead, CacheVisitor, CachedLayer, CachedRun, Device, Dtype, Hidden, Model, ModelError,
+    ProbeRequest, ProbeResult, RunInput, ScoreRange, Stage, StageCaches,
 };
 
 use crate::support::{FAMILIES, devices, embed, load, next_tokens, relative_error};
@@ -17,8 +17,8 @@ fn tokens(model: &Model, length: usize) -> Vec<u32> {
     (0..length).map(|i| (i * i * 31 % vocab) as u32).collect()
 }
 
-fn caches(model: &mut Model, sequences: usize, turned: bool) -> Vec<StageCaches> {
-    model.stages().iter_mut().map(|stage| stage.open_caches(sequences, turned)).collect()
+fn caches(model: &mut Model, sequences: usize, rotated: bool) -> Vec<StageCaches> {
+    model.stages().iter_mut().map(|stage| stage.open_caches(sequences, rotated)).collect()
 }
 
 /// States after all layers of one sequence that goes through in runs of these lengths.
@@ -26,10 +26,10 @@ fn in_runs(
     model: &mut Model,
     tokens: &[u32],
     runs: &[usize],
-    turned: bool,
+    rotated: bool,
     visitor: &mut dyn CacheVisitor,
 ) -> Vec<f32> {
-    let mut caches = caches(model, 1, turned);
+    let mut caches = caches(model, 1, rotated);
     let (mut first, mut states) = (0, Vec::new());
     for &length in runs {
         let part = &tokens[first..first + length];
@@ -53,12 +53,12 @@ fn in_runs(
 struct Nothing;
 
 impl CacheVisitor for Nothing {
-    fn looks(&self, _: usize) -> bool {
+    fn probes(&self, _: usize) -> bool {
         false
     }
 
     fn visit(&mut self, layer: &mut dyn CachedLayer) -> Result<(), Box<dyn Error + Send + Sync>> {
-        assert!(layer.look(&Look::at(0..1)).is_err());
+        assert!(layer.probe(&ProbeRequest::at(0..1)).is_err());
         Ok(())
     }
 }
@@ -67,7 +67,7 @@ impl CacheVisitor for Nothing {
 struct Rewrite;
 
 impl CacheVisitor for Rewrite {
-    fn looks(&self, _: usize) -> bool {
+    fn probes(&self, _: usize) -> bool {
         false
     }
 
@@ -93,10 +93,10 @@ fn runs_of_tokens_give_what_whole_sequences_give_to_the_last_bit() {
             let runs = [length / 9, 2, length / 3, length - length / 9 - length / 3 - 2];
             let parts = in_runs(&mut model, &tokens, &runs, true, &mut Rewrite);
             assert_eq!(parts, whole, "{name} in {dtype}");
-            // LongRoPE turns by the length so far, and a cache keeps what was turned.
+            // LongRoPE turns by the length so far, and a cache keeps what was rotated.
             let later = in_runs(&mut model, &tokens, &runs, false, &mut Rewrite);
             if name != "phi3" && name != "phi3-partial" {
-                assert_eq!(later, whole, "{name} in {dtype}, turned later");
+                assert_eq!(later, whole, "{name} in {dtype}, rotated later");
             }
             let stages = model.stages();
             let states = embed(&mut stages[0], &tokens, 1).unwrap();
@@ -127,13 +127,13 @@ fn single_tokens_and_other_devices_agree() {
             let channels = whole.len() / length;
             let mut model = load(name, &[], device, Dtype::F32);
             let runs: Vec<usize> = [length - 30].into_iter().chain([1; 20]).chain([10]).collect();
-            for turned in [true, false] {
-                if !turned && name.starts_with("phi3") {
+            for rotated in [true, false] {
+                if !rotated && name.starts_with("phi3") {
                     continue;
                 }
-                let parts = in_runs(&mut model, &tokens, &runs, turned, &mut Rewrite);
+                let parts = in_runs(&mut model, &tokens, &runs, rotated, &mut Rewrite);
                 let error = relative_error(&parts, &whole, channels);
-                assert!(error < ORDER, "{name} on {device}, turned {turned}: {error}");
+                assert!(error < ORDER, "{name} on {device}, rotated {rotated}: {error}");
             }
         }
     }
@@ -143,7 +143,7 @@ fn single_tokens_and_other_devices_agree() {
 struct Thin;
 
 impl CacheVisitor for Thin {
-    fn looks(&self, _: usize) -> bool {
+    fn probes(&self, _: usize) -> bool {
         false
     }
 
@@ -202,12 +202,12 @@ fn what_is_removed_is_gone_on_every_device() {
 struct Watch {
     layer: usize,
     rows: std::ops::Range<usize>,
-    seen: Vec<Seen>,
+    found: Vec<ProbeResult>,
     inputs: Vec<Vec<f32>>,
 }
 
 impl CacheVisitor for Watch {
-    fn looks(&self, layer: usize) -> bool {
+    fn probes(&self, layer: usize) -> bool {
         layer == self.layer
     }
 
@@ -215,16 +215,16 @@ impl CacheVisitor for Watch {
         if layer.number() == self.layer {
             let rows = self.rows.start.min(layer.positions().len())
                 ..self.rows.end.min(layer.positions().len());
-            let look = Look {
+            let request = ProbeRequest {
                 queries: true,
                 sums: true,
                 each: true,
                 entropy: true,
                 states: true,
                 outputs: true,
-                ..Look::at(rows)
+                ..ProbeRequest::at(rows)
             };
-            self.seen.push(layer.look(&look)?);
+            self.found.push(layer.probe(&request)?);
             self.inputs.push(layer.hidden()?.to_f32());
         }
         Ok(())
@@ -239,22 +239,22 @@ fn attention_is_seen_as_it_is() {
             let length = model.config().positions.unwrap_or(60).min(60);
             let tokens = tokens(&model, length);
             let rows = 3..40;
-            let mut watch = Watch { layer: 1, rows, seen: Vec::new(), inputs: Vec::new() };
+            let mut watch = Watch { layer: 1, rows, found: Vec::new(), inputs: Vec::new() };
             in_runs(&mut model, &tokens, &[length - 15, 15], true, &mut watch);
             let heads = model.config().blocks[1].attention.clone();
             (watch, heads, length)
         };
         let (own, shape, length) = see(Device::Cpu);
         let runs = [(0, length - 15), (length - 15, length)];
-        for (seen, (start, entries)) in own.seen.iter().zip(runs) {
+        for (found, (start, entries)) in own.found.iter().zip(runs) {
             let rows = (entries - start).min(40) - 3;
-            assert_eq!((seen.queries.len(), seen.outputs.len()), (shape.heads, shape.heads));
-            assert!(!seen.states.is_empty() && seen.states.len().is_multiple_of(rows));
+            assert_eq!((found.queries.len(), found.outputs.len()), (shape.heads, shape.heads));
+            assert!(!found.states.is_empty() && found.states.len().is_multiple_of(rows));
             for head in 0..shape.heads {
-                assert_eq!(seen.queries[head].len(), rows * shape.head_dim);
-                let each = &seen.each[head];
-                assert_eq!((each.len(), seen.sums[head].len()), (rows * entries, entries));
-                assert_eq!(seen.outputs[head].len(), entries);
+                assert_eq!(found.queries[head].len(), rows * shape.head_dim);
+                let each = &found.each[head];
+                assert_eq!((each.len(), found.sums[head].len()), (rows * entries, entries));
+                assert_eq!(found.outputs[head].len(), entries);
                 for (row, shares) in each.chunks_exact(entries).enumerate() {
                     let total: f32 = shares.iter().sum();
                     assert!((total - 1.0).abs() < 1e-5, "{name}: {total}");
@@ -266,9 +266,9 @@ fn attention_is_seen_as_it_is() {
                     }
                     let entropy: f32 =
                         shares.iter().map(|&p| if p > 0.0 { -p * p.ln() } else { 0.0 }).sum();
-                    assert!((entropy - seen.entropy[head][row]).abs() < 1e-4);
+                    assert!((entropy - found.entropy[head][row]).abs() < 1e-4);
                 }
-                for (entry, sum) in seen.sums[head].iter().enumerate() {
+                for (entry, sum) in found.sums[head].iter().enumerate() {
                     let expected: f32 = each.iter().skip(entry).step_by(entries).sum();
                     assert!((sum - expected).abs() < 1e-4);
                 }
@@ -277,7 +277,7 @@ fn attention_is_seen_as_it_is() {
         for device in devices().into_iter().skip(1) {
             let (other, ..) = see(device);
             assert_eq!(other.inputs.len(), 2);
-            for (own, other) in own.seen.iter().zip(&other.seen) {
+            for (own, other) in own.found.iter().zip(&other.found) {
                 let pairs = [
                     (&own.queries, &other.queries),
                     (&own.sums, &other.sums),

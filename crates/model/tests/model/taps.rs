@@ -9,7 +9,9 @@ use strait_model::{
     ScoreRange, Site, Tap,
 };
 
-use crate::support::{FAMILIES, embed, hidden, load, next_tokens, reference, relative_error};
+use crate::support::{
+    FAMILIES, devices, embed, hidden, load, next_tokens, reference, relative_error,
+};
 
 /// What a tap left.
 type Shown = Arc<Mutex<Vec<(Place, Vec<Part>)>>>;
@@ -100,6 +102,11 @@ fn has_experts(model: &Model) -> bool {
     model.config().blocks.iter().any(|block| block.mlp.experts.is_some())
 }
 
+/// Every family on every device.
+fn families_on_devices() -> impl Iterator<Item = (&'static str, Device)> {
+    devices().into_iter().flat_map(|device| FAMILIES.iter().map(move |&name| (name, device)))
+}
+
 fn tokens(model: &Model, length: usize) -> Vec<u32> {
     let vocab = model.config().shape.vocab;
     (0..length).map(|i| (i * i * 31 % vocab) as u32).collect()
@@ -159,28 +166,30 @@ fn results(model: &mut Model) -> (Hidden, Vec<Vec<f64>>, Vec<Hidden>) {
 
 #[test]
 fn a_copy_changes_no_bit_at_any_site() {
-    for name in FAMILIES {
-        for dtype in [Dtype::F32, Dtype::Bf16, Dtype::F16] {
-            let mut model = load(name, &[0], Device::Cpu, dtype);
+    for (name, device) in families_on_devices() {
+        let all = [Dtype::F32, Dtype::Bf16, Dtype::F16];
+        let dtypes = if device == Device::Cpu { &all[..] } else { &all[..1] };
+        for &dtype in dtypes {
+            let mut model = load(name, &[0], device, dtype);
             let plain = results(&mut model);
             for site in Site::ALL {
                 let probe = Probe::at(&[site], copy);
                 set(&mut model, &probe);
-                assert!(results(&mut model) == plain, "{name} in {dtype}, {site}");
+                assert!(results(&mut model) == plain, "{name} on {device} in {dtype}, {site}");
                 let visited = !take(&probe).is_empty();
                 assert_eq!(visited, !is_of_experts(site) || has_experts(&model), "{name}, {site}");
             }
             let probe = Probe::at(&Site::ALL, copy);
             set(&mut model, &probe);
-            assert!(results(&mut model) == plain, "{name} in {dtype}, all sites");
+            assert!(results(&mut model) == plain, "{name} on {device} in {dtype}, all sites");
         }
     }
 }
 
 #[test]
 fn a_replacement_changes_results_at_every_site_until_it_is_taken_off() {
-    for name in FAMILIES {
-        let mut model = load(name, &[0], Device::Cpu, Dtype::F32);
+    for (name, device) in families_on_devices() {
+        let mut model = load(name, &[0], device, Dtype::F32);
         let plain = results(&mut model);
         for site in Site::ALL {
             if is_of_experts(site) && !has_experts(&model) {
@@ -210,8 +219,8 @@ fn whole(shown: &[(Place, Vec<Part>)], site: Site, layer: usize) -> Vec<f32> {
 
 #[test]
 fn a_layer_is_the_sum_of_what_its_sites_show() {
-    for name in FAMILIES {
-        let mut model = load(name, &[], Device::Cpu, Dtype::F32);
+    for (name, device) in families_on_devices() {
+        let mut model = load(name, &[], device, Dtype::F32);
         let probe = Probe::at(&Site::ALL, nothing);
         set(&mut model, &probe);
         let tokens = tokens(&model, 40);
@@ -244,7 +253,7 @@ struct Compare {
 }
 
 impl CacheVisitor for Compare {
-    fn looks(&self, _: usize) -> bool {
+    fn probes(&self, _: usize) -> bool {
         false
     }
 
@@ -268,14 +277,14 @@ impl CacheVisitor for Compare {
 
 #[test]
 fn keys_and_values_are_those_that_a_cache_keeps() {
-    for name in FAMILIES {
-        for turned in [true, false] {
-            let mut model = load(name, &[], Device::Cpu, Dtype::Bf16);
+    for (name, device) in families_on_devices() {
+        for rotated in [true, false] {
+            let mut model = load(name, &[], device, Dtype::Bf16);
             let probe = Probe::at(&[Site::Keys, Site::Values], halve);
             set(&mut model, &probe);
             let (tokens, layers) = (tokens(&model, 24), model.config().layers);
             let stage = &mut model.stages()[0];
-            let mut caches = stage.open_caches(1, turned);
+            let mut caches = stage.open_caches(1, rotated);
             for (first, run) in [(0, &tokens[..23]), (23, &tokens[23..])] {
                 let mut compare = Compare { shown: Arc::clone(&probe.shown), visits: 0 };
                 let cached = CachedRun {
@@ -293,9 +302,9 @@ fn keys_and_values_are_those_that_a_cache_keeps() {
 
 #[test]
 fn partial_sums_add_up() {
-    for name in FAMILIES {
+    for (name, device) in families_on_devices() {
         for site in [Site::AttentionOutput, Site::MlpOutput] {
-            let mut model = load(name, &[], Device::Cpu, Dtype::F32);
+            let mut model = load(name, &[], device, Dtype::F32);
             let states = |model: &mut Model, probe: &Probe| {
                 set(model, probe);
                 let tokens = tokens(model, 40);
@@ -329,8 +338,8 @@ fn reduce_ranks(parts: &mut Vec<Part>) {
 
 #[test]
 fn experts_are_shown_their_tokens_and_may_be_joined() {
-    for name in FAMILIES {
-        let mut model = load(name, &[], Device::Cpu, Dtype::F32);
+    for (name, device) in families_on_devices() {
+        let mut model = load(name, &[], device, Dtype::F32);
         if !has_experts(&model) {
             continue;
         }
@@ -359,8 +368,8 @@ fn experts_are_shown_their_tokens_and_may_be_joined() {
 
 #[test]
 fn the_last_layer_is_whole_for_taps_that_need_it() {
-    for name in FAMILIES {
-        let mut model = load(name, &[], Device::Cpu, Dtype::F32);
+    for (name, device) in families_on_devices() {
+        let mut model = load(name, &[], device, Dtype::F32);
         let length = model.config().positions.unwrap_or(150);
         let tokens = tokens(&model, length);
         let state = hidden(&mut model, &tokens, 1);

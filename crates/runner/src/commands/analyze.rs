@@ -137,7 +137,7 @@ struct EachLayer<'a> {
 }
 
 impl CacheVisitor for EachLayer<'_> {
-    fn looks(&self, _layer: usize) -> bool {
+    fn probes(&self, _layer: usize) -> bool {
         true
     }
 

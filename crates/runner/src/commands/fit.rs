@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::PathBuf;
 
-use strait_data::{TextSource, TokenStream};
+use strait_data::{TextSource, TokenStream, join_of};
 use strait_loader::{CodecEntry, MatrixRef};
 use strait_model::{Hidden, ModelError, RunInput, Stage};
 use strait_schema::{CellSpec, Experiment, FitSection};
@@ -165,7 +165,7 @@ pub(crate) fn calibration(
     let source = TextSource {
         source: section.source.clone(),
         split: section.split.clone(),
-        join: Some(protocol.preset.join_for(&section.source)),
+        join: Some(join_of(protocol.preset, &section.source)),
         sample_idx: None,
         max_documents: section.max_documents,
         key: section.key.clone(),

@@ -18,7 +18,6 @@ use strait_schema::{
 
 pub(crate) use self::cell::{CellCodec, PlannedCell, Work};
 pub(crate) use self::models::{Compared, OpenModel};
-use crate::convert;
 use crate::error::RunnerError;
 use crate::progress::Observer;
 use crate::workbench::Workbench;
@@ -126,8 +125,8 @@ fn baseline(
 
 /// Where the token that begins a sequence stands, if the experiment has it elsewhere than the preset.
 fn own_bos(experiment: &Experiment, protocol: &Protocol) -> Option<Bos> {
-    let usual = protocol.preset.defaults().bos;
-    experiment.protocol.bos.filter(|&bos| convert::bos(bos) != usual)
+    let usual = Protocol::published(protocol.preset).bos;
+    experiment.protocol.bos.filter(|&bos| bos != usual)
 }
 
 /// Opens the models that are compared with the reference, which lies on `device`.

@@ -14,7 +14,6 @@ use strait_weights::{
 };
 
 use crate::book::folder::file_sha256;
-use crate::convert;
 use crate::error::RunnerError;
 use crate::progress::Progress;
 
@@ -59,7 +58,7 @@ impl OpenModel {
     pub(crate) fn cell(&self) -> Result<CellModel, RunnerError> {
         let Self { checkpoint, config, section, path, .. } = self;
         let summary = match section.load_in {
-            Some(kind) => checkpoint.summary_loaded_in(convert::load_in(kind))?,
+            Some(kind) => checkpoint.summary_loaded_in(kind)?,
             None => checkpoint.summary(),
         };
         Ok(CellModel {
@@ -126,8 +125,8 @@ impl OpenModel {
         match self.section.load_in {
             Some(kind) => {
                 let checkpoint = Arc::clone(&self.checkpoint);
-                let dtype = convert::model_dtype(self.section.dtype);
-                Arc::new(LoadedIn::new(checkpoint, convert::load_in(kind), dtype))
+                let dtype = self.section.dtype;
+                Arc::new(LoadedIn::new(checkpoint, kind, dtype))
             }
             None => Arc::clone(&self.checkpoint) as SharedSource,
         }
@@ -135,7 +134,7 @@ impl OpenModel {
 
     /// Brings the model to its devices.
     pub(crate) fn load(&self, cuts: &[usize], devices: &[Device]) -> Result<Model, ModelError> {
-        let (source, dtype) = (self.source(), convert::model_dtype(self.section.dtype));
+        let (source, dtype) = (self.source(), self.section.dtype);
         if self.section.weights.streaming {
             Model::stream(source, cuts, devices, dtype)
         } else {

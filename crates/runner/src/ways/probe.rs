@@ -9,7 +9,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use strait_model::{
-    CacheVisitor, CachedLayer, CachedRun, Hidden, Look, ModelError, RunInput, Seen, Stage,
+    CacheVisitor, CachedLayer, CachedRun, Hidden, ModelError, ProbeRequest, ProbeResult, RunInput,
+    Stage,
 };
 use strait_schema::{Aggregate, Metric};
 
@@ -142,7 +143,7 @@ impl Probe {
 }
 
 impl CacheVisitor for Probe {
-    fn looks(&self, layer: usize) -> bool {
+    fn probes(&self, layer: usize) -> bool {
         (0..self.wanted.len()).any(|sequence| self.kinds(sequence, layer).next().is_some())
     }
 
@@ -174,13 +175,14 @@ pub(crate) fn at_layer(
     let chunk = chunk_tokens.unwrap_or(tokens).max(1);
     for start in (0..tokens).step_by(chunk) {
         let rows = start..(start + chunk).min(tokens);
-        let mut seen = Seen::default();
+        let mut seen = ProbeResult::default();
         if sums || entropy {
-            seen = layer.look(&Look { sums, entropy, ..Look::at(rows.clone()) })?;
+            seen =
+                layer.probe(&ProbeRequest { sums, entropy, ..ProbeRequest::at(rows.clone()) })?;
         }
         if any(&[Metric::LastRow]) {
-            let last = Look { each: true, ..Look::at(rows.end - 1..rows.end) };
-            seen.each = layer.look(&last)?.each;
+            let last = ProbeRequest { each: true, ..ProbeRequest::at(rows.end - 1..rows.end) };
+            seen.each = layer.probe(&last)?.each;
         }
         for (values, kind) in values.iter_mut().zip(kinds) {
             values.extend(of_chunk(kind, layer.number(), &seen, &lengths, &rows));
@@ -193,7 +195,7 @@ pub(crate) fn at_layer(
 fn of_chunk(
     kind: &Kind,
     layer: usize,
-    seen: &Seen,
+    seen: &ProbeResult,
     lengths: &[Vec<f32>],
     rows: &Range<usize>,
 ) -> Vec<f32> {
@@ -291,11 +293,11 @@ mod tests {
     #[test]
     fn a_message_knows_its_own_queries_alone() {
         let heads = vec![vec![1.0, 2.0, 3.0, 4.0], vec![3.0, 2.0, 1.0, 0.0]];
-        let seen = Seen {
+        let seen = ProbeResult {
             sums: heads.clone(),
             entropy: vec![vec![0.5, 1.0]; 2],
             each: heads,
-            ..Seen::default()
+            ..ProbeResult::default()
         };
         let weights =
             Arc::new(HeadWeights { sha256: String::new(), layers: vec![vec![1.0, -1.0]] });

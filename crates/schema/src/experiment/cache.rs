@@ -50,7 +50,7 @@ pub struct CacheSection {
     /// `(1 - r_1) (1 - r_2) …` of the tokens so far.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub then: Vec<PressSection>,
-    /// Whether kept keys are turned to the positions 0, 1, 2, … after the presses.
+    /// Whether kept keys are rotated to the positions 0, 1, 2, … after the presses.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reposition: bool,
     /// Codec of the keys with its parameters: `{ codec = "affine", bits = 4 }`.
@@ -69,7 +69,7 @@ pub struct CacheSection {
     /// The last tokens so far that stay uncoded until later ones follow.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub recent: usize,
-    /// Whether keys are coded as they are before they are turned by their positions.
+    /// Whether keys are coded as they are before they are rotated by their positions (RoPE).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub before_rope: bool,
     /// Layers whose cache is compressed; all when left out.

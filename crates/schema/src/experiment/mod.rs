@@ -23,11 +23,11 @@ use serde::{Deserialize, Serialize};
 pub use self::cache::{CacheSection, CacheSpec, KvSection, OverrideSection, PressSection};
 pub use self::cells::{BASELINE_LABEL, CellSpec, NOISE_FLOOR_LABEL};
 use self::lines::Lines;
-pub use self::models::{LoadIn, ModelSection, Models, WeightsSection};
+pub use self::models::{ModelSection, Models, WeightsSection};
 pub use self::partition::{Link, Partition};
 pub use self::sections::{
-    Bos, CompressorSection, DataSection, Dtype, FitSection, Join, MaxWindows, OutputSection,
-    PartitionSection, PluginsSection, Preset, ProtocolSection, RunSection,
+    CompressorSection, DataSection, FitSection, MaxWindows, OutputSection, PartitionSection,
+    PluginsSection, ProtocolSection, RunSection,
 };
 pub use self::side::{Aggregate, Metric, SideSection};
 pub use self::speed::SpeedSection;

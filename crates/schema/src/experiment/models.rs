@@ -5,7 +5,9 @@ use std::ops::{Deref, DerefMut};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::sections::{Dtype, auto};
+use strait_vocabulary::{Dtype, LoadIn};
+
+use super::sections::auto;
 use crate::{BASELINE_LABEL, Experiment};
 
 /// `[model]`: the model and where it runs. With several `[[model]]` the first is the reference that
@@ -42,18 +44,6 @@ pub struct ModelSection {
     /// How the weights are held. Changes no number.
     #[serde(default, skip_serializing_if = "WeightsSection::is_default")]
     pub weights: WeightsSection,
-}
-
-/// What the weights of linear layers are quantized to on load. Activations stay as they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum LoadIn {
-    /// LLM.int8: 8 bits, one f32 scale for each output.
-    Int8,
-    /// Normal float: 4 bits, one f32 scale for 64 values.
-    Nf4,
-    /// Float with two exponent bits and one mantissa bit: 4 bits, one f32 scale for 64 values.
-    Fp4,
 }
 
 /// `weights` of a model: how its weights are held.
@@ -161,18 +151,6 @@ impl ModelSection {
         match self.load_in {
             Some(kind) => format!("{name} {}", kind.name()),
             None => name.to_owned(),
-        }
-    }
-}
-
-impl LoadIn {
-    /// The name in TOML and in records.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Int8 => "int8",
-            Self::Nf4 => "nf4",
-            Self::Fp4 => "fp4",
         }
     }
 }

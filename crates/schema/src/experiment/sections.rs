@@ -7,21 +7,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use strait_vocabulary::{Bos, Join, Preset};
 
 use super::side::SideSection;
-
-/// Element type of a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Dtype {
-    /// IEEE single precision, 4 bytes.
-    #[default]
-    F32,
-    /// IEEE half precision, 2 bytes.
-    F16,
-    /// bfloat16, 2 bytes.
-    Bf16,
-}
 
 /// `[data]`: the text that is scored.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -58,23 +46,6 @@ pub struct DataSection {
     pub first_k_tokens: Option<usize>,
 }
 
-/// How the rows of a data set become one text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Join {
-    /// A blank line (`"\n\n"`) between all rows, empty rows kept.
-    BlankLine,
-    /// A line break (`"\n"`) between all rows.
-    Line,
-    /// A blank line between the rows that are not empty.
-    NonEmptyBlankLine,
-    /// Every row a line of a file, an empty row as `" \n"`: WikiText's rows give its published
-    /// `wiki.test.raw` byte for byte.
-    Lines,
-    /// A space between all rows (GPTQ's evaluation on C4).
-    Space,
-}
-
 /// `[protocol]`: windows and scored positions. A preset fills what is left out.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -105,19 +76,6 @@ pub struct ProtocolSection {
     pub bos: Option<Bos>,
 }
 
-/// Where the token that begins a sequence stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Bos {
-    /// Where the tokenizer puts it by default: once, before the text, if at all. A text that begins with it keeps the one it
-    /// has.
-    Tokenizer,
-    /// Besides that it replaces the first token of every window, if the tokenizer has one (llama.cpp).
-    EachWindow,
-    /// Nowhere.
-    Never,
-}
-
 /// How many windows a protocol takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -127,29 +85,6 @@ pub enum MaxWindows {
     /// So many from its start.
     #[serde(untagged)]
     Count(#[schemars(range(min = 1))] usize),
-}
-
-/// A published evaluation protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Preset {
-    /// Sliding windows of 2048 with stride 512, only new tokens scored (the Hugging Face
-    /// documentation, split-bench).
-    #[default]
-    HfStride,
-    /// Windows of 2048 that do not overlap, tail dropped (the GPTQ, AWQ, QuaRot and SpinQuant
-    /// papers).
-    Gptq,
-    /// Twenty rows of 2048 with stride 512, every position of each row scored (exllamav3's
-    /// `compare_q`). Its newer versions drop empty rows of the text, as this does; `join =
-    /// "blank-line"` in `[data]` is the older.
-    Exl3,
-    /// Windows of 512 that do not overlap, the second half scored (llama.cpp's `perplexity`). The
-    /// first token of a window is replaced by BOS if the tokenizer adds one.
-    Llamacpp,
-    /// Windows of a context and a suffix, the suffix scored: what a pressed or quantized KV cache does
-    /// to what comes after a prefill. 2048 and 512 tokens when left out.
-    PrefillSuffix,
 }
 
 /// `[fit]`: the text that `strait fit` calibrates codecs with. It may not be the text that is scored.
@@ -289,55 +224,6 @@ pub struct CompressorSection {
     /// with `-` for everything but letters, digits and `.`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact: Option<PathBuf>,
-}
-
-impl Dtype {
-    /// The name in TOML and in records.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Bf16 => "bf16",
-        }
-    }
-
-    /// Bytes of one element.
-    #[must_use]
-    pub fn size(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::F16 | Self::Bf16 => 2,
-        }
-    }
-}
-
-impl Join {
-    /// The name in TOML and in records.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::BlankLine => "blank-line",
-            Self::Line => "line",
-            Self::NonEmptyBlankLine => "non-empty-blank-line",
-            Self::Lines => "lines",
-            Self::Space => "space",
-        }
-    }
-}
-
-impl Preset {
-    /// The name in TOML and in records.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::HfStride => "hf-stride",
-            Self::Gptq => "gptq",
-            Self::Exl3 => "exl3",
-            Self::Llamacpp => "llamacpp",
-            Self::PrefillSuffix => "prefill-suffix",
-        }
-    }
 }
 
 impl Default for PluginsSection {

@@ -199,7 +199,7 @@ pub struct CellCache {
     /// Presses that work on what the first one left.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub then: Vec<CellPress>,
-    /// Whether kept keys are turned to the positions 0, 1, 2, … after the presses.
+    /// Whether kept keys are rotated to the positions 0, 1, 2, … after the presses.
     pub reposition: bool,
     /// Codec of the keys.
     pub key: Option<CellCacheCodec>,
@@ -212,7 +212,7 @@ pub struct CellCache {
     pub sinks: usize,
     /// The last tokens so far that stay uncoded until later ones follow.
     pub recent: usize,
-    /// Whether keys are coded before they are turned by their positions.
+    /// Whether keys are coded before they are rotated by their positions (RoPE).
     pub before_rope: bool,
     /// Layers whose cache is compressed; null for all.
     pub layers: Option<Vec<usize>>,

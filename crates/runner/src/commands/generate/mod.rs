@@ -15,7 +15,6 @@ pub(crate) use self::sample::Sampler;
 pub use self::sample::Sampling;
 pub(crate) use self::sequence::{Sequence, plan_of_baseline};
 use crate::clock::Stopwatch;
-use crate::convert;
 use crate::error::RunnerError;
 use crate::memory::{peak_bytes, reserved_bytes};
 use crate::plan::caches;
@@ -55,7 +54,7 @@ pub enum Ended {
     Stopped,
 }
 
-/// What came of it.
+/// What a generation left: the text, its tokens, and what they cost.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Generated {
     /// The new text, without the prompt.
@@ -118,8 +117,7 @@ pub fn generate(
     observer.end();
     let mut names: Vec<String> = loaded.stages().iter().map(|stage| stage.device()).collect();
     names.dedup();
-    let kv_model =
-        Model { config: &model.config, dtype: convert::model_dtype(experiment.model.dtype) };
+    let kv_model = Model { config: &model.config, dtype: experiment.model.dtype };
     let work = Work {
         model: &kv_model,
         tokenizer: &tokenizer,

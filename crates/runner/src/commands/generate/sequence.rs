@@ -42,7 +42,7 @@ impl<'a> Sequence<'a> {
             Some(plan) => {
                 let mut cache = OpenCache::open(plan).map_err(failed)?;
                 cache.begin(model.config.layers).map_err(failed)?;
-                if again && cache.looks() {
+                if again && cache.probes() {
                     let expected = "expected a press that needs no queries or attention to compress \
                                     again after new tokens, which come one at a time";
                     return Err(failed(expected.to_owned()));
@@ -50,8 +50,8 @@ impl<'a> Sequence<'a> {
                 Some((plan, cache))
             }
         };
-        let turned = plan.is_none_or(|plan| !plan.before_rope);
-        let caches = stages.iter_mut().map(|stage| stage.open_caches(1, turned)).collect();
+        let rotated = plan.is_none_or(|plan| !plan.before_rope);
+        let caches = stages.iter_mut().map(|stage| stage.open_caches(1, rotated)).collect();
         Ok(Sequence { stages, model, caches, cell, seen: 0 })
     }
 

@@ -15,7 +15,6 @@ use crate::book::account::Account;
 use crate::book::crashes::{self, Crashes};
 use crate::book::folder::Folder;
 use crate::book::record::from_journal;
-use crate::convert;
 use crate::engine::Trace;
 use crate::error::RunnerError;
 use crate::plan::{Plan, PlannedCell, Work};
@@ -167,7 +166,7 @@ impl Run<'_> {
 
     /// What cells of the cache have to know of the model.
     fn model(&self) -> Model<'_> {
-        let dtype = convert::model_dtype(self.bench.experiment.model.dtype);
+        let dtype = self.bench.experiment.model.dtype;
         Model { config: &self.plan.model.config, dtype }
     }
 

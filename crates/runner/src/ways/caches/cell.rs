@@ -174,7 +174,7 @@ impl OpenCache {
     }
 
     /// Whether a press asks for more than keys and values.
-    pub(crate) fn looks(&self) -> bool {
+    pub(crate) fn probes(&self) -> bool {
         self.wanted.anything()
     }
 

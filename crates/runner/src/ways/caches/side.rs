@@ -4,7 +4,7 @@ use strait_loader::{
     ATTENTION_COUNT, ATTENTION_SUM, HIDDEN_STATES, OUTPUT_NORM, PressInstance, QUERIES, SideNeed,
     SideRef, WINDOW_ATTENTION,
 };
-use strait_model::{AttentionShape, CachedLayer, Look};
+use strait_model::{AttentionShape, CachedLayer, ProbeRequest};
 
 use super::ledger::{LayerLedger, TokenRows};
 
@@ -79,7 +79,7 @@ impl Wanted {
     }
 
     /// Looks at a layer just after a run of tokens.
-    pub(crate) fn look(
+    pub(crate) fn probe(
         self,
         layer: &mut dyn CachedLayer,
     ) -> Result<SideInformation, Box<dyn std::error::Error + Send + Sync>> {
@@ -89,26 +89,28 @@ impl Wanted {
         if self.queries > 0 {
             let rows = last(self.queries);
             let count = rows.len();
-            let seen = layer.look(&Look { queries: true, ..Look::at(rows) })?;
+            let seen = layer.probe(&ProbeRequest { queries: true, ..ProbeRequest::at(rows) })?;
             side.queries = TokenRows { count, heads: seen.queries };
         }
         if self.window > 0 {
             let rows = last(self.window);
             let count = rows.len();
-            let seen = layer.look(&Look { each: true, ..Look::at(rows) })?;
+            let seen = layer.probe(&ProbeRequest { each: true, ..ProbeRequest::at(rows) })?;
             side.window = TokenRows { count, heads: seen.each };
         }
         if self.sums {
-            side.sums = layer.look(&Look { sums: true, ..Look::at(0..tokens) })?.sums;
+            side.sums =
+                layer.probe(&ProbeRequest { sums: true, ..ProbeRequest::at(0..tokens) })?.sums;
         }
         if self.states > 0 {
             let rows = last(self.states);
             let count = rows.len();
-            let seen = layer.look(&Look { states: true, ..Look::at(rows) })?;
+            let seen = layer.probe(&ProbeRequest { states: true, ..ProbeRequest::at(rows) })?;
             side.states = TokenRows { count, heads: vec![seen.states] };
         }
         if self.outputs {
-            side.outputs = layer.look(&Look { outputs: true, ..Look::at(0..0) })?.outputs;
+            side.outputs =
+                layer.probe(&ProbeRequest { outputs: true, ..ProbeRequest::at(0..0) })?.outputs;
         }
         Ok(side)
     }

@@ -202,7 +202,7 @@ struct Shared<'a, 'c> {
 }
 
 impl CacheVisitor for Shared<'_, '_> {
-    fn looks(&self, layer: usize) -> bool {
+    fn probes(&self, layer: usize) -> bool {
         self.later > 0 && wanted(self.cells, layer).anything()
     }
 
@@ -212,7 +212,7 @@ impl CacheVisitor for Shared<'_, '_> {
         }
         let contents = layer.contents()?;
         let wanted = wanted(self.cells, layer.number());
-        let side = if wanted.anything() { wanted.look(layer)? } else { Default::default() };
+        let side = if wanted.anything() { wanted.probe(layer)? } else { Default::default() };
         let shape = layer.shape().clone();
         let (seen, again) = (layer.positions().end, self.later > 1);
         let at = At { layer: layer.number(), shape: &shape, seen, again };
@@ -234,7 +234,7 @@ pub(crate) struct Apart<'a, 'c> {
 }
 
 impl CacheVisitor for Apart<'_, '_> {
-    fn looks(&self, layer: usize) -> bool {
+    fn probes(&self, layer: usize) -> bool {
         self.later > 0 && wanted(self.cells, layer).anything()
     }
 
@@ -245,7 +245,7 @@ impl CacheVisitor for Apart<'_, '_> {
         }
         let wanted = cell.cache.wanted;
         let side = if wanted.anything() && cell.plan.active[layer.number()] {
-            wanted.look(layer)?
+            wanted.probe(layer)?
         } else {
             SideInformation::default()
         };

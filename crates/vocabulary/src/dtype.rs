@@ -2,18 +2,25 @@
 
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-/// Element type of a model: its weights, and the hidden states at a link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+use crate::named;
+
+/// Element type of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Dtype {
-    /// 32-bit IEEE 754.
+    /// IEEE single precision, 4 bytes.
+    #[default]
     F32,
-    /// 16-bit IEEE 754.
+    /// IEEE half precision, 2 bytes.
     F16,
-    /// bfloat16.
+    /// bfloat16, 2 bytes.
     Bf16,
 }
+
+named!(Dtype, "element type", F32 = "f32", F16 = "f16", Bf16 = "bf16");
 
 impl Dtype {
     /// Bytes of one element.
@@ -22,16 +29,6 @@ impl Dtype {
         match self {
             Dtype::F32 => 4,
             Dtype::F16 | Dtype::Bf16 => 2,
-        }
-    }
-
-    /// Name as in an experiment file: `f32`, `f16` or `bf16`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Dtype::F32 => "f32",
-            Dtype::F16 => "f16",
-            Dtype::Bf16 => "bf16",
         }
     }
 
@@ -65,12 +62,6 @@ impl Dtype {
             Dtype::F16 => bytemuck::cast_slice::<u8, f16>(bytes).convert_to_f32_slice(values),
             Dtype::Bf16 => bytemuck::cast_slice::<u8, bf16>(bytes).convert_to_f32_slice(values),
         }
-    }
-}
-
-impl std::fmt::Display for Dtype {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
     }
 }
 

@@ -2,10 +2,10 @@
 
 use pulp::Simd;
 use rayon::prelude::*;
-use strait_ops::{CacheContents, HeadEntries, Look, Seen};
+use strait_ops::{CacheContents, HeadEntries, ProbeRequest, ProbeResult};
 
 use crate::CpuOps;
-use crate::attention::{Attention, Turn};
+use crate::attention::{Attention, Rotate};
 use crate::kernel::{Task, dispatch, panel_tokens};
 use crate::math::exp_nonpositive;
 use crate::norm::Norm;
@@ -15,28 +15,28 @@ use crate::rules::Rules;
 use crate::step::dot;
 
 impl CpuOps {
-    pub(crate) fn look_at(
+    pub(crate) fn probe(
         &mut self,
         x: &Panels,
         sequence: usize,
         weights: &Attention,
         (cache, first_position): (&Cache, usize),
-        look: &Look,
-    ) -> Seen {
+        request: &ProbeRequest,
+    ) -> ProbeResult {
         let (nr, heads, dtype) = (panel_tokens(), weights.heads, self.rules.dtype);
-        let (tokens, first_panel) = (x.tokens, look.rows.start / nr);
-        let x = x.panels(sequence, first_panel..look.rows.end.div_ceil(nr));
-        let mut seen = Seen::default();
-        if look.outputs {
-            seen.outputs = output_norms(weights, &cache.contents);
+        let (tokens, first_panel) = (x.tokens, request.rows.start / nr);
+        let x = x.panels(sequence, first_panel..request.rows.end.div_ceil(nr));
+        let mut result = ProbeResult::default();
+        if request.outputs {
+            result.outputs = output_norms(weights, &cache.contents);
         }
-        if look.states {
+        if request.states {
             let mut x = x.data.clone();
             if let Some(norm) = &weights.norm_in {
                 dispatch(NormTask { x: &mut x, norm, rules: self.rules });
             }
             let channels = weights.project.inputs;
-            seen.states = look
+            result.states = request
                 .rows
                 .clone()
                 .flat_map(|row| {
@@ -46,49 +46,49 @@ impl CpuOps {
                 .map(|at| x[at])
                 .collect();
         }
-        if !look.queries && !look.attention() {
-            return seen;
+        if !request.queries && !request.attention() {
+            return result;
         }
-        self.project(&x, weights, 0, first_position, Turn::None);
+        self.project(&x, weights, 0, first_position, Rotate::None);
         let panels = &self.projected;
         let query = |head: usize| {
-            let rows = look.rows.clone().flat_map(|row| {
+            let rows = request.rows.clone().flat_map(|row| {
                 let first = (row / nr - first_panel) * heads.width() + head * heads.dim;
                 (first..first + heads.dim).map(move |channel| panels[channel * nr + row % nr])
             });
             rows.collect::<Vec<f32>>()
         };
         let mut queries: Vec<Vec<f32>> = (0..heads.queries).map(query).collect();
-        if look.queries {
-            seen.queries.clone_from(&queries);
+        if request.queries {
+            result.queries.clone_from(&queries);
         }
-        if !look.attention() {
-            return seen;
+        if !request.attention() {
+            return result;
         }
         let length = first_position + tokens;
-        let positions = || look.rows.clone().map(|row| first_position + row);
+        let positions = || request.rows.clone().map(|row| first_position + row);
         if let Some(place) = weights.rope {
             for rows in &mut queries {
-                self.ropes.turn(place, length, heads.dim, positions(), rows, dtype);
+                self.ropes.rotate(place, length, heads.dim, positions(), rows, dtype);
             }
         }
-        let keys = self.turned_keys(cache, weights, length);
-        let looks: Vec<HeadLook> = queries
+        let keys = self.rotated_keys(cache, weights, length);
+        let heads: Vec<HeadProbe> = queries
             .par_iter()
             .enumerate()
             .map(|(head, queries)| {
                 let key_head = head / (heads.queries / heads.keys);
                 let (keys, entries) = (&keys[key_head], &cache.contents.heads[key_head]);
-                let first = first_position + look.rows.start;
-                dispatch(LookTask { queries, keys, entries, weights, first, look })
+                let first = first_position + request.rows.start;
+                dispatch(ProbeTask { queries, keys, entries, weights, first, request })
             })
             .collect();
-        for HeadLook { sums, each, entropy } in looks {
-            seen.sums.extend(look.sums.then_some(sums));
-            seen.each.extend(look.each.then_some(each));
-            seen.entropy.extend(look.entropy.then_some(entropy));
+        for HeadProbe { sums, each, entropy } in heads {
+            result.sums.extend(request.sums.then_some(sums));
+            result.each.extend(request.each.then_some(each));
+            result.entropy.extend(request.entropy.then_some(entropy));
         }
-        seen
+        result
     }
 }
 
@@ -158,32 +158,32 @@ impl Task for NormTask<'_> {
 }
 
 /// What one query head sees.
-struct HeadLook {
+struct HeadProbe {
     sums: Vec<f32>,
     each: Vec<f32>,
     entropy: Vec<f32>,
 }
 
 /// The attention of queries `[rows, dim]` from position `first` on to keys `[entries, dim]`.
-struct LookTask<'a> {
+struct ProbeTask<'a> {
     queries: &'a [f32],
     keys: &'a [f32],
     entries: &'a HeadEntries,
     weights: &'a Attention,
     first: usize,
-    look: &'a Look,
+    request: &'a ProbeRequest,
 }
 
-impl Task for LookTask<'_> {
-    type Output = HeadLook;
+impl Task for ProbeTask<'_> {
+    type Output = HeadProbe;
 
     #[inline(always)]
-    fn run<S: Simd, const NR: usize>(self, _: S) -> HeadLook {
-        let LookTask { queries, keys, entries, weights, first, look } = self;
+    fn run<S: Simd, const NR: usize>(self, _: S) -> HeadProbe {
+        let ProbeTask { queries, keys, entries, weights, first, request } = self;
         let (dim, count) = (weights.heads.dim, entries.len());
         // Sums of thousands of small numbers.
         let mut sums = vec![0.0f64; count];
-        let mut result = HeadLook { sums: Vec::new(), each: Vec::new(), entropy: Vec::new() };
+        let mut result = HeadProbe { sums: Vec::new(), each: Vec::new(), entropy: Vec::new() };
         let mut shares = vec![0.0f32; count];
         for (position, query) in (first..).zip(queries.chunks_exact(dim)) {
             let visible = Cache::seen(entries, position, weights.window);
@@ -204,11 +204,11 @@ impl Task for LookTask<'_> {
                 *share /= total;
                 *sum += f64::from(*share);
             }
-            if look.entropy {
+            if request.entropy {
                 let terms = seen.iter().map(|&p| if p > 0.0 { -p * p.ln() } else { 0.0 });
                 result.entropy.push(terms.sum());
             }
-            if look.each {
+            if request.each {
                 result.each.extend_from_slice(&shares);
             }
         }

@@ -1,25 +1,26 @@
 //! How the rows of a data set become one text.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::named::named;
+use crate::named;
 
-/// The rule that makes one text of rows. It changes the token stream, so results under different
-/// rules do not compare.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+/// How the rows of a data set become one text. It changes the token stream, so results under different rules
+/// do not compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Join {
     /// A blank line (`"\n\n"`) between all rows, empty rows kept.
     #[default]
     BlankLine,
-    /// A line break (`"\n"`) between all rows, empty rows kept.
+    /// A line break (`"\n"`) between all rows.
     Line,
-    /// A blank line between the rows that hold anything but white space.
+    /// A blank line between the rows that are not empty.
     NonEmptyBlankLine,
-    /// Every row a line of a file: nothing between rows, a line break after a row that has none, and
-    /// `" \n"` for an empty row. WikiText's rows give its published `wiki.test.raw` byte for byte.
+    /// Every row a line of a file, an empty row as `" \n"`: WikiText's rows give its published
+    /// `wiki.test.raw` byte for byte.
     Lines,
-    /// A space between all rows, empty rows kept (GPTQ's evaluation on C4).
+    /// A space between all rows (GPTQ's evaluation on C4).
     Space,
 }
 
