@@ -169,17 +169,19 @@ fn a_copy_changes_no_bit_at_any_site() {
     for (name, device) in families_on_devices() {
         let all = [Dtype::F32, Dtype::Bf16, Dtype::F16];
         let dtypes = if device == Device::Cpu { &all[..] } else { &all[..1] };
+        // Elsewhere the number of positions decides how a product is summed.
+        let every_position = device == Device::Cpu;
         for &dtype in dtypes {
             let mut model = load(name, &[0], device, dtype);
             let plain = results(&mut model);
             for site in Site::ALL {
-                let probe = Probe::at(&[site], copy);
+                let probe = Probe { every_position, ..Probe::at(&[site], copy) };
                 set(&mut model, &probe);
                 assert!(results(&mut model) == plain, "{name} on {device} in {dtype}, {site}");
                 let visited = !take(&probe).is_empty();
                 assert_eq!(visited, !is_of_experts(site) || has_experts(&model), "{name}, {site}");
             }
-            let probe = Probe::at(&Site::ALL, copy);
+            let probe = Probe { every_position, ..Probe::at(&Site::ALL, copy) };
             set(&mut model, &probe);
             assert!(results(&mut model) == plain, "{name} on {device} in {dtype}, all sites");
         }
@@ -368,8 +370,9 @@ fn experts_are_shown_their_tokens_and_may_be_joined() {
 
 #[test]
 fn the_last_layer_is_whole_for_taps_that_need_it() {
-    for (name, device) in families_on_devices() {
-        let mut model = load(name, &[], device, Dtype::F32);
+    // Exact on the CPU, where a position does not depend on how many run beside it.
+    for name in FAMILIES {
+        let mut model = load(name, &[], Device::Cpu, Dtype::F32);
         let length = model.config().positions.unwrap_or(150);
         let tokens = tokens(&model, length);
         let state = hidden(&mut model, &tokens, 1);
