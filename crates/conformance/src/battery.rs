@@ -98,9 +98,10 @@ impl Trial {
 
     /// Opens an instance, with a fitted artifact where the codec has a fit step.
     pub(crate) fn open(&self, end: End) -> Call<Box<dyn Instance>> {
-        let artifact = match self.facts.fits {
-            true => Some(self.artifact.get_or_init(|| self.fit()).clone()?),
-            false => None,
+        let artifact = if self.facts.fits {
+            Some(self.artifact.get_or_init(|| self.fit()).clone()?)
+        } else {
+            None
         };
         self.subject
             .open(end, &self.params, artifact.as_deref())

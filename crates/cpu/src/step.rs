@@ -142,9 +142,10 @@ impl Task for StepTask<'_> {
             for first in (0..dim).step_by(4 * LANES) {
                 let width = (dim - first).min(4 * LANES);
                 let sums = &mut sums[first..first + width];
-                match width == 4 * LANES {
-                    true => add_wide(&shares, values, dim, first, sums),
-                    false => add(&shares, values, dim, first, sums),
+                if width == 4 * LANES {
+                    add_wide(&shares, values, dim, first, sums)
+                } else {
+                    add(&shares, values, dim, first, sums)
                 }
             }
             parts.push(Part { highest, total, sums });

@@ -241,10 +241,7 @@ pub(crate) fn one_line(text: &str) -> String {
     let mut line = String::new();
     let mut letters = text.split_whitespace().flat_map(|word| word.chars().chain([' ']));
     for letter in letters.by_ref().take(MOST_LETTERS) {
-        match is_obeyed(letter) {
-            true => line.extend(letter.escape_unicode()),
-            false => line.push(letter),
-        }
+        if is_obeyed(letter) { line.extend(letter.escape_unicode()) } else { line.push(letter) }
     }
     let rest = letters.count();
     line.truncate(line.trim_end().len());

@@ -164,15 +164,10 @@ impl Walk<'_> {
         [outputs, inputs]: [usize; 2],
         bias: bool,
     ) -> Result<(), ModelError> {
-        let stored = match self.config.names.transposed {
-            true => [inputs, outputs],
-            false => [outputs, inputs],
-        };
+        let stored =
+            if self.config.names.transposed { [inputs, outputs] } else { [outputs, inputs] };
         (self.visit)(format!("{name}.weight"), &stored)?;
-        match bias {
-            true => (self.visit)(format!("{name}.bias"), &[outputs]),
-            false => Ok(()),
-        }
+        if bias { (self.visit)(format!("{name}.bias"), &[outputs]) } else { Ok(()) }
     }
 
     fn norm(&mut self, name: String, channels: usize) -> Result<(), ModelError> {

@@ -249,14 +249,13 @@ impl<'a> Tensors<'a> {
     ) -> Result<LinearTensors, ModelError> {
         let name = self.name(number, name);
         let weight = format!("{name}.weight");
-        let weight = match self.names.transposed {
-            true => transpose(&read(self.source, &weight, &[inputs, outputs])?, outputs),
-            false => read(self.source, &weight, &[outputs, inputs])?,
+        let weight = if self.names.transposed {
+            transpose(&read(self.source, &weight, &[inputs, outputs])?, outputs)
+        } else {
+            read(self.source, &weight, &[outputs, inputs])?
         };
-        let bias = match bias {
-            true => Some(read(self.source, &format!("{name}.bias"), &[outputs])?),
-            false => None,
-        };
+        let bias =
+            if bias { Some(read(self.source, &format!("{name}.bias"), &[outputs])?) } else { None };
         Ok(LinearTensors { weight, bias, outputs, inputs })
     }
 }

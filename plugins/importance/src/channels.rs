@@ -202,9 +202,10 @@ impl Codec for Channels {
         let bits = range(self.params.method).2;
         let count = of_fraction(self.params.fraction, channels);
         let bytes = 2 * count + rows * (packed_bytes(bits, count) + 2 * (channels - count));
-        match self.params.fraction < 1.0 {
-            true => PayloadBytes::AtMost(bytes + subset::most_bytes(channels)),
-            false => PayloadBytes::Exact(bytes),
+        if self.params.fraction < 1.0 {
+            PayloadBytes::AtMost(bytes + subset::most_bytes(channels))
+        } else {
+            PayloadBytes::Exact(bytes)
         }
     }
 }

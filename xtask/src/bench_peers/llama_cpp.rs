@@ -107,9 +107,10 @@ impl Tool {
 
     /// What a reader of the figures should know.
     pub(super) fn note(&self) -> String {
-        let repacked = match self.plain_weights {
-            true => ", run with --no-repack because it crashes without",
-            false => "",
+        let repacked = if self.plain_weights {
+            ", run with --no-repack because it crashes without"
+        } else {
+            ""
         };
         format!(
             "llama.cpp ({PACKAGE} {VERSION}{repacked}) multiplies 4-bit weights with 8-bit \

@@ -27,9 +27,12 @@ fn text(bench: &Bench, arguments: &[&str]) -> String {
 fn files(folder: &Path, end: &str) -> usize {
     let entries = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
     entries
-        .map(|path| match path.is_dir() {
-            true => files(&path, end),
-            false => usize::from(path.to_string_lossy().contains(end)),
+        .map(|path| {
+            if path.is_dir() {
+                files(&path, end)
+            } else {
+                usize::from(path.to_string_lossy().contains(end))
+            }
         })
         .sum()
 }

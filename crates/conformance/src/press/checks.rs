@@ -157,9 +157,10 @@ pub(super) fn meets_its_budget(trial: &Trial) -> Result<(), String> {
             let target = sample.data.pressed(ratio).target;
             let sizes: Vec<usize> = kept.iter().map(|head| head.entries.len()).collect();
             let together = budget.contains("adakv");
-            let met = match together {
-                true => sizes.iter().sum::<usize>() == target * sizes.len(),
-                false => sizes.iter().all(|size| *size == target),
+            let met = if together {
+                sizes.iter().sum::<usize>() == target * sizes.len()
+            } else {
+                sizes.iter().all(|size| *size == target)
             };
             if exact && !met {
                 let of = if together { "on average" } else { "of each head" };
@@ -196,9 +197,10 @@ pub(super) fn starts_anew_at_reset(trial: &Trial) -> Result<(), String> {
     };
     let first = all(&mut *press)?;
     press.reset()?;
-    match first == all(&mut *press)? {
-        true => Ok(()),
-        false => Err("after reset the same layers give another result".to_owned()),
+    if first == all(&mut *press)? {
+        Ok(())
+    } else {
+        Err("after reset the same layers give another result".to_owned())
     }
 }
 

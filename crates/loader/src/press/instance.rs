@@ -147,9 +147,10 @@ impl PressInstance {
     }
 
     fn check(&self, call: &'static str) -> Result<(), PressError> {
-        match self.poisoned {
-            true => Err(PressError::Poisoned { id: self.id().to_owned(), call }),
-            false => Ok(()),
+        if self.poisoned {
+            Err(PressError::Poisoned { id: self.id().to_owned(), call })
+        } else {
+            Ok(())
         }
     }
 

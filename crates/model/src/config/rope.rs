@@ -156,10 +156,7 @@ impl Context<'_> {
 
     fn yarn(&self) -> Result<(RopeScaling, f64), ModelError> {
         let (table, factor) = (self.table, self.factor()?);
-        let scale = |weight: f64| match factor > 1.0 {
-            true => 0.1 * weight * factor.ln() + 1.0,
-            false => 1.0,
-        };
+        let scale = |weight: f64| if factor > 1.0 { 0.1 * weight * factor.ln() + 1.0 } else { 1.0 };
         // Zero is as good as absent.
         let weight = |key: &str| table.value(key).and_then(Value::as_f64).filter(|&it| it != 0.0);
         let attention_factor = match table.number_if("attention_factor")? {

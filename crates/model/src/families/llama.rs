@@ -121,8 +121,9 @@ pub(super) fn llama_like(
 
 /// Channels of a head where heads share the hidden size.
 pub(super) fn head_dim(hidden: usize, heads: usize, key: &str) -> Result<usize, ModelError> {
-    match hidden.is_multiple_of(heads) {
-        true => Ok(hidden / heads),
-        false => Err(invalid(key, format!("a divisor of the hidden size {hidden}"), heads)),
+    if hidden.is_multiple_of(heads) {
+        Ok(hidden / heads)
+    } else {
+        Err(invalid(key, format!("a divisor of the hidden size {hidden}"), heads))
     }
 }

@@ -48,8 +48,9 @@ pub(super) fn check_chosen(
 ) -> Result<usize, ModelError> {
     let key = "num_experts_per_tok";
     let chosen = keys.size(key, Some(default))?;
-    match chosen <= count {
-        true => Ok(chosen),
-        false => Err(invalid(key, format!("at most {count}, the number of experts"), chosen)),
+    if chosen <= count {
+        Ok(chosen)
+    } else {
+        Err(invalid(key, format!("at most {count}, the number of experts"), chosen))
     }
 }

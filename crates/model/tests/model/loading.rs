@@ -43,9 +43,10 @@ fn a_layer_that_cannot_be_streamed_is_an_error_when_it_runs() {
             TensorSource::contains(&self.0, name)
         }
         fn tensor(&self, name: &str) -> Result<SourceTensor, Box<dyn Error + Send + Sync>> {
-            match name.contains("layers.1.") {
-                true => Err("the disk is gone".into()),
-                false => TensorSource::tensor(&self.0, name),
+            if name.contains("layers.1.") {
+                Err("the disk is gone".into())
+            } else {
+                TensorSource::tensor(&self.0, name)
             }
         }
     }
@@ -84,10 +85,7 @@ impl TensorSource for Changed {
         }
         // GPT-2 stores its linear layers as [in, out].
         let gpt2 = self.config()["model_type"] == "gpt2";
-        let flip = |tensor: DenseTensor| match gpt2 {
-            true => transposed(&tensor),
-            false => tensor,
-        };
+        let flip = |tensor: DenseTensor| if gpt2 { transposed(&tensor) } else { tensor };
         let mut tensor = flip(DenseTensor { shape, data });
         self.dtype.round(&mut tensor.data);
         apply(self.kind, &mut tensor)?;

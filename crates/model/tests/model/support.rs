@@ -173,9 +173,10 @@ impl TensorSource for Patched {
     }
 
     fn tensor(&self, name: &str) -> Result<SourceTensor, Box<dyn Error + Send + Sync>> {
-        match self.missing == Some(name) {
-            true => Err("it is not in the file".into()),
-            false => TensorSource::tensor(&self.checkpoint, name),
+        if self.missing == Some(name) {
+            Err("it is not in the file".into())
+        } else {
+            TensorSource::tensor(&self.checkpoint, name)
         }
     }
 }

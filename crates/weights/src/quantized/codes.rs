@@ -145,12 +145,11 @@ mod tests {
     fn pack(values: &[u32], packing: Packing) -> Vec<[u8; 4]> {
         let mut words = vec![0u32; packing.words(values.len()).unwrap()];
         for (index, &value) in values.iter().enumerate() {
-            let bit = match packing.dense {
-                true => index * packing.bits as usize,
-                false => {
-                    let per_word = (32 / packing.bits) as usize;
-                    index / per_word * 32 + index % per_word * packing.bits as usize
-                }
+            let bit = if packing.dense {
+                index * packing.bits as usize
+            } else {
+                let per_word = (32 / packing.bits) as usize;
+                index / per_word * 32 + index % per_word * packing.bits as usize
             };
             let wide = u64::from(value) << (bit % 32);
             words[bit / 32] |= wide as u32;
