@@ -1,5 +1,6 @@
-//! What a plugin author imports: the [`Codec`] trait, dtype-tagged messages, parameters with a
-//! derive, bit packing, vectorisation, and [`export!`], which turns codecs into a plugin file.
+//! What a plugin author imports: the [`Codec`] and [`Press`](press::Press) traits, dtype-tagged messages,
+//! parameters with a derive, vectorisation, and [`export!`], which turns codecs into a plugin file.
+//! Algorithms that plugins share (entropy coders, bit packing and the like) are in `strait-codec-kit`.
 //!
 //! ```
 //! use strait_sdk::prelude::*;
@@ -42,24 +43,18 @@ compile_error!(
     "strait-sdk: messages are little-endian bytes; big-endian targets are not supported"
 );
 
-pub mod bits;
 mod boundary;
 mod codec;
 mod convert;
-mod dynamic_map;
-pub mod entropy;
 mod error;
 pub mod host;
 mod inner;
 mod message;
 mod message_mut;
-pub mod minifloat;
 mod params;
 pub mod prelude;
 pub mod press;
 pub mod simd;
-pub mod slices;
-pub mod subset;
 
 pub use log;
 pub use serde_json;
@@ -67,7 +62,6 @@ pub use serde_json;
 pub use boundary::{Inner, offer};
 pub use codec::{Codec, CodecInfo, Site};
 pub use convert::{narrow, widen};
-pub use dynamic_map::dynamic_map;
 pub use error::{Error, Result};
 pub use inner::InnerCodec;
 pub use message::{Message, Side};

@@ -36,7 +36,6 @@ mod rank;
 mod rope;
 mod selection;
 mod side;
-pub mod tools;
 mod units;
 
 pub use attention::{dot, scores, softmax};

@@ -1,8 +1,9 @@
 //! Scale, zero point and minimum of every cell of a message.
 
+use strait_codec_kit::bits;
 use strait_sdk::prelude::*;
 use strait_sdk::simd::vectorize;
-use strait_sdk::{bits, narrow, widen};
+use strait_sdk::{narrow, widen};
 
 use crate::grid::Grid;
 use crate::kernels::{Cell, Extent, larger, magnitude, magnitude_sum, smaller};

@@ -1,7 +1,7 @@
 //! Which values share a cell (one scale with its zero point or minimum), and where each plane of
 //! the payload begins.
 
-use strait_sdk::bits::packed_bytes;
+use strait_codec_kit::bits::packed_bytes;
 use strait_sdk::prelude::*;
 
 use crate::{AffineParams, Granularity, Scheme};

@@ -44,7 +44,7 @@ mod kernels;
 mod params;
 mod ranges;
 
-use strait_sdk::bits;
+use strait_codec_kit::bits;
 use strait_sdk::prelude::*;
 use strait_sdk::simd::vectorize;
 

@@ -4,8 +4,9 @@
 //! 256 differences the largest magnitude is kept in f32; each difference divided by it becomes the
 //! nearest entry of the dynamic 8-bit table. Order in the payload: mean, largest, indices.
 
+use strait_codec_kit::dynamic_map;
 use strait_sdk::prelude::*;
-use strait_sdk::{dynamic_map, narrow, widen};
+use strait_sdk::{narrow, widen};
 
 use crate::Absmax;
 use crate::tables::nearest;

@@ -36,9 +36,9 @@ mod micro;
 mod params;
 mod tables;
 
+use strait_codec_kit::{bits, slices};
 use strait_sdk::prelude::*;
 use strait_sdk::simd::vectorize;
-use strait_sdk::{bits, slices};
 
 pub use micro::{Format, Mx, MxParams, Nvfp4, ScaleRule};
 pub use params::{Absmax, BlockfloatParams, Code};

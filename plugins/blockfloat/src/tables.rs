@@ -86,7 +86,7 @@ pub(crate) fn nearest(map: &[f32; 256], value: f32) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use strait_sdk::dynamic_map;
+    use strait_codec_kit::dynamic_map;
 
     use super::*;
 

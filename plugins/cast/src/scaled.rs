@@ -1,9 +1,9 @@
 //! fp8 with or without scales: the planes of the payload and the loops over a row.
 
-use strait_sdk::minifloat::MiniFloat;
+use strait_codec_kit::minifloat::MiniFloat;
+use strait_codec_kit::slices::{bounded, largest_magnitude};
 use strait_sdk::prelude::*;
 use strait_sdk::simd::vectorize;
-use strait_sdk::slices::{bounded, largest_magnitude};
 use strait_sdk::{narrow, widen};
 
 /// The payload of an fp8 message: f32 scales of all rows, then one byte a value.

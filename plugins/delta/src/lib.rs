@@ -31,9 +31,9 @@
 
 mod predict;
 
+use strait_codec_kit::slices::bounded;
 use strait_sdk::prelude::*;
 use strait_sdk::simd::vectorize;
-use strait_sdk::slices::bounded;
 
 pub use predict::Predict;
 

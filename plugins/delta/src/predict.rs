@@ -1,7 +1,7 @@
 //! What earlier tokens say about the next one; the same on both sides.
 
+use strait_codec_kit::slices::bounded;
 use strait_sdk::prelude::*;
-use strait_sdk::slices::bounded;
 
 use crate::DeltaParams;
 

@@ -1,6 +1,6 @@
 //! Messages: the step, which rows are plain, and every row through the [`Stream`].
 
-use strait_sdk::entropy::{RangeDecoder, RangeEncoder};
+use strait_codec_kit::entropy::{RangeDecoder, RangeEncoder};
 use strait_sdk::prelude::*;
 
 use crate::step::{NONE, code_of, deviation, step_of};

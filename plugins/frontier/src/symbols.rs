@@ -1,6 +1,6 @@
 //! Quantized values as symbols: one code path for encoder and decoder.
 
-use strait_sdk::entropy::{RangeDecoder, RangeEncoder};
+use strait_codec_kit::entropy::{RangeDecoder, RangeEncoder};
 
 use crate::table::Table;
 

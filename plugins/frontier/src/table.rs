@@ -1,6 +1,6 @@
 //! An adaptive distribution of 16 symbols that may learn slowly.
 
-use strait_sdk::entropy::{RangeDecoder, RangeEncoder};
+use strait_codec_kit::entropy::{RangeDecoder, RangeEncoder};
 
 /// Probabilities are 2^-16 to the coder, and have this many bits more, so that steps of 2^-12 of a
 /// small probability are not lost.

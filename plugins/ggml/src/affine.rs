@@ -1,6 +1,6 @@
 //! Q4_1 and Q5_1: scale and minimum for 32 values, bytes as in ggml's reference.
 
-use strait_sdk::slices::extent;
+use strait_codec_kit::slices::extent;
 
 use crate::format::{
     Block, SMALL, get_f16, get_fifth_bits, get_nibbles, inverse, put_f16, put_fifth_bits,

@@ -1,6 +1,6 @@
 //! Scales by search: the least plain sum of squared errors over candidates of the step width.
 
-use strait_sdk::slices::extent;
+use strait_codec_kit::slices::extent;
 
 use crate::format::inverse;
 use crate::symmetric::signed_largest;

@@ -1,6 +1,6 @@
 //! A block format, and rows of blocks.
 
-use strait_sdk::minifloat::F16;
+use strait_codec_kit::minifloat::F16;
 use strait_sdk::simd::vectorize;
 
 /// A format of blocks of `VALUES` values in `BYTES` bytes.

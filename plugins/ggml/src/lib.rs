@@ -42,9 +42,9 @@ mod q4_k;
 mod q6_k;
 mod symmetric;
 
+use strait_codec_kit::slices::{bounded, copy_finite};
 use strait_sdk::prelude::*;
 use strait_sdk::simd::vectorize;
-use strait_sdk::slices::{bounded, copy_finite};
 
 use affine::{Q4_1, Q5_1};
 use format::{Rows, Tail};

@@ -1,6 +1,6 @@
 //! Q8_0, Q4_0 and Q5_0: one scale for 32 values, bytes as in ggml's reference.
 
-use strait_sdk::slices::{extent, largest_magnitude};
+use strait_codec_kit::slices::{extent, largest_magnitude};
 
 use crate::fit::round;
 use crate::format::{

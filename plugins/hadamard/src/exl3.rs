@@ -12,10 +12,10 @@
 //! Example: `codec = "exl3"`, `params = { bits = 4, compander = 0.65 }`. Limits: NaN counts as 0; a scale
 //! beyond 65504 saturates.
 
-use strait_sdk::bits::{pack_into, packed_bytes, unpack_into};
+use strait_codec_kit::bits::{pack_into, packed_bytes, unpack_into};
+use strait_codec_kit::slices::{copy_finite, larger};
 use strait_sdk::prelude::*;
 use strait_sdk::simd::vectorize;
-use strait_sdk::slices::{copy_finite, larger};
 use strait_sdk::{narrow, widen};
 
 use crate::rotation::walsh;

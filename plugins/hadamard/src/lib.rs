@@ -27,9 +27,9 @@ mod exl3;
 mod order;
 mod rotation;
 
+use strait_codec_kit::slices::copy_finite;
 use strait_sdk::prelude::*;
 use strait_sdk::simd::vectorize;
-use strait_sdk::slices::copy_finite;
 
 pub use exl3::{Exl3, Exl3Params};
 

@@ -1,9 +1,10 @@
 //! `blockwise8`: the dynamic 8-bit map, with an absmax for each 4096 values of the message.
 
+use strait_codec_kit::dynamic_map;
+use strait_codec_kit::slices::{bounded, largest_magnitude};
 use strait_sdk::prelude::*;
 use strait_sdk::simd::vectorize;
-use strait_sdk::slices::{bounded, largest_magnitude};
-use strait_sdk::{dynamic_map, narrow, widen};
+use strait_sdk::{narrow, widen};
 
 use crate::{Scratch, check_length, search};
 

@@ -1,8 +1,8 @@
 //! `uniform8` and `quantile8`: a codebook of bucket means, and an index a value.
 
+use strait_codec_kit::slices::{bounded, sum};
 use strait_sdk::prelude::*;
 use strait_sdk::simd::vectorize;
-use strait_sdk::slices::{bounded, sum};
 use strait_sdk::{narrow, widen};
 
 use crate::floats::square_sum;

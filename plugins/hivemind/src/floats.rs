@@ -1,8 +1,8 @@
 //! The two 16-bit methods.
 
+use strait_codec_kit::slices::{bounded, copy_finite, sum};
 use strait_sdk::prelude::*;
 use strait_sdk::simd::vectorize;
-use strait_sdk::slices::{bounded, copy_finite, sum};
 use strait_sdk::{narrow, widen};
 
 use crate::Scratch;

@@ -39,9 +39,9 @@ mod floats;
 mod quantile;
 mod search;
 
+use strait_codec_kit::slices;
 use strait_sdk::prelude::*;
 use strait_sdk::simd::vectorize;
-use strait_sdk::slices;
 
 /// Parameters of [`Hivemind`].
 #[derive(Params, Clone, Debug, PartialEq)]

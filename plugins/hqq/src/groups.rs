@@ -1,9 +1,9 @@
 //! Which values share a scale, and their order while it is sought.
 
-use strait_sdk::bits;
+use strait_codec_kit::bits;
+use strait_codec_kit::slices::bounded;
 use strait_sdk::prelude::*;
 use strait_sdk::simd::vectorize;
-use strait_sdk::slices::bounded;
 
 use crate::solver::Cells;
 

@@ -31,10 +31,11 @@
 mod groups;
 mod solver;
 
+use strait_codec_kit::bits;
+use strait_codec_kit::slices::{bounded, copy_finite};
 use strait_sdk::prelude::*;
 use strait_sdk::simd::vectorize;
-use strait_sdk::slices::{bounded, copy_finite};
-use strait_sdk::{bits, narrow, widen};
+use strait_sdk::{narrow, widen};
 
 use groups::Groups;
 use solver::{Cells, Solver};

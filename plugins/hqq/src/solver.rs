@@ -1,7 +1,7 @@
 //! The search for zero points that lessens the p-norm of the errors.
 
+use strait_codec_kit::slices::{LANES, extent, larger, largest_magnitude};
 use strait_sdk::simd::vectorize;
-use strait_sdk::slices::{LANES, extent, larger, largest_magnitude};
 
 use crate::groups::Groups;
 

@@ -7,17 +7,18 @@
 //! mean|x|, x' = s or -s by the sign of x. `channel_1_max`: the same with s = max|x|. The ⌊fraction · channels⌋
 //! channels of the smallest outlier score are quantized. Rounding is to nearest, ties to even.
 //!
-//! Stored: which channels are quantized (`strait_sdk::subset`, nothing when `fraction` is 1), a scale of 16 bits
+//! Stored: which channels are quantized (`strait_codec_kit::subset`, nothing when `fraction` is 1), a scale of 16 bits
 //! for each, 8, 4 or 1 bits per value, packed, rows ending at a byte; then 16 bits for each other value.
 //! Example: `codec = "channels"`, `params = { method = "channel_4", fraction = 0.9 }`. Limits: the sign of 0
 //! is stored as plus, so a 0 decodes to s where the source gives 0. NaN counts as 0, an infinity as the largest finite value of
 //! the dtype, a scale beyond 65504 saturates. A scale per channel is dear for a message of one token.
 
-use strait_sdk::bits::{pack_into, packed_bytes, unpack_into};
+use strait_codec_kit::bits::{pack_into, packed_bytes, unpack_into};
+use strait_codec_kit::slices::bounded;
+use strait_codec_kit::subset;
 use strait_sdk::prelude::*;
 use strait_sdk::simd::vectorize;
-use strait_sdk::slices::bounded;
-use strait_sdk::{narrow, subset, widen};
+use strait_sdk::{narrow, widen};
 
 use crate::rule::{ascending, of_fraction};
 

@@ -17,7 +17,7 @@
 //! rank among them is within the fraction, or when the more important ones reach the share already. For
 //! `bits` the fraction is that at which one-token payloads of both codecs average to it.
 //!
-//! Stored: which tokens are low (`strait_sdk::subset`: the smallest of a list, a bitmap and Rice codes), the
+//! Stored: which tokens are low (`strait_codec_kit::subset`: the smallest of a list, a bitmap and Rice codes), the
 //! payload of `low`, behind its length unless that is exact, the payload of `high`. Both codecs see
 //! tokens in the message's dtype, in order.
 //!

@@ -1,7 +1,7 @@
 //! mixed: the least important tokens by one codec, the others by another.
 
+use strait_codec_kit::subset;
 use strait_sdk::prelude::*;
-use strait_sdk::subset;
 
 use crate::rule::{Importance, Judge, Rule, ascending, beyond_share, of_fraction};
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use strait_sdk::entropy::{Bytes, RangeDecoder, RangeEncoder, rans};
+use strait_codec_kit::entropy::{Bytes, RangeDecoder, RangeEncoder, rans};
 use strait_sdk::prelude::*;
 use strait_sdk::simd::vectorize;
 

@@ -4,7 +4,7 @@
 //! Sources: exponent coding as in [DFloat11](https://arxiv.org/abs/2504.11651) and
 //! [ZipNN](https://arxiv.org/abs/2411.05239); `split = "bytes"` with `method = "zstd"` is the byte split
 //! that [BloomBee](https://github.com/ai-decentralized/BloomBee) puts on the wire. Coders:
-//! [`strait_sdk::entropy`] (`rans`, `range`) and [zstd](https://datatracker.ietf.org/doc/html/rfc8878).
+//! [`strait_codec_kit::entropy`] (`rans`, `range`) and [zstd](https://datatracker.ietf.org/doc/html/rfc8878).
 //!
 //! Stored: one flag byte for a message, 0 with its plain bytes behind it, or 1 with its planes, one for
 //! each byte of an element: the length as a LEB128 number, and so many bytes; a plane whose length is

@@ -8,7 +8,7 @@
 //! - `lowrank`, `method = "svd"`: X' = A B, the rows of B the r leading right singular vectors times √C, A =
 //!   X Bᵀ / C. The inner codec gets Aᵀ [r, T], a row for each direction, and B [r, C].
 //! - `lowrank`, `method = "id"`: r channels J are kept and the others are X[:, J] Z. Stored: J
-//!   (`strait_sdk::subset`), X[:, J]ᵀ [r, T] and Zᵀ [C - r, r].
+//!   (`strait_codec_kit::subset`), X[:, J]ᵀ [r, T] and Zᵀ [C - r, r].
 //! - `pca`: y = V (x - μ) / σ^w with μ, V and the deviations σ from the artifact; the inner codec gets y
 //!   [T, r]; x' = μ + Vᵀ (σ^w y'). w = `whiten`: with 1/2 an even grid for all directions has steps
 //!   proportional to √σ.

@@ -1,8 +1,8 @@
 //! lowrank: a decomposition of each message on its own.
 
+use strait_codec_kit::slices::{copy_finite, largest_magnitude};
+use strait_codec_kit::subset;
 use strait_sdk::prelude::*;
-use strait_sdk::slices::{copy_finite, largest_magnitude};
-use strait_sdk::subset;
 
 use crate::algebra::{dots, interpolate, leading, times, transposed, transposed_times};
 

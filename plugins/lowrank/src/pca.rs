@@ -1,7 +1,7 @@
 //! pca: tokens projected on the principal directions of calibration messages.
 
+use strait_codec_kit::slices::copy_finite;
 use strait_sdk::prelude::*;
-use strait_sdk::slices::copy_finite;
 use strait_sdk::widen;
 
 use crate::algebra::{dots, leading, times};

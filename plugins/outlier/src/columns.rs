@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
+use strait_codec_kit::subset;
+use strait_sdk::narrow;
 use strait_sdk::prelude::*;
 use strait_sdk::simd::vectorize;
-use strait_sdk::{narrow, subset};
 
 use crate::kept::{Keep, decode_rest, encode_rest, magnitude, split};
 

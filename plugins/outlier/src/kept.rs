@@ -1,7 +1,7 @@
 //! Values that are kept in 16 bits.
 
+use strait_codec_kit::slices::bounded;
 use strait_sdk::prelude::*;
-use strait_sdk::slices::bounded;
 use strait_sdk::{narrow, widen};
 
 /// Type of the values kept.

@@ -15,7 +15,7 @@
 //!
 //! Stored, in this order: which they are, 16 bits for each value kept, the payload of `inner`. Columns,
 //! and tokens with `ratio`, are named by the smallest of a list, a bitmap and Rice codes
-//! (`strait_sdk::subset`), tokens without `ratio` not at all, values by ⌈log2 group⌉ bits each or one bit
+//! (`strait_codec_kit::subset`), tokens without `ratio` not at all, values by ⌈log2 group⌉ bits each or one bit
 //! per value, whichever is smaller for the parameters.
 //!
 //! ```

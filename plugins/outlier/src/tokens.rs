@@ -1,9 +1,10 @@
 //! outlier.tokens: the first tokens of a sequence, and tokens with large values, are kept whole.
 
+use strait_codec_kit::slices::largest_magnitude;
+use strait_codec_kit::subset;
+use strait_sdk::narrow;
 use strait_sdk::prelude::*;
 use strait_sdk::simd::vectorize;
-use strait_sdk::slices::largest_magnitude;
-use strait_sdk::{narrow, subset};
 
 use crate::kept::{Keep, decode_rest, encode_rest, split};
 

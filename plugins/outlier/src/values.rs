@@ -1,6 +1,6 @@
 //! outlier.values: the largest values of every token are kept, and 0 takes their places.
 
-use strait_sdk::bits::{BitReader, BitWriter};
+use strait_codec_kit::bits::{BitReader, BitWriter};
 use strait_sdk::narrow;
 use strait_sdk::prelude::*;
 

@@ -1,9 +1,9 @@
 //! observed-attention: the attention that entries have received, as in H2O,
 //! <https://arxiv.org/abs/2306.14048>.
 
+use strait_codec_kit::scores::group_mean;
 use strait_sdk::prelude::*;
 use strait_sdk::press::abi::{ATTENTION_COUNT, ATTENTION_SUM};
-use strait_sdk::press::tools::group_mean;
 
 /// Attention received, divided by the number of queries that could see the entry; mean over the heads
 /// of a group. H2O does not divide, which favours the first tokens.

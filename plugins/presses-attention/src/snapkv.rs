@@ -1,9 +1,9 @@
 //! snapkv: the attention of the last queries, <https://arxiv.org/abs/2404.14469>; and pyramidkv, the
 //! same scores with more entries in the first layers, <https://arxiv.org/abs/2406.02069>.
 
+use strait_codec_kit::scores::{average_pool, raise};
 use strait_sdk::prelude::*;
 use strait_sdk::press::abi::QUERIES;
-use strait_sdk::press::tools::{average_pool, raise};
 
 /// Parameters of snapkv and pyramidkv.
 #[derive(Params, Debug)]

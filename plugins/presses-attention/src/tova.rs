@@ -1,8 +1,8 @@
 //! tova: the attention of the last query, <https://arxiv.org/abs/2401.06104>.
 
+use strait_codec_kit::scores::raise;
 use strait_sdk::prelude::*;
 use strait_sdk::press::abi::QUERIES;
-use strait_sdk::press::tools::raise;
 
 /// Attention of the last query, mean over all heads, the same for every kv head; the last token gets
 /// the largest score plus 1.

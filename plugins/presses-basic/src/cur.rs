@@ -1,7 +1,8 @@
 //! cur: approximate leverage of keys and values, as in CurDKV, <https://arxiv.org/abs/2509.15038>.
 
+use strait_codec_kit::Random;
 use strait_sdk::prelude::*;
-use strait_sdk::press::{Head, dot, tools};
+use strait_sdk::press::{Head, dot};
 
 /// Parameters of cur.
 #[derive(Params, Debug)]
@@ -84,7 +85,7 @@ impl Cur {
                 return dot(row, row);
             }
             if projection.is_empty() {
-                let mut random = tools::Random::new(&[layer.seed(), layer.index() as u64, stream]);
+                let mut random = Random::new(&[layer.seed(), layer.index() as u64, stream]);
                 let scale = 1.0 / (DIRECTIONS as f64).sqrt();
                 let count = DIRECTIONS * row.len();
                 #[allow(clippy::cast_possible_truncation)]

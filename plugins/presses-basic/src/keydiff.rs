@@ -2,8 +2,9 @@
 //!
 //! The paper presses block by block: `unit = "block"`.
 
+use strait_codec_kit::scores::norm;
 use strait_sdk::prelude::*;
-use strait_sdk::press::{dot, tools::norm};
+use strait_sdk::press::dot;
 
 /// `-cos(k, mean of k / |k|)`.
 #[derive(Debug)]

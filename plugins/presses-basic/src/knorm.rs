@@ -1,7 +1,7 @@
 //! knorm: short keys receive the most attention, <https://arxiv.org/abs/2406.11430>.
 
+use strait_codec_kit::scores::norm;
 use strait_sdk::prelude::*;
-use strait_sdk::press::tools::norm;
 
 /// The shorter the key, the better: `-|k|`.
 #[derive(Debug)]

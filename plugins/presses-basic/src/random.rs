@@ -1,7 +1,6 @@
 //! random: entries that chance chooses, the baseline that every other press must beat.
 
 use strait_sdk::prelude::*;
-use strait_sdk::press::tools;
 
 /// A random score that depends on the seed, the layer, the head and the token's position alone.
 #[derive(Debug)]
@@ -23,7 +22,7 @@ impl Press for Random {
     fn score(&mut self, layer: &Layer<'_>) -> Result<Scores> {
         let score = |head: usize, position: u32| {
             let seeds = [layer.seed(), layer.index() as u64, head as u64, u64::from(position)];
-            tools::Random::new(&seeds).uniform() as f32
+            strait_codec_kit::Random::new(&seeds).uniform() as f32
         };
         let heads = layer.heads().iter().enumerate();
         Ok(heads.map(|(h, head)| head.positions().iter().map(|p| score(h, *p)).collect()).collect())

@@ -1,8 +1,8 @@
 //! compactor: leverage and non-causal attention together.
 
+use strait_codec_kit::scores::raise;
 use strait_sdk::prelude::*;
 use strait_sdk::press::abi::QUERIES;
-use strait_sdk::press::tools::raise;
 
 use crate::{leverage, noncausal};
 

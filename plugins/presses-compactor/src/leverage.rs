@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
+use strait_codec_kit::scores::standardize;
+use strait_codec_kit::{Cholesky, Random};
 use strait_sdk::prelude::*;
-use strait_sdk::press::tools::{Cholesky, Random, standardize};
 
 /// Parameters of leverage.
 #[derive(Params, Debug)]

@@ -3,9 +3,9 @@
 
 use std::ops::Range;
 
+use strait_codec_kit::scores::{average_pool, norm, standardize};
 use strait_sdk::prelude::*;
 use strait_sdk::press::abi::QUERIES;
-use strait_sdk::press::tools::{average_pool, norm, standardize};
 use strait_sdk::press::{self, softmax};
 
 /// Parameters of non-causal-attention.

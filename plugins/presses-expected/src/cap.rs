@@ -1,9 +1,10 @@
 //! cap: values that the other values span least, weighed by how much queries look at them,
 //! <https://arxiv.org/abs/2604.25975>.
 
+use strait_codec_kit::Cholesky;
+use strait_codec_kit::scores::{norm, raise};
 use strait_sdk::prelude::*;
 use strait_sdk::press::abi::QUERIES;
-use strait_sdk::press::tools::{Cholesky, norm, raise};
 
 use crate::future::{future_queries, mean};
 

@@ -1,10 +1,10 @@
 //! expected-attention: attention that the next queries are expected to pay,
 //! <https://arxiv.org/abs/2510.00636>.
 
+use strait_codec_kit::scores::{norm, raise};
 use strait_sdk::prelude::*;
 use strait_sdk::press::abi::QUERIES;
 use strait_sdk::press::softmax;
-use strait_sdk::press::tools::{norm, raise};
 
 use crate::future::{future_queries, mean};
 

@@ -1,6 +1,6 @@
 //! Orders of tokens and channels: by their means, and as bits of the payload.
 
-use strait_sdk::bits::{BitReader, BitWriter};
+use strait_codec_kit::bits::{BitReader, BitWriter};
 use strait_sdk::prelude::*;
 
 /// The indices in ascending order of the means; of equal ones the first.

@@ -1,6 +1,6 @@
 //! Sets of channels as bits: a bitmap, Rice-coded gaps, or fields of a fixed width.
 
-use strait_sdk::bits::{BitReader, BitWriter};
+use strait_codec_kit::bits::{BitReader, BitWriter};
 use strait_sdk::prelude::*;
 
 use crate::Index;

@@ -35,7 +35,7 @@ mod params;
 mod select;
 mod store;
 
-use strait_sdk::bits::{BitReader, BitWriter};
+use strait_codec_kit::bits::{BitReader, BitWriter};
 use strait_sdk::prelude::*;
 
 pub use params::{Feedback, Index, Select, SparseParams, Values};

@@ -1,6 +1,6 @@
 //! Kept values as bytes: 16 bits each, or `bits` bits times a scale per token.
 
-use strait_sdk::bits::{pack_into, packed_bytes, unpack_into};
+use strait_codec_kit::bits::{pack_into, packed_bytes, unpack_into};
 use strait_sdk::prelude::*;
 use strait_sdk::{narrow, widen};
 

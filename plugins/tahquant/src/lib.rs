@@ -33,7 +33,7 @@ mod params;
 mod tile;
 mod tokens;
 
-use strait_sdk::bits::{self, BitReader, BitWriter, packed_bytes};
+use strait_codec_kit::bits::{self, BitReader, BitWriter, packed_bytes};
 use strait_sdk::prelude::*;
 use strait_sdk::simd::vectorize;
 

@@ -10,7 +10,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("strait-sdk-derive", &[]),
     ("strait-sdk", &["strait-abi", "strait-sdk-derive"]),
     ("strait-loader", &["strait-abi"]),
-    ("strait-conformance", &["strait-sdk", "strait-loader", "strait-metrics"]),
+    ("strait-codec-kit", &["strait-sdk"]),
+    ("strait-conformance", &["strait-codec-kit", "strait-sdk", "strait-loader", "strait-metrics"]),
     ("strait-metrics", &[]),
     ("strait-vocabulary", &[]),
     ("strait-schema", &["strait-vocabulary", "strait-metrics"]),
@@ -95,7 +96,7 @@ fn check_arrows(workspace: &Workspace, package: &Package, plugin: Option<&str>, 
     let allowed: &[&str] = match plugin {
         // The bad examples speak the ABI directly.
         Some("hostile") => &["strait-sdk", "strait-abi"],
-        Some(_) => &["strait-sdk"],
+        Some(_) => &["strait-codec-kit", "strait-sdk"],
         None => row.unwrap_or_default(),
     };
     if plugin.is_none() && row.is_none() {
@@ -170,8 +171,14 @@ mod tests {
         let raw = package(
             "strait-raw",
             "plugins/raw",
-            &[("strait-sdk", "normal"), ("strait-conformance", "dev"), ("half", "normal")],
+            &[
+                ("strait-sdk", "normal"),
+                ("strait-codec-kit", "normal"),
+                ("strait-conformance", "dev"),
+                ("half", "normal"),
+            ],
         );
+        let kit = package("strait-codec-kit", "crates/codec-kit", &[("strait-sdk", "normal")]);
         let conformance =
             package("strait-conformance", "crates/conformance", &[("strait-sdk", "normal")]);
         let hostile = package(
@@ -179,11 +186,11 @@ mod tests {
             "plugins/hostile",
             &[("strait-abi", "normal"), ("abi_stable", "normal")],
         );
-        assert_eq!(lines(vec![sdk, abi, model, raw, conformance, hostile]), [""; 0]);
+        assert_eq!(lines(vec![sdk, abi, model, raw, kit, conformance, hostile]), [""; 0]);
     }
 
     #[test]
-    fn a_plugin_links_the_sdk_alone() {
+    fn a_plugin_links_sdk_and_kit_alone() {
         let loader = package("strait-loader", "crates/loader", &[]);
         let raw = package(
             "strait-raw",
@@ -192,7 +199,7 @@ mod tests {
         );
         let expected = [
             "plugins/raw/Cargo.toml:1: strait-raw must not depend on strait-loader; \
-             of this workspace it may link: strait-sdk",
+             of this workspace it may link: strait-codec-kit, strait-sdk",
             "plugins/raw/Cargo.toml:4: strait-raw must not use burn; \
              put what needs burn into strait-burn",
             "plugins/raw/Cargo.toml:1: strait-raw must not use abi_stable; \

@@ -1,11 +1,11 @@
 //! The layers that every press must survive.
 
+use strait_codec_kit::Random;
 use strait_loader::SideNeed;
 use strait_sdk::press::abi::{
     ATTENTION_COUNT, ATTENTION_SUM, HIDDEN_STATES, OUTPUT_NORM, QUERIES, ROPE_PAIRS,
     WINDOW_ATTENTION,
 };
-use strait_sdk::press::tools::Random;
 use strait_sdk::press::{HeadData, LayerData, SideData};
 
 /// A layer to check with.

@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use super::Layer;
 use crate::Result;
 use crate::simd::vectorize;
-use crate::slices::{LANES, larger};
+
+/// Partial sums of a scalar product; a multiple of every vector width.
+const LANES: usize = 16;
 
 impl Layer<'_> {
     /// Calls `f(head, token, attention)` with the attention of each of the last `tokens` queries (or
@@ -104,6 +106,11 @@ pub fn softmax(scores: &mut [f32]) {
     for score in scores.iter_mut() {
         *score = (f64::from(*score) * inverse) as f32;
     }
+}
+
+/// The larger of two scores; NaN is passed over.
+fn larger(most: f32, score: f32) -> f32 {
+    if score > most { score } else { most }
 }
 
 /// `q k` for every row of `keys`, `[entries, head_dim]`.

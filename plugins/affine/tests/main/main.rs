@@ -6,8 +6,8 @@ mod bound;
 
 use proptest::prelude::*;
 use strait_affine::{Affine, AffineParams, Granularity, Scheme};
+use strait_codec_kit::bits;
 use strait_conformance::{Case, case};
-use strait_sdk::bits;
 use strait_sdk::prelude::*;
 use strait_sdk::serde_json::{self, Value, json};
 

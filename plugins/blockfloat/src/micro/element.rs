@@ -1,6 +1,6 @@
 //! The elements of a block: small floats, and the 8-bit integer with six fraction bits.
 
-use strait_sdk::minifloat::MiniFloat;
+use strait_codec_kit::minifloat::MiniFloat;
 
 /// Adding this to a number of magnitude below 2^22 rounds it to an integer, ties to even, and
 /// leaves that integer in the lowest bits.

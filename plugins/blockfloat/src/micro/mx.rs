@@ -24,7 +24,7 @@
 //! `floor`, values above the element's largest times X saturate (MXFP4: A in (6, 8) X becomes 6 X). The
 //! scale byte 255 (NaN) is never written and is an error to read.
 
-use strait_sdk::minifloat::{E2M1, E2M3, E3M2, E4M3, E5M2};
+use strait_codec_kit::minifloat::{E2M1, E2M3, E3M2, E4M3, E5M2};
 use strait_sdk::prelude::*;
 
 use super::element::{Element, Int8};

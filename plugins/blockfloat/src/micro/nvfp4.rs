@@ -21,10 +21,10 @@
 //! value of the message's dtype; an A below 2^-126 counts as that, and G is 1 where the quotient
 //! would be infinite. A payload whose G or scale is not a positive number is an error.
 
-use strait_sdk::minifloat::{E2M1, E4M3};
+use strait_codec_kit::minifloat::{E2M1, E4M3};
+use strait_codec_kit::slices::{larger, largest_magnitude};
 use strait_sdk::prelude::*;
 use strait_sdk::simd::vectorize;
-use strait_sdk::slices::{larger, largest_magnitude};
 
 use super::planes::Planes;
 

@@ -1,10 +1,10 @@
 //! The payload of a block format: one scale byte a block of all rows, then the packed codes of each
 //! row; and the loops that write and read it.
 
-use strait_sdk::bits;
+use strait_codec_kit::bits;
+use strait_codec_kit::slices::{bounded, largest_magnitude};
 use strait_sdk::prelude::*;
 use strait_sdk::simd::vectorize;
-use strait_sdk::slices::{bounded, largest_magnitude};
 
 use super::element::Element;
 

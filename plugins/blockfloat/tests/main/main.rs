@@ -7,8 +7,8 @@ mod micro;
 
 use proptest::prelude::*;
 use strait_blockfloat::Blockfloat;
+use strait_codec_kit::bits;
 use strait_conformance::{Sample, case};
-use strait_sdk::bits;
 use strait_sdk::prelude::*;
 use strait_sdk::serde_json::{Value, json};
 

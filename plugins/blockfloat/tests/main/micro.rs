@@ -1,8 +1,8 @@
 //! mx and nvfp4 against torchao and compressed-tensors, their stated errors, and the conformance kit.
 
 use strait_blockfloat::{Mx, Nvfp4};
+use strait_codec_kit::bits;
 use strait_conformance::{Case, Sample, case};
-use strait_sdk::bits;
 use strait_sdk::prelude::*;
 use strait_sdk::serde_json::{Value, json};
 

@@ -6,9 +6,9 @@
 use proptest::prelude::*;
 use strait_affine::Affine;
 use strait_cast::Cast;
+use strait_codec_kit::bits;
 use strait_conformance::{Sample, case};
 use strait_hadamard::{Exl3, Exl3Params, Hadamard, HadamardParams};
-use strait_sdk::bits;
 use strait_sdk::prelude::*;
 use strait_sdk::serde_json::{self, Value, json};
 

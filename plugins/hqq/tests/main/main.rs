@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use proptest::prelude::*;
+use strait_codec_kit::bits;
 use strait_conformance::{Case, Sample, case};
 use strait_hqq::Hqq;
-use strait_sdk::bits;
 use strait_sdk::prelude::*;
 use strait_sdk::serde_json::{Value, json};
 

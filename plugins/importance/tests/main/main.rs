@@ -5,11 +5,12 @@
 use proptest::prelude::*;
 use strait_affine::Affine;
 use strait_cast::Cast;
+use strait_codec_kit::subset;
 use strait_conformance::case;
 use strait_importance::{Channels, Mixed};
+use strait_sdk::Side;
 use strait_sdk::prelude::*;
 use strait_sdk::serde_json::{self, Value, json};
-use strait_sdk::{Side, subset};
 
 strait_conformance::check!(
     mod mixed: Mixed,

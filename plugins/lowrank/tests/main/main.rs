@@ -5,11 +5,11 @@
 use proptest::prelude::*;
 use strait_affine::Affine;
 use strait_cast::Cast;
+use strait_codec_kit::subset;
 use strait_conformance::case;
 use strait_lowrank::{Lowrank, LowrankParams, Pca, PcaParams};
 use strait_sdk::prelude::*;
 use strait_sdk::serde_json::{self, Value, json};
-use strait_sdk::subset;
 
 strait_conformance::check!(
     mod lowrank: Lowrank,

@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use serde_json::{Value, json};
+use strait_codec_kit::scores::standardize;
 use strait_conformance::golden_presses;
 use strait_presses_compactor::*;
-use strait_sdk::press::tools::standardize;
 
 #[test]
 fn scores_are_those_of_the_formulas() {

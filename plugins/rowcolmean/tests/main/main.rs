@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use proptest::prelude::*;
+use strait_codec_kit::bits::BitReader;
 use strait_conformance::case;
 use strait_rowcolmean::{Rowcolmean, RowcolmeanParams, Store};
 use strait_sdk::prelude::*;
 use strait_sdk::serde_json::{self, Value, json};
-use strait_sdk::{bits::BitReader, widen};
+use strait_sdk::widen;
 
 strait_conformance::check!(
     Rowcolmean,

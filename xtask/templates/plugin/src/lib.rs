@@ -2,7 +2,7 @@
 //!
 //! Paper: none. Stored per value: `bits` bits; per token: one f32, max|x| / (2^(bits-1) - 1).
 //! Example: `codec = "{{id}}"`, `params = { bits = 4 }`. Limits: NaN becomes 0, infinity saturates.
-use strait_sdk::bits::{BitReader, pack_into, packed_bytes, unpack};
+use strait_codec_kit::bits::{BitReader, pack_into, packed_bytes, unpack};
 use strait_sdk::prelude::*;
 
 #[derive(Params)]

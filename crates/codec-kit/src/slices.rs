@@ -1,6 +1,6 @@
 //! Measures of a slice that leave NaN out: largest magnitude, smallest and largest value, sum.
 //!
-//! For use inside [`simd::vectorize`](crate::simd::vectorize): everything is inlined, and
+//! For use inside [`vectorize`](strait_sdk::simd::vectorize): everything is inlined, and
 //! comparisons instead of `f32::min` and `max` give single vector instructions.
 
 /// Values in one accumulator row; a multiple of every vector width.

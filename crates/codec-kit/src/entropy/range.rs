@@ -5,7 +5,7 @@
 //! its probability. The interval never falls below 2^32, so that probabilities of 16 bits lose less
 //! than 2^-16 of a bit.
 
-use crate::{Error, Result};
+use strait_sdk::{Error, Result};
 
 /// The interval is widened by a word when it falls below this.
 const SMALLEST: u64 = 1 << 32;

@@ -11,7 +11,7 @@
 //! a marker of 8 bits (a damaged payload passes with a chance of 1 in 256).
 //!
 //! ```
-//! use strait_sdk::entropy::{Integers, RangeDecoder, RangeEncoder};
+//! use strait_codec_kit::entropy::{Integers, RangeDecoder, RangeEncoder};
 //!
 //! let values = [0, -1, 3, 0, 0, 1, -200_000, 0];
 //! let mut bytes = Vec::new();

@@ -3,7 +3,7 @@
 //! [`pack`] and [`unpack`] handle codes of 1 to 8 bits in bulk; [`BitWriter`] and [`BitReader`]
 //! handle fields of any width up to 32 bits, one at a time.
 
-use crate::{Error, Result};
+use strait_sdk::{Error, Result};
 
 /// Bytes that `count` codes of `width` bits take.
 pub const fn packed_bytes(width: u32, count: usize) -> usize {
@@ -22,7 +22,7 @@ pub fn pack(width: u32, codes: &[u8]) -> Vec<u8> {
 
 /// Appends packed codes of `width` bits (1 to 8) to `bytes`; bits above the width are dropped.
 ///
-/// Inlined into its caller, so that [`simd::vectorize`](crate::simd::vectorize) reaches it.
+/// Inlined into its caller, so that [`vectorize`](strait_sdk::simd::vectorize) reaches it.
 ///
 /// # Panics
 /// When `width` is not 1 to 8.
@@ -61,7 +61,7 @@ pub fn unpack(width: u32, bytes: &[u8], count: usize) -> Result<Vec<u8>> {
 
 /// Unpacks codes of `width` bits (1 to 8) until `codes` is full.
 ///
-/// Inlined into its caller, so that [`simd::vectorize`](crate::simd::vectorize) reaches it.
+/// Inlined into its caller, so that [`vectorize`](strait_sdk::simd::vectorize) reaches it.
 ///
 /// # Errors
 /// When `bytes` has not exactly [`packed_bytes`] bytes.

@@ -1,10 +1,10 @@
 //! Floating-point numbers of 4 to 16 bits: fp4, fp6, fp8 and f16, one value at a time.
 //!
-//! For use inside [`simd::vectorize`](crate::simd::vectorize): everything is inlined and without
+//! For use inside [`vectorize`](strait_sdk::simd::vectorize): everything is inlined and without
 //! branches. Specifications: [FP8 formats](https://arxiv.org/abs/2209.05433) and
 //! [OCP Microscaling Formats](https://www.opencompute.org/documents/ocp-microscaling-formats-mx-v1-0-spec-final-pdf)
-//! 1.0, section 5.3. Whole slices of f16 are faster with [`widen`](crate::widen) and
-//! [`narrow`](crate::narrow).
+//! 1.0, section 5.3. Whole slices of f16 are faster with [`widen`](strait_sdk::widen) and
+//! [`narrow`](strait_sdk::narrow).
 
 /// A format of one sign bit, `E` exponent bits and `M` mantissa bits, code in that order from the
 /// highest bit.

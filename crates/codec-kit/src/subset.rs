@@ -5,8 +5,9 @@
 //! there are; 32 is added where they name those that are not chosen. Bits are filled up to a byte.
 //! Nothing is written for n = 0.
 
+use strait_sdk::{Error, Result};
+
 use crate::bits::{BitReader, BitWriter};
-use crate::{Error, Result};
 
 const NONE: u8 = 0;
 const ALL: u8 = 1;

@@ -9,8 +9,9 @@
 //! which must end with every state at 2^16 and no word left. [`Frequencies::write`] gives the smallest
 //! and the largest symbol (8 bits each), and f + 1 of every symbol between them as an Elias gamma code.
 
+use strait_sdk::{Error, Result};
+
 use crate::bits::{BitReader, BitWriter};
-use crate::{Error, Result};
 
 /// Frequencies add up to 2^12.
 const BITS: u32 = 12;

@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use strait_sdk::entropy::{Bit, Bytes, Integers, RangeDecoder, RangeEncoder, rans};
+use strait_codec_kit::entropy::{Bit, Bytes, Integers, RangeDecoder, RangeEncoder, rans};
 use strait_sdk::simd::vectorize;
 
 const COUNT: usize = 1 << 18;
