@@ -1,8 +1,8 @@
-//! What is fetched: a repository at a revision, and how both are written.
+//! Addresses on the hub: a repository at a revision, and how both are written.
 
 use std::fmt;
 
-/// What a repository holds.
+/// The kind of content a repository holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A model.
@@ -14,31 +14,32 @@ pub enum Kind {
 /// A repository of the hub at one revision.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Repository {
-    /// What it holds.
+    /// Whether it is a model or a data set.
     pub kind: Kind,
-    /// `owner/name`.
+    /// Owner and name, written `owner/name`.
     pub name: String,
     /// Branch, tag or commit.
     pub revision: String,
 }
 
-/// `owner/name[/path/of/file][@revision]`, taken apart.
+/// The parts of `owner/name[/path/of/file][@revision]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// `owner/name`.
+    /// Owner and name, written `owner/name`.
     pub name: String,
-    /// The file inside, if one is named.
+    /// Path of a file within the repository, if the address names one.
     pub file: Option<String>,
-    /// Branch, tag or commit; `main` if none is named.
+    /// Branch, tag or commit; `main` if the address names none.
     pub revision: String,
 }
 
 impl Address {
-    /// Takes `owner/name[/path/of/file][@revision]` apart.
+    /// Parses `owner/name[/path/of/file][@revision]`.
     ///
     /// # Errors
-    /// What is wrong with it, as part of a sentence: every part must be letters, digits, `-`, `_` and
-    /// `.`, and owner and name must be there.
+    /// Returns a phrase that completes a sentence when the text is malformed: owner and name are
+    /// required, and every part may
+    /// contain only letters, digits, `-`, `_` and `.`.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (path, revision) = text.rsplit_once('@').unwrap_or((text, "main"));
         let parts: Vec<_> = path.split('/').collect();
@@ -59,21 +60,21 @@ impl Address {
         })
     }
 
-    /// The repository that it names.
+    /// The repository that this address names, as one of the given kind.
     #[must_use]
     pub fn repository(&self, kind: Kind) -> Repository {
         Repository { kind, name: self.name.clone(), revision: self.revision.clone() }
     }
 }
 
-/// Whether a text can be one part of a path, on the hub and on disk.
+/// Whether `text` can be a single path component, both on the hub and on disk.
 pub(crate) fn is_plain(part: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     !part.is_empty() && part != "." && part != ".." && part.bytes().all(plain)
 }
 
 impl Repository {
-    /// As hf-hub names it.
+    /// The same repository in hf-hub's types.
     pub(crate) fn repo(&self) -> hf_hub::Repo {
         let kind = match self.kind {
             Kind::Model => hf_hub::RepoType::Model,
@@ -83,7 +84,7 @@ impl Repository {
     }
 }
 
-/// `hf:owner/name@revision`, and `hf:datasets/owner/name@revision` for a data set.
+/// Prints `hf:owner/name@revision`, or `hf:datasets/owner/name@revision` for a data set.
 impl fmt::Display for Repository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let folder = match self.kind {

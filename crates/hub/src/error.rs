@@ -1,79 +1,81 @@
-//! Why a file could not be had from the hub, and what to do about it.
+//! Why a file could not be fetched from the hub, and what to do about it.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// A file of the hub that could not be had.
+/// A failure to get a file from the hub.
 #[derive(Debug, thiserror::Error)]
 #[error("{repository}: cannot fetch {file} from {endpoint}: {reason}; {}", reason.hint())]
 pub struct HubError {
-    /// The repository, `hf:owner/name@revision`.
+    /// The repository, as `hf:owner/name@revision`.
     pub repository: String,
-    /// The file in it.
+    /// The file within the repository.
     pub file: String,
-    /// Base address that was asked.
+    /// Base address of the hub that was contacted.
     pub endpoint: String,
-    /// Why.
+    /// The cause.
     pub reason: Box<Reason>,
 }
 
-/// Why a file could not be had.
+/// The cause of a failed fetch.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The hub wants a token, or one with more rights (HTTP 401 or 403). It also answers so for a
-    /// repository that does not exist.
+    /// The hub requires a token, or one with more rights (HTTP 401 or 403). It gives the same answer for a
+    /// repository that
+    /// does not exist.
     Denied(u16),
-    /// One must accept the licence of the repository first; the page on which that is done.
+    /// The licence must be accepted first; holds the page on which to do so.
     Gated(String),
-    /// There is no such repository, or the token may not see it.
+    /// The repository does not exist, or the token may not see it.
     NoRepository(u16),
     /// The repository has no such branch, tag or commit.
     NoRevision,
-    /// There is no such file; from a hub that says no more than HTTP 404, perhaps no such revision or repository.
+    /// The file does not exist. From a hub that reports nothing beyond HTTP 404, the revision or the repository
+    /// may be missing instead.
     NotFound,
-    /// The hub answers with another error.
+    /// The hub answered with another HTTP error status.
     Status(u16),
-    /// The base address is none.
+    /// The base address is not a valid URL.
     Endpoint(String),
-    /// Nobody answers.
+    /// The server could not be reached.
     Unreachable(String),
-    /// The connection broke, and again on every new attempt. What arrived is kept.
+    /// The connection broke, and broke again on every retry. The bytes received so far are kept.
     Broken {
-        /// Bytes that are there.
+        /// Bytes received so far.
         received: u64,
-        /// Bytes of the file.
+        /// Size of the whole file in bytes.
         size: u64,
-        /// Attempts that were made.
+        /// Number of attempts made.
         attempts: usize,
-        /// What happened last.
+        /// The last failure.
         message: String,
     },
-    /// What arrived is not the file that the hub announced.
+    /// The content received is not the file that the hub announced.
     Checksum {
-        /// SHA-256 (hexadecimal) that the hub announced.
+        /// SHA-256 announced by the hub, in hexadecimal.
         expected: String,
-        /// SHA-256 (hexadecimal) of what arrived.
+        /// SHA-256 of the content received, in hexadecimal.
         found: String,
     },
-    /// An answer that is not the hub's.
+    /// The answer did not come from a hub.
     Answer(String),
     /// `HF_HUB_OFFLINE` is set and the file is not in the cache.
     Offline,
-    /// The cache cannot be written.
+    /// The cache could not be written.
     Cache {
-        /// What was being done: "create", "write".
+        /// The action that failed: "create" or "write".
         action: &'static str,
-        /// The file or folder.
+        /// The file or folder it failed on.
         path: PathBuf,
-        /// The operating system's reason.
+        /// The operating system's error.
         source: io::Error,
     },
 }
 
 impl HubError {
-    /// Whether the hub said that there is no such file.
+    /// Whether the hub reported that the file does not exist.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         matches!(*self.reason, Reason::NotFound)
@@ -81,7 +83,7 @@ impl HubError {
 }
 
 impl Reason {
-    /// What to do.
+    /// A hint on how to resolve the failure.
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {

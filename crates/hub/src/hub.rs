@@ -1,4 +1,4 @@
-//! The hub as this machine's environment describes it, and the one way to get a file from it.
+//! The hub as this machine's environment configures it, and the one way to get a file from it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,28 +10,30 @@ use crate::{HubError, Progress, Repository};
 
 const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
 
-/// Where to fetch from and to.
+/// Where files are fetched from and where they are stored.
 #[derive(Clone, Debug)]
 pub struct Hub {
     /// Base address of the hub.
     pub endpoint: String,
-    /// The folder that holds `models--owner--name` and `datasets--owner--name`.
+    /// The cache folder, which holds `models--owner--name` and `datasets--owner--name`.
     pub cache: PathBuf,
     /// Access token, if any.
     pub token: Option<String>,
-    /// Use nothing but the cache.
+    /// Whether to use the cache only.
     pub offline: bool,
-    /// Times that a broken download is taken up again.
+    /// How often a broken download is resumed.
     pub retries: usize,
-    /// Pause before it is first taken up again; each further pause is twice as long.
+    /// Pause before the first resumption; each further pause is twice as long.
     pub pause: Duration,
 }
 
 impl Hub {
-    /// The hub as Hugging Face's own tools see it; `variable` looks up an environment variable. Read are
-    /// `HF_ENDPOINT`, `HF_HUB_OFFLINE`, `HF_TOKEN` or its older name `HUGGING_FACE_HUB_TOKEN` (else the token saved by a
-    /// login, in `HF_TOKEN_PATH` if that is set), `HF_HUB_DISABLE_IMPLICIT_TOKEN`, and for the cache `HF_HUB_CACHE` or its
-    /// older name `HUGGINGFACE_HUB_CACHE`, `HF_HOME`, `XDG_CACHE_HOME` and `HOME`, the first that is set.
+    /// Configures the hub as Hugging Face's own tools do; `variable` looks up an environment variable.
+    ///
+    /// The variables are `HF_ENDPOINT`, `HF_HUB_OFFLINE`, `HF_TOKEN` or its older name `HUGGING_FACE_HUB_TOKEN`
+    /// (otherwise the token saved by a login, in `HF_TOKEN_PATH` if that is set) and
+    /// `HF_HUB_DISABLE_IMPLICIT_TOKEN`. The cache is the first that is set of `HF_HUB_CACHE`, its older name
+    /// `HUGGINGFACE_HUB_CACHE`, `HF_HOME`, `XDG_CACHE_HOME` and `HOME`.
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Self {
         let variable = |name| variable(name).filter(|value| !value.is_empty());
         let home = variable("HF_HOME").map(PathBuf::from).unwrap_or_else(|| {
@@ -46,7 +48,7 @@ impl Hub {
             std::fs::read_to_string(path).ok()
         };
         let token = variable("HF_TOKEN").or_else(|| variable("HUGGING_FACE_HUB_TOKEN"));
-        // A character that no header may have would make every request fail.
+        // A character that is invalid in a header would make every request fail.
         let token = token.or_else(saved).map(|token| token.trim().to_owned());
         let token =
             token.filter(|token| !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic()));
@@ -65,18 +67,18 @@ impl Hub {
         }
     }
 
-    /// The path of a file in the cache, if it is there.
+    /// The path of a file in the cache, if it is present.
     #[must_use]
     pub fn cached(&self, repository: &Repository, file: &str) -> Option<PathBuf> {
         Store::new(&self.cache, repository).get(file)
     }
 
-    /// The path of a file in the cache, which it is fetched into if it is not there. It lies in a folder
-    /// of its commit, under its own name.
+    /// The path of a file in the cache; a missing file is fetched first. It lies in the folder of its commit,
+    /// under its own name.
     ///
     /// # Errors
-    /// The hub does not have it or does not give it, the connection broke too often, or what arrived
-    /// is not what the hub announced.
+    /// The hub does not have the file or refuses it, the connection broke too often, or what arrived is not
+    /// what the hub announced.
     pub fn get(
         &self,
         repository: &Repository,
@@ -91,10 +93,10 @@ impl Hub {
         })
     }
 
-    /// As [`Hub::get`], but `None` for a file that the repository does not have.
+    /// Like [`Hub::get`], but returns `None` for a file that the repository does not have.
     ///
     /// # Errors
-    /// As [`Hub::get`].
+    /// As for [`Hub::get`].
     pub fn get_optional(
         &self,
         repository: &Repository,

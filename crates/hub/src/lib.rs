@@ -1,8 +1,10 @@
-//! Files from the Hugging Face hub, for models and data sets alike: in its usual cache, resumed after a
-//! broken connection, and checked against the hub's checksum before anything reads them.
+//! Fetches files from the Hugging Face hub, for models and data sets alike, into the hub's usual cache.
+//! A download is resumed after a
+//! broken connection and checked against the hub's checksum before anything reads it.
 //!
-//! [`Hub::get`] is all of it. Cache layout, token and environment variables are those of Hugging Face's
-//! own tools, so what they fetched is found here and the other way round.
+//! [`Hub::get`] is the whole interface. Cache layout, token and environment variables are those of
+//! Hugging Face's
+//! own tools, so either side finds the files that the other has fetched.
 
 mod address;
 mod error;

@@ -1,19 +1,20 @@
-//! What a caller hears of a download.
+//! Progress reports of a download.
 
-/// Told of every download as it goes. One file at a time.
+/// Receives the progress of every download. Files are downloaded one at a time.
 pub trait Progress {
-    /// A download of `file` (`size` bytes) begins, with the first `done` bytes already there. Called
-    /// again for the same file when the connection broke and it goes on.
+    /// A download of `file` (`size` bytes) begins, with the first `done` bytes already present.
+    /// Called again for the same
+    /// file when a broken download is resumed.
     fn start(&mut self, file: &str, size: u64, done: u64);
 
-    /// So many more bytes are there.
+    /// `bytes` more bytes have arrived.
     fn advance(&mut self, bytes: u64);
 
     /// The file is complete and checked, or it has failed.
     fn finish(&mut self);
 }
 
-/// Shows nothing.
+/// A [`Progress`] that shows nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 

@@ -1,21 +1,22 @@
-//! What lies where a large file should: the pointer that a clone without Git LFS leaves, or a web page that answered a download.
+//! Stand-ins for a large file: the pointer that a clone without Git LFS leaves, or a web page that a server
+//! sent instead of the download.
 
 use std::fmt;
 
-/// Bytes from the start of a file that [`StandIn::of`] needs at most.
+/// The most bytes from the start of a file that [`StandIn::of`] needs.
 const LOOKED_AT: usize = 512;
 
-/// Something that was saved in place of a file.
+/// Something that was saved in place of the intended file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StandIn {
-    /// The pointer of Git LFS, with the size in bytes that it names, if it does.
+    /// A Git LFS pointer, with the size in bytes that it names, if any.
     LfsPointer(Option<u64>),
     /// An HTML page.
     Page,
 }
 
 impl StandIn {
-    /// What a file of this content is instead of what its name says, if it is that.
+    /// Recognises a stand-in from the first bytes of a file; `None` for anything else.
     #[must_use]
     pub fn of(content: &[u8]) -> Option<Self> {
         let start = &content[..content.len().min(LOOKED_AT)];
@@ -32,7 +33,7 @@ impl StandIn {
     }
 }
 
-/// What it is and what to do.
+/// Describes the stand-in and says what to do about it.
 impl fmt::Display for StandIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,5 +1,6 @@
-//! The hub's cache on disk: contents by their checksum in `blobs`, and folders of links to them, one a
-//! commit, in `snapshots`.
+//! The hub's cache on disk: `blobs` holds contents by checksum, and `snapshots` holds one folder of links
+//! to them per
+//! commit.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use crate::Repository;
 use crate::address::is_plain;
 use crate::error::Reason;
 
-/// Digits that a commit may be shortened to, as git does.
+/// Fewest digits that a commit may be abbreviated to, as in git.
 const SHORTEST_COMMIT: usize = 7;
 
 /// The folder of one repository in the cache.
@@ -30,7 +31,7 @@ impl Store {
         }
     }
 
-    /// A file of the revision, if it is there.
+    /// The path of a file of the revision, if it is cached.
     pub(crate) fn get(&self, file: &str) -> Option<PathBuf> {
         // A commit may have been fetched under the name of a branch, which leaves no reference of its own.
         let snapshots = self.folder.join("snapshots");
@@ -40,7 +41,7 @@ impl Store {
         self.cache.get(file).or_else(|| path.exists().then_some(path))
     }
 
-    /// The commit that the revision is the beginning of, if there is one alone.
+    /// The only commit that the revision abbreviates; `None` if there are none or several.
     fn whole_commit(&self, snapshots: &Path) -> Option<String> {
         let revision = &self.revision;
         let digits = revision.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -53,15 +54,16 @@ impl Store {
         commits.next().filter(|_| commits.next().is_none())
     }
 
-    /// Where contents lie, in a folder that exists.
+    /// The path for contents with this etag; creates the folder.
     pub(crate) fn blob(&self, etag: &str) -> Result<PathBuf, Reason> {
         let folder = self.folder.join("blobs");
         fs::create_dir_all(&folder).map_err(Reason::cache("create", &folder))?;
         Ok(folder.join(etag))
     }
 
-    /// Keeps other processes from fetching the same contents until it is dropped; waits for one that
-    /// does.
+    /// Keeps other processes from fetching the same contents until the returned file is dropped. Waits for
+    /// a process that is
+    /// already fetching them.
     pub(crate) fn lock(&self, etag: &str) -> Result<File, Reason> {
         let path = self.blob(&format!("{etag}.lock"))?;
         let lock = File::create(&path).map_err(Reason::cache("create", &path))?;
@@ -76,8 +78,7 @@ impl Store {
         Ok(lock)
     }
 
-    /// Puts contents that are complete under their name in the folder of their commit, and makes the
-    /// revision stand for that commit.
+    /// Publishes complete contents in the folder of their commit and points the revision to that commit.
     pub(crate) fn publish(&self, commit: &str, file: &str, etag: &Path) -> Result<PathBuf, Reason> {
         let path = self.folder.join("snapshots").join(commit).join(file);
         let parent = path.parent().unwrap_or(&path);
@@ -86,9 +87,9 @@ impl Store {
         file.split('/').skip(1).for_each(|_| target.push(".."));
         target.push("blobs");
         target.push(etag);
-        // What a commit holds does not change, so a link that leads somewhere leads to the right place.
+        // The contents of a commit never change, so an existing link is already right.
         if !path.exists() {
-            // In one step, for another process may be about to read.
+            // Renaming is atomic, because another process may be about to read the link.
             let temporary =
                 self.blob(&format!("{}.{}.link", etag.display(), std::process::id()))?;
             let _ = fs::remove_file(&temporary);
@@ -114,7 +115,8 @@ fn link(target: &Path, path: &Path) -> std::io::Result<()> {
     fs::hard_link(path.with_file_name(contents), path)
 }
 
-/// A name from an answer that becomes a file's or folder's name: a server must not choose another place.
+/// Validates a name from an answer before it becomes a path component, so that a server cannot choose
+/// another place.
 pub(crate) fn name(what: &str, text: &str) -> Result<String, Reason> {
     let text = text.trim().trim_start_matches("W/").trim_matches('"');
     if is_plain(text) {

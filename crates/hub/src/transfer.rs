@@ -1,8 +1,8 @@
-//! One file over the network: what the hub says of it, and its bytes, taken up again where a connection
+//! Transfers one file over the network: what the hub says about it, and its bytes, resumed where a connection
 //! broke.
 //!
-//! hf-hub's own client is not used for this. It compares no checksum, and its retries append to the
-//! partial file from an offset that is wrong if the first attempt brought nothing.
+//! hf-hub's own client is not used for this: it compares no checksum, and its retries append to the
+//! partial file from an offset that is wrong if the first attempt received nothing.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -17,17 +17,17 @@ use crate::error::Reason;
 use crate::store::name;
 use crate::{Hub, Progress, Repository};
 
-/// Redirects that are followed: a repository that was renamed has one, contents that are stored apart another.
+/// Most redirects followed: a renamed repository causes one, contents that are stored elsewhere another.
 const MOST_REDIRECTS: usize = 5;
-/// A connection that brings nothing for so long has broken.
+/// A connection that delivers nothing for this long counts as broken.
 const SILENCE: Duration = Duration::from_secs(60);
 const BUFFER_BYTES: usize = 1 << 16;
 
-/// What the hub says of a file.
+/// What the hub announces about a file.
 #[derive(Debug)]
 pub(crate) struct Remote {
     pub(crate) commit: String,
-    /// Name of the contents: SHA-256 of a large file, another hash of a small one.
+    /// Name of the contents: SHA-256 for a large file, another hash for a small one.
     pub(crate) etag: String,
     pub(crate) size: u64,
 }
@@ -36,13 +36,13 @@ pub(crate) struct Transfer<'a> {
     hub: &'a Hub,
     file: &'a str,
     url: String,
-    /// Where a person sees the repository.
+    /// The repository's web page.
     page: String,
 }
 
 /// Why an attempt ended.
 enum Stop {
-    /// Another attempt may go on.
+    /// Another attempt may succeed.
     Broken(String),
     Final(Reason),
 }
@@ -62,13 +62,14 @@ impl<'a> Transfer<'a> {
         Self { hub, file, url, page }
     }
 
-    /// Asks for the first byte, which brings name and size of the contents.
+    /// Requests the first byte, which reveals the name and size of the contents.
     pub(crate) fn describe(&self) -> Result<Remote, Reason> {
         let agent = agent();
         let mut url = self.address(&self.url)?;
         let mut answer = self.ask_once(&agent, &url, "bytes=0-0")?;
         for _ in 0..MOST_REDIRECTS {
-            // An absolute address is where the contents are stored; what they are is said here.
+            // An absolute address leads to where the contents are stored; only the hub itself says what they
+            // are.
             let within = answer.header("location").is_some_and(|place| place.starts_with('/'));
             let Some(place) = moved(&url, &answer)?.filter(|_| within) else { break };
             url = place;
@@ -93,7 +94,7 @@ impl<'a> Transfer<'a> {
         })
     }
 
-    /// Fetches what `part` does not have yet and checks the whole.
+    /// Fetches the part of the file that `part` still lacks and checks the whole.
     pub(crate) fn download(
         &self,
         remote: &Remote,
@@ -107,7 +108,8 @@ impl<'a> Transfer<'a> {
             attempts += 1;
             let message = match self.attempt(&agent, remote, part, progress) {
                 Ok(()) => return Ok(()),
-                // What an earlier run left may be of another file or damaged: once more from nothing.
+                // What an earlier run left may be damaged or belong to another file, so start once more from
+                // nothing.
                 Err(Stop::Final(Reason::Checksum { .. })) if began_with > 0 => {
                     log::warn!(
                         "{}: the part from an earlier run does not fit, starting over",
@@ -144,7 +146,7 @@ impl<'a> Transfer<'a> {
         if done < remote.size {
             let url = self.address(&self.url)?;
             let answer = match self.ask(agent, &url, &format!("bytes={done}-")) {
-                // The server has another idea of the file's length.
+                // The server reports a different length for the file.
                 Err(Reason::Status(416)) => {
                     remove(part)?;
                     return Err(Stop::Broken("it answers 416 to a range".to_owned()));
@@ -159,7 +161,7 @@ impl<'a> Transfer<'a> {
                 return Err(Reason::Status(answer.status()).into());
             }
             if answer.status() != 206 {
-                // It sends the whole file.
+                // The server sends the whole file.
                 remove(part)?;
                 done = 0;
             } else if first(&answer) != Some(done) {
@@ -201,7 +203,7 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    /// Asks, and follows redirects.
+    /// Sends a request and follows redirects.
     fn ask(&self, agent: &Agent, url: &Url, range: &str) -> Result<Response, Reason> {
         let mut url = url.clone();
         for _ in 0..=MOST_REDIRECTS {
@@ -214,7 +216,7 @@ impl<'a> Transfer<'a> {
         Err(Reason::Answer(format!("with more than {MOST_REDIRECTS} redirects")))
     }
 
-    /// Asks one address. The token is for the hub, not for where it stores contents.
+    /// Sends a request to one address. The token goes to the hub only, not to where it stores contents.
     fn ask_once(&self, agent: &Agent, url: &Url, range: &str) -> Result<Response, Reason> {
         let request: Request =
             agent.request_url("GET", url).set("Range", range).set("Accept-Encoding", "identity");
@@ -230,7 +232,7 @@ impl<'a> Transfer<'a> {
         })
     }
 
-    /// Why the hub gives an error, by the code that it sends along.
+    /// Why the hub refused, from the error code that it sends along.
     fn refused(&self, status: u16, answer: &Response) -> Reason {
         match (answer.header("x-error-code"), status) {
             (Some("GatedRepo"), _) => Reason::Gated(self.page.clone()),
@@ -247,7 +249,8 @@ impl<'a> Transfer<'a> {
     }
 }
 
-/// Where an answer redirects to, if it does: to HTTP or HTTPS, and never from the latter to the former.
+/// The target of a redirect, if the answer is one. Only HTTP and HTTPS are allowed, and never a step from
+/// HTTPS down to HTTP.
 fn moved(from: &Url, answer: &Response) -> Result<Option<Url>, Reason> {
     if !(300..400).contains(&answer.status()) {
         return Ok(None);
@@ -264,7 +267,7 @@ fn moved(from: &Url, answer: &Response) -> Result<Option<Url>, Reason> {
 fn agent() -> Agent {
     ureq::builder()
         .try_proxy_from_env(true)
-        // They are followed here, where it is known who may see the token.
+        // Redirects are followed by `ask`, which knows who may see the token.
         .redirects(0)
         .timeout_connect(SILENCE)
         .timeout_read(SILENCE)
@@ -272,8 +275,9 @@ fn agent() -> Agent {
         .build()
 }
 
-/// The whole file's size: the end of `Content-Range: bytes 0-0/1234`, or the length of an answer that
-/// is the whole file.
+/// Size of the whole file: the end of `Content-Range: bytes 0-0/1234`, or the length of an answer that
+/// contains the
+/// whole file.
 fn total(answer: &Response) -> Option<u64> {
     match answer.header("content-range") {
         Some(range) => range.rsplit('/').next()?.parse().ok(),
@@ -282,7 +286,7 @@ fn total(answer: &Response) -> Option<u64> {
     }
 }
 
-/// The first byte of `Content-Range: bytes 5-9/10`.
+/// Position of the first byte in `Content-Range: bytes 5-9/10`.
 fn first(answer: &Response) -> Option<u64> {
     let range = answer.header("content-range")?.strip_prefix("bytes ")?;
     range.split('-').next()?.parse().ok()

@@ -1,4 +1,4 @@
-//! The function between the projections of an MLP, times the other projection.
+//! The activation function between the projections of an MLP, times the other projection.
 
 use cubecl::ir::StorageType;
 use cubecl::prelude::*;
@@ -6,7 +6,7 @@ use cubecl::std::tensor::TensorHandle;
 
 use crate::launch::{ELEMENTWISE, cubes, empty};
 
-/// The function, and where a half type rounds.
+/// The activation function, and where it rounds in a half type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Gate {
     /// `x / (1 + e^-x)`.
@@ -15,16 +15,18 @@ pub enum Gate {
     Gelu,
     /// `x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2`, rounded at the end.
     GeluTanh,
-    /// The same, every step rounded: `x^3`, `0.044715 _`, `x + _`, and so on.
+    /// The function of `GeluTanh`, with every step rounded: `x^3`, `0.044715 _`, `x + _`, and so
+    /// on.
     GeluNew,
-    /// The same, every step of `x sqrt(2/pi) (1 + 0.044715 x x)` rounded.
+    /// The function of `GeluTanh`, with every step of `x sqrt(2/pi) (1 + 0.044715 x x)` rounded.
     GeluFast,
 }
 
 const ROOT: f32 = 0.797_884_6; // sqrt(2 / pi)
 const CUBIC: f32 = 0.044_715;
 
-/// `gate(x)`, rounded, times `up` if there is one; both without gaps and of one shape.
+/// Computes `gate(x)`, rounded, times `up` if there is one; both are contiguous and of the same
+/// shape.
 pub fn gate<R: Runtime>(
     client: &ComputeClient<R>,
     x: &TensorHandle<R>,
@@ -87,7 +89,7 @@ fn apply<N: Float>(x: f32, #[comptime] gate: Gate) -> f32 {
     }
 }
 
-/// `x / 2 (1 + tanh(inner))`, every step rounded.
+/// Computes `x / 2 (1 + tanh(inner))`, with every step rounded.
 #[cube]
 fn half<N: Float>(x: f32, inner: f32) -> f32 {
     round::<N>(0.5 * x) * round::<N>(1.0 + round::<N>(inner.tanh()))

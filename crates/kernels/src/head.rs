@@ -6,29 +6,31 @@ use cubecl::std::tensor::TensorHandle;
 use crate::launch::{cubes, empty, float, int, units};
 use crate::reduce::{Fold, fold, place_of_largest};
 
-/// What rows of logits come to.
+/// The results for rows of logits.
 pub struct Compared<R: Runtime> {
     /// The logarithms of the sums of the exponentials, `[rows]` in f32.
     pub log_total: TensorHandle<R>,
-    /// The most likely tokens, of equal ones the first, `[rows]` in i32.
+    /// The most likely tokens, the first among equals, `[rows]` in i32.
     pub top: TensorHandle<R>,
-    /// Figures `[rows, 3]`, f32: likelihood's negative logarithm, then divergence from the reference
-    /// and 1 where both have the same most likely token; without one, the most likely token's
-    /// probability and 1.
+    /// Figures `[rows, 3]` in f32. With a reference: negative log-likelihood, divergence from the
+    /// reference,
+    /// and 1 where both have the same most likely token. Without one: negative log-likelihood,
+    /// probability of the most
+    /// likely token, and 1.
     pub figures: TensorHandle<R>,
 }
 
-/// Logits that others are compared with, and what they came to.
+/// Logits that others are compared with, and their results.
 pub struct Reference<'a, R: Runtime> {
-    /// The logits `[rows, vocab]`, f32 and without gaps.
+    /// The logits `[rows, vocab]`, contiguous in f32.
     pub logits: &'a TensorHandle<R>,
-    /// See [`Compared`].
+    /// The `log_total` of [`Compared`].
     pub log_total: &'a TensorHandle<R>,
-    /// See [`Compared`].
+    /// The `top` of [`Compared`].
     pub top: &'a TensorHandle<R>,
 }
 
-/// Figures of `logits` `[rows, vocab]` (f32, without gaps); row `i` predicts the i32 token
+/// Figures of `logits` `[rows, vocab]` (contiguous f32); row `i` predicts the i32 token
 /// `targets[i]`.
 pub fn compare<R: Runtime>(
     client: &ComputeClient<R>,
@@ -46,7 +48,7 @@ pub fn compare<R: Runtime>(
         return compared;
     }
     let units = units(vocab);
-    // Without a reference its arguments are there all the same, and nobody reads them.
+    // Without a reference the kernel still needs its arguments, but does not read them.
     let own = Reference { logits, log_total: logits, top: targets };
     let other = reference.unwrap_or(&own);
     compare_rows::launch::<R>(

@@ -1,37 +1,38 @@
-//! Sizes of launches, and new tensors.
+//! Launch sizes and new tensors.
 
 use cubecl::ir::StorageType;
 use cubecl::prelude::*;
 use cubecl::std::tensor::TensorHandle;
 
-/// Cubes along the first axis: what every runtime allows.
+/// Most cubes along the first axis that every runtime allows.
 const CUBES_ALONG_X: usize = 65_535;
 
-/// Units of a cube that reduces a row of `length` values: a power of two, so that a tree sums them.
+/// Number of units in a cube that reduces a row of `length` values: a power of two, for a tree
+/// reduction.
 pub(crate) fn units(length: usize) -> u32 {
     (length / 4).next_power_of_two().clamp(32, 256) as u32
 }
 
-/// A grid with at least one cube for each of `count` pieces of work; `CUBE_POS` may exceed it.
+/// A grid with at least one cube for each of `count` work items; `CUBE_POS` may exceed it.
 pub(crate) fn cubes(count: usize) -> CubeCount {
     let x = count.clamp(1, CUBES_ALONG_X);
     CubeCount::Static(x as u32, count.div_ceil(x).max(1) as u32, 1)
 }
 
-/// Units of a cube where every unit works by itself.
+/// Number of units in a cube whose units work independently.
 pub(crate) const ELEMENTWISE: u32 = 256;
 
-/// The type of figures.
+/// The type of figures, f32.
 pub(crate) fn float() -> StorageType {
     f32::as_type_native_unchecked().storage_type()
 }
 
-/// The type of tokens and positions.
+/// The type of tokens and positions, i32.
 pub(crate) fn int() -> StorageType {
     i32::as_type_native_unchecked().storage_type()
 }
 
-/// Positions for a kernel that has an argument for them whether they are given or not.
+/// The positions, or a placeholder for kernels whose argument must exist even when it is unused.
 pub(crate) fn given_or_unused<R: Runtime>(
     client: &ComputeClient<R>,
     given: Option<&TensorHandle<R>>,
@@ -39,7 +40,7 @@ pub(crate) fn given_or_unused<R: Runtime>(
     given.cloned().unwrap_or_else(|| empty(client, &[1], int()))
 }
 
-/// A new tensor without gaps, whose values are whatever was there.
+/// A new contiguous tensor with uninitialised values.
 pub(crate) fn empty<R: Runtime>(
     client: &ComputeClient<R>,
     shape: &[usize],

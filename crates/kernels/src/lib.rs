@@ -1,11 +1,13 @@
-//! Device kernels of a decoder: what stands between its matrix products, and which kernel multiplies.
+//! Device kernels of a decoder: what lies between its matrix products, and the choice of the kernel
+//! that multiplies.
 //!
-//! Burn would put these operations together from elementwise kernels and reduces, and a stopwatch or a
-//! fuser would choose among them. Here each is one kernel with one order of summation, so that a device
+//! Burn would compose these operations from elementwise kernels and reductions, chosen by autotuning or
+//! a
+//! fuser. Here each is one kernel with one order of summation, so that a device
 //! gives the same bits every time, whatever ran on it before. All of them compute in f32 and round to
 //! the model's dtype where the CPU's operations do.
 //!
-//! The crate knows neither burn nor the model: tensors are handles of CubeCL's runtime.
+//! The crate depends on neither burn nor the model: tensors are handles of CubeCL's runtime.
 
 mod gate;
 mod head;

@@ -7,7 +7,7 @@ use cubecl::std::tensor::TensorHandle;
 use crate::launch::{cubes, empty, units};
 use crate::reduce::{Fold, fold};
 
-/// A norm's formula, and where a half type rounds.
+/// A norm's formula, and where it rounds in a half type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NormFormula {
     /// `x / rms(x) * weight`, rounded before the weight and after it.
@@ -18,9 +18,10 @@ pub enum NormFormula {
     Layer,
 }
 
-/// The norm of every row of `x` `[rows, channels]`, whose channels stand side by side.
+/// The norm of every row of `x` `[rows, channels]`, whose channels are contiguous.
 ///
-/// `weight` and `bias` `[channels]` are of any float type; `eps` is added to the mean square.
+/// `weight` and `bias` `[channels]` are of any float type; `eps` is added to the mean square or to
+/// the variance.
 pub fn norm<R: Runtime>(
     client: &ComputeClient<R>,
     x: &TensorHandle<R>,

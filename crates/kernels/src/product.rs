@@ -1,8 +1,7 @@
-//! Matrix products: which of cubek's kernels multiplies is decided by types and shapes, never by a
-//! stopwatch.
+//! Matrix products: types and shapes decide which of cubek's kernels multiplies, never autotuning.
 //!
-//! f32 factors are multiplied on the vector units, where nothing of them is rounded; tensor cores
-//! would cut them to TF32. Half types go to the tensor cores, which multiply them exactly. All sums
+//! f32 factors are multiplied on the vector units, which do not round them; tensor cores
+//! would truncate them to TF32. Half types go to the tensor cores, which multiply them exactly. All sums
 //! are in f32.
 
 use std::sync::RwLock;
@@ -27,33 +26,33 @@ use crate::launch::empty;
 /// A kernel that multiplies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Product {
-    /// On the vector units, a tile of the result in the registers of each unit.
+    /// On the vector units, with a tile of the result in the registers of each unit.
     Unit,
-    /// A vector with a matrix, on the vector units.
+    /// A vector times a matrix, on the vector units.
     Vector,
-    /// On tensor cores by whole fragments (`wmma`), one stage in shared memory.
+    /// On tensor cores, by whole fragments (`wmma`) with one stage in shared memory.
     Fragments,
-    /// On tensor cores by single instructions (`mma.sync`), one stage in shared memory.
+    /// On tensor cores, by single instructions (`mma.sync`) with one stage in shared memory.
     Instructions,
-    /// As [`Product::Fragments`], the next stage loaded meanwhile.
+    /// Like [`Product::Fragments`], but loads the next stage in the meantime.
     DoubleFragments,
-    /// As [`Product::Instructions`], the next stage loaded meanwhile.
+    /// Like [`Product::Instructions`], but loads the next stage in the meantime.
     DoubleInstructions,
-    /// As [`Product::Instructions`], stages loaded by the tensor memory accelerator.
+    /// Like [`Product::Instructions`], with stages loaded by the tensor memory accelerator.
     Accelerated,
 }
 
-/// Why no kernel multiplies.
+/// The error when no kernel can multiply.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "no kernel multiplies {lhs} by {rhs} on this device; tried: {}", tried.join("; ")
 )]
 pub struct ProductError {
-    /// The left factor.
+    /// Type and shape of the left factor.
     pub lhs: String,
-    /// The right factor.
+    /// Type and shape of the right factor.
     pub rhs: String,
-    /// Each kernel with its reason.
+    /// Each kernel that was tried, with the reason why it cannot run.
     pub tried: Vec<String>,
 }
 
@@ -69,7 +68,7 @@ impl Product {
         Product::Accelerated,
     ];
 
-    /// Its name in settings and tables.
+    /// The kernel's name in settings and tables.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -84,10 +83,10 @@ impl Product {
     }
 }
 
-/// Kernels that come before all others, where they can run: to compare them with one another.
+/// Kernels that take precedence over all others where they can run, for comparing them with one another.
 static PREFERRED: RwLock<Vec<Product>> = RwLock::new(Vec::new());
 
-/// Has products tried with these kernels first, from now on, in every thread.
+/// From now on, makes products try these kernels first, in every thread.
 pub fn products(preferred: Vec<Product>) {
     if let Ok(mut kernels) = PREFERRED.write() {
         *kernels = preferred;
@@ -110,8 +109,9 @@ fn kernels(f32_factors: bool, rows: usize, columns: usize) -> Vec<Product> {
     kernels
 }
 
-/// `lhs` `[.., rows, inner]` times `rhs` `[.., inner, columns]`, both of one type and of any strides, in
-/// `dtype` and without gaps.
+/// Multiplies `lhs` `[.., rows, inner]` by `rhs` `[.., inner, columns]`, both of one type and with any
+/// strides; the
+/// result is contiguous in `dtype`.
 ///
 /// # Errors
 /// When the device has no kernel for it.

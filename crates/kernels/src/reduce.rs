@@ -1,17 +1,17 @@
-//! Reductions over the units of a cube, in an order that depends on nothing but their number.
+//! Reductions over the units of a cube, in an order that depends only on their number.
 
 use cubecl::prelude::*;
 
-/// What two values become.
+/// How two values are combined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Fold {
-    /// Their sum.
+    /// By their sum.
     Sum,
-    /// The larger one.
+    /// By the larger one.
     Largest,
 }
 
-/// Every unit's `value` folded into one. `scratch` has a place for each of the cube's `units`, a power
+/// Reduces every unit's `value` to one. `scratch` has a place for each of the cube's `units`, a power
 /// of two.
 #[cube]
 pub(crate) fn fold(
@@ -40,12 +40,12 @@ pub(crate) fn fold(
         active /= 2;
     }
     let result = scratch[0];
-    // Nobody writes the scratch again before everybody has read it.
+    // The scratch must not be overwritten before every unit has read it.
     sync_cube();
     result
 }
 
-/// The place of the largest `value`, of equal ones the first; `places` is scratch as well.
+/// The place of the largest `value`, the first among equals; `places` is scratch as well.
 #[cube]
 pub(crate) fn place_of_largest(
     value: f32,

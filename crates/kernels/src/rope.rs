@@ -6,21 +6,22 @@ use cubecl::std::tensor::TensorHandle;
 
 use crate::launch::{ELEMENTWISE, cubes, empty, given_or_unused};
 
-/// Cosines and sines `[positions, pairs]` in f32, and where a half type rounds.
+/// Tables of cosines and sines, and where a half type is rounded.
 pub struct Rotation<'a, R: Runtime> {
-    /// Cosines.
+    /// Cosines, `[positions, pairs]` in f32.
     pub cos: &'a TensorHandle<R>,
-    /// Sines.
+    /// Sines, `[positions, pairs]` in f32.
     pub sin: &'a TensorHandle<R>,
-    /// Whether a value is rounded once, at the end; otherwise each product is, too.
+    /// Whether a value is rounded once, at the end; otherwise each product is rounded, too.
     pub rounded_once: bool,
 }
 
 /// Rotates the first `2 * pairs` channels of every head of `x` `[batch, heads, tokens, channels]`, as
-/// pairs `(c, c + pairs)`; the others pass. `x` may have any strides, the result has no gaps.
+/// pairs `(c, c + pairs)`, and copies the others. `x` may have any strides; the result is contiguous.
 ///
-/// Tokens stand one behind the other from position `first` on, unless the i32 position of every token of
-/// every head is `given`, `[heads * tokens]`; those outside of the table are moved to its ends.
+/// Tokens have consecutive positions from `first` on, unless `given` holds the i32 position of every
+/// token of
+/// every head, `[heads * tokens]`; positions outside the table are clamped to its ends.
 pub fn rotate<R: Runtime>(
     client: &ComputeClient<R>,
     x: &TensorHandle<R>,

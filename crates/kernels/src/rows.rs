@@ -1,4 +1,4 @@
-//! Rows that are fetched by index, and rows that are added by index.
+//! Gathers rows by index, and adds rows by index.
 
 use cubecl::ir::StorageType;
 use cubecl::prelude::*;
@@ -6,10 +6,11 @@ use cubecl::std::tensor::TensorHandle;
 
 use crate::launch::{ELEMENTWISE, cubes, empty};
 
-/// Rows `[indices, width]` of `table` `[rows, width]`, each times `scale`, rounded.
+/// Gathers rows `[indices, width]` of `table` `[rows, width]`, each times `scale`, rounded.
 ///
-/// With `added` `[length, width]`, row `i` of the result has row `i % length` of it added. A row that
-/// the table does not have is NaN: the host checks tokens, and a wrong one must not look right.
+/// If `added` `[length, width]` is given, its row `i % length` is added to row `i` of the result. A
+/// row outside
+/// the table is NaN: the host checks tokens, and a wrong one must not look right.
 pub fn gather_rows<R: Runtime>(
     client: &ComputeClient<R>,
     table: &TensorHandle<R>,
@@ -31,7 +32,7 @@ pub fn gather_rows<R: Runtime>(
         added.unwrap_or(table).clone().into_arg(),
         y.clone().into_arg(),
         scale,
-        // An argument, because no dialect that CubeCL writes has a literal for it.
+        // Passed as an argument, because none of CubeCL's target languages has a literal for it.
         f32::NAN,
         added.is_some(),
         table.dtype,
@@ -40,7 +41,7 @@ pub fn gather_rows<R: Runtime>(
 }
 
 /// Adds row `i` of `given` `[indices, width]`, times `shares[i]` and rounded, to the row of `y`
-/// `[rows, width]` that `indices[i]` names. Indices name different rows.
+/// `[rows, width]` that `indices[i]` selects. The indices must be distinct.
 pub fn add_rows<R: Runtime>(
     client: &ComputeClient<R>,
     y: &TensorHandle<R>,

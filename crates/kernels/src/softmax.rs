@@ -7,31 +7,32 @@ use cubecl::std::tensor::TensorHandle;
 use crate::launch::{ELEMENTWISE, cubes, empty, float, given_or_unused, units};
 use crate::reduce::{Fold, fold};
 
-/// Where keys and queries stand: query row `i` at `first_query + i`.
+/// Positions of keys and queries: query row `i` is at `first_query + i`.
 pub struct Keys<'a, R: Runtime> {
     /// Position of the first query.
     pub first_query: usize,
-    /// Position of the first key, where keys follow one another.
+    /// Position of the first key, if keys are consecutive.
     pub first_key: usize,
-    /// The i32 positions `[kv_heads, keys]` of the keys, where they do not.
+    /// The i32 positions `[kv_heads, keys]` of the keys, if they are not consecutive.
     pub positions: Option<&'a TensorHandle<R>>,
-    /// Keys that a query sees, its own included; all before it where there is none.
+    /// Number of keys that a query attends to, its own included; `None` for all before it.
     pub window: Option<usize>,
 }
 
-/// What is made of the scores.
+/// How scores are turned into shares.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Shares {
-    /// What scores are multiplied by first.
+    /// Factor applied to the scores first.
     pub scale: f32,
-    /// The type of the result.
+    /// The element type of the result.
     pub dtype: StorageType,
-    /// Whether each is divided by its row's sum.
+    /// Whether each share is divided by its row's sum.
     pub normalised: bool,
 }
 
-/// `exp(score - highest)` of the keys that a query sees and 0 of the others, of the shape of `scores`
-/// `[batch, heads, rows, keys]` (f32, without gaps), with the sums `[batch * heads * rows]` in f32
+/// Computes `exp(score - highest)` for the keys that a query attends to and 0 for the others, in the
+/// shape of `scores`
+/// `[batch, heads, rows, keys]` (contiguous f32), with the sums `[batch * heads * rows]` in f32
 /// before rounding. `heads / kv_heads` neighbouring heads read the same keys.
 pub fn shares<R: Runtime>(
     client: &ComputeClient<R>,
@@ -70,8 +71,9 @@ pub fn shares<R: Runtime>(
     [result, sums]
 }
 
-/// Rows of `context` `[batch, heads, rows, channels]` (f32, without gaps), each divided by its sum, as
-/// `[batch, rows, heads, channels]` in `dtype`: what the output projection reads.
+/// Divides the rows of `context` `[batch, heads, rows, channels]` (contiguous f32) by their sums and
+/// returns
+/// `[batch, rows, heads, channels]` in `dtype`, the layout that the output projection reads.
 pub fn divide_rows<R: Runtime>(
     client: &ComputeClient<R>,
     context: &TensorHandle<R>,
@@ -173,7 +175,7 @@ fn share_rows<N: Float>(
     }
 }
 
-/// Whether a query sees the key at `position`; `window` is 0 where it sees all before it.
+/// Whether a query attends to the key at `position`; `window` is 0 if it attends to all before it.
 #[cube]
 fn visible(query: u32, position: u32, window: u32) -> bool {
     position <= query && (window == 0 || position + window > query)

@@ -13,7 +13,7 @@ use crate::instance::{self, CodecInstance};
 use crate::peers::{Found, Kind, Peers};
 use crate::{CallError, LoaderError, MatrixRef, Plugin};
 
-/// Which side of a link an instance is for.
+/// The side of a link that an instance serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// Encodes; runs from one private copy of the file.
@@ -22,7 +22,7 @@ pub enum Side {
     Decoder,
 }
 
-/// One codec of a loaded plugin, and the codecs that it may have inside.
+/// One codec of a loaded plugin, with the codecs that it may contain.
 #[derive(Clone, Debug)]
 pub struct CodecEntry {
     plugin: Arc<Plugin>,
@@ -33,7 +33,7 @@ pub struct CodecEntry {
 }
 
 impl CodecEntry {
-    /// The codec of this id among plugins that know of one another.
+    /// Finds the codec with this id among plugins that can use one another.
     pub(crate) fn find(peers: &Arc<Peers>, id: &str) -> Result<Self, LoaderError> {
         let id = id.to_owned();
         match peers.find(Kind::Codec, &id)? {
@@ -50,8 +50,9 @@ impl CodecEntry {
         }
     }
 
-    /// The same codec for a cell of an experiment: calls that do not come back are noted under its
-    /// name. Codecs inside are opened for the same cell.
+    /// The same codec for a cell of an experiment: calls that do not return are noted under the
+    /// cell's
+    /// name. Inner codecs are opened for the same cell.
     #[must_use]
     pub fn for_cell(mut self, cell: CellName) -> Self {
         self.callee = callee(&self.plugin, self.index, Some(&cell));
@@ -68,22 +69,24 @@ impl CodecEntry {
         })
     }
 
-    /// What the codec says about itself.
+    /// The codec's description of itself.
     pub fn descriptor(&self) -> &CodecDescriptor {
         &self.plugin.codecs()[self.index]
     }
 
-    /// The plugin that offers it.
+    /// The plugin that provides the codec.
     pub fn plugin(&self) -> &Arc<Plugin> {
         &self.plugin
     }
 
-    /// Checks parameters and fills in the defaults, in the order of the codec's table; in those of
-    /// inner codecs too, whose keys are named by their path, `inner.bits`.
+    /// Checks parameters and fills in the defaults, in the order of the codec's table. This
+    /// includes
+    /// the parameters of inner codecs, whose keys are named by their path, such as `inner.bits`.
     ///
     /// # Errors
-    /// The first unknown key, wrong type, value out of range, missing key or unknown inner codec;
-    /// codecs too deep inside one another.
+    /// The first unknown key, wrong type, value out of range, missing key or unknown inner codec,
+    /// or
+    /// codecs nested too deeply.
     pub fn resolve(&self, params: &Map<String, Value>) -> Result<Map<String, Value>, ParamError> {
         self.resolve_inside(params, &[])
     }
@@ -91,7 +94,7 @@ impl CodecEntry {
     /// Opens an instance for one side.
     ///
     /// # Errors
-    /// A refused parameter, a failing private copy, or the codec's own error or panic.
+    /// A rejected parameter, a private copy that cannot be made, or the codec's own error or panic.
     pub fn open(
         &self,
         side: Side,
@@ -103,7 +106,7 @@ impl CodecEntry {
         Ok(CodecInstance::new(self.clone(), side, module, opened.handle))
     }
 
-    /// The plugin's functions and its answer to `open`, whatever that is.
+    /// The plugin's functions and its raw answer to `open`.
     pub(crate) fn open_raw(
         &self,
         side: Side,
@@ -125,7 +128,7 @@ impl CodecEntry {
     /// Makes an artifact from sample messages.
     ///
     /// # Errors
-    /// A refused parameter, or the codec's own error or panic.
+    /// A rejected parameter, or the codec's own error or panic.
     pub fn fit(
         &self,
         params: &Map<String, Value>,
@@ -148,7 +151,7 @@ impl CodecEntry {
         let fit = || fit(self.index, params.as_str().into(), views);
         let fitted = self.opening(Side::Encoder, || self.call(CallKind::Fit, fit))?;
         CallError::from_end(self.id(), "fit", fitted.outcome.end())?;
-        // Copied into the host's allocator; the plugin's frees its own.
+        // Copied into the host's allocator, because the plugin frees its own memory.
         Ok(fitted.bytes.as_slice().to_vec())
     }
 
@@ -156,7 +159,7 @@ impl CodecEntry {
         &self.descriptor().id
     }
 
-    /// Calls into the codec's plugin.
+    /// Makes a call into the codec's plugin.
     pub(crate) fn call<T>(&self, kind: CallKind, f: impl FnOnce() -> T) -> Result<T, CallError> {
         match call(self.callee, kind, f) {
             (result, false) => Ok(result),
@@ -166,7 +169,7 @@ impl CodecEntry {
         }
     }
 
-    /// Resolved parameters as JSON, for a codec of a kind that can be opened.
+    /// Resolved parameters as JSON, if the codec is of a kind that can be opened.
     fn checked(&self, params: &Map<String, Value>) -> Result<String, LoaderError> {
         let CodecDescriptor { id, kind, .. } = self.descriptor();
         if kind != "codec" {

@@ -16,10 +16,10 @@ pub enum LoaderError {
     Read {
         /// The file or folder.
         path: PathBuf,
-        /// The system's reason.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// The file is not a plugin that this host can load; found without running its code.
+    /// The file is not a plugin that this host can load; detected without running its code.
     #[error("plugin {}: {error}", .path.display())]
     File {
         /// The file.
@@ -27,7 +27,7 @@ pub enum LoaderError {
         /// What is wrong with it.
         error: FileError,
     },
-    /// The file's hash is not the pinned one.
+    /// The file's hash differs from the pinned one.
     #[error("plugin {}: expected sha256:{expected} (the pin), found sha256:{found}; restore that file or update the pin", .path.display())]
     Pin {
         /// The file.
@@ -53,7 +53,7 @@ pub enum LoaderError {
         /// The loader's reason.
         reason: String,
     },
-    /// The version header fits, but the types behind it do not.
+    /// The version header matches, but the types behind it do not.
     #[error("plugin {}: expected the layout of ABI {ABI_MAJOR}, found another one ({reason}); rebuild it with strait-sdk {ABI_MAJOR} (details in the debug log)", .path.display())]
     Layout {
         /// The file.
@@ -61,7 +61,7 @@ pub enum LoaderError {
         /// Which check failed.
         reason: String,
     },
-    /// The plugin failed while it was set up.
+    /// The plugin failed during its setup.
     #[error("plugin {}: expected it to start and describe itself, found {reason}; tell its author", .path.display())]
     Start {
         /// The file.
@@ -89,26 +89,26 @@ pub enum LoaderError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// No plugin offers this codec.
+    /// No plugin provides this codec.
     #[error("codec `{id}`: expected {}, found no such codec{}{}", offered(.known, .folder), did_you_mean(.nearest), not_used(.left_out))]
     UnknownCodec {
-        /// The id that was asked for.
+        /// The requested id.
         id: String,
-        /// Ids that the folder offers.
+        /// Ids that the folder provides.
         known: Vec<String>,
         /// The most similar ids.
         nearest: Vec<String>,
         /// The folder that was searched.
         folder: PathBuf,
-        /// Messages of the files that are not used.
+        /// Messages of the files that were rejected.
         left_out: Vec<String>,
     },
-    /// Two files offer the same codec.
+    /// Two files provide the same codec.
     #[error("codec `{id}`: expected one plugin to offer it, found {}; remove all but one", list(.files))]
     DuplicateCodec {
         /// The id.
         id: String,
-        /// The files that offer it.
+        /// The files that provide it.
         files: Vec<PathBuf>,
     },
     /// The plugin is of a kind that this host cannot use.
@@ -119,7 +119,7 @@ pub enum LoaderError {
         /// The kind in the descriptor.
         found: String,
     },
-    /// A parameter was refused.
+    /// A parameter was rejected.
     #[error("codec `{id}`: {error}")]
     Param {
         /// The id.
@@ -168,7 +168,7 @@ pub enum CallError {
         /// Bytes that the codec wanted to write.
         found: usize,
     },
-    /// The codec returned with another arithmetic than it was called with, which the host has restored.
+    /// The codec returned with changed arithmetic settings, which the host has restored.
     #[error(
         "codec `{codec}`: {call} left the arithmetic changed: expected the thread's rounding, denormals and traps as they were, found others; restore them before it returns"
     )]
@@ -186,7 +186,7 @@ pub enum CallError {
         /// The call.
         call: &'static str,
     },
-    /// A decoder was asked to encode, or an encoder to decode.
+    /// A decoder was called to encode, or an encoder to decode.
     #[error("codec `{codec}`: {call} refused: this instance was opened for the other side")]
     WrongSide {
         /// Id of the codec.
@@ -209,15 +209,15 @@ pub enum CallError {
         channels: usize,
         /// Dtype of the shape.
         dtype: strait_abi::Dtype,
-        /// Bytes of the shape, as a phrase.
+        /// Expected number of bytes, as a phrase.
         expected: String,
-        /// Bytes in the buffer.
+        /// Number of bytes in the buffer.
         found: usize,
     },
 }
 
 impl CallError {
-    /// The error of a call that did not end well.
+    /// Converts the end of a call that failed.
     pub(crate) fn from_end(codec: &str, call: &'static str, end: CallEnd) -> Result<(), Self> {
         let codec = codec.to_owned();
         match end {
@@ -232,11 +232,12 @@ impl CallError {
     }
 }
 
-/// Letters of a plugin's own words that reach the user.
+/// The most letters of a plugin's message that reach the user.
 const MOST_LETTERS: usize = 2000;
 
-/// A plugin's own words, made fit for a message: one line, not endless, and with escapes for what a
-/// terminal would obey instead of showing.
+/// Makes a plugin's message fit to print: one line, of bounded length, with escapes for characters that
+/// a
+/// terminal would interpret instead of showing.
 pub(crate) fn one_line(text: &str) -> String {
     let mut line = String::new();
     let mut letters = text.split_whitespace().flat_map(|word| word.chars().chain([' ']));
@@ -251,7 +252,7 @@ pub(crate) fn one_line(text: &str) -> String {
     line
 }
 
-/// Whether a terminal does something else with a character than to show it: control characters, and
+/// Whether a terminal interprets a character instead of showing it: control characters, and
 /// those that change the direction of text.
 fn is_obeyed(letter: char) -> bool {
     letter.is_control()
@@ -274,7 +275,7 @@ fn did_you_mean(nearest: &[String]) -> String {
     format!("; did you mean {}?", names.join(" or "))
 }
 
-/// What follows the message of an id that is not there.
+/// The end of a message about an unknown id, which lists the files that were rejected.
 pub(crate) fn not_used(left_out: &[String]) -> String {
     if left_out.is_empty() {
         return String::new();

@@ -1,4 +1,4 @@
-//! What can be known of a plugin file without running any of its code.
+//! What can be learned about a plugin file without running any of its code.
 
 use object::{Architecture, BinaryFormat, Object, ObjectKind, ObjectSegment, ObjectSymbol};
 use strait_abi::{
@@ -12,7 +12,7 @@ pub struct FileHeader {
     pub(crate) header: PluginHeader,
     /// Name of the symbol of the plugin's module.
     pub(crate) module_symbol: String,
-    /// What the file offers; files of ABI 1.0 and 1.1 do not say.
+    /// The listing of what the file provides; files of ABI 1.0 and 1.1 have none.
     pub(crate) listing: Option<Listing>,
 }
 
@@ -20,13 +20,13 @@ pub struct FileHeader {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
-    /// Some other file.
+    /// The file is not an ELF shared library.
     #[error("expected an ELF shared library, found {found}; point to a plugin's .so file")]
     NotALibrary {
-        /// What kind of file it is.
+        /// The kind of file it is.
         found: String,
     },
-    /// A library that is cut off or damaged.
+    /// The library is truncated or damaged.
     #[error(
         "expected a whole ELF file, found a truncated or damaged one ({reason}); copy it again"
     )]
@@ -34,7 +34,7 @@ pub enum FileError {
         /// What could not be read.
         reason: String,
     },
-    /// A library for another processor.
+    /// The library is for another processor.
     #[error("expected a library for {expected}, found one for {found}; build it for this machine")]
     Machine {
         /// The host's architecture.
@@ -42,7 +42,7 @@ pub enum FileError {
         /// The file's architecture.
         found: String,
     },
-    /// A library, but not a plugin.
+    /// The library is not a plugin.
     #[error(
         "expected a strait plugin, found a library without a plugin header; build it with strait-sdk and `strait_sdk::export!`"
     )]
@@ -53,12 +53,12 @@ pub enum FileError {
         /// Names of the plugin crates.
         found: Vec<String>,
     },
-    /// The header's symbol is there, but not its content.
+    /// The header's symbol exists, but its content is missing.
     #[error(
         "expected a plugin header, found other bytes in its place; rebuild it with strait-sdk {ABI_MAJOR}"
     )]
     BadHeader,
-    /// Built for another major version of the boundary.
+    /// The plugin was built for another major version of the boundary.
     #[error(
         "expected ABI {ABI_MAJOR}, found ABI {major}.{minor} (strait-sdk {sdk}); rebuild it with strait-sdk {ABI_MAJOR}"
     )]
@@ -70,23 +70,23 @@ pub enum FileError {
         /// Version of the SDK in the header.
         sdk: String,
     },
-    /// Built with `panic = "abort"`, so that a panic would end the host.
+    /// The plugin was built with `panic = "abort"`, so a panic would end the host.
     #[error(
         "expected panic strategy unwind, found abort; rebuild it without `panic = \"abort\"` in its profile"
     )]
     PanicStrategy,
-    /// Built for another pointer width.
+    /// The plugin was built for another pointer width.
     #[error("expected {expected}-bit pointers, found {found}-bit; build it for this machine")]
     PointerWidth {
-        /// The host's width.
+        /// The host's width in bits.
         expected: u32,
-        /// The header's width.
+        /// The header's width in bits.
         found: u32,
     },
 }
 
 impl FileHeader {
-    /// Reads and checks the header in the bytes of a plugin file. Never panics, whatever the bytes.
+    /// Reads and checks the header in the bytes of a plugin file. Never panics on any input.
     ///
     /// # Errors
     /// The first reason why this host cannot load the file.
@@ -121,7 +121,7 @@ impl FileHeader {
 }
 
 fn check(header: &PluginHeader) -> Result<(), FileError> {
-    // A newer minor is fine: it only adds fields that this host does not read.
+    // A newer minor version is fine: it only adds fields that this host does not read.
     if header.abi_major != ABI_MAJOR {
         return Err(FileError::AbiMajor {
             major: header.abi_major,
@@ -165,14 +165,14 @@ fn parse(bytes: &[u8]) -> Result<object::File<'_>, FileError> {
         };
         return Err(FileError::NotALibrary { found });
     }
-    // The system's loader maps segments without looking whether the file has them.
+    // The system's loader maps segments without checking that the file contains them.
     for segment in file.segments() {
         segment.data().map_err(damaged)?;
     }
     Ok(file)
 }
 
-/// The architecture that this host runs on, where `object` knows it.
+/// The architecture that this host runs on, if `object` knows it.
 fn architecture() -> Option<Architecture> {
     match std::env::consts::ARCH {
         "x86_64" => Some(Architecture::X86_64),
@@ -215,7 +215,7 @@ fn symbols<'a>(file: &'a object::File<'a>) -> impl Iterator<Item = Symbol<'a>> {
 }
 
 fn read_listing(file: &object::File<'_>, symbol: &Symbol<'_>) -> Option<Listing> {
-    // A static without bytes need not lie in a segment.
+    // A zero-sized static need not lie in a segment.
     if symbol.size_bytes == 0 {
         return Some(Listing::default());
     }

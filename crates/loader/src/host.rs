@@ -10,7 +10,8 @@ use strait_abi::{HostServices as AbiServices, HostServicesRef};
 
 use crate::inner::open_inner;
 
-/// What the host offers to plugins. Their log records arrive in the host's `log` crate with the
+/// The services that the host provides to plugins. Their log records arrive in the host's `log`
+/// crate with the
 /// target `plugin::<file stem>`, up to the host's level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostServices {
@@ -28,7 +29,8 @@ impl Default for HostServices {
 static TARGETS: RwLock<Vec<Arc<str>>> = RwLock::new(Vec::new());
 
 impl HostServices {
-    /// The services as they cross the boundary. They are never freed: a loaded file stays loaded.
+    /// The services as they cross the boundary. They are never freed, because a loaded file stays
+    /// loaded.
     pub(crate) fn publish(self, file_stem: &str) -> HostServicesRef {
         let target = Arc::from(format!("plugin::{file_stem}"));
         let mut targets = TARGETS.write().unwrap_or_else(|poisoned| poisoned.into_inner());

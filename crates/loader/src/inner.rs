@@ -12,7 +12,7 @@ use strait_abi::params::{ParamError, ParamKind, nearest, resolve};
 
 use crate::{CodecEntry, LoaderError, Side};
 
-/// Codecs inside one another, the outermost counted.
+/// The deepest nesting of codecs, including the outermost.
 pub(crate) const MOST_LEVELS: usize = 4;
 
 /// A codec that is being opened on this thread.
@@ -22,15 +22,15 @@ struct Opening {
 }
 
 thread_local! {
-    /// The codecs that are being opened on this thread, the outermost first.
+    /// The codecs that are being opened on this thread, outermost first.
     static OPENING: RefCell<Vec<Opening>> = const { RefCell::new(Vec::new()) };
 }
 
 impl CodecEntry {
-    /// The codecs that resolved parameters name, those inside them too, each once.
+    /// The codecs that resolved parameters name, including those nested in them, each once.
     ///
     /// # Errors
-    /// A codec that is not there.
+    /// A codec that does not exist.
     pub fn inner(&self, params: &Map<String, Value>) -> Result<Vec<CodecEntry>, LoaderError> {
         let mut found: Vec<CodecEntry> = Vec::new();
         for (spec, _) in self.inner_specs(params) {
@@ -45,10 +45,10 @@ impl CodecEntry {
         Ok(found)
     }
 
-    /// Names of the side information that this codec and those inside it ask for.
+    /// Names of the side information that this codec and its inner codecs request.
     ///
     /// # Errors
-    /// A codec that is not there.
+    /// A codec that does not exist.
     pub fn side_information(
         &self,
         params: &Map<String, Value>,
@@ -63,7 +63,8 @@ impl CodecEntry {
         Ok(names)
     }
 
-    /// Checks parameters and those of the codecs inside; `outside` has the ids of the codecs around.
+    /// Checks the parameters of this codec and its inner codecs; `outside` holds the ids of the
+    /// enclosing codecs.
     pub(crate) fn resolve_inside(
         &self,
         params: &Map<String, Value>,
@@ -95,7 +96,7 @@ impl CodecEntry {
         Ok(resolved)
     }
 
-    /// The inner codecs among parameters, with the names of the parameters.
+    /// The inner codecs among the parameters, with the names of those parameters.
     fn inner_specs(&self, params: &Map<String, Value>) -> Vec<(InnerSpec, String)> {
         let specs = self.descriptor().params.iter().filter(|spec| spec.kind == ParamKind::Codec);
         let read = |name: &String| Some((InnerSpec::read(params.get(name)?)?, name.clone()));
@@ -116,7 +117,7 @@ impl CodecEntry {
     }
 }
 
-/// The host's service: opens a codec for the one that is being opened on this thread.
+/// The host's service that opens an inner codec for the one being opened on this thread.
 pub(crate) extern "C" fn open_inner(_token: u64, id: RStr<'_>, params: RStr<'_>) -> InnerOpened {
     let result = catch_unwind(AssertUnwindSafe(|| open(id.as_str(), params.as_str())));
     let result = result.unwrap_or_else(|_| Err("the host panicked".to_owned()));
@@ -154,7 +155,7 @@ fn not_there(outer: &CodecEntry, name: &str, id: &str, error: LoaderError) -> Pa
     let LoaderError::UnknownCodec { known, folder, .. } = error else {
         return refused(name, "one plugin to offer the codec", error.to_string());
     };
-    // A codec is rarely meant to be inside itself.
+    // A codec is rarely meant to contain itself, so it is not suggested.
     let others: Vec<&str> =
         known.iter().map(String::as_str).filter(|known| *known != outer.id()).collect();
     ParamError {

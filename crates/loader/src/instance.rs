@@ -11,10 +11,10 @@ use strait_abi::{
 use crate::calls::CallKind;
 use crate::{CallError, CodecEntry, MatrixMut, MatrixRef, Side};
 
-/// Bytes that a payload may always have beyond its bound.
+/// Bytes by which any payload may exceed its bound.
 const LIMIT_SLACK: usize = 64 * 1024;
 
-/// Byte that a message is filled with before it is decoded: NaN in every dtype, so that what a
+/// The byte that fills a message before it is decoded: NaN in every dtype, so that what a
 /// decoder leaves out cannot pass for a value.
 const UNWRITTEN: u8 = 0xff;
 
@@ -27,8 +27,9 @@ pub struct CodecInstance {
     poisoned: bool,
 }
 
-// SAFETY: the SDK only opens codecs that are Send, and every call takes `&mut self`, so the handle
-// is used by one thread at a time.
+// SAFETY: the SDK only opens codecs that are Send, and every call takes `&mut self`, so one thread
+// at a time
+// uses the handle.
 unsafe impl Send for CodecInstance {}
 
 impl CodecInstance {
@@ -41,15 +42,15 @@ impl CodecInstance {
         CodecInstance { entry, side, module, handle, poisoned: false }
     }
 
-    /// Which side this instance is for.
+    /// The side that this instance serves.
     pub fn side(&self) -> Side {
         self.side
     }
 
-    /// Replaces `payload` by the payload of `message`; empty after an error.
+    /// Replaces `payload` by the payload of `message`; leaves it empty after an error.
     ///
     /// # Errors
-    /// The codec's error or panic; more bytes than `max(payload_bytes, 4 × message) + 64 KiB`.
+    /// The codec's error or panic, or more bytes than `max(payload_bytes, 4 × message) + 64 KiB`.
     pub fn encode(
         &mut self,
         message: MatrixRef<'_>,
@@ -74,10 +75,10 @@ impl CodecInstance {
         result.inspect_err(|_| payload.clear())
     }
 
-    /// Fills `message` from a payload; every element that the codec leaves out is NaN.
+    /// Fills `message` from a payload; every element that the codec does not write is NaN.
     ///
     /// # Errors
-    /// The codec's error or panic; `message` is not usable then.
+    /// The codec's error or panic; `message` is then unusable.
     pub fn decode(&mut self, payload: &[u8], message: MatrixMut<'_>) -> Result<(), CallError> {
         self.check(Side::Decoder, "decode")?;
         check_buffer(self.entry.id(), "decode", message.shape(), message.bytes.len())?;
@@ -100,7 +101,7 @@ impl CodecInstance {
         self.finished("reset", outcome)
     }
 
-    /// Payload bytes of a message of this shape, as the codec announces them.
+    /// The payload size in bytes that the codec announces for a message of this shape.
     ///
     /// # Errors
     /// The codec's panic.
@@ -114,7 +115,8 @@ impl CodecInstance {
         Ok(if exact { PayloadBytes::Exact(bound.bytes) } else { PayloadBytes::AtMost(bound.bytes) })
     }
 
-    /// Drops the codec and says whether that went well; dropping the instance only logs it.
+    /// Drops the codec and reports whether that succeeded; merely dropping the instance logs a
+    /// failure.
     ///
     /// # Errors
     /// The codec's panic.
@@ -172,7 +174,7 @@ pub(crate) fn side_views<'a>(side: &'a [(&'a str, &'a [f32])]) -> Vec<SideView<'
     side.iter().map(|(name, values)| SideView::new(name, values)).collect()
 }
 
-/// Checks that a buffer of the host holds exactly its shape.
+/// Checks that a host buffer has exactly the size of its shape.
 pub(crate) fn check_buffer(
     codec: &str,
     call: &'static str,

@@ -1,10 +1,12 @@
-//! Finds, verifies and opens plugin files, and hands out safe values.
+//! Finds, verifies and opens plugin files behind a safe interface.
 //!
-//! The order is fixed: the file is hashed and its header read before any of its code runs, the pin
-//! is checked, then it is loaded, its layout checked, and its descriptor read. Parameters are
+//! The order is fixed. A file is hashed, its header read and its pin checked before any of its code
+//! runs; then it is
+//! loaded, its layout checked, and its descriptor read. Parameters are
 //! resolved against the descriptor before a codec is opened. Encoders run from one private copy of
-//! the file, decoders from another, so that the two share no static variable and a file that is
-//! overwritten meanwhile changes nothing.
+//! the file, decoders from another, so the two share no static variable, and overwriting the file
+//! in the
+//! meantime changes nothing.
 
 mod calls;
 mod entry;

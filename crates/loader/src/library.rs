@@ -19,7 +19,7 @@ use crate::error::one_line;
 use crate::host::HostServices;
 use crate::{FileHeader, LoaderError};
 
-/// Loads `file`, a private copy of the plugin at `path`; it stays loaded until the
+/// Loads `file`, a private copy of the plugin at `path`. It stays loaded until the
 /// process ends, because its code may have left threads, hooks and statics behind.
 pub(crate) fn load(
     path: &Path,
@@ -37,7 +37,7 @@ pub(crate) fn load(
     let (library, changed) = call(callee, CallKind::Load, open);
     let library = library.map_err(failed)?;
     if changed {
-        // What a C compiler puts into libraries that are built for fast arithmetic does this.
+        // The start-up code that C compilers add to libraries built for fast arithmetic does this.
         log::warn!(
             "plugin {}: its constructors changed how the thread rounds, which is put back; build its C \
              code without -ffast-math",
@@ -62,7 +62,7 @@ pub(crate) fn load(
     Ok(module)
 }
 
-/// Asks a loaded plugin what it offers.
+/// Calls a loaded plugin for its description.
 pub(crate) fn describe(
     path: &Path,
     module: PluginModuleRef,
@@ -92,9 +92,12 @@ fn finished(path: &Path, call: &str, outcome: Outcome) -> Result<(), LoaderError
 /// Compares the types of both sides. The older side's fields must be the first fields of the newer
 /// side's.
 ///
-/// abi_stable's own `init_root_module` does not do: it wants the smaller layout as its first argument
-/// and always puts the host's there, which refuses every plugin of an older minor; and it compares
-/// each plugin with all that were loaded before, which refuses mixed minors although plugins share
+/// abi_stable's own `init_root_module` is unsuitable for two reasons. It expects the smaller layout
+/// as its first
+/// argument but always passes the host's there, which rejects every plugin of an older minor version.
+/// And it compares
+/// each plugin with all those loaded before, which rejects mixed minor versions although plugins
+/// share
 /// no values with each other.
 fn check_layout(
     path: &Path,
@@ -128,7 +131,7 @@ fn layout_error(path: &Path, error: &LibraryError) -> LoaderError {
     LoaderError::Layout { path: path.to_owned(), reason: reason.to_owned() }
 }
 
-/// The system loader's own words, which libloading keeps in the source.
+/// The system loader's own message, which libloading keeps in the error's source.
 fn reason(error: &libloading::Error) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }

@@ -1,5 +1,6 @@
-//! The plugin files that are at hand together: those of a folder, whose codecs may be opened inside
-//! one another. A file is loaded when something that it offers is asked for, and not before.
+//! Plugin files that are available together, such as those of a folder: their codecs may be opened
+//! inside
+//! one another. A file is loaded only when something that it provides is requested.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,42 +9,42 @@ use strait_abi::Listing;
 
 use crate::{HostServices, LoaderError, Plugin};
 
-/// Plugins whose codecs know of one another.
+/// Plugins whose codecs can use one another.
 #[derive(Debug)]
 pub(crate) struct Peers {
-    /// Where they lie, for messages.
+    /// The folder they lie in, for messages.
     pub(crate) folder: PathBuf,
-    /// In the order of their names.
+    /// The files in the order of their names.
     pub(crate) files: Vec<PeerFile>,
-    /// Messages of the files that are not used.
+    /// Messages of the files that were rejected.
     pub(crate) left_out: Vec<String>,
 }
 
-/// A file whose header was accepted. None of its code has run unless the plugin is there.
+/// A file whose header was accepted. None of its code has run until the plugin is loaded.
 #[derive(Debug)]
 pub(crate) struct PeerFile {
     path: PathBuf,
     pin: Option<String>,
     host: HostServices,
-    /// What the file says that it offers; files of ABI 1.0 and 1.1 say nothing.
+    /// What the file says it provides; files of ABI 1.0 and 1.1 have no listing.
     listing: Option<Listing>,
     plugin: Mutex<Option<Arc<Plugin>>>,
 }
 
-/// What can be asked for.
+/// The kinds of things that can be requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Codec,
     Press,
 }
 
-/// Where an id is offered.
+/// Where an id is provided.
 pub(crate) enum Found {
     /// In this plugin, at this index of its description.
     Once(Arc<Plugin>, usize),
-    /// In several files.
+    /// In several files, which is an error.
     Several(Vec<PathBuf>),
-    /// Nowhere: the ids that are there instead, and messages of the files that do not count.
+    /// Nowhere; holds the ids that exist instead, and messages of the rejected files.
     Nowhere { known: Vec<String>, left_out: Vec<String> },
 }
 
@@ -54,11 +55,11 @@ impl Peers {
         Peers { folder, files: vec![PeerFile::loaded(plugin)], left_out: Vec::new() }
     }
 
-    /// Finds an id and loads the file that offers it. Files that do not list what they offer are
-    /// loaded too, but only when no other file lists the id.
+    /// Finds an id and loads the file that provides it. Files without a listing are
+    /// loaded too, but only if no other file lists the id.
     ///
     /// # Errors
-    /// When the file that offers it does not load.
+    /// When the file that provides the id does not load.
     pub(crate) fn find(&self, kind: Kind, id: &str) -> Result<Found, LoaderError> {
         let lists = |file: &&PeerFile| {
             let listing = file.listing.as_ref();
@@ -105,7 +106,7 @@ impl Peers {
         Found::Nowhere { known: self.known(kind), left_out }
     }
 
-    /// Ids of one kind that the files list or turned out to offer, sorted, each once.
+    /// Ids of one kind that the files list or turned out to provide, sorted and without repetition.
     pub(crate) fn known(&self, kind: Kind) -> Vec<String> {
         let mut known: Vec<String> = self.files.iter().flat_map(|file| file.ids(kind)).collect();
         known.sort();
@@ -115,7 +116,7 @@ impl Peers {
 }
 
 impl PeerFile {
-    /// A file whose header says `listing`.
+    /// A file whose header contains `listing`.
     pub(crate) fn new(
         path: &Path,
         pin: Option<&str>,

@@ -24,13 +24,13 @@ pub struct Plugin {
     decoding: Mutex<Decoding>,
 }
 
-/// The functions of the decoding side, or the verified bytes that they will be loaded from.
+/// The functions of the decoding side, or the verified bytes from which they will be loaded.
 enum Decoding {
     Bytes(Vec<u8>),
     Loaded(PluginModuleRef),
 }
 
-/// A plugin file that was read and accepted; none of its code has run.
+/// A plugin file that was read and accepted, and none of whose code has run.
 pub(crate) struct Verified {
     pub(crate) header: FileHeader,
     sha256: String,
@@ -48,8 +48,8 @@ pub(crate) fn verify(path: &Path, pin: Option<&str>) -> Result<Verified, LoaderE
 }
 
 impl Plugin {
-    /// Verifies and loads the plugin at `path`. Both sides run from private copies of the bytes that
-    /// were verified, so that a file that is overwritten later changes nothing.
+    /// Verifies and loads the plugin at `path`. Both sides run from private copies of the verified
+    /// bytes, so overwriting the file later changes nothing.
     ///
     /// `pin` is `sha256:<hex>`; it is checked before any code of the plugin runs.
     ///
@@ -69,12 +69,12 @@ impl Plugin {
         Ok(Plugin { path, file_name, sha256, header, host, codecs, presses, encoding, decoding })
     }
 
-    /// Where the file is, as it was given.
+    /// The path of the file, as it was given.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Name of the file without its folder.
+    /// The file name without its folder.
     pub fn file_name(&self) -> &str {
         &self.file_name
     }
@@ -94,18 +94,18 @@ impl Plugin {
         self.header.sdk_version()
     }
 
-    /// The codecs that the plugin offers.
+    /// The codecs that the plugin provides.
     pub fn codecs(&self) -> &[CodecDescriptor] {
         &self.codecs
     }
 
-    /// The presses that the plugin offers.
+    /// The presses that the plugin provides.
     pub fn presses(&self) -> &[PressDescriptor] {
         &self.presses
     }
 
-    /// One of the plugin's codecs by id. Inside it, only codecs of the same plugin can be used; a
-    /// [`PluginSet`](crate::PluginSet) has those of its other files too.
+    /// One of the plugin's codecs by id. It can contain only codecs of the same plugin; a
+    /// [`PluginSet`](crate::PluginSet) also makes those of its other files available.
     pub fn codec(self: &Arc<Self>, id: &str) -> Option<CodecEntry> {
         CodecEntry::find(&Arc::new(Peers::alone(Arc::clone(self))), id).ok()
     }
@@ -127,7 +127,7 @@ impl Plugin {
     }
 }
 
-/// Loads a copy of the file that nobody else has, so that it has static variables of its own and no
+/// Loads a private copy of the file, so that it has its own static variables and no
 /// one can change its bytes. The copy is removed at once; the mapping keeps what it needs.
 fn load_private_copy(
     path: &Path,
@@ -138,7 +138,7 @@ fn load_private_copy(
     let folder = std::env::temp_dir();
     let failed =
         |source| LoaderError::PrivateCopy { path: path.to_owned(), folder: folder.clone(), source };
-    // The plugin's name stays in the copy's, for debuggers and profilers.
+    // The copy's name contains the plugin's, for debuggers and profilers.
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let mut copy = tempfile::Builder::new()
         .prefix(&format!("strait-{stem}-"))
@@ -147,7 +147,7 @@ fn load_private_copy(
         .map_err(failed)?;
     copy.write_all(bytes).map_err(failed)?;
     match library::load(path, copy.path(), header, host) {
-        // The words of the system's loader for a folder that is mounted noexec.
+        // The system loader's message for a folder that is mounted noexec.
         Err(LoaderError::Load { reason, .. }) if reason.contains("failed to map segment") => {
             Err(failed(std::io::Error::other(reason)))
         }
@@ -167,7 +167,7 @@ impl std::fmt::Debug for Plugin {
 
 fn read(path: &Path) -> Result<Vec<u8>, LoaderError> {
     let failed = |source| LoaderError::Read { path: path.to_owned(), source };
-    // Reading a pipe would wait for somebody to write.
+    // Reading a pipe would block until somebody writes to it.
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
         return Err(failed(std::io::Error::other("something that is no regular file")));
     }
@@ -221,7 +221,8 @@ fn check_descriptors(path: &Path, descriptor: &PluginDescriptor) -> Result<(), L
     Ok(())
 }
 
-/// What the file lists and what its code describes must be the same: the listing decides which file
+/// Requires that the file's listing equals its code's description, because the listing decides which
+/// file
 /// is loaded for an id.
 fn check_listing(
     path: &Path,

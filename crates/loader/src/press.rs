@@ -1,4 +1,4 @@
-//! Presses: plugin kind 2, opened like codecs, called once for each layer of a cache.
+//! Presses: plugins of kind 2, opened like codecs and called once for each layer of a cache.
 
 mod check;
 mod entry;

@@ -1,15 +1,15 @@
-//! What a codec reads: a copy of its own.
+//! Private copies of what a codec reads.
 //!
-//! Cells that go on from the same hidden states encode the same bytes, at the same time. A codec that wrote
-//! to them would change the numbers of its neighbours, so none is ever given them; and its own copy, compared
-//! afterwards, tells who wrote.
+//! Cells that continue from the same hidden states encode the same bytes at the same time. A codec that wrote
+//! to them would change its neighbours' numbers, so none ever gets them. Comparing its private copy with the
+//! original afterwards shows whether it wrote.
 
 use std::cell::RefCell;
 use std::hint::black_box;
 
 use crate::MatrixRef;
 
-/// The memory of a thread's last copy, kept because a message is up to a window of hidden states.
+/// The memory of a thread's last copy, kept because a message may be as large as a window of hidden states.
 #[derive(Default)]
 struct Memory {
     bytes: Vec<u8>,
@@ -20,8 +20,8 @@ thread_local! {
     static MEMORY: RefCell<Memory> = RefCell::default();
 }
 
-/// Calls `work` with a copy of the message and of its side information. The flag says whether the copy was
-/// written to meanwhile.
+/// Calls `work` with a copy of the message and of its side information. The flag says whether `work` wrote to
+/// the copy.
 pub fn with_copy<T>(message: MatrixRef<'_>, work: impl FnOnce(MatrixRef<'_>) -> T) -> (T, bool) {
     let Memory { mut bytes, mut values } = MEMORY.take();
     bytes.clear();
@@ -38,7 +38,7 @@ pub fn with_copy<T>(message: MatrixRef<'_>, work: impl FnOnce(MatrixRef<'_>) -> 
     let side: Vec<(&str, &[f32])> = message.side.iter().map(copied).collect();
     let result = work(MatrixRef { bytes: &bytes, side: &side, ..message });
 
-    // The compiler may count on borrowed bytes being what they were; a plugin need not keep to that.
+    // The compiler may assume that borrowed bytes stay unchanged; a plugin need not respect that.
     let same_bytes = black_box(bytes.as_slice()) == message.bytes;
     let originals = message.side.iter().flat_map(|(_, values)| *values);
     let same_side =
@@ -48,7 +48,7 @@ pub fn with_copy<T>(message: MatrixRef<'_>, work: impl FnOnce(MatrixRef<'_>) -> 
 }
 
 #[cfg(test)]
-// A hostile codec's part is played by raw pointers.
+// Raw pointers play the part of a hostile codec.
 #[allow(unsafe_code)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::peers::{PeerFile, Peers};
 use crate::{CodecEntry, HostServices, LoaderError, Plugin, plugin};
 
-/// The plugin files of a folder, each loaded when something that it offers is asked for.
+/// The plugin files of a folder, each loaded when something that it provides is requested.
 #[derive(Debug)]
 pub struct PluginSet {
     pub(crate) peers: Arc<Peers>,
@@ -17,8 +17,9 @@ pub struct PluginSet {
 impl PluginSet {
     /// Verifies every `*.so` file of `folder`, in the order of their names. No code of a file runs.
     ///
-    /// `pins` maps file names to `sha256:<hex>`. With pins, only the pinned files are used. A file
-    /// that is refused is kept as a failure, as is a pinned file that is not there. A folder that
+    /// `pins` maps file names to `sha256:<hex>`. With pins, only the pinned files are used. A
+    /// rejected
+    /// file is kept as a failure, as is a pinned file that is missing. A folder that
     /// does not exist is an empty set.
     ///
     /// # Errors
@@ -64,20 +65,20 @@ impl PluginSet {
         &self.peers.folder
     }
 
-    /// The files that were refused before any of their code ran.
+    /// The files that were rejected before any of their code ran.
     pub fn failures(&self) -> &[(PathBuf, LoaderError)] {
         &self.failures
     }
 
-    /// Loads every file that was not refused, in the order of their names.
+    /// Loads every file that was not rejected, in the order of their names.
     pub fn load_all(&self) -> Vec<(PathBuf, Result<Arc<Plugin>, LoaderError>)> {
         self.peers.files.iter().map(|file| (file.path().to_owned(), file.load())).collect()
     }
 
-    /// The codec of this id; loads its file.
+    /// Finds the codec with this id and loads its file.
     ///
     /// # Errors
-    /// When no plugin offers it, with the nearest ids and the files that are not used; when several
+    /// When no plugin provides it, with the nearest ids and the rejected files; when several
     /// do; when the file does not load.
     pub fn codec(&self, id: &str) -> Result<CodecEntry, LoaderError> {
         CodecEntry::find(&self.peers, id)

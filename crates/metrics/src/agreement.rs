@@ -1,4 +1,4 @@
-//! How often the cell's most likely token is the baseline's.
+//! How often cell and baseline have the same most likely token.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ pub struct Agreement {
 }
 
 impl Agreement {
-    /// From the number of agreeing tokens, `same`, among `n` scored ones.
+    /// Computes the share from `same`, the number of agreeing tokens, among `n` scored ones.
     #[must_use]
     pub fn from_counts(same: u64, n: u64) -> Self {
         if n == 0 {

@@ -1,19 +1,21 @@
-//! Intervals from resampled windows, for tokens of one window are not independent of one another.
+//! Bootstrap intervals from resampled windows, because tokens of one window are not independent of
+//! one another.
 
 use crate::{PairedSums, quantile};
 
 /// A bootstrap over blocks: whole windows are drawn with replacement, as many as there are, and the
-/// figure is computed from each draw. The standard errors of [`crate::Paired`] take tokens as
-/// independent; this does not, and asks for no particular distribution either.
+/// figure is computed from each draw. The standard errors of [`crate::Paired`] assume independent
+/// tokens;
+/// the bootstrap does not, and it assumes no particular distribution either.
 ///
 /// The same seed gives the same bits on every machine.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bootstrap {
-    /// Draws.
+    /// Number of draws.
     pub resamples: usize,
-    /// Seed of the draws.
+    /// Seed of the random draws.
     pub seed: u64,
-    /// Share of the draws inside the interval, in 0..=1; the rest is cut off at both ends alike.
+    /// Share of the draws inside the interval, in 0..=1; the rest is cut off equally at both ends.
     pub level: f64,
 }
 
@@ -27,15 +29,16 @@ pub struct Interval {
 }
 
 impl Default for Bootstrap {
-    /// 95 % of 2000 draws with seed 0.
+    /// The 95 % interval from 2000 draws with seed 0.
     fn default() -> Self {
         Self { resamples: 2000, seed: 0, level: 0.95 }
     }
 }
 
 impl Bootstrap {
-    /// The interval of any figure: `statistic` gets the numbers of the drawn blocks, `blocks` of them
-    /// out of `0..blocks`. `None` for fewer than two blocks or no draws.
+    /// The interval of any figure: `statistic` receives the indices of the drawn blocks, `blocks` of
+    /// them
+    /// from `0..blocks`. `None` for fewer than two blocks or no draws.
     #[must_use]
     pub fn interval(
         &self,
@@ -58,7 +61,8 @@ impl Bootstrap {
         Some(Interval { low: quantile(&figures, tail), high: quantile(&figures, 1.0 - tail) })
     }
 
-    /// The interval of a figure of the summed `windows`: ΔPPL with `|sums| sums.summary().delta`.
+    /// The interval of a figure of the summed `windows`, such as ΔPPL with `|sums|
+    /// sums.summary().delta`.
     #[must_use]
     pub fn of_windows(
         &self,
@@ -85,7 +89,7 @@ impl SplitMix {
         x ^ (x >> 31)
     }
 
-    /// A number in `0..limit`, uneven by less than `limit` / 2⁶⁴.
+    /// A number in `0..limit`, biased by less than `limit` / 2⁶⁴.
     fn below(&mut self, limit: usize) -> usize {
         ((u128::from(self.next()) * limit as u128) >> 64) as usize
     }

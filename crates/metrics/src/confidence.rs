@@ -1,12 +1,12 @@
-//! Divergence apart for tokens where the baseline is undecided and for those where it is sure.
+//! Divergence separately for tokens where the baseline is undecided and for those where it is sure.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Divergence;
 
-/// Bounds of the buckets of the baseline's largest probability, those of exllamav3's qbench. The last
-/// one lies above 1 so that 1 falls into a bucket.
+/// Bounds of the buckets of the baseline's largest probability, as in exllamav3's qbench. The last
+/// bound lies above 1 so that 1 falls into a bucket.
 pub const CONFIDENCE_EDGES: [f64; 6] = [0.0, 0.25, 0.5, 0.75, 0.95, 1.01];
 
 /// The scored tokens where the baseline gives its most likely token a probability in `low..high`.
@@ -28,9 +28,11 @@ pub struct ConfidenceBucket {
     pub kld: Divergence,
 }
 
-/// One bucket for each pair of neighbouring [`CONFIDENCE_EDGES`], empty ones included. `top` is the
-/// baseline's largest probability, `kld` the divergence in nats, `same` whether the most likely tokens
-/// agree, of the same tokens; of longer slices the rest is left out.
+/// One bucket for each pair of neighbouring [`CONFIDENCE_EDGES`], empty ones included. For each token,
+/// `top` is the
+/// baseline's largest probability, `kld` the divergence in nats, and `same` whether the most likely
+/// tokens
+/// agree. The excess of longer slices is ignored.
 #[must_use]
 pub fn confidence_buckets(top: &[f32], kld: &[f32], same: &[bool]) -> Vec<ConfidenceBucket> {
     let place = |&p: &f32| CONFIDENCE_EDGES[1..5].iter().filter(|&&e| f64::from(p) >= e).count();

@@ -1,4 +1,5 @@
-//! How far decoded values are from the originals: sums per link, ratios on read.
+//! How far decoded values are from the originals: sums per link, from which ratios are computed on
+//! reading.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,8 +30,8 @@ pub struct Distortion {
 }
 
 impl Distortion {
-    /// Adds originals `x` and decoded values `y`, which have the same length: of a longer one the
-    /// rest is left out.
+    /// Adds originals `x` and decoded values `y`. They have the same length; the excess of a longer
+    /// slice is ignored.
     ///
     /// The order of additions is fixed, so equal input gives equal bits on every machine.
     pub fn push(&mut self, x: &[f32], y: &[f32]) {

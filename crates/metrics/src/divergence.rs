@@ -34,8 +34,9 @@ pub struct Divergence {
 }
 
 impl Divergence {
-    /// Describes the per-token values, in any order. The result depends on their order only in the
-    /// rounding of the mean and its error. A NaN counts as the largest value.
+    /// Summarises the per-token values, in any order. The order affects only the rounding of the
+    /// mean and its error. A NaN
+    /// counts as the largest value.
     #[must_use]
     pub fn from_values(values: &[f32]) -> Self {
         if values.is_empty() {
@@ -63,7 +64,7 @@ impl Divergence {
         }
     }
 
-    /// Whether every field is a finite number. JSON holds no other.
+    /// Whether every field is finite; JSON can represent nothing else.
     #[must_use]
     pub fn is_finite(&self) -> bool {
         let low = [self.mean, self.error, self.min, self.p01, self.p05, self.p10];
@@ -83,11 +84,11 @@ pub fn quantile<T: Copy + Into<f64>>(sorted: &[T], q: f64) -> f64 {
     let low = (place.floor() as usize).min(last);
     let (below, above): (f64, f64) = (sorted[low].into(), sorted[(low + 1).min(last)].into());
     let fraction = place - low as f64;
-    // Without the test an infinite neighbour of weight zero would give NaN.
+    // Without this test, an infinite neighbour of weight zero would give NaN.
     if fraction == 0.0 { below } else { below + fraction * (above - below) }
 }
 
-/// Ascending, every NaN last whatever its sign.
+/// Ascending order, with every NaN last whatever its sign.
 fn order(a: &f32, b: &f32) -> std::cmp::Ordering {
     a.is_nan().cmp(&b.is_nan()).then(a.total_cmp(b))
 }

@@ -1,7 +1,8 @@
 //! How alike two layers are: in the order of their tokens, in the distribution of their values, and in
 //! direction.
 
-/// Ranks from 1 on, the smallest value first; equals share the mean of their ranks. NaN is the largest.
+/// Ranks from 1 upwards, smallest value first; equal values share the mean of their ranks. NaN is the
+/// largest.
 #[must_use]
 pub fn ranks(values: &[f32]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
@@ -18,7 +19,8 @@ pub fn ranks(values: &[f32]) -> Vec<f64> {
     ranks
 }
 
-/// Spearman's correlation: Pearson's of the ranks. NaN if either has no two different values.
+/// Spearman's correlation: Pearson's correlation of the ranks. NaN if either side has fewer than two
+/// different values.
 #[must_use]
 pub fn spearman(a: &[f32], b: &[f32]) -> f64 {
     let (a, b) = (ranks(a), ranks(b));
@@ -31,8 +33,8 @@ pub fn spearman(a: &[f32], b: &[f32]) -> f64 {
     sums[0] / (sums[1] * sums[2]).sqrt()
 }
 
-/// Jaccard's index of the sets of the `count` largest values, the first of equals first: shared by both,
-/// divided by in either.
+/// Jaccard's index of the sets of the `count` largest values, the first of equals first: the size of the
+/// intersection divided by that of the union.
 #[must_use]
 pub fn jaccard_of_largest(a: &[f32], b: &[f32], count: usize) -> f64 {
     let largest = |values: &[f32]| {
@@ -48,16 +50,18 @@ pub fn jaccard_of_largest(a: &[f32], b: &[f32], count: usize) -> f64 {
     both as f64 / either as f64
 }
 
-/// Wasserstein's distance of order 1 between two samples of the same size, each sorted.
+/// Wasserstein distance of order 1 between two samples of the same size, each sorted.
 #[must_use]
 pub fn wasserstein_sorted(a: &[f32], b: &[f32]) -> f64 {
     let sum: f64 = a.iter().zip(b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs()).sum();
     sum / a.len() as f64
 }
 
-/// KL(a ‖ b) in nats between the histograms of two sorted samples: `bins` equal bins between the lower of
-/// their 0.1 % quantiles and the higher of their 99.9 % quantiles, one bin below and one above, and one
-/// more value in every bin, so that none is empty.
+/// KL(a ‖ b) in nats between the histograms of two sorted samples. There are `bins` equal bins between
+/// the lower of
+/// their 0.1 % quantiles and the higher of their 99.9 % quantiles, one bin below and one above. Every bin
+/// counts one
+/// extra value, so that none is empty.
 #[must_use]
 pub fn histogram_divergence_sorted(a: &[f32], b: &[f32], bins: usize) -> f64 {
     let quantile = |values: &[f32], share: f64| {
@@ -84,7 +88,7 @@ pub fn histogram_divergence_sorted(a: &[f32], b: &[f32], bins: usize) -> f64 {
     histogram(a).iter().zip(histogram(b)).map(|(p, q)| p * (p / q).ln()).sum()
 }
 
-/// The cosine of the angle between two vectors; NaN if either is zero.
+/// Cosine of the angle between two vectors; NaN if either is zero.
 #[must_use]
 pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let mut sums = [0.0; 3];
@@ -99,7 +103,7 @@ pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
 mod tests {
     use super::*;
 
-    // scipy.stats 1.17: rankdata, spearmanr, wasserstein_distance.
+    // Reference values from scipy.stats 1.17: rankdata, spearmanr, wasserstein_distance.
     const A: [f32; 6] = [1.0, 2.0, 2.0, 5.0, -1.0, 3.0];
     const B: [f32; 6] = [0.5, 4.0, 1.0, 4.0, 2.0, 8.0];
 
@@ -109,7 +113,7 @@ mod tests {
         assert!((spearman(&A, &B) - 0.661_764_705_882_352_9).abs() < 1e-12, "{}", spearman(&A, &B));
         assert_eq!(spearman(&A, &A), 1.0);
         assert!(spearman(&A, &[1.0; 6]).is_nan());
-        // {3, 5} of A and {5, 1} of B.
+        // The largest two are {3, 5} in A and {5, 1} in B.
         assert_eq!(jaccard_of_largest(&A, &B, 2), 1.0 / 3.0);
     }
 
@@ -122,7 +126,8 @@ mod tests {
         let (a, b) = (sorted(A), sorted(B));
         assert!((wasserstein_sorted(&a, &b) - 1.25).abs() < 1e-12);
         assert_eq!(histogram_divergence_sorted(&a, &a, 4), 0.0);
-        // Two bins between 0 and 4 with nothing outside: (3, 2) and (2, 3) of 5, and one more in each.
+        // Two bins between 0 and 4 with nothing outside: counts (3, 2) and (2, 3) of 5, plus one in each
+        // bin.
         let (a, b) = ([0.0, 1.0, 1.0, 3.0, 4.0], [0.0, 1.0, 3.0, 3.0, 4.0]);
         let expected = 4.0 / 9.0 * (4.0_f64 / 3.0).ln() + 3.0 / 9.0 * (3.0_f64 / 4.0).ln();
         assert!((histogram_divergence_sorted(&a, &b, 2) - expected).abs() < 1e-12);

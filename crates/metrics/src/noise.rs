@@ -2,29 +2,31 @@
 
 use crate::PairedSums;
 
-/// What the baseline loses against itself when its hidden states are disturbed as much as another
-/// rounding would disturb them. A cell whose loss is near 1 of these units loses nothing that
-/// another kernel would not.
+/// What the baseline loses against itself when its hidden states are disturbed as much as a
+/// different
+/// rounding would disturb them. A cell whose loss is near 1 in these units loses nothing that
+/// a different kernel would not.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NoiseFloor {
-    /// Change of the perplexity that noise makes, never negative.
+    /// Change of the perplexity that the noise causes; never negative.
     pub ppl_delta: f64,
     /// Mean KL(baseline ‖ disturbed baseline) in nats.
     pub kld: f64,
 }
 
 impl NoiseFloor {
-    /// From the disturbed baseline's sums and mean divergence.
+    /// The floor from the disturbed baseline's sums and mean divergence.
     ///
-    /// Its ΔPPL has either sign and may come out as nearly nothing by chance, so where its standard
-    /// error is larger than the difference, the error is the unit.
+    /// Its ΔPPL has either sign and may be close to zero by chance, so the unit is the standard
+    /// error
+    /// where that is larger than the difference.
     #[must_use]
     pub fn new(sums: &PairedSums, kld_mean: f64) -> Self {
         let paired = sums.summary();
         Self { ppl_delta: paired.delta.abs().max(paired.delta_error), kld: kld_mean.max(0.0) }
     }
 
-    /// A difference of perplexities in units of the floor; its sign stays.
+    /// A difference of perplexities in units of the floor, with its sign.
     #[must_use]
     pub fn ppl_units(&self, delta: f64) -> f64 {
         units(delta, self.ppl_delta)
@@ -37,7 +39,7 @@ impl NoiseFloor {
     }
 }
 
-/// 0 stays 0; anything else is infinitely many units of nothing.
+/// `value / floor`, with 0 for a value of 0 and infinity for any other value over a floor of 0.
 fn units(value: f64, floor: f64) -> f64 {
     if value == 0.0 { 0.0 } else { value / floor }
 }

@@ -32,7 +32,8 @@ pub struct PairedSums {
     pub bd: f64,
 }
 
-/// What [`PairedSums`] say. An error is one standard error with the n − 1 correction, and 0 where
+/// The figures that follow from [`PairedSums`]. An error is one standard error with the n − 1
+/// correction, and 0 where
 /// fewer than two tokens leave it undefined.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Paired {
@@ -48,7 +49,8 @@ pub struct Paired {
     pub base_ppl_error: f64,
     /// `ppl − base_ppl`, computed without cancellation; exactly 0 for equal scores.
     pub delta: f64,
-    /// Error of `delta`: `sqrt(u² + v² − 2·ppl·base_ppl·cov(a, b))`, u and v the errors of both.
+    /// Error of `delta`: `sqrt(u² + v² − 2·ppl·base_ppl·cov(a, b))`, where u and v are the errors of
+    /// `ppl` and `base_ppl`.
     pub delta_error: f64,
     /// `mean(a) − mean(b)`, the logarithm of `ratio`.
     pub ln_ratio: f64,
@@ -86,19 +88,19 @@ impl PairedSums {
         self.bd += other.bd;
     }
 
-    /// Whether every sum is a finite number. JSON holds no other, and a perplexity from others
+    /// Whether every sum is finite. JSON can represent nothing else, and a perplexity from other sums
     /// means nothing.
     #[must_use]
     pub fn is_finite(&self) -> bool {
         [self.a, self.b, self.bb, self.d, self.dd, self.bd].iter().all(|sum| sum.is_finite())
     }
 
-    /// Perplexities, their difference and ratio, and the paired errors.
+    /// Computes perplexities, their difference and ratio, and the paired errors.
     #[must_use]
     pub fn summary(&self) -> Paired {
         let n = self.n as f64;
         let (mean_a, mean_b, mean_d) = (self.a / n, self.b / n, self.d / n);
-        // Variances and the covariance of the means, not of the tokens.
+        // Variances and covariance of the means, not of the tokens.
         let var_b = self.of_means(self.bb, mean_b * mean_b).max(0.0);
         let var_d = self.of_means(self.dd, mean_d * mean_d).max(0.0);
         let cov_bd = self.of_means(self.bd, mean_b * mean_d);
@@ -135,8 +137,9 @@ impl PairedSums {
     }
 }
 
-/// Bits per byte of text: `nll` in nats over all scored tokens, `bytes` the UTF-8 bytes they spell.
-/// Unlike perplexity it compares models with different tokenizers.
+/// Bits per byte of text: `nll` is in nats over all scored tokens, `bytes` counts the UTF-8 bytes that
+/// they spell.
+/// Unlike perplexity, it is comparable between models with different tokenizers.
 #[must_use]
 pub fn bits_per_byte(nll: f64, bytes: u64) -> f64 {
     nll / (std::f64::consts::LN_2 * bytes as f64)
@@ -187,7 +190,8 @@ mod tests {
 
     #[test]
     fn the_paired_error_survives_tiny_differences_over_many_tokens() {
-        // d is 2e-9 or 0 in turn: its mean is 1e-9, and the error of that 1e-9 / sqrt(n − 1).
+        // d alternates between 2e-9 and 0: its mean is 1e-9, and the error of that is 1e-9 / sqrt(n −
+        // 1).
         let n = 300_000_u32;
         let pairs: Vec<(f64, f64)> = (0..n)
             .map(|t| {

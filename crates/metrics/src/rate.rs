@@ -1,19 +1,20 @@
-//! How many bits values need at a distortion: what a payload must at least have, unless its decoder
+//! How many bits values need at a given distortion: what a payload must at least contain, unless its
+//! decoder
 //! knows something that was not counted.
 //!
-//! No such bound holds for every message: a codec may just expect the one that comes. So several
-//! estimates are made, each for a structure that a codec can use, and the smallest counts:
+//! No such bound holds for every message, since a codec may simply expect the one that comes. So several
+//! estimates are made, each for a structure that a codec can exploit, and the smallest counts:
 //!
-//! * independent Gaussian channels, reverse water-filling over the channels' variances
+//! * independent Gaussian channels, by reverse water-filling over the channels' variances
 //!   ([Cover and Thomas, Elements of Information Theory, 10.3.3](https://doi.org/10.1002/047174882X));
 //! * the same over the singular values of the first rows, for messages of low rank, slow change and
-//!   correlated channels. The basis is given away;
-//! * only rows that are unlike all rows before them, for messages that repeat themselves;
+//!   correlated channels; the basis counts as free;
+//! * only rows that differ from all earlier rows, for messages that repeat themselves;
 //! * the entropy of the values in steps of the error, for messages that are constant, sparse, discrete,
 //!   or large in few places.
 //!
-//! Means of channels are given away too. Whoever compares a payload with the result leaves a wide
-//! margin beside ([`Shortfall`]).
+//! Means of channels count as free too. A comparison of a payload with the result must leave a wide
+//! margin ([`Shortfall`]).
 
 use std::collections::HashMap;
 
@@ -22,23 +23,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::Distortion;
 
-/// Rows whose singular values are taken.
+/// Number of rows whose singular values are computed.
 const BLOCK: usize = 128;
 
-/// Values whose entropy is taken: the estimate cannot exceed the logarithm of their number.
+/// Number of values whose entropy is computed; the estimate cannot exceed the logarithm of this number.
 const HISTOGRAM: usize = 1 << 18;
 
-/// Directions onto which rows are projected to compare them.
+/// Number of directions onto which rows are projected for comparison.
 const DIRECTIONS: usize = 32;
 
-/// Bits that a scalar quantizer with an entropy coder takes more than the best code: a quarter, and
-/// another one for the coarse ones.
+/// Bits per value that a scalar quantizer with an entropy coder needs beyond the best code: a quarter,
+/// and another
+/// quarter for coarse ones.
 const SCALAR_LOSS_BITS: f64 = 0.5;
 
-/// A payload that has fewer than this part of the bits is too short.
+/// A payload with fewer than 1/`MARGIN` of the needed bits is too short.
 const MARGIN: f64 = 4.0;
 
-/// Bytes that a payload of any message may be short of.
+/// Bytes that any payload may fall short by.
 const SLACK_BYTES: f64 = 64.0;
 
 /// Sequences whose payload is too short for what arrived, and what it would have needed.
@@ -54,8 +56,9 @@ pub struct Shortfall {
 }
 
 impl Shortfall {
-    /// Whether a payload may be too short: the question that costs nothing, since it asks the sums alone.
-    /// Values of one variance need more bits than any others of the same sums.
+    /// Whether a payload may be too short. This test costs nothing, since it uses the sums alone: among
+    /// all values with
+    /// these sums, those of equal variance need the most bits.
     #[must_use]
     pub fn is_possible(distortion: &Distortion, mantissa_bits: u32, payload_bytes: u64) -> bool {
         let Distortion { values, squared_error, squared_signal, .. } = *distortion;
@@ -70,14 +73,14 @@ impl Shortfall {
         *self == Self::default()
     }
 
-    /// Adds another sum.
+    /// Adds the counts of another shortfall.
     pub fn merge(&mut self, other: &Self) {
         self.sequences += other.sequences;
         self.payload_bytes += other.payload_bytes;
         self.needed_bytes += other.needed_bytes;
     }
 
-    /// Whether the payloads stay too short when the bytes that the decoder was given beforehand are
+    /// Whether the payloads remain too short when the bytes that the decoder was given beforehand are
     /// added to them.
     #[must_use]
     pub fn stands(&self, static_bytes: u64) -> bool {
@@ -86,26 +89,26 @@ impl Shortfall {
     }
 }
 
-/// A sequence of rows that was sent, and what arrived of it.
+/// A sequence of rows that was sent, with the values that arrived.
 #[derive(Clone, Copy, Debug)]
 pub struct Crossing<'a> {
     /// `[rows, channels]`.
     pub sent: &'a [f32],
-    /// The same after decoding.
+    /// The decoded values, `[rows, channels]`.
     pub arrived: &'a [f32],
-    /// Values of a row.
+    /// Values per row.
     pub channels: usize,
-    /// Bits of the values' mantissa, the hidden one counted: nothing that arrives is more exact.
+    /// Bits of the values' mantissa, including the hidden one: nothing that arrives is more exact.
     pub mantissa_bits: u32,
 }
 
 impl Crossing<'_> {
-    /// The shortfall of a payload: nothing unless it is far too short.
+    /// The shortfall of a payload; empty unless the payload is far too short.
     #[must_use]
     pub fn shortfall(&self, payload_bytes: u64) -> Shortfall {
         let Some(error) = self.squared_error() else { return Shortfall::default() };
         let rows = self.rows();
-        // In the order of their cost: honest payloads pass the first.
+        // In order of cost: honest payloads pass the first.
         let estimates: [&dyn Fn() -> f64; 3] =
             [&|| self.channel_bits(error), &|| self.entropy_bits(error), &|| {
                 self.block_bits() * self.new_rows(4.0 * error / rows as f64) as f64 / rows as f64
@@ -124,8 +127,9 @@ impl Crossing<'_> {
         self.sent.len() / self.channels.max(1)
     }
 
-    /// The squared error of all values, but no less than rounding to the mantissa makes; `None` for
-    /// values that no estimate is made for.
+    /// The squared error over all values, but at least that of rounding to the mantissa; `None` for
+    /// values that
+    /// no estimate covers.
     fn squared_error(&self) -> Option<f64> {
         let whole = self.sent.len() == self.arrived.len()
             && self.channels > 0
@@ -134,7 +138,7 @@ impl Crossing<'_> {
         (whole && finite).then(|| squared_error(self.sent, self.arrived, self.mantissa_bits))
     }
 
-    /// Reverse water-filling over the variances of the channels.
+    /// Bits by reverse water-filling over the variances of the channels.
     fn channel_bits(&self, error: f64) -> f64 {
         let rows = self.rows() as f64;
         let means = self.means();
@@ -147,7 +151,7 @@ impl Crossing<'_> {
         filled_bits(&variances, rows, error)
     }
 
-    /// Reverse water-filling over the singular values of the first rows, for all rows.
+    /// Bits of all rows, by reverse water-filling over the singular values of the first rows.
     fn block_bits(&self) -> f64 {
         let rows = self.rows().min(BLOCK);
         let means = self.means();
@@ -160,15 +164,15 @@ impl Crossing<'_> {
             &self.arrived[..block.len()],
             self.mantissa_bits,
         );
-        // As many coefficients of each direction as the longer side has entries.
+        // Each direction has as many coefficients as the longer side has entries.
         let longer = rows.max(self.channels) as f64;
         let squares = eigenvalues(gram(&block, self.channels));
         let variances: Vec<f64> = squares.iter().map(|square| square.max(0.0) / longer).collect();
         filled_bits(&variances, longer, error) * self.rows() as f64 / rows as f64
     }
 
-    /// The entropy of the values in steps of the error, around the means of their channels or around 0:
-    /// zeros among other values are one level only there.
+    /// The entropy of the values in steps of the error, around their channels' means or around 0;
+    /// only around 0 do zeros among other values share one level.
     fn entropy_bits(&self, error: f64) -> f64 {
         let around_zero = self.entropy_bits_around(&vec![0.0; self.channels], error);
         around_zero.min(self.entropy_bits_around(&self.means(), error))
@@ -183,7 +187,7 @@ impl Crossing<'_> {
                 break;
             }
             for (value, mean) in row.iter().zip(means) {
-                // Values beyond the range share the last step, which makes the estimate smaller.
+                // Values beyond the range share the last step, which only lowers the estimate.
                 let level = ((f64::from(*value) - mean) / step).round() as i64;
                 *counts.entry(level).or_default() += 1;
                 total += 1;
@@ -196,7 +200,7 @@ impl Crossing<'_> {
         (bits - SCALAR_LOSS_BITS).max(0.0) * self.sent.len() as f64
     }
 
-    /// How many rows have a squared distance of more than `near` to every row before them.
+    /// The number of rows whose squared distance to every earlier row exceeds `near`.
     fn new_rows(&self, near: f64) -> usize {
         let mut known: Vec<[f64; DIRECTIONS]> = Vec::new();
         for row in self.sent.chunks_exact(self.channels) {
@@ -229,7 +233,7 @@ fn squared_error(sent: &[f32], arrived: &[f32], mantissa_bits: u32) -> f64 {
     at_least_rounding(found, signal, mantissa_bits)
 }
 
-/// Rounding makes an even error of up to half a unit in the last place.
+/// The error, but at least that of rounding, which is uniform up to half a unit in the last place.
 fn at_least_rounding(error: f64, signal: f64, mantissa_bits: u32) -> f64 {
     let rounding = signal * (-2.0 * f64::from(mantissa_bits)).exp2() / 3.0;
     error.max(rounding).max(f64::MIN_POSITIVE)
@@ -239,8 +243,8 @@ fn is_short(payload_bytes: u64, needed_bits: f64) -> bool {
     (payload_bytes as f64 + SLACK_BYTES) * 8.0 * MARGIN < needed_bits
 }
 
-/// Bits of Gaussian components of these variances, `count` coefficients each, whose squared errors
-/// sum up to `error`.
+/// Bits of Gaussian components with these variances, `count` coefficients each, whose squared errors
+/// sum to `error`.
 fn filled_bits(variances: &[f64], count: f64, error: f64) -> f64 {
     let filled =
         |level: f64| variances.iter().map(|variance| variance.min(level)).sum::<f64>() * count;
@@ -248,7 +252,7 @@ fn filled_bits(variances: &[f64], count: f64, error: f64) -> f64 {
     if filled(high) <= error {
         return 0.0;
     }
-    // The water level, to far more digits than the estimate has.
+    // Bisects for the water level, to far more digits than the estimate has.
     for _ in 0..100 {
         let level = 0.5 * (low + high);
         if filled(level) > error { high = level } else { low = level }
@@ -257,7 +261,7 @@ fn filled_bits(variances: &[f64], count: f64, error: f64) -> f64 {
     above.map(|variance| 0.5 * (variance / high).log2() * count).sum()
 }
 
-/// Products of all pairs of rows, or of all pairs of columns where there are fewer of those.
+/// Inner products of all pairs of rows, or of all pairs of columns where there are fewer columns.
 fn gram(block: &[f64], channels: usize) -> Vec<Vec<f64>> {
     let rows = block.len() / channels;
     if rows > channels {
@@ -274,7 +278,7 @@ fn gram(block: &[f64], channels: usize) -> Vec<Vec<f64>> {
     (0..rows).map(|a| (0..rows).map(|b| product(a, b)).collect()).collect()
 }
 
-/// Eigenvalues of a symmetric matrix by Jacobi's rotations.
+/// Eigenvalues of a symmetric matrix by Jacobi rotations.
 fn eigenvalues(mut matrix: Vec<Vec<f64>>) -> Vec<f64> {
     const SWEEPS: usize = 12;
     let size = matrix.len();
@@ -288,7 +292,7 @@ fn eigenvalues(mut matrix: Vec<Vec<f64>>) -> Vec<f64> {
     (0..size).map(|i| matrix[i][i]).collect()
 }
 
-/// Turns the plane of two axes so that they are no longer correlated.
+/// Rotates the plane of two axes so that they become uncorrelated.
 fn rotate(matrix: &mut [Vec<f64>], p: usize, q: usize) {
     let off = matrix[p][q];
     if off.abs() <= 1e-15 * (matrix[p][p] * matrix[q][q]).abs().sqrt() {
@@ -312,7 +316,8 @@ fn rotate(matrix: &mut [Vec<f64>], p: usize, q: usize) {
     }
 }
 
-/// The row in random directions, which keep distances: each entry is a sum with signs drawn from the
+/// Projects a row onto random directions, which preserves distances: each entry is a sum with signs drawn
+/// from the
 /// channel's number.
 fn projected(row: &[f32]) -> [f64; DIRECTIONS] {
     let mut sums = [0.0; DIRECTIONS];
@@ -326,7 +331,7 @@ fn projected(row: &[f32]) -> [f64; DIRECTIONS] {
     sums.map(|sum| sum / (DIRECTIONS as f64).sqrt())
 }
 
-/// SplitMix64.
+/// One step of SplitMix64.
 fn mixed(number: u64) -> u64 {
     let mut z = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

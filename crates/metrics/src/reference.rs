@@ -1,5 +1,5 @@
-//! Log-softmax, NLL and KL divergence written plainly in `f64`: what other crates' fast versions
-//! are tested against.
+//! Log-softmax, NLL and KL divergence written plainly in `f64`: the reference for the fast versions
+//! of other crates.
 
 /// Natural log-probabilities of one position from its logits, over the whole vocabulary, with no
 /// epsilon. A logit of −∞ has log-probability −∞; all logits −∞, or one NaN or +∞, give NaN.
@@ -20,8 +20,9 @@ pub fn nll_f64(logits: &[f32], target: usize) -> f64 {
     log_softmax_f64(logits).get(target).map_or(f64::INFINITY, |log_p| -log_p)
 }
 
-/// KL(reference ‖ model) in nats of one position, `Σ p·(ln p − ln q)` over the whole vocabulary.
-/// Infinite where the model gives probability 0 to what the reference does not, and for
+/// KL(reference ‖ model) in nats at one position, `Σ p·(ln p − ln q)` over the whole vocabulary.
+/// Infinite where the model gives probability 0 to a token that the reference considers possible,
+/// and for
 /// vocabularies of different size.
 ///
 /// # Shapes
@@ -41,7 +42,8 @@ pub fn kld_f64(reference_logits: &[f32], logits: &[f32]) -> f64 {
         .sum()
 }
 
-/// Index of the largest logit, the first of equals; `None` without logits. NaN is never the largest
+/// Index of the largest logit, the first among equals; `None` without logits. NaN is never the
+/// largest
 /// unless there is nothing else.
 #[must_use]
 pub fn argmax(logits: &[f32]) -> Option<usize> {

@@ -1,5 +1,5 @@
 //! How much probability the correct token loses or gains: Δp of every scored token, from the
-//! likelihoods of cell and baseline.
+//! likelihoods under cell and baseline.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -51,8 +51,9 @@ pub struct ProbabilityShift {
 }
 
 impl ProbabilityShift {
-    /// Describes the tokens whose negative log-likelihoods (nats) are `cell` and `baseline`, which
-    /// have the same length: of a longer one the rest is left out.
+    /// Summarises the tokens whose negative log-likelihoods (nats) are `cell` and `baseline`. Both
+    /// have the same length;
+    /// the excess of a longer slice is ignored.
     #[must_use]
     pub fn from_nll(cell: &[f64], baseline: &[f64]) -> Self {
         let mut shifts: Vec<f64> =
@@ -112,7 +113,7 @@ impl ProbabilityShift {
         self.error_of(self.squares, self.fourths) / (2.0 * self.rms())
     }
 
-    /// Whether every sum and quantile is a finite number. JSON holds no other.
+    /// Whether every sum and quantile is finite; JSON can represent nothing else.
     #[must_use]
     pub fn is_finite(&self) -> bool {
         let sums = [self.sum, self.squares, self.fourths];

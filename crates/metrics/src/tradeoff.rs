@@ -1,9 +1,9 @@
-//! Choosing between cells: which are on the Pareto front, and on which links a codec pays.
+//! Choosing between cells: which lie on the Pareto front, and on which links a codec pays off.
 
-/// Indices of the points `(cost, loss)` that no other point beats, cheapest first.
+/// Indices of the points `(cost, loss)` that no other point dominates, cheapest first.
 ///
-/// A point is beaten by another that is no worse in both and better in one. Equal points stay
-/// together; a point with a NaN is never on the front.
+/// A point is dominated by another that is no worse in both and better in one. Equal points are
+/// kept together; a point with a NaN is never on the front.
 #[must_use]
 pub fn pareto_front(points: &[(f64, f64)]) -> Vec<usize> {
     let mut order: Vec<usize> =
@@ -25,7 +25,8 @@ pub fn pareto_front(points: &[(f64, f64)]) -> Vec<usize> {
 /// The bandwidth in bits per second below which a codec makes a message arrive earlier:
 /// `bytes saved / bandwidth > encode_s + decode_s`.
 ///
-/// Infinite if it costs no time, 0 if it saves no bytes. Bytes and seconds are of the same messages.
+/// Infinite if the codec takes no time, 0 if it saves no bytes. Bytes and seconds refer to the same
+/// messages.
 #[must_use]
 pub fn break_even_bits_per_s(
     raw_bytes: u64,

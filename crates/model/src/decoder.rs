@@ -1,4 +1,4 @@
-//! One stage of the decoder over any set of operations: what it holds and how it is loaded.
+//! One stage of the decoder over any backend: what it holds and how it is loaded.
 
 use std::ops::{Deref, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,7 +14,7 @@ use crate::source::{SharedSource, TensorSource};
 use crate::stage::{Ahead, CachedRun, Reference, RunInput, Stage};
 use crate::tensors::Tensors;
 
-/// A stage on the device of `O`.
+/// A stage on a device of backend `O`.
 pub(crate) struct Decoder<O: Ops> {
     pub(crate) ops: O,
     pub(crate) config: ModelConfig,
@@ -26,15 +26,15 @@ pub(crate) struct Decoder<O: Ops> {
     pub(crate) head: Option<Head<O>>,
 }
 
-/// What turns tokens into hidden states.
+/// Turns tokens into hidden states.
 pub(crate) struct Embedding<O: Ops> {
-    /// Rows by token.
+    /// The table of rows by token, `[vocab, hidden]`.
     pub(crate) table: Arc<O::Table>,
-    /// Rows by position, where they are learned.
+    /// The table of rows by position, `[positions, hidden]`, if positions are learned.
     pub(crate) positions: Option<O::Positions>,
 }
 
-/// What turns hidden states into logits.
+/// Turns hidden states into logits.
 pub(crate) struct Head<O: Ops> {
     pub(crate) norm: O::Norm,
     pub(crate) table: Arc<O::Table>,
@@ -43,7 +43,7 @@ pub(crate) struct Head<O: Ops> {
 /// The layers of a stage.
 pub(crate) enum Layers<O: Ops> {
     Resident(Vec<Layer<O>>),
-    /// Each is loaded when it runs, and dropped.
+    /// Each layer is loaded when it runs and dropped afterwards.
     Streamed(SharedSource),
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct Layer<O: Ops> {
     pub(crate) parallel: bool,
 }
 
-/// A layer that is kept, or one that was just loaded.
+/// A layer that is resident, or one that was just loaded.
 pub(crate) enum Loaded<'a, O: Ops> {
     Kept(&'a Layer<O>),
     Now(Layer<O>),
@@ -72,7 +72,7 @@ impl<O: Ops> Deref for Loaded<'_, O> {
 }
 
 impl<O: Ops> Layers<O> {
-    /// Layer `number` of a stage that has those of `range`.
+    /// Layer `number` of the model, in a stage that has those of `range`.
     pub(crate) fn get(
         &self,
         ops: &mut O,
@@ -99,12 +99,12 @@ impl<O: Ops> Layer<O> {
     }
 }
 
-/// Which part of the model a stage is.
+/// The part of the model that a stage covers.
 pub(crate) struct Part {
     pub(crate) layers: Range<usize>,
     pub(crate) first: bool,
     pub(crate) last: bool,
-    /// Where to read each layer when it runs; none keeps all of them.
+    /// Where to read each layer when it runs; `None` keeps all of them resident.
     pub(crate) streamed: Option<SharedSource>,
 }
 
@@ -156,7 +156,7 @@ impl<O: Ops> Decoder<O> {
         ModelError::StagePart { layers: format!("{:?}", self.range), part, stage }
     }
 
-    /// Runs `work`; a panic of the backend becomes an error.
+    /// Runs `work` and turns a panic of the backend into an error.
     pub(crate) fn guarded<T>(
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, ModelError>,
@@ -168,8 +168,9 @@ impl<O: Ops> Decoder<O> {
     }
 }
 
-/// The embedding's table. A head that is the same table finds it in `tied`, whichever stage of the
-/// device has loaded it: a large vocabulary is a good part of a small model.
+/// The embedding's table. A head that uses the same table finds it in `tied`, whichever stage of
+/// the
+/// device loaded it, because a large vocabulary is a good part of a small model.
 fn embedding_table<O: Ops>(
     ops: &mut O,
     tensors: &Tensors<'_>,

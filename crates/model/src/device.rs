@@ -1,4 +1,4 @@
-//! Devices by name, and whether they are there.
+//! Devices by name, and whether they are available.
 
 use std::sync::OnceLock;
 
@@ -11,26 +11,28 @@ use crate::error::ModelError;
 /// A device that stages can run on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Device {
-    /// The CPU, with strait-cpu.
+    /// The CPU, using strait-cpu.
     Cpu,
-    /// The CPU with burn-flex: the operations that CUDA runs too. Slow, for checks.
+    /// The CPU, using burn-flex, which runs the same operations as CUDA. Slow; meant for checks.
     CpuPlain,
-    /// A CUDA device by index, with burn-cuda.
+    /// A CUDA device by index, using burn-cuda.
     Cuda(usize),
-    /// The first Vulkan device, with burn-wgpu: CUDA's kernels where there is no CUDA, for checks.
+    /// The first Vulkan device, using burn-wgpu: runs CUDA's kernels where there is no CUDA. Meant
+    /// for checks.
     #[cfg(feature = "wgpu")]
     Vulkan,
 }
 
 impl Device {
-    /// Whether the device, which has been opened, computes in this type.
+    /// Whether the device, which must have been opened, computes in this type.
     #[must_use]
     pub fn supports(self, dtype: Dtype) -> bool {
         self.burn().is_none_or(|device| device.supports(dtype))
     }
 
-    /// Multiplies random matrices `[size, size]` `count` times: to measure what products alone reach
-    /// on a burn device, which has been opened.
+    /// Multiplies random matrices `[size, size]` `count` times, to measure what products alone
+    /// achieve
+    /// on a burn device, which must have been opened.
     ///
     /// # Errors
     /// When the device fails, or is the CPU without burn.
@@ -42,7 +44,7 @@ impl Device {
         outcome.map_err(|reason| missing(&self.to_string(), reason))
     }
 
-    /// The device as burn knows it; none for the CPU without burn.
+    /// The device in burn's terms; `None` for the CPU without burn.
     pub(crate) fn burn(self) -> Option<BurnDevice> {
         match self {
             Device::Cpu => None,
@@ -66,7 +68,7 @@ impl std::fmt::Display for Device {
     }
 }
 
-/// Finds the device of a name: `auto` (CUDA when it can be used, else the CPU), `cpu`,
+/// Opens the device with the given name: `auto` (CUDA if usable, otherwise the CPU), `cpu`,
 /// `cpu:plain`, `cuda` or `cuda:N`; with the feature `wgpu` also `vulkan`.
 ///
 /// # Errors
@@ -87,19 +89,19 @@ pub fn open_device(spec: &str) -> Result<Device, ModelError> {
     }
 }
 
-/// Why `auto` took the CPU although the machine has an NVIDIA driver; none where it did not, or was
-/// not asked for.
+/// Why `auto` chose the CPU although the machine has an NVIDIA driver; `None` if it did not, or was
+/// not used.
 #[must_use]
 pub fn passed_over() -> Option<&'static str> {
     AUTOMATIC.get()?.reason.as_deref()
 }
 
-/// What `auto` is here, found out when it is first asked for.
+/// The device that `auto` stands for here, determined on first use.
 static AUTOMATIC: OnceLock<Automatic> = OnceLock::new();
 
 struct Automatic {
     device: Device,
-    /// Why a card is passed over.
+    /// Why a card is not used.
     reason: Option<String>,
 }
 

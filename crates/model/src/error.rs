@@ -8,7 +8,7 @@ use strait_ops::{Dtype, OpsError};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
-    /// The configuration names a family that this crate does not have.
+    /// The configuration names a family that this crate does not support.
     #[error(
         "unknown architecture: expected \"model_type\" to be one of {supported}, found {found}; \
          use a checkpoint of a supported family"
@@ -19,7 +19,7 @@ pub enum ModelError {
         /// Every supported `model_type`.
         supported: String,
     },
-    /// A key of the configuration is missing or has a value that cannot be used.
+    /// A key of the configuration is missing or has an unusable value.
     #[error(
         "model configuration, key \"{key}\": expected {expected}, found {found}; check config.json"
     )]
@@ -36,10 +36,10 @@ pub enum ModelError {
     Tensor {
         /// Hugging Face name of the tensor.
         name: String,
-        /// The checkpoint's own error.
+        /// The checkpoint's error.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// A tensor has another shape than the configuration implies.
+    /// The shape of a tensor differs from what the configuration implies.
     #[error(
         "tensor \"{name}\": expected shape {expected:?} from the configuration, found {found:?}; \
          the weights and config.json do not belong together"
@@ -70,7 +70,7 @@ pub enum ModelError {
         "cuts {cuts:?}: expected rising layer numbers without repeats; sort them and drop repeats"
     )]
     CutOrder {
-        /// The cuts as given.
+        /// The cuts, as given.
         cuts: Vec<usize>,
     },
     /// The number of devices fits neither one for all stages nor one for each.
@@ -86,18 +86,18 @@ pub enum ModelError {
         "device \"{found}\": expected \"auto\", \"cpu\", \"cpu:plain\", \"cuda\" or \"cuda:N\""
     )]
     UnknownDevice {
-        /// The name as given.
+        /// The name, as given.
         found: String,
     },
-    /// The device is not there.
+    /// The device is not available.
     #[error("device \"{device}\" cannot be used: {reason}; use device = \"cpu\" or \"auto\"")]
     DeviceMissing {
-        /// The device as given.
+        /// The device, as given.
         device: String,
         /// Why it cannot be used.
         reason: String,
     },
-    /// The device does not compute in the model's element type.
+    /// The device does not support the model's element type.
     #[error(
         "device \"{device}\": expected one that computes in {dtype}, but it does not; use \
          dtype = \"f32\" or another device"
@@ -108,16 +108,16 @@ pub enum ModelError {
         /// The model's dtype.
         dtype: Dtype,
     },
-    /// A device failed, or what was given to it does not fit.
+    /// A device failed, or its input does not fit.
     #[error(transparent)]
     Ops(#[from] OpsError),
     /// A press or codec of the cache failed.
     #[error("cache: {0}")]
     Visit(#[source] Box<dyn Error + Send + Sync>),
-    /// Caches were made by another stage.
+    /// The caches were made by another stage.
     #[error("caches: expected those that this stage opened, found another stage's")]
     ForeignCaches,
-    /// A layer's input was not kept.
+    /// A layer's input was not kept, because the visitor did not say that it probes.
     #[error("layer {layer}: its input is there only for a visitor that says that it probes")]
     NoLook {
         /// Number of the layer.
@@ -147,16 +147,16 @@ pub enum ModelError {
         /// Rows of the table.
         longest: usize,
     },
-    /// A sequence is longer than those whose rotary positions do not depend on its length.
+    /// A sequence is longer than those whose rotary positions are independent of its length.
     #[error(
         "sequence of {tokens} tokens: expected at most {longest} (max_position_embeddings), for with \
          rope_scaling of type \"dynamic\" the rotary positions of longer ones depend on their length, \
          which is not supported; use a shorter window"
     )]
     DynamicRope {
-        /// Tokens of the sequence.
+        /// Number of tokens in the sequence.
         tokens: usize,
-        /// Tokens that are supported.
+        /// Most tokens that are supported.
         longest: usize,
     },
     /// A method was called on a stage that does not have that part of the model.
@@ -169,7 +169,7 @@ pub enum ModelError {
         /// The stage that has it.
         stage: &'static str,
     },
-    /// The last stage was asked for hidden states.
+    /// Hidden states were requested from the last stage.
     #[error(
         "stage of layers {layers}: it is the last one, whose layers run when it scores; \
          call `reference` or `score`"
@@ -178,10 +178,10 @@ pub enum ModelError {
         /// Layers of the stage, as `a..b`.
         layers: String,
     },
-    /// A checkpoint that is not what the model reads.
+    /// The checkpoint does not match what the model reads.
     #[error(transparent)]
     Weights(#[from] strait_weights::WeightsError),
-    /// A reference that another kind of stage has made.
+    /// The reference was made by another kind of stage.
     #[error(
         "reference: expected one that this stage made from the same score ranges, found another; \
          call `reference` on the stage that scores"

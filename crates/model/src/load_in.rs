@@ -8,12 +8,14 @@ use strait_weights::load_in::{LoadIn, apply};
 
 use crate::source::{SourceTensor, TensorSource};
 
-/// Gives the weights of the decoder blocks' linear layers as bitsandbytes would hold them: rounded to
+/// Provides the weights of the decoder blocks' linear layers as bitsandbytes would hold them: rounded
+/// to
 /// the model's dtype, quantized, and made dense again. Embedding, norms, biases, router gates and head
-/// stay as they are. A matrix that a family stores as one (queries, keys and values) is quantized as
+/// are unchanged. A matrix that a family stores fused (queries, keys and values) is quantized as
 /// one.
 ///
-/// Weights only: LLM.int8 also quantizes what is multiplied with them, this does not.
+/// Only weights are quantized: LLM.int8 also quantizes the activations that they multiply, which this
+/// does not.
 pub struct LoadedIn<S> {
     source: S,
     kind: LoadIn,
@@ -21,7 +23,7 @@ pub struct LoadedIn<S> {
 }
 
 impl<S: TensorSource> LoadedIn<S> {
-    /// Quantizes what `source` gives to `kind`, for a model in `dtype`.
+    /// Quantizes the weights of `source` to `kind`, for a model in `dtype`.
     pub fn new(source: S, kind: LoadIn, dtype: Dtype) -> LoadedIn<S> {
         LoadedIn { source, kind, dtype }
     }

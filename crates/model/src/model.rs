@@ -23,8 +23,9 @@ pub struct Model {
 }
 
 impl Model {
-    /// Loads a model with a cut after each of the layers `cuts` (counted from 0, rising): one
-    /// stage more than cuts. `devices` has one device for all stages, or one for each.
+    /// Loads a model with a cut after each of the layers `cuts` (counted from 0, ascending), which
+    /// gives one
+    /// more stage than cuts. `devices` has one device for all stages, or one for each.
     ///
     /// # Errors
     /// When the configuration, a tensor, a cut or the number of devices does not fit, or a device
@@ -38,12 +39,12 @@ impl Model {
         Model::build(source, None, cuts, devices, dtype)
     }
 
-    /// As [`Model::load`], but keeps embedding and head alone: a layer is read each time it runs and
-    /// dropped then, so that a model larger than memory can be run. Results are the same to the last
-    /// bit.
+    /// Like [`Model::load`], but keeps only embedding and head resident: a layer is read each time
+    /// it runs and
+    /// dropped afterwards, so that a model larger than memory can be run. Results are bit-identical.
     ///
     /// # Errors
-    /// As [`Model::load`]; tensors of layers are looked at only when a stage runs.
+    /// As for [`Model::load`]; tensors of layers are checked only when a stage runs.
     pub fn stream(
         source: SharedSource,
         cuts: &[usize],
@@ -102,13 +103,13 @@ impl Model {
         &self.config
     }
 
-    /// The type in which hidden states cross.
+    /// The element type in which hidden states cross.
     #[must_use]
     pub fn dtype(&self) -> Dtype {
         self.dtype
     }
 
-    /// Number of parameters, a tied head counted once.
+    /// Number of parameters; a tied head counts once.
     #[must_use]
     pub fn parameters(&self) -> u64 {
         self.config.parameters()
@@ -119,7 +120,7 @@ impl Model {
         &mut self.stages
     }
 
-    /// Gives the stages away, first to last.
+    /// Returns the stages, first to last.
     #[must_use]
     pub fn into_stages(self) -> Vec<Box<dyn Stage>> {
         self.stages

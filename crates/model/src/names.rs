@@ -1,19 +1,20 @@
 //! Names of tensors, and how a checkpoint lays them out.
 
-/// Names of a family's tensors, without `.weight` and `.bias`. Those of a layer follow `layer`, the
+/// Names of a family's tensors, without `.weight` and `.bias`. Those of a layer are preceded by `layer`, the
 /// layer's number and a dot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Names {
-    /// What may stand before all names but the head's; the first one that fits is taken, and the first of all where none
+    /// Possible prefixes of all names but the head's. The first one that matches is used, or the first of all
+    /// if none
     /// does.
     pub(crate) prefixes: &'static [&'static str],
     pub(crate) embedding: &'static str,
     pub(crate) positions: &'static str,
     pub(crate) final_norm: &'static str,
-    /// Any of these.
+    /// Possible names of the head.
     pub(crate) head: &'static [&'static str],
     pub(crate) layer: &'static str,
-    /// The norm before the attention, and so on; absent ones are the identity.
+    /// Names of the norms, first the one before the attention; a norm without a name is the identity.
     pub(crate) attention_in: Option<&'static str>,
     pub(crate) attention_out: Option<&'static str>,
     pub(crate) mlp_in: Option<&'static str>,
@@ -24,14 +25,14 @@ pub(crate) struct Names {
     pub(crate) output: &'static str,
     pub(crate) network: Network,
     pub(crate) router: &'static str,
-    /// Names of an expert's projections follow this, its number and a dot.
+    /// Prefix of an expert's projections, followed by its number and a dot.
     pub(crate) experts: &'static str,
     pub(crate) expert: Network,
-    /// Whether a layer's weights are `[in, out]`.
+    /// Whether a layer's weights are stored as `[in, out]`.
     pub(crate) transposed: bool,
 }
 
-/// Where queries, keys and values come from.
+/// How queries, keys and values are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Projections {
     Apart {
@@ -39,9 +40,9 @@ pub(crate) enum Projections {
         key: &'static str,
         value: &'static str,
     },
-    /// Rows of all queries, then all keys, then all values.
+    /// One matrix with the rows of all queries, then all keys, then all values.
     Stacked(&'static str),
-    /// Rows of query, key and value of the first head, then of the second, and so on.
+    /// One matrix with the rows of query, key and value of the first head, then of the second, and so on.
     ByHead(&'static str),
 }
 
@@ -52,7 +53,7 @@ pub(crate) struct Network {
     pub(crate) down: &'static str,
 }
 
-/// Where the first projections of a network are.
+/// How the first projections of a network are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Up {
     Plain(&'static str),
@@ -60,7 +61,7 @@ pub(crate) enum Up {
         gate: &'static str,
         up: &'static str,
     },
-    /// Rows of the gate, then of the other.
+    /// One matrix with the rows of the gate, then those of the up projection.
     Stacked(&'static str),
 }
 
@@ -69,9 +70,9 @@ impl Names {
     pub(crate) const LLAMA: Names = Names {
         prefixes: &[
             "model.",
-            // A model saved without its head.
+            // From a model saved without its head.
             "",
-            // Of multimodal models, older and newer.
+            // From multimodal models, older and newer.
             "language_model.model.",
             "model.language_model.",
             "language_model.",
@@ -104,14 +105,14 @@ impl Names {
         transposed: false,
     };
 
-    /// What stands before all names but the head's in a checkpoint that `contains` the tensors it is asked for.
+    /// The prefix of all names but the head's in a checkpoint; `contains` tells which tensors it has.
     pub(crate) fn prefix(&self, contains: impl Fn(&str) -> bool) -> &'static str {
         let fits = |prefix: &&&str| contains(&format!("{prefix}{}.weight", self.final_norm));
         let first = self.prefixes.first();
         self.prefixes.iter().find(fits).or(first).copied().unwrap_or_default()
     }
 
-    /// The norms of a layer, without those of heads.
+    /// The norms of a layer, except those of heads.
     pub(crate) fn layer_norms(&self) -> impl Iterator<Item = &'static str> {
         [self.attention_in, self.attention_out, self.mlp_in, self.mlp_out].into_iter().flatten()
     }

@@ -1,4 +1,4 @@
-//! The tensors that a model reads, told before any of them is read.
+//! Lists the tensors that a model reads, before any of them is read.
 
 use std::collections::HashSet;
 
@@ -11,8 +11,10 @@ use crate::error::ModelError;
 use crate::names::{Network, Projections, Up};
 
 impl ModelConfig {
-    /// Refuses a checkpoint that lacks a tensor of the model or has one of another shape, and one that has more than the
-    /// model reads: a tensor, or a key that changes the arithmetic. What the patterns `ignore` name may go unread.
+    /// Rejects a checkpoint that lacks a tensor of the model or has one of another shape, and one that contains
+    /// more than the
+    /// model reads: a tensor, or a key that changes the arithmetic. Whatever the patterns `ignore` match may go
+    /// unread.
     ///
     /// # Errors
     /// The first tensor that does not fit, or everything that goes unread.
@@ -21,7 +23,7 @@ impl ModelConfig {
         let contains = |name: &str| checkpoint.info(name).is_some();
         self.each_tensor(&contains, &mut |name, shape| {
             let Some(info) = checkpoint.info(&name) else {
-                // Asked for, so that the message has the nearest name.
+                // Requested so that the message contains the nearest name.
                 return checkpoint.tensor(&name).map(drop).map_err(ModelError::from);
             };
             if info.shape != shape {
@@ -36,11 +38,13 @@ impl ModelConfig {
         Ok(checkpoint.check_unread(&reading, ignore)?)
     }
 
-    /// Calls `visit` with name and stored shape of each tensor that the model reads of a checkpoint that `contains` the
-    /// tensors it is asked for.
+    /// Calls `visit` with name and stored shape of each tensor that the model reads from a checkpoint;
+    /// `contains` tells
+    /// which tensors that has.
     ///
     /// # Errors
-    /// The first error of `visit`, which ends it: counts in a configuration may be larger than any checkpoint.
+    /// The first error of `visit`, which ends the walk: counts in a configuration may be larger than any
+    /// checkpoint.
     pub fn each_tensor(
         &self,
         contains: &dyn Fn(&str) -> bool,
@@ -53,7 +57,7 @@ impl ModelConfig {
     }
 }
 
-/// Takes name and stored shape of a tensor.
+/// Receives the name and stored shape of a tensor.
 type Visit<'a> = dyn FnMut(String, &[usize]) -> Result<(), ModelError> + 'a;
 
 /// A walk over all tensors.
@@ -64,14 +68,14 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Embedding, learned positions, final norm and head.
+    /// Visits embedding, learned positions, final norm and head.
     fn tables(&mut self, contains: &dyn Fn(&str) -> bool) -> Result<(), ModelError> {
         let (names, hidden) = (self.config.names, self.config.shape.hidden);
         let table = [self.config.shape.vocab, hidden];
         let embedding = format!("{}{}.weight", self.prefix, names.embedding);
         let heads = names.head.iter().map(|name| format!("{name}.weight"));
         let head = heads.clone().find(|name| contains(name));
-        // A tied head may be stored too, and may be all that is stored.
+        // A tied head may be stored too, or may be the only one stored.
         let only_head = self.config.tied_head && head.is_some() && !contains(&embedding);
         if !only_head {
             (self.visit)(embedding, &table)?;
@@ -157,7 +161,7 @@ impl Walk<'_> {
         self.linear(format!("{at}{}", network.down), [hidden, inner], bias)
     }
 
-    /// A linear layer of `[outputs, inputs]`.
+    /// Visits a linear layer `[outputs, inputs]`.
     fn linear(
         &mut self,
         name: String,

@@ -1,27 +1,28 @@
-//! Noise as small as rounding, to learn what differences mean nothing.
+//! Noise the size of rounding errors, to learn which differences mean nothing.
 
 use std::error::Error;
 
 use rayon::prelude::*;
 use strait_ops::{Hidden, OpsError, Part, Place, Site, Tap};
 
-/// A tap that multiplies the output of every layer by `1 + 2⁻⁹·N(0, 1)`, value by value: about what rounding to
-/// bf16 does, and so what another order of the same sums may do.
+/// A tap that multiplies the output of every layer by `1 + 2⁻⁹·N(0, 1)`, value by value: about the effect of
+/// rounding to
+/// bf16, and so of summing in another order.
 ///
-/// A value's noise depends on the seed, its sequence's number, the layer, the position and the channel,
-/// and on nothing else: not on what is stacked with the sequence, nor on cuts or threads.
+/// A value's noise depends only on the seed, its sequence's number, the layer, the position and the channel;
+/// not on what is stacked with the sequence, nor on cuts or threads.
 ///
 /// Source: exllamav3's `qbench`, noise floor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Noise {
-    /// Another seed is another noise.
+    /// Seed of the noise.
     pub seed: u64,
     /// A number for each sequence of the batch, such as that of its window.
     pub sequences: Vec<u64>,
 }
 
 impl Noise {
-    /// Standard deviation, relative to a value.
+    /// Standard deviation of the noise, relative to a value.
     pub const SIZE: f64 = 1.0 / 512.0;
 
     /// Disturbs the output of layer `layer`, whose first token is at `first_position`.
@@ -65,7 +66,7 @@ impl Tap for Noise {
     }
 
     fn every_position(&self) -> bool {
-        // Every value is disturbed by itself.
+        // Each value is disturbed independently of its neighbours.
         false
     }
 
@@ -120,7 +121,7 @@ mod tests {
 
     use super::*;
 
-    /// The noise on values of 1, in units of its size.
+    /// The noise on values of 1, in units of `SIZE`.
     fn noise(seed: u64, sequences: &[u64], layer: usize, shape: [usize; 2]) -> Vec<f64> {
         let [tokens, channels] = shape;
         let shape = [sequences.len(), tokens, channels];
@@ -140,7 +141,7 @@ mod tests {
         assert!((moment(4) - 3.0).abs() < 0.15, "{}", moment(4));
         let beyond = values.iter().filter(|value| value.abs() > 1.96).count() as f64 / n;
         assert!((beyond - 0.05).abs() < 0.004, "{beyond}");
-        // Neighbours have nothing in common.
+        // Neighbouring values are uncorrelated.
         let lag =
             |step: usize| values.iter().zip(&values[step..]).map(|(a, b)| a * b).sum::<f64>() / n;
         for step in [1, 2, 251, 200 * 251] {

@@ -1,4 +1,5 @@
-//! Runs of tokens that attend to a cache: prefill, what is done to the cache, and what comes after.
+//! Runs of tokens that attend to a cache: prefill, changes to the cache, and the tokens that
+//! follow.
 
 use std::any::Any;
 use std::error::Error;
@@ -11,9 +12,9 @@ use crate::decoder::{Decoder, Layer};
 use crate::error::ModelError;
 use crate::stage::CachedRun;
 
-/// The caches of a stage: of every layer, for every sequence of a batch.
+/// The caches of a stage: one for every layer and every sequence of a batch.
 pub struct StageCaches {
-    /// `Vec<Vec<O::Cache>>` of the stage's backend, by layer and sequence.
+    /// The backend's `Vec<Vec<O::Cache>>`, by layer and sequence.
     pub(crate) inner: Box<dyn Any + Send>,
     pub(crate) sequences: usize,
 }
@@ -24,13 +25,13 @@ impl std::fmt::Debug for StageCaches {
     }
 }
 
-/// Sees every layer's cache when a run of tokens has been through the layer.
+/// Visits every layer's cache once a run of tokens has been through the layer.
 pub trait CacheVisitor {
     /// Whether this layer's visit may [`probe`](CachedLayer::probe) or read
     /// [`hidden`](CachedLayer::hidden), which keeps the layer's input until then.
     fn probes(&self, layer: usize) -> bool;
 
-    /// Looks at, and may change, what one layer keeps of one sequence.
+    /// Inspects, and may change, what one layer keeps of one sequence.
     ///
     /// # Errors
     /// Whatever a press or codec reports; it ends the run of tokens.
@@ -45,7 +46,7 @@ pub trait CachedLayer {
     fn sequence(&self) -> usize;
     /// The attention block.
     fn shape(&self) -> &AttentionShape;
-    /// Positions that the run of tokens has.
+    /// Positions of the run's tokens.
     fn positions(&self) -> std::ops::Range<usize>;
     /// What the cache holds.
     ///
@@ -57,7 +58,7 @@ pub trait CachedLayer {
     /// # Errors
     /// When the contents do not fit the block.
     fn replace(&mut self, contents: CacheContents) -> Result<(), ModelError>;
-    /// Asks about the attention of the run's tokens.
+    /// Probes the attention of the run's tokens.
     ///
     /// # Errors
     /// When the visitor did not say that it probes, or the device fails.
@@ -133,7 +134,7 @@ impl<O: Ops> CachedLayer for Cached<'_, O> {
     }
 }
 
-/// Checks that a block can keep these contents.
+/// Checks that contents fit a block.
 pub(crate) fn fits(shape: &AttentionShape, contents: &CacheContents) -> Result<(), ModelError> {
     let AttentionShape { kv_heads, head_dim, .. } = *shape;
     if contents.heads.len() != kv_heads {
@@ -156,7 +157,7 @@ impl<O: Ops> Decoder<O> {
         StageCaches { inner: Box::new(caches), sequences }
     }
 
-    /// Replaces what a layer, by its number in the model, keeps of one sequence.
+    /// Replaces what a layer, given by its number in the model, keeps of one sequence.
     pub(crate) fn set_contents(
         &mut self,
         caches: &mut StageCaches,
@@ -191,9 +192,9 @@ impl<O: Ops> Decoder<O> {
     }
 }
 
-/// The caches of a stage on their way from layer to layer.
+/// The caches of a stage while a run passes from layer to layer.
 pub(crate) struct LayerCaches<'a, O: Ops> {
-    /// By layer of the stage, and sequence.
+    /// Caches by layer of the stage and sequence.
     caches: &'a mut [Vec<O::Cache>],
     pub(crate) first_position: usize,
     tokens: usize,

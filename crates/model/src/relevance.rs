@@ -1,4 +1,4 @@
-//! Relevance of attention heads: how much of what a model gets right goes through each of them.
+//! Relevance of attention heads: how much of what a model gets right passes through each of them.
 
 use strait_burn::{GradientLayer, GradientOps};
 use strait_ops::{Hidden, OpsError};
@@ -8,18 +8,22 @@ use crate::error::ModelError;
 use crate::source::TensorSource;
 use crate::tensors::Tensors;
 
-/// For every layer the share of each query head in its relevance, by attention times gradient, rolled
+/// For every layer, the share of each query head in the layer's relevance, by attention times
+/// gradient, rolled
 /// out from the last layer to the first (Chefer et al. 2021, <https://arxiv.org/abs/2103.15679>):
 ///
-/// - `L` is the sum of the log-likelihoods of a window's tokens, each from those before it;
-/// - `R[h][i][j] = max(0, A[h][i][j] dL/dA[h][i][j])` of a head's probabilities `A`;
-/// - head `h` counts `sum over i, j of r[i] R[h][i][j]`, where `r` begins as 1 for every token that
-///   predicts one, and below the layer is `r[j] + mean over heads of sum over i of r[i] R[h][i][j]`;
-/// - a layer's counts are summed over the windows and divided by their sum.
+/// - `L` is the sum of the log-likelihoods of a window's tokens, each given those before it;
+/// - `R[h][i][j] = max(0, A[h][i][j] dL/dA[h][i][j])` for a head's probabilities `A`;
+/// - head `h` scores `sum over i, j of r[i] R[h][i][j]`, where `r` begins as 1 for every token that
+///   predicts one, and becomes `r[j] + mean over heads of sum over i of r[i] R[h][i][j]` below the
+/// layer;
+/// - a layer's scores are summed over the windows and divided by their sum.
 ///
-/// Computed in f32 on the CPU, a layer at a time: in memory are one layer and the hidden states of all
-/// windows before every layer. The router of a mixture of experts is taken as given. `step` hears the
-/// work done and all of it, in layers.
+/// Computed in f32 on the CPU, one layer at a time: memory holds one layer and the hidden states of
+/// all
+/// windows before every layer. The routing of a mixture of experts is treated as constant. `step`
+/// receives the
+/// work done and the total, in layers.
 ///
 /// # Errors
 /// When a tensor does not fit, a token is outside the vocabulary, a window is too short to predict
@@ -41,7 +45,7 @@ pub fn head_relevance(
         Ok(ops.layer(attention, mlp, tensors.layer(number)?.parallel))
     };
 
-    // Of every layer the states that go in, and at the end those that come out.
+    // The input states of every layer, followed by the output of the last.
     let mut states = vec![ops.embed(tensors.embedding()?, tensors.positions()?, windows)?];
     for number in 0..layers {
         step(number, 2 * layers);

@@ -1,4 +1,4 @@
-//! The way of a run of tokens through a stage: onto the device, through every layer, and back.
+//! The path of a run of tokens through a stage: onto the device, through every layer, and back.
 
 use strait_ops::{Hidden, LayerTap, Ops, OpsError, Past, Site};
 
@@ -8,9 +8,10 @@ use crate::past::LayerCaches;
 use crate::stage::{CachedRun, RunInput};
 
 impl<O: Ops> Decoder<O> {
-    /// Takes tokens through the layers, on their own or attending to caches.
+    /// Takes tokens through the layers, without caches or attending to them.
     ///
-    /// On its own a run leaves the layers of the last stage to the scores, which need only a part of
+    /// Without caches, a run leaves the layers of the last stage to the scoring methods, which need
+    /// only a part of
     /// the last layer.
     pub(crate) fn run_tokens(
         &mut self,
@@ -34,7 +35,7 @@ impl<O: Ops> Decoder<O> {
         })
     }
 
-    /// Runs all layers; of the last one only positions from `wanted` on are needed.
+    /// Runs all layers; only positions from `wanted` on are needed from the last one.
     pub(crate) fn run_layers(
         &mut self,
         mut x: O::Stream,
@@ -46,14 +47,14 @@ impl<O: Ops> Decoder<O> {
         for number in range.clone() {
             let layer = layers.get(ops, config, range, number)?;
             let mut tap = LayerTap::new(tap.as_deref_mut(), number, first_position);
-            // Later layers read every position of an earlier one, and a tap may.
+            // Later layers read every position of an earlier one, and a tap may, too.
             let all = number + 1 < range.end || tap.every_position();
             let wanted = if all { 0 } else { wanted };
             let Some(caches) = &mut caches else {
                 x = layer.run(ops, x, wanted, None, &mut tap)?;
                 continue;
             };
-            // The stream is overwritten in place, so a visitor's input is copied before.
+            // The stream is overwritten in place, so a visitor's input is copied beforehand.
             let input = caches.probes(number).then(|| ops.copy(&x));
             let index = number - range.start;
             x = layer.run(ops, x, wanted, Some(caches.past(index)), &mut tap)?;
@@ -63,7 +64,7 @@ impl<O: Ops> Decoder<O> {
         Ok(x)
     }
 
-    /// Brings what goes in to the device.
+    /// Uploads the input to the device.
     fn enter(&self, input: RunInput<'_>, first_position: usize) -> Result<O::Stream, ModelError> {
         let (tokens, batch) = match input {
             RunInput::Tokens { tokens, batch } => (tokens, batch),
@@ -74,7 +75,7 @@ impl<O: Ops> Decoder<O> {
         Ok(self.ops.embed(&embedding.table, positions, tokens, batch, first_position))
     }
 
-    /// Checks what goes in; gives its sequences and the tokens of each.
+    /// Checks the input; returns its number of sequences and the tokens of each.
     fn check_input(
         &self,
         input: RunInput<'_>,
@@ -115,7 +116,7 @@ impl<O: Ops> Decoder<O> {
             return Err(ModelError::DynamicRope { tokens: length, longest });
         }
         let longest = self.config.max_positions;
-        // A sequence that grows token by token is warned of once, when it passes the limit.
+        // A sequence that grows token by token causes one warning, when it passes the limit.
         if length > longest && first_position <= longest {
             log::warn!(
                 "sequence of {length} tokens: the model was made for at most {longest} \
@@ -136,7 +137,7 @@ impl<O: Ops> Decoder<O> {
 }
 
 impl<O: Ops> Layer<O> {
-    /// The layer's output for `x`, as a tap leaves it.
+    /// The layer's output for `x`, after the tap.
     fn run(
         &self,
         ops: &mut O,
@@ -157,8 +158,9 @@ impl<O: Ops> Layer<O> {
         ops.tapped(x, Site::LayerOutput, tap)
     }
 
-    /// The same with the outputs of the blocks apart from the stream, so that a tap can have them. The
-    /// sums are made in the same order, so that a tap which changes nothing changes no bit.
+    /// Like `run`, but keeps the outputs of the blocks apart from the stream, so that a tap can visit
+    /// them. The
+    /// sums are made in the same order, so a tap that changes nothing changes no bit.
     fn run_apart(
         &self,
         ops: &mut O,

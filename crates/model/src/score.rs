@@ -6,13 +6,13 @@ use crate::decoder::Decoder;
 use crate::error::ModelError;
 use crate::stage::{Ahead, Reference};
 
-/// What sequences are compared with: logits that are kept, and whose each sequence's are.
+/// What sequences are compared with: kept logits, and which of them belong to each sequence.
 struct Kept<'a, L> {
     logits: &'a [L],
     sequence_of: &'a [usize],
 }
 
-/// The scores of a sequence, and its logits where it is a reference.
+/// The scores of a sequence, and its logits if it is a reference.
 type Scored<O> = (SequenceScores, Option<<O as Ops>::Logits>);
 
 impl<O: Ops> Decoder<O> {
@@ -60,7 +60,7 @@ impl<O: Ops> Decoder<O> {
         Ok(scored.into_iter().map(|(scores, _)| scores).collect())
     }
 
-    /// Logits of what follows the last token of the first sequence.
+    /// The logits for the token that follows the last one of the first sequence.
     pub(crate) fn last_logits(&mut self, states: &Hidden) -> Result<Vec<f32>, ModelError> {
         states.check(self.config.shape.hidden, self.dtype)?;
         let Some(last) = states.tokens.checked_sub(1).filter(|_| states.batch > 0) else {
@@ -73,7 +73,7 @@ impl<O: Ops> Decoder<O> {
         })
     }
 
-    /// Logits of a scored position of a reference.
+    /// The logits of a scored position of a reference.
     pub(crate) fn kept_logits(
         &self,
         reference: &Reference,

@@ -1,4 +1,4 @@
-//! Where weights come from: a checkpoint, or numbers made for a test.
+//! Where weights come from: a checkpoint, or numbers generated for a test.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -10,27 +10,28 @@ use crate::error::ModelError;
 /// A tensor as dense f32 values, row-major.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SourceTensor {
-    /// Shape; a weight matrix is `[out, in]`.
+    /// Row-major shape; a weight matrix is `[out, in]`.
     pub shape: Vec<usize>,
     /// Values.
     pub data: Vec<f32>,
 }
 
-/// Anything that gives a configuration and named tensors.
+/// Anything that provides a configuration and named tensors.
 pub trait TensorSource {
     /// The keys of Hugging Face's `config.json`.
     fn config(&self) -> &serde_json::Value;
 
-    /// Whether there is a tensor of this Hugging Face name.
+    /// Whether a tensor with this Hugging Face name exists.
     fn contains(&self, name: &str) -> bool;
 
-    /// The tensor of a Hugging Face name, such as `model.layers.0.self_attn.q_proj.weight`.
+    /// The tensor with a Hugging Face name such as `model.layers.0.self_attn.q_proj.weight`.
     ///
     /// # Errors
     /// When there is no such tensor or it cannot be read.
     fn tensor(&self, name: &str) -> Result<SourceTensor, Box<dyn Error + Send + Sync>>;
 
-    /// Changes the weight `[out, in]` of a linear layer of a decoder block, router gates left out,
+    /// Transforms the weight `[out, in]` of a linear layer of a decoder block, router gates
+    /// excluded,
     /// before it is used.
     ///
     /// # Errors
@@ -42,14 +43,14 @@ pub trait TensorSource {
         Ok(())
     }
 
-    /// Whether the values of matrices do not matter, so that a burn device makes random ones of its
-    /// own instead of moving them there. For measurements of speed; no checkpoint says so.
+    /// Whether the values of matrices do not matter, so that a burn device generates random ones
+    /// instead of transferring them. For speed measurements; no checkpoint returns `true`.
     fn any_values(&self) -> bool {
         false
     }
 }
 
-/// A source that stages keep, to read each layer when it runs.
+/// A source that stages keep in order to read each layer when it runs.
 pub type SharedSource = Arc<dyn TensorSource + Send + Sync>;
 
 impl TensorSource for Checkpoint {

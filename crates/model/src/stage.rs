@@ -9,31 +9,33 @@ use crate::error::ModelError;
 use crate::past::{CacheVisitor, StageCaches};
 
 /// Consecutive layers on one device. The first stage also holds the embedding, the last one the
-/// final norm and the head. Hidden states come from host memory and go back there.
+/// final norm and the head. Hidden states come from host memory and return there.
 ///
-/// A sequence's results do not depend on which sequences are stacked with it, on the CPU to the
+/// A sequence's results do not depend on which sequences are stacked with it; on the CPU this holds to
+/// the
 /// last bit.
 pub trait Stage: Send {
-    /// The layers of this stage; empty when a cut lies behind the last layer.
+    /// The layers of this stage; empty when a cut lies after the last layer.
     fn layers(&self) -> Range<usize>;
 
     /// The device, such as `cpu` or `cuda:0`.
     fn device(&self) -> String;
 
-    /// Bytes of its own memory that the device has taken for this process, of all its stages there;
-    /// `None` where the model's memory is the host's.
+    /// Bytes of its own memory that the device has allocated for this process, over all its stages;
+    /// `None` if the model lives in host memory.
     fn reserved_bytes(&self) -> Option<u64>;
 
-    /// Has the device give back what it has taken and does not use.
+    /// Makes the device return memory that it has allocated but does not use.
     fn release_memory(&mut self);
 
-    /// From now on calls `tap` at the sites that it wants, or no tap; gives the one before back.
+    /// Sets the tap to call at the sites that it wants, or none; returns the previous one.
     fn set_tap(&mut self, tap: Option<Box<dyn Tap>>) -> Option<Box<dyn Tap>>;
 
-    /// Runs tokens through the layers of this stage, on their own or attending to caches.
+    /// Runs tokens through the layers of this stage, without caches or attending to them.
     ///
-    /// On its own a run ends before the layers of the last stage: those run when it scores, because
-    /// there only the scored positions are wanted. Of a model with one stage that leaves the
+    /// Without caches, a run ends before the layers of the last stage. Those run when the stage scores,
+    /// because
+    /// only the scored positions are needed there. For a model with one stage, that leaves the
     /// embedding. With caches nothing is left out: the states have been through all layers.
     ///
     /// # Errors
@@ -46,7 +48,8 @@ pub trait Stage: Send {
         cached: Option<CachedRun<'_>>,
     ) -> Result<Hidden, ModelError>;
 
-    /// Last stage: takes `states` through what is `ahead` of them, scores the baseline and keeps its
+    /// On the last stage: takes `states` through what lies `ahead` of them, scores the baseline and
+    /// keeps its
     /// logits. `score` has one range for each sequence; norm and head run on the scored positions
     /// only.
     ///
@@ -59,7 +62,8 @@ pub trait Stage: Send {
         score: &[ScoreRange],
     ) -> Result<(Vec<SequenceScores>, Reference), ModelError>;
 
-    /// Last stage: takes `states` through what is `ahead` of them, and scores against a reference.
+    /// On the last stage: takes `states` through what lies `ahead` of them, and scores them against a
+    /// reference.
     /// Sequence `i` is compared with sequence `sequence_of[i]` of the reference; `score` has one
     /// range for each sequence, as long as the reference's.
     ///
@@ -75,11 +79,11 @@ pub trait Stage: Send {
         sequence_of: &[usize],
     ) -> Result<Vec<SequenceScores>, ModelError>;
 
-    /// Empty caches for `sequences` sequences. Keys are kept rotated by their positions (RoPE), or with
-    /// `rotated = false` as they are before.
+    /// Empty caches for `sequences` sequences. Keys are stored rotated by their positions (RoPE), or,
+    /// with `rotated = false`, as they are before rotation.
     fn open_caches(&mut self, sequences: usize, rotated: bool) -> StageCaches;
 
-    /// Gives a layer of this stage, by its number in the model, what it keeps of one sequence.
+    /// Sets what a layer of this stage, given by its number in the model, keeps of one sequence.
     ///
     /// # Errors
     /// When there is no such layer or sequence, or the contents do not fit the block.
@@ -91,14 +95,15 @@ pub trait Stage: Send {
         contents: CacheContents,
     ) -> Result<(), ModelError>;
 
-    /// Last stage: logits `[vocab]` of what follows the last token of the first sequence of `states`,
+    /// On the last stage: the logits `[vocab]` for the token after the last one of the first sequence
+    /// of `states`,
     /// which have been through all layers.
     ///
     /// # Errors
     /// When this is not the last stage, the states do not fit the model, or the device fails.
     fn next_logits(&mut self, states: &Hidden) -> Result<Vec<f32>, ModelError>;
 
-    /// Logits `[vocab]` of scored position `row` of sequence `sequence` of a reference.
+    /// The logits `[vocab]` of scored position `row` of sequence `sequence` of a reference.
     ///
     /// # Errors
     /// When there is no such row, the reference is another stage's, or the device fails.
@@ -110,24 +115,24 @@ pub trait Stage: Send {
     ) -> Result<Vec<f32>, ModelError>;
 }
 
-/// What goes into a stage.
+/// The input of a stage.
 #[derive(Debug, Clone, Copy)]
 pub enum RunInput<'a> {
     /// Tokens, for the first stage.
     Tokens {
-        /// Those of all sequences, one sequence behind the other.
+        /// The tokens of all sequences, concatenated.
         tokens: &'a [u32],
         /// Number of sequences, which are equally long.
         batch: usize,
     },
-    /// What the stage before gave.
+    /// Hidden states, as the previous stage returned them.
     Hidden(&'a Hidden),
 }
 
-/// How a run of tokens goes on from earlier ones: every token attends to what the caches hold, to
+/// How a run of tokens continues earlier ones: every token attends to the contents of the caches, to
 /// which its own key and value are added first.
 pub struct CachedRun<'a> {
-    /// One cache for each layer and sequence; gets the run's keys and values.
+    /// One cache for each layer and sequence, extended by the run's keys and values.
     pub caches: &'a mut StageCaches,
     /// Position of the run's first token.
     pub first_position: usize,
@@ -135,12 +140,12 @@ pub struct CachedRun<'a> {
     pub visitor: Option<&'a mut dyn CacheVisitor>,
 }
 
-/// What hidden states still have to go through in the last stage.
+/// The part of the last stage that hidden states still have to pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ahead {
-    /// Its layers, and then the head: of states that came without caches.
+    /// The stage's layers and then the head, for states that came without caches.
     Layers,
-    /// The head alone: of states that came with caches.
+    /// The head alone, for states that came with caches.
     Head,
 }
 
@@ -158,7 +163,7 @@ impl Reference {
         self.rows.len()
     }
 
-    /// Bytes that the logits take.
+    /// Size of the logits in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         self.bytes

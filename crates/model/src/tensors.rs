@@ -1,4 +1,4 @@
-//! A model's tensors by what they are for: names, fused and transposed layouts end here.
+//! A model's tensors by their purpose; names, fused and transposed layouts are resolved here.
 
 use std::iter::once;
 use std::ops::Range;
@@ -28,8 +28,9 @@ impl<'a> Tensors<'a> {
         Tensors { source, config, names, prefix }
     }
 
-    /// Whether the head is the embedding. A checkpoint whose configuration says so may still hold a
-    /// head of its own.
+    /// Whether the head is the embedding. A checkpoint whose configuration says so may still store
+    /// a
+    /// separate head.
     ///
     /// # Errors
     /// When embedding or head cannot be read.
@@ -58,7 +59,7 @@ impl<'a> Tensors<'a> {
         read(self.source, &self.head_name(), &self.table_shape())
     }
 
-    /// Learned positions, where there are any.
+    /// The table of learned positions, if there is one.
     pub(crate) fn positions(&self) -> Result<Option<Vec<f32>>, ModelError> {
         let name = format!("{}{}.weight", self.prefix, self.names.positions);
         let shape = |rows| [rows, self.config.shape.hidden];
@@ -122,7 +123,8 @@ impl<'a> Tensors<'a> {
         })
     }
 
-    /// The MLP block of layer `number`. Each network is given to `prepare` before the next is read.
+    /// The MLP block of layer `number`. Each network is passed to `prepare` before the next is
+    /// read.
     pub(crate) fn mlp<F>(
         &self,
         number: usize,
@@ -260,7 +262,7 @@ impl<'a> Tensors<'a> {
     }
 }
 
-/// Some rows of a matrix, and their biases.
+/// Selects rows of a matrix, with their biases.
 fn take(all: &LinearTensors, rows: impl IntoIterator<Item = Range<usize>>) -> LinearTensors {
     let (mut weight, mut bias) = (Vec::new(), all.bias.as_ref().map(|_| Vec::new()));
     for rows in rows {
@@ -272,7 +274,7 @@ fn take(all: &LinearTensors, rows: impl IntoIterator<Item = Range<usize>>) -> Li
     LinearTensors { outputs: weight.len() / all.inputs.max(1), weight, bias, inputs: all.inputs }
 }
 
-/// A matrix `[inputs, outputs]` as `[outputs, inputs]`.
+/// Transposes `[inputs, outputs]` to `[outputs, inputs]`.
 fn transpose(weight: &[f32], outputs: usize) -> Vec<f32> {
     (0..outputs).flat_map(|output| weight.iter().skip(output).step_by(outputs).copied()).collect()
 }

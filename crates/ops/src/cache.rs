@@ -1,4 +1,4 @@
-//! Cached keys and values of earlier tokens, and what can be asked about attention to them.
+//! Cached keys and values of earlier tokens, and probes of the attention to them.
 
 use std::ops::Range;
 
@@ -6,16 +6,16 @@ use std::ops::Range;
 /// different tokens.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CacheContents {
-    /// One for each key head.
+    /// Entries of each key head.
     pub heads: Vec<HeadEntries>,
 }
 
-/// What one key head keeps. Entries are in the order of their positions.
+/// What one key head keeps, in the order of the entries' positions.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct HeadEntries {
-    /// Position of every entry, rising.
+    /// Position of every entry, ascending.
     pub positions: Vec<u32>,
-    /// Key channels that are left, rising; all where there is none.
+    /// Key channels that are kept, ascending; `None` keeps all.
     pub key_channels: Option<Vec<u16>>,
     /// `[entries, key channels]`, rotated by their positions (RoPE) unless the cache keeps them unrotated.
     pub keys: Vec<f32>,
@@ -30,13 +30,13 @@ impl HeadEntries {
         self.positions.len()
     }
 
-    /// Whether nothing is kept.
+    /// Whether the head keeps nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.positions.is_empty()
     }
 
-    /// Whether the parts fit each other, for heads of `dim` channels.
+    /// Whether the fields are consistent with each other, for heads of `dim` channels.
     #[must_use]
     pub fn fits(&self, dim: usize) -> bool {
         let rising = |first: bool, pair: bool| first && pair;
@@ -51,7 +51,7 @@ impl HeadEntries {
             && self.values.len() == self.len() * dim
     }
 
-    /// Key `entry` with all channels, those that are gone as zeros.
+    /// Writes key `entry` with all its channels to `out`; channels that were removed are zero.
     pub fn key(&self, entry: usize, out: &mut [f32]) {
         match &self.key_channels {
             None => out.copy_from_slice(&self.keys[entry * out.len()..][..out.len()]),
@@ -66,43 +66,43 @@ impl HeadEntries {
     }
 }
 
-/// The caches that a run of tokens attends to, one for each sequence, to which it adds its own.
+/// The caches that a run of tokens attends to and extends, one for each sequence.
 #[derive(Debug)]
 pub struct Past<'a, C> {
-    /// One for each sequence.
+    /// One cache for each sequence.
     pub caches: &'a mut [C],
     /// Position of the run's first token.
     pub first_position: usize,
 }
 
 impl<C> Past<'_, C> {
-    /// The same for another call.
+    /// Reborrows it for another call.
     pub fn again(&mut self) -> Past<'_, C> {
         Past { caches: self.caches, first_position: self.first_position }
     }
 }
 
-/// What is probed of the attention of a run of tokens.
+/// What to probe of the attention of a run of tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeRequest {
-    /// The tokens that are asked about, counted from the run's first.
+    /// The tokens to probe, counted from the first of the run.
     pub rows: Range<usize>,
-    /// Their queries before they are rotated by their positions (RoPE).
+    /// Whether to return their queries before rotation by position (RoPE).
     pub queries: bool,
-    /// How much attention they pay to every entry, together.
+    /// Whether to return the attention that they pay to every entry, summed over the tokens.
     pub sums: bool,
-    /// How much each of them pays to every entry.
+    /// Whether to return the attention that each of them pays to every entry.
     pub each: bool,
-    /// The entropy of each of them, in nats.
+    /// Whether to return the entropy of each token's attention, in nats.
     pub entropy: bool,
-    /// What the block reads of them: its input behind its norm.
+    /// Whether to return what the block reads of them: its input after its norm.
     pub states: bool,
-    /// How much each entry's value alone can add to the stream.
+    /// Whether to return how much each entry's value alone can add to the stream.
     pub outputs: bool,
 }
 
 impl ProbeRequest {
-    /// Nothing about `rows`.
+    /// A request for nothing about `rows`.
     #[must_use]
     pub fn at(rows: Range<usize>) -> ProbeRequest {
         ProbeRequest {
@@ -116,28 +116,29 @@ impl ProbeRequest {
         }
     }
 
-    /// Whether probabilities are needed.
+    /// Whether the request needs attention probabilities.
     #[must_use]
     pub fn attention(&self) -> bool {
         self.sums || self.each || self.entropy
     }
 }
 
-/// What a probe found, all but `states` for every query head; empty where it was not asked for. Query head `h`
+/// What a probe found. Every field but `states` has one element per query head; fields that were not requested
+/// are empty. Query head `h`
 /// attends to the entries of key head `h / (heads / kv_heads)`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProbeResult {
-    /// `[rows, head_dim]`.
+    /// Queries of each head, `[rows, head_dim]`.
     pub queries: Vec<Vec<f32>>,
-    /// `[entries]`: the sum of the rows' probabilities.
+    /// Attention to every entry, summed over the rows, `[entries]`.
     pub sums: Vec<Vec<f32>>,
-    /// `[rows, entries]`.
+    /// Attention of each row to every entry, `[rows, entries]`.
     pub each: Vec<Vec<f32>>,
-    /// `[rows]`.
+    /// Entropy of each row's attention in nats, `[rows]`.
     pub entropy: Vec<Vec<f32>>,
-    /// `[rows, hidden]`.
+    /// The block's input after its norm, `[rows, hidden]`.
     pub states: Vec<f32>,
-    /// `[entries]`: the 1-norm of `W v`, the value times the head's part of the output projection.
+    /// The 1-norm of `W v`, each value times the head's part of the output projection, `[entries]`.
     pub outputs: Vec<Vec<f32>>,
 }
 

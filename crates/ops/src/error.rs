@@ -5,11 +5,11 @@ use std::error::Error;
 use crate::tap::Site;
 use strait_vocabulary::Dtype;
 
-/// An error of a backend, or of what is given to it.
+/// An error of a backend, or of its input.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpsError {
-    /// The device failed in the middle of its work.
+    /// The device failed during its work.
     #[error("device {device} failed: {reason}")]
     Device {
         /// The device.
@@ -17,7 +17,7 @@ pub enum OpsError {
         /// What it reported.
         reason: String,
     },
-    /// Arguments disagree in their sizes.
+    /// The sizes of arguments disagree.
     #[error("{what}: expected {expected}, found {found}")]
     Size {
         /// Which argument.
@@ -27,7 +27,7 @@ pub enum OpsError {
         /// The size it has.
         found: String,
     },
-    /// Hidden states of another dtype than the model's.
+    /// The hidden states have another dtype than the model.
     #[error("hidden states: expected dtype {expected}, the model's, found {found}")]
     HiddenDtype {
         /// The model's dtype.
@@ -38,7 +38,7 @@ pub enum OpsError {
     /// A tap failed.
     #[error("tap at {site} of layer {layer}: {source}")]
     Tap {
-        /// Where it was called.
+        /// The site at which it was called.
         site: Site,
         /// Number of the layer.
         layer: usize,
@@ -48,7 +48,7 @@ pub enum OpsError {
 }
 
 impl OpsError {
-    /// An [`OpsError::Size`].
+    /// Makes an [`OpsError::Size`].
     pub fn size(what: &'static str, expected: impl ToString, found: impl ToString) -> OpsError {
         OpsError::Size { what, expected: expected.to_string(), found: found.to_string() }
     }

@@ -5,7 +5,7 @@ use aligned_vec::{AVec, ConstAlign};
 use crate::error::OpsError;
 use strait_vocabulary::Dtype;
 
-/// Host bytes on a 64-byte boundary.
+/// Host bytes aligned to 64 bytes.
 pub type AlignedBytes = AVec<u8, ConstAlign<64>>;
 
 /// Hidden states `[batch, tokens, channels]` in the model's dtype, row-major, in host memory.
@@ -13,9 +13,9 @@ pub type AlignedBytes = AVec<u8, ConstAlign<64>>;
 /// One sequence of the batch is one message: see [`Hidden::sequence`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hidden {
-    /// Sequences.
+    /// Number of sequences.
     pub batch: usize,
-    /// Tokens of every sequence.
+    /// Tokens in every sequence.
     pub tokens: usize,
     /// Hidden size.
     pub channels: usize,
@@ -33,10 +33,10 @@ impl Hidden {
         Hidden { batch, tokens, channels, dtype, data: AVec::from_iter(64, vec![0u8; length]) }
     }
 
-    /// Puts sequences of the same shape one behind the other, in the given order.
+    /// Concatenates parts of the same shape along the batch axis, in the given order.
     ///
     /// # Errors
-    /// When there is no part, or the parts differ in tokens, channels or dtype.
+    /// When there are no parts, or they differ in tokens, channels or dtype.
     pub fn stack(parts: &[&Hidden]) -> Result<Hidden, OpsError> {
         let first = parts.first().ok_or(OpsError::size("stack", "at least 1 part", 0))?;
         let mut data =
@@ -59,7 +59,7 @@ impl Hidden {
         Ok(Hidden { batch, data, ..Hidden::zeros(0, first.tokens, first.channels, first.dtype) })
     }
 
-    /// Bytes of one sequence.
+    /// Size of one sequence in bytes.
     #[must_use]
     pub fn sequence_bytes(&self) -> usize {
         self.tokens * self.channels * self.dtype.size()
@@ -72,14 +72,14 @@ impl Hidden {
         self.data.get(index * size..(index + 1) * size).unwrap_or(&[])
     }
 
-    /// The bytes of sequence `index`, to be changed; empty when there is no such sequence.
+    /// The mutable bytes of sequence `index`; empty when there is no such sequence.
     #[must_use]
     pub fn sequence_mut(&mut self, index: usize) -> &mut [u8] {
         let size = self.sequence_bytes();
         self.data.get_mut(index * size..(index + 1) * size).unwrap_or(&mut [])
     }
 
-    /// All values as f32, exactly.
+    /// All values as f32; the conversion is exact.
     #[must_use]
     pub fn to_f32(&self) -> Vec<f32> {
         let mut values = vec![0.0; self.data.len() / self.dtype.size()];
@@ -87,7 +87,7 @@ impl Hidden {
         values
     }
 
-    /// Hidden states from f32 values, rounded to `dtype`.
+    /// Makes hidden states from f32 values, rounded to `dtype`.
     ///
     /// # Errors
     /// When the number of values is not `batch * tokens * channels`.
@@ -111,7 +111,7 @@ impl Hidden {
     /// Checks channels, dtype and number of bytes.
     ///
     /// # Errors
-    /// When one of them is another.
+    /// When one of them differs.
     pub fn check(&self, channels: usize, dtype: Dtype) -> Result<(), OpsError> {
         if self.dtype != dtype {
             return Err(OpsError::HiddenDtype { expected: dtype, found: self.dtype });

@@ -1,11 +1,11 @@
-//! A stage's tap as the blocks of one layer use it, and the checks of what it leaves.
+//! A stage's tap as the blocks of one layer use it, with checks of what it returns.
 
 use crate::error::OpsError;
 use crate::hidden::Hidden;
 use crate::tap::{Part, Place, Site, Tap};
 use strait_vocabulary::Dtype;
 
-/// The tap of a stage, if there is one, as the blocks of one layer see it.
+/// The stage's tap, if it has one, as the blocks of one layer use it.
 pub struct LayerTap<'a> {
     tap: Option<&'a mut (dyn Tap + 'static)>,
     layer: usize,
@@ -13,7 +13,8 @@ pub struct LayerTap<'a> {
 }
 
 impl<'a> LayerTap<'a> {
-    /// `tap` in a layer, by its number in the model, on tokens that begin at `first_position`.
+    /// Binds `tap` to a layer, by its number in the model, and to tokens that begin at
+    /// `first_position`.
     pub fn new(
         tap: Option<&'a mut (dyn Tap + 'static)>,
         layer: usize,
@@ -22,7 +23,7 @@ impl<'a> LayerTap<'a> {
         LayerTap { tap, layer, first_position }
     }
 
-    /// No tap.
+    /// A layer without a tap.
     #[must_use]
     pub fn none() -> LayerTap<'static> {
         LayerTap { tap: None, layer: 0, first_position: 0 }
@@ -34,15 +35,16 @@ impl<'a> LayerTap<'a> {
         self.tap.as_ref().is_some_and(|tap| tap.wants(site, self.layer))
     }
 
-    /// Whether the tap is called at all in this layer, and needs every position there.
+    /// Whether the tap is called anywhere in this layer and needs every position there.
     #[must_use]
     pub fn every_position(&self) -> bool {
         let Some(tap) = &self.tap else { return false };
         tap.every_position() && Site::ALL.into_iter().any(|site| tap.wants(site, self.layer))
     }
 
-    /// The number of ranks whose partial sums the tap is called with at a block's output, if it asks
-    /// for those.
+    /// The number of ranks whose partial sums the tap receives at a block's output; `None` if it
+    /// does not want
+    /// partial sums.
     #[must_use]
     pub fn ranks(&self, site: Site) -> Option<usize> {
         let degree = self.tap.as_ref()?.degree()?;
@@ -50,19 +52,19 @@ impl<'a> LayerTap<'a> {
         (summed && self.wants(site)).then_some(degree.max(1))
     }
 
-    /// What the tap makes of a whole tensor.
+    /// Passes a whole tensor through the tap.
     ///
     /// # Errors
-    /// When the tap fails or leaves another shape.
+    /// When the tap fails or changes the shape.
     pub fn whole(&mut self, site: Site, states: Hidden) -> Result<Hidden, OpsError> {
         let mut parts = self.visit_alike(site, vec![Part { states, tokens: None }])?;
         parts.pop().map(|part| part.states).ok_or_else(|| left("1 part", &[]))
     }
 
-    /// The sum of what the tap makes of the partial sums of all ranks, in f32.
+    /// Passes the partial sums of all ranks through the tap and adds up the result in f32.
     ///
     /// # Errors
-    /// When the tap fails, leaves nothing, or leaves another shape.
+    /// When the tap fails, returns nothing, or changes a shape.
     pub fn sums(&mut self, site: Site, ranks: Vec<Hidden>) -> Result<Hidden, OpsError> {
         let parts: Vec<Part> =
             ranks.into_iter().map(|states| Part { states, tokens: None }).collect();
@@ -82,19 +84,19 @@ impl<'a> LayerTap<'a> {
         Hidden::from_f32(&total, shape, dtype)
     }
 
-    /// What the tap makes of what every expert is sent.
+    /// Passes the inputs of every expert through the tap.
     ///
     /// # Errors
-    /// When the tap fails or leaves other parts or shapes.
+    /// When the tap fails or returns other parts or shapes.
     pub fn dispatch(&mut self, experts: Vec<Part>) -> Result<Vec<Part>, OpsError> {
         self.visit_alike(Site::ExpertDispatch, experts)
     }
 
-    /// What the tap makes of what comes back from every expert, added up for every token
-    /// `[batch, tokens, channels]` and rounded to `dtype` after each row.
+    /// Passes the outputs of every expert through the tap and adds them up for every token:
+    /// `[batch, tokens, channels]`, rounded to `dtype` after each row.
     ///
     /// # Errors
-    /// When the tap fails, or leaves a part whose rows are not those of tokens.
+    /// When the tap fails, or returns a part whose rows do not belong to tokens.
     pub fn combine(
         &mut self,
         experts: Vec<Part>,
@@ -120,7 +122,7 @@ impl<'a> LayerTap<'a> {
         Hidden::from_f32(&sums, shape, dtype)
     }
 
-    /// Visits a site where the shapes must stay.
+    /// Visits a site whose shapes must not change.
     fn visit_alike(&mut self, site: Site, parts: Vec<Part>) -> Result<Vec<Part>, OpsError> {
         let expected = forms(&parts);
         let parts = self.visit(site, parts)?;
@@ -141,7 +143,7 @@ impl<'a> LayerTap<'a> {
 }
 
 impl Part {
-    /// Whether every row belongs to one of `tokens` tokens of `channels` channels.
+    /// Whether every row belongs to one of `tokens` tokens and has `channels` channels.
     fn has_rows_of(&self, tokens: usize, channels: usize) -> bool {
         let Part { states, tokens: Some(named) } = self else { return false };
         named.len() == states.batch * states.tokens
@@ -150,7 +152,7 @@ impl Part {
     }
 }
 
-/// What a tap must not change of a part.
+/// The properties of a part that a tap must not change.
 #[derive(Debug, PartialEq)]
 struct Form {
     shape: [usize; 3],
@@ -177,7 +179,7 @@ mod tests {
 
     use super::*;
 
-    /// Wants partial sums and what experts give; leaves what `act` makes of them.
+    /// A tap that wants partial sums and expert outputs, and applies a function to them.
     struct Act(fn(&mut Vec<Part>));
 
     impl Tap for Act {
@@ -239,7 +241,7 @@ mod tests {
         let experts = || vec![part(&[256.0, 1.0], vec![0, 2]), part(&[1.0], vec![0])];
         let mut tap = LayerTap::new(Some(act), 2, 7);
         let sum = tap.combine(experts(), [3, 1, 1], Dtype::Bf16).unwrap();
-        // 257 is no bf16.
+        // 257 is not representable in bf16.
         assert_eq!(sum.to_f32(), [256.0, 0.0, 1.0]);
         let error = tap.combine(experts(), [2, 1, 1], Dtype::Bf16).unwrap_err();
         let expected = "rows of 1 channels, each of a token below 2";

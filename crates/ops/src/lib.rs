@@ -1,4 +1,5 @@
-//! What the decoder and a backend agree on: the trait [`Ops`] and the types that it speaks.
+//! The interface between the decoder and its backends: the trait [`Ops`] and the types that it
+//! uses.
 //!
 //! A backend is a crate that implements [`Ops`] for a kind of device; the decoder is written once,
 //! over any of them. Hidden states, scores, element types and rotary tables are the same for all.

@@ -13,17 +13,17 @@ use crate::tensors::{AttentionTensors, FeedForwardTensors, MlpTensors, NormTenso
 pub trait Ops: Send + 'static {
     /// Hidden states `[batch, tokens, hidden]` on the device.
     type Stream: Send;
-    /// An attention block, prepared.
+    /// An attention block, prepared for the device.
     type Attention: Send;
-    /// A feed-forward network's weights, prepared.
+    /// The weights of a feed-forward network, prepared for the device.
     type FeedForward: Send;
-    /// An MLP block, prepared.
+    /// An MLP block, prepared for the device.
     type Mlp: Send;
     /// A table `[vocab, hidden]`: embedding, head, or both.
     type Table: Send + Sync;
     /// A table of learned positions `[positions, hidden]`.
     type Positions: Send;
-    /// The final norm's weights, prepared.
+    /// The weights of the final norm, prepared for the device.
     type Norm: Send;
     /// Keys and values of one sequence in one attention block.
     type Cache: Send + 'static;
@@ -33,14 +33,14 @@ pub trait Ops: Send + 'static {
     /// The device's name, such as `cpu` or `cuda:0`.
     fn device(&self) -> String;
 
-    /// Bytes of its own memory that the device's pool has taken from its driver; `None` where the
-    /// model's memory is the host's. It grows to what was needed at one time, and shrinks in
-    /// [`release_memory`](Ops::release_memory) alone.
+    /// Bytes of the device's own memory that its pool has allocated from the driver; `None` where the
+    /// model lives in host memory. The pool grows to the peak demand and shrinks only in
+    /// [`release_memory`](Ops::release_memory).
     fn reserved_bytes(&self) -> Option<u64> {
         None
     }
 
-    /// Gives back what the device's pool has taken and does not use.
+    /// Returns unused memory of the device's pool to the driver.
     fn release_memory(&mut self) {}
 
     /// Brings an attention block to the device.
@@ -67,8 +67,9 @@ pub trait Ops: Send + 'static {
     /// Another stream with the same values.
     fn copy(&self, stream: &Self::Stream) -> Self::Stream;
 
-    /// Rows of the embedding, scaled, for `batch` sequences of equal length that begin at position
-    /// `first_position`; learned positions are added to them.
+    /// Scaled embedding rows for `batch` sequences of equal length that begin at position `first_position`,
+    /// plus learned
+    /// positions where the model has them.
     fn embed(
         &self,
         table: &Self::Table,
@@ -78,13 +79,13 @@ pub trait Ops: Send + 'static {
         first_position: usize,
     ) -> Self::Stream;
 
-    /// What the attention block adds to the stream:
+    /// The attention block's contribution to the stream:
     /// `norm_out(output(attention(rope(head_norms(project(norm_in(x)))))))`.
     ///
-    /// Nobody reads positions before `wanted` of the result, of any sequence: they may hold anything
-    /// finite. With a past, keys and values are added to its caches, and every token attends to what
-    /// they hold. `tap` is called at [`Site::Keys`] and [`Site::Values`], and at
-    /// [`Site::AttentionOutput`] where it wants partial sums.
+    /// Positions of the result before `wanted`, in any sequence, are never read: they may hold anything
+    /// finite. With a past, keys and values are appended to its caches, and every token attends to their
+    /// contents. `tap` is called at [`Site::Keys`] and [`Site::Values`], and at
+    /// [`Site::AttentionOutput`] if it wants partial sums.
     ///
     /// # Errors
     /// When the tap or the device fails.
@@ -97,9 +98,9 @@ pub trait Ops: Send + 'static {
         tap: &mut LayerTap<'_>,
     ) -> Result<Self::Stream, OpsError>;
 
-    /// What the MLP block adds to the stream: `norm_out(network(norm_in(x)))`; `wanted` as in
+    /// The MLP block's contribution to the stream: `norm_out(network(norm_in(x)))`; `wanted` is as in
     /// [`Ops::attention`]. `tap` is called at [`Site::ExpertDispatch`] and [`Site::ExpertCombine`],
-    /// and at [`Site::MlpOutput`] where it wants partial sums.
+    /// and at [`Site::MlpOutput`] if it wants partial sums.
     ///
     /// # Errors
     /// When the tap or the device fails.
@@ -114,11 +115,12 @@ pub trait Ops: Send + 'static {
     /// `x + y`, in the model's dtype.
     fn add(&mut self, x: Self::Stream, y: Self::Stream) -> Self::Stream;
 
-    /// `x + attention(x)`, for layers whose outputs of blocks nobody taps. A backend that can add in
+    /// Computes `x + attention(x)` for layers whose block outputs are not tapped. A backend that can fuse the
+    /// addition into
     /// the block's last product does so.
     ///
     /// # Errors
-    /// As [`Ops::attention`].
+    /// As for [`Ops::attention`].
     fn add_attention(
         &mut self,
         x: Self::Stream,
@@ -131,10 +133,10 @@ pub trait Ops: Send + 'static {
         Ok(self.add(x, attended))
     }
 
-    /// `x + mlp(x)`, as [`Ops::add_attention`].
+    /// Computes `x + mlp(x)`, like [`Ops::add_attention`].
     ///
     /// # Errors
-    /// As [`Ops::mlp`].
+    /// As for [`Ops::mlp`].
     fn add_mlp(
         &mut self,
         x: Self::Stream,
@@ -146,10 +148,10 @@ pub trait Ops: Send + 'static {
         Ok(self.add(x, given))
     }
 
-    /// `x + (mlp(x) + attention(x))`, as [`Ops::add_attention`].
+    /// Computes `x + (mlp(x) + attention(x))`, like [`Ops::add_attention`].
     ///
     /// # Errors
-    /// As [`Ops::attention`] and [`Ops::mlp`].
+    /// As for [`Ops::attention`] and [`Ops::mlp`].
     fn add_parallel(
         &mut self,
         x: Self::Stream,
@@ -164,7 +166,7 @@ pub trait Ops: Send + 'static {
         Ok(self.add(x, given))
     }
 
-    /// `x` as `tap` leaves it at `site`.
+    /// Passes `x` through `tap` at `site`.
     ///
     /// # Errors
     /// When the tap or the device fails.
@@ -174,7 +176,7 @@ pub trait Ops: Send + 'static {
         site: Site,
         tap: &mut LayerTap<'_>,
     ) -> Result<Self::Stream, OpsError> {
-        // Partial sums were the block's to show.
+        // The block has already shown its partial sums to the tap.
         if !tap.wants(site) || tap.ranks(site).is_some() {
             return Ok(x);
         }
@@ -182,19 +184,20 @@ pub trait Ops: Send + 'static {
         Ok(self.upload(&left))
     }
 
-    /// An empty cache for one sequence in a block of this shape. Keys are kept as `rotated` says: rotated by their positions (RoPE), or
-    /// as they are before that.
+    /// An empty cache for one sequence in a block of this shape. With `rotated`, keys are stored rotated by
+    /// their positions (RoPE);
+    /// otherwise as they are before rotation.
     fn open_cache(&self, shape: &AttentionShape, rotated: bool) -> Self::Cache;
-    /// What a cache holds.
+    /// The contents of a cache.
     ///
     /// # Errors
     /// When the device fails.
     fn cache_contents(&self, cache: &Self::Cache) -> Result<CacheContents, OpsError>;
-    /// Replaces what a cache holds; `contents` fits the block.
+    /// Replaces the contents of a cache; `contents` must fit the block.
     fn set_cache(&mut self, cache: &mut Self::Cache, contents: CacheContents);
 
-    /// What `request` asks about the attention of sequence `sequence` of `x`, the input of the block,
-    /// whose tokens begin at `first_position`. The cache holds their keys and values already.
+    /// Answers `request` about the attention of sequence `sequence` of `x`, the input of the block,
+    /// whose tokens begin at `first_position`. The cache already holds their keys and values.
     ///
     /// # Errors
     /// When the device fails.
@@ -208,7 +211,7 @@ pub trait Ops: Send + 'static {
     ) -> Result<ProbeResult, OpsError>;
 
     /// Norm, head and log-softmax on the scored positions of sequence `sequence`. Without a
-    /// reference the logits are returned to be one.
+    /// reference, the logits are returned so that they can serve as one.
     ///
     /// # Errors
     /// When the device fails.
@@ -232,19 +235,19 @@ pub trait Ops: Send + 'static {
         head: (&Self::Norm, &Self::Table),
         position: usize,
     ) -> Result<Vec<f32>, OpsError> {
-        // Logits do not depend on what the position is scored against.
+        // The logits do not depend on the target, so any target will do.
         let range = ScoreRange { first_position: position, targets: vec![0] };
         let (_, kept) = self.score(x, sequence, head, &range, None)?;
         let kept = kept.ok_or_else(|| OpsError::size("kept logits", 1, 0))?;
         self.logits_row(&kept, 0)
     }
 
-    /// Kept logits of scored position `row`, `[vocab]`.
+    /// The logits kept for scored position `row`, `[vocab]`.
     ///
     /// # Errors
     /// When the device fails.
     fn logits_row(&self, logits: &Self::Logits, row: usize) -> Result<Vec<f32>, OpsError>;
 
-    /// Bytes of kept logits.
+    /// Size of kept logits in bytes.
     fn logits_bytes(logits: &Self::Logits) -> usize;
 }

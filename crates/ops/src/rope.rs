@@ -2,33 +2,35 @@
 
 use std::f64::consts::PI;
 
-/// Rotary position embedding of a block. Of every head's channels the first `rotated` turn, as
-/// pairs `(c, c + rotated / 2)`; the others pass.
+/// Rotary position embedding of a block. The first `rotated` channels of every head are rotated in
+/// pairs `(c, c + rotated / 2)`; the others are left unchanged.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RopeConfig {
     /// Base of the frequencies.
     pub theta: f64,
-    /// Channels of a head that turn; even.
+    /// Channels of a head that are rotated; even.
     pub rotated: usize,
-    /// How the frequencies are changed for longer contexts.
+    /// How the frequencies are adapted to longer contexts.
     pub scaling: RopeScaling,
-    /// Cosines and sines are multiplied by this.
+    /// Factor applied to cosines and sines.
     pub attention_factor: f64,
-    /// Whether a half type rounds the result alone, and not cosines, sines and products too.
+    /// Whether, in a half type, only the result is rounded, and not cosines, sines and products as
+    /// well.
     pub rounded_once: bool,
 }
 
-/// How frequencies are changed for contexts longer than those first trained on.
+/// How frequencies are adapted to contexts longer than the original training context.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RopeScaling {
-    /// Not at all.
+    /// No scaling.
     None,
     /// All frequencies divided by `factor`.
     Linear {
         /// The divisor.
         factor: f64,
     },
-    /// Llama 3.1: low frequencies divided by `factor`, high ones kept, those between mixed.
+    /// Llama 3.1: low frequencies are divided by `factor`, high ones kept, and those in between
+    /// interpolated.
     Llama3 {
         /// The divisor of low frequencies.
         factor: f64,
@@ -36,10 +38,11 @@ pub enum RopeScaling {
         low_frequency_factor: f64,
         /// Wavelengths below `original_positions / high_frequency_factor` are high frequencies.
         high_frequency_factor: f64,
-        /// The context first trained on.
+        /// The original training context, in tokens.
         original_positions: f64,
     },
-    /// YaRN: low frequencies divided by `factor`, high ones kept, a ramp over the pairs between.
+    /// YaRN: low frequencies are divided by `factor`, high ones kept, with a ramp over the pairs in
+    /// between.
     Yarn {
         /// The divisor of low frequencies.
         factor: f64,
@@ -47,24 +50,24 @@ pub enum RopeScaling {
         beta_fast: f64,
         /// Turns in `original_positions` below which a frequency is low.
         beta_slow: f64,
-        /// Whether the ramp's ends are whole pairs.
+        /// Whether the ramp begins and ends at whole pairs.
         truncate: bool,
-        /// The context first trained on.
+        /// The original training context, in tokens.
         original_positions: f64,
     },
-    /// LongRoPE: every frequency has a divisor of its own, and another one in long sequences.
+    /// LongRoPE: every frequency has its own divisor, and a different one in long sequences.
     Long {
-        /// Divisors in sequences of up to `original_positions`, one for each pair.
+        /// Divisors in sequences of up to `original_positions` tokens, one for each pair.
         short: Vec<f64>,
-        /// Divisors in longer ones.
+        /// Divisors in longer sequences, one for each pair.
         long: Vec<f64>,
-        /// The longest sequence that is not long.
+        /// Tokens of the longest sequence that does not count as long.
         original_positions: f64,
     },
 }
 
 impl RopeConfig {
-    /// Whether a sequence of `tokens` has other frequencies than short ones.
+    /// Whether a sequence of `tokens` tokens uses the frequencies of long sequences.
     #[must_use]
     pub fn is_long(&self, tokens: usize) -> bool {
         match self.scaling {
@@ -75,8 +78,8 @@ impl RopeConfig {
 
     /// One frequency for each pair of channels, in long sequences or short ones.
     ///
-    /// Rounded to f32 where Transformers rounds, because a position times a frequency reaches
-    /// thousands of radians, and there the rounding of the frequency is what one sees.
+    /// Rounded to f32 where Transformers rounds: a position times a frequency reaches thousands of
+    /// radians, where the rounding of the frequency dominates the result.
     #[must_use]
     pub fn frequencies(&self, long: bool) -> Vec<f32> {
         let powers = (0..self.rotated / 2).map(|pair| {
@@ -133,22 +136,22 @@ impl RopeConfig {
     }
 }
 
-/// Cosines and sines of positions `0..positions`, `[positions, rotated / 2]` each, times the
+/// Cosines and sines of positions `0..positions`, each `[positions, rotated / 2]`, times the
 /// attention factor.
 #[derive(Debug, Clone)]
 pub struct RopeTable {
-    /// Cosines.
+    /// Cosines, `[positions, rotated / 2]`.
     pub cos: Vec<f32>,
-    /// Sines.
+    /// Sines, `[positions, rotated / 2]`.
     pub sin: Vec<f32>,
-    /// Positions that are there.
+    /// Number of positions in the table.
     pub positions: usize,
     frequencies: Vec<f32>,
     factor: f32,
 }
 
 impl RopeTable {
-    /// A table without positions, for long sequences or short ones.
+    /// An empty table, for long sequences or short ones.
     #[must_use]
     pub fn new(config: &RopeConfig, long: bool) -> RopeTable {
         let frequencies = config.frequencies(long);
@@ -156,7 +159,7 @@ impl RopeTable {
         RopeTable { cos: Vec::new(), sin: Vec::new(), positions: 0, frequencies, factor }
     }
 
-    /// Makes sure that the first `positions` are there.
+    /// Extends the table to at least `positions` positions.
     pub fn extend(&mut self, positions: usize) {
         for position in self.positions..positions {
             for frequency in &self.frequencies {

@@ -1,19 +1,19 @@
-//! How tokens find their experts.
+//! The routing of tokens to experts.
 
-/// How tokens find their experts.
+/// How tokens are routed to experts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Routing {
-    /// Experts that a token goes to: those of the highest probability, of equal ones the first.
+    /// Number of experts per token: those of the highest probability, the first among equals.
     pub chosen: usize,
     /// Whether the chosen probabilities are divided by their sum.
     pub normalised: bool,
-    /// Whether a share is rounded to the model's dtype before it multiplies an expert's result.
+    /// Whether a share is rounded to the model's dtype before it multiplies an expert's output.
     pub rounded_shares: bool,
 }
 
 impl Routing {
-    /// One token's experts, rising, and what their results are multiplied by; `probabilities` has
-    /// one for each expert.
+    /// The experts of one token, ascending, each with the factor for its output. `probabilities`
+    /// has one value per expert.
     #[must_use]
     pub fn choose(&self, mut probabilities: Vec<f32>) -> Vec<(usize, f32)> {
         let chosen = self.chosen.min(probabilities.len());

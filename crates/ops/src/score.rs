@@ -1,4 +1,4 @@
-//! What is scored, and what comes of it.
+//! Scored positions and their scores.
 
 /// The scored positions of one sequence: `targets[i]` is predicted at `first_position + i`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub struct SequenceScores {
     /// Kullback-Leibler divergence from the baseline's distribution in nats; empty for the
     /// baseline itself.
     pub kld: Vec<f32>,
-    /// Probability of the most likely token; of the baseline alone, else empty.
+    /// Probability of the most likely token; empty unless this is the baseline.
     pub top_probability: Vec<f32>,
-    /// Whether the most likely token is the baseline's; empty for the baseline itself.
+    /// Whether the most likely token equals the baseline's; empty for the baseline itself.
     pub same_top: Vec<bool>,
 }

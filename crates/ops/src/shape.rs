@@ -1,19 +1,19 @@
-//! What a backend has to know of a whole model, and of each of its blocks, beside the weights.
+//! What a backend needs to know about a whole model and each of its blocks, besides the weights.
 //!
-//! Nothing here names a family of models: a family is a way to fill these in.
+//! Nothing here names a family of models: a family is one way to fill in these types.
 
 use crate::rope::RopeConfig;
 
-/// Sizes of a decoder, and what all its blocks have in common.
+/// Sizes of a decoder, and the properties that all its blocks share.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shape {
     /// Size of the vocabulary.
     pub vocab: usize,
     /// Hidden size.
     pub hidden: usize,
-    /// All norms of the model.
+    /// The norm that the whole model uses.
     pub norm: Norm,
-    /// Rows of the embedding are multiplied by this, rounded to the model's dtype.
+    /// Factor applied to the rows of the embedding, rounded to the model's dtype.
     pub embedding_scale: f64,
     /// Logits become `cap * tanh(logits / cap)`.
     pub logit_cap: Option<f64>,
@@ -28,7 +28,7 @@ pub struct Norm {
     pub eps: f64,
 }
 
-/// A norm's formula. All are computed in f32; they differ in where a half type rounds, too.
+/// A norm's formula. All are computed in f32; they differ in where a half type is rounded, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NormKind {
     /// `x / rms(x) * weight`, rounded before the weight and after it.
@@ -50,15 +50,15 @@ pub struct AttentionShape {
     pub kv_heads: usize,
     /// Channels of one head.
     pub head_dim: usize,
-    /// Products of queries and keys are multiplied by this.
+    /// Factor applied to the products of queries and keys.
     pub scale: f64,
-    /// Keys that a query sees, its own included; all before it where there is none.
+    /// Keys that a query attends to, its own included; `None` for all before it.
     pub window: Option<usize>,
-    /// Rotary positions.
+    /// Rotary positions, if the block has them.
     pub rope: Option<RopeConfig>,
 }
 
-/// The function between the projections of an MLP.
+/// The activation function between the projections of an MLP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
     /// `x / (1 + e^-x)`.
@@ -67,8 +67,10 @@ pub enum Activation {
     Gelu,
     /// `x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2`, rounded at the end.
     GeluTanh,
-    /// The same, in a half type every step rounded: `x^3`, `0.044715 _`, `x + _`, and so on.
+    /// The function of `GeluTanh`; in a half type every step is rounded: `x^3`, `0.044715 _`, `x +
+    /// _`, and so on.
     GeluNew,
-    /// The same, in a half type every step of `x sqrt(2/pi) (1 + 0.044715 x x)` rounded.
+    /// The function of `GeluTanh`; in a half type every step of `x sqrt(2/pi) (1 + 0.044715 x x)`
+    /// is rounded.
     GeluFast,
 }

@@ -1,5 +1,5 @@
-//! Sites, the named places in a layer where bytes can move, and taps, which read or replace what is
-//! there.
+//! Sites, the named places in a layer where bytes can move, and taps, which read or replace the
+//! tensors there.
 
 use std::error::Error;
 
@@ -8,21 +8,22 @@ use crate::hidden::Hidden;
 /// A named place in every layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Site {
-    /// The hidden states that leave the layer: what crosses a link where the model is cut.
+    /// The hidden states that leave the layer. They cross a link where the model is cut.
     LayerOutput,
-    /// What the attention block adds to the residual stream, behind its norm. A tap that names a
+    /// What the attention block adds to the residual stream, after its output norm. A tap that names a
     /// [degree](Tap::degree) gets the partial sums of the last projection instead, before that norm.
     AttentionOutput,
-    /// The same of the MLP block.
+    /// What the MLP block adds to the residual stream, with partial sums as for `AttentionOutput`.
     MlpOutput,
-    /// What every expert of a mixture is sent: a row for each of its tokens, behind the block's norm.
+    /// The inputs of every expert of a mixture: one row for each of its tokens, after the block's
+    /// norm.
     ExpertDispatch,
-    /// What comes back from every expert, each row times its token's share.
+    /// The outputs of every expert, each row times its token's share.
     ExpertCombine,
-    /// Keys of the run's tokens, `[batch, tokens, kv_heads * head_dim]`, as attention or a cache takes
+    /// Keys of the run's tokens, `[batch, tokens, kv_heads * head_dim]`, as attention or a cache reads
     /// them: RoPE-rotated, unless they go to a cache that keeps them unrotated.
     Keys,
-    /// Values of the run's tokens, laid out as the keys.
+    /// Values of the run's tokens, in the same layout as the keys.
     Values,
 }
 
@@ -70,14 +71,14 @@ pub struct Place {
     pub first_position: usize,
 }
 
-/// A tensor at a site, or the part of it that one rank or one expert has.
+/// A tensor at a site, or the part of it that belongs to one rank or one expert.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Part {
-    /// `[batch, tokens, channels]` in the model's dtype; a partial sum is in f32. Of an expert the
-    /// rows of its tokens, `[1, rows, channels]`.
+    /// `[batch, tokens, channels]` in the model's dtype; a partial sum is in f32. For an expert, the
+    /// rows of its tokens: `[1, rows, channels]`.
     pub states: Hidden,
-    /// Of an expert: the token of every row, as `sequence * tokens + token`. `None` where every token
-    /// has its row.
+    /// For an expert, the token of every row, as `sequence * tokens + token`. `None` where every token
+    /// has its own row.
     pub tokens: Option<Vec<usize>>,
 }
 
@@ -110,30 +111,33 @@ pub struct Part {
 /// }
 /// ```
 pub trait Tap: Send {
-    /// Whether the tap is called at this site of this layer; where it is not, nothing is spent.
+    /// Whether the tap is called at this site of this layer. A site that is not wanted costs nothing.
     fn wants(&self, site: Site, layer: usize) -> bool;
 
     /// The degree of tensor parallelism: with one, attention heads and MLP channels are split evenly
-    /// among so many ranks, and the outputs of the blocks come as the ranks' partial sums. Rank 0 adds
-    /// the bias. Experts are split like any other MLP; what they are sent and give is not shown while
-    /// their block is.
+    /// among that many ranks, and the outputs of the blocks come as the ranks' partial sums. Rank 0
+    /// adds
+    /// the bias. Experts are split like any other MLP; while they are, their inputs and outputs are
+    /// not
+    /// shown separately.
     fn degree(&self) -> Option<usize> {
         None
     }
 
-    /// Whether the tap needs positions that nobody scores, too: the last layer leaves them out
-    /// otherwise, and they hold anything finite.
+    /// Whether the tap also needs positions that are not scored. The last layer otherwise leaves them
+    /// out, and they
+    /// hold anything finite.
     fn every_position(&self) -> bool {
         true
     }
 
-    /// Called with the tensor at a site: one part of every rank in order, one of every expert in
-    /// order, and else one for all. What it leaves is what the model goes on with:
+    /// Called with the tensor at a site: one part per rank or per expert, in order, or a single part.
+    /// The model continues with what the tap leaves in `parts`:
     ///
-    /// - of partial sums as many parts as it likes, which are added up in f32 in their order;
-    /// - of [`Site::ExpertCombine`] as many parts as it likes, with their tokens: every token adds up
+    /// - for partial sums, any number of parts, which are added up in f32 in their order;
+    /// - for [`Site::ExpertCombine`], any number of parts with their tokens: every token adds up
     ///   its rows in the order of the parts;
-    /// - elsewhere the same parts in the same shapes, with other values or not.
+    /// - elsewhere, the same parts in the same shapes, with values changed or unchanged.
     ///
     /// # Errors
     /// Whatever the tap reports; it ends the run of tokens.

@@ -19,40 +19,41 @@ pub struct LinearTensors {
 /// The weights of a norm.
 #[derive(Debug, Clone)]
 pub struct NormTensors {
-    /// One for each channel, as stored.
+    /// One weight for each channel, as stored.
     pub weight: Vec<f32>,
-    /// One for each channel.
+    /// One bias for each channel, if there are any.
     pub bias: Option<Vec<f32>>,
 }
 
-/// An attention block.
+/// The weights of an attention block.
 #[derive(Debug, Clone)]
 pub struct AttentionTensors {
     /// What the block computes.
     pub shape: AttentionShape,
     /// The norm before the block.
     pub norm_in: Option<NormTensors>,
-    /// `[heads * head_dim, hidden]`.
+    /// Query projection, `[heads * head_dim, hidden]`.
     pub query: LinearTensors,
-    /// `[kv_heads * head_dim, hidden]`.
+    /// Key projection, `[kv_heads * head_dim, hidden]`.
     pub key: LinearTensors,
-    /// `[kv_heads * head_dim, hidden]`.
+    /// Value projection, `[kv_heads * head_dim, hidden]`.
     pub value: LinearTensors,
     /// Norms of queries and keys before their rotation.
     pub head_norms: Option<HeadNorms>,
-    /// `[hidden, heads * head_dim]`.
+    /// Output projection, `[hidden, heads * head_dim]`.
     pub output: LinearTensors,
-    /// The norm of the block's result.
+    /// The norm of the block's output.
     pub norm_out: Option<NormTensors>,
 }
 
-/// Norms of queries and keys. Each is applied to every run of as many channels as it has weights:
-/// `head_dim` for a norm of each head, all for a norm over all heads at once.
+/// Norms of queries and keys. Each applies to consecutive groups of as many channels as it has
+/// weights:
+/// `head_dim` for a norm per head, all channels for one norm over all heads.
 #[derive(Debug, Clone)]
 pub struct HeadNorms {
-    /// Of queries.
+    /// The norm of the queries.
     pub query: NormTensors,
-    /// Of keys.
+    /// The norm of the keys.
     pub key: NormTensors,
 }
 
@@ -69,29 +70,30 @@ pub struct FeedForwardTensors {
     pub down: LinearTensors,
 }
 
-/// An MLP block, its networks `F` already prepared: a block of experts need not be in memory twice.
+/// An MLP block whose networks `F` are already prepared, so that a block of experts need not be in
+/// memory twice.
 #[derive(Debug, Clone)]
 pub struct MlpTensors<F> {
     /// The norm before the block.
     pub norm_in: Option<NormTensors>,
-    /// One network or many.
+    /// One network, or many experts.
     pub network: Network<F>,
-    /// The norm of the block's result.
+    /// The norm of the block's output.
     pub norm_out: Option<NormTensors>,
 }
 
-/// What stands in an MLP block.
+/// The network or networks of an MLP block.
 #[derive(Debug, Clone)]
 pub enum Network<F> {
     /// One network for all tokens.
     Dense(F),
-    /// Each token goes to some of many networks.
+    /// Each token is routed to some of many networks.
     Experts {
-        /// `[experts, hidden]`.
+        /// Router weights, `[experts, hidden]`.
         router: LinearTensors,
-        /// How it chooses.
+        /// How the router chooses.
         routing: Routing,
-        /// One for each row of the router.
+        /// One network for each row of the router.
         experts: Vec<F>,
     },
 }

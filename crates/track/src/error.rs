@@ -1,4 +1,4 @@
-//! Why a tracker was given up. The run goes on.
+//! Why a tracker was dropped. The run continues.
 
 use std::path::PathBuf;
 
@@ -11,17 +11,17 @@ pub enum TrackError {
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// The server did not take a call.
+    /// The server rejected a call.
     #[error("MLflow did not take {call} at {server}: {reason}")]
     Server {
         /// The REST call.
         call: String,
         /// The server's address.
         server: String,
-        /// What it answered, or why it could not be reached.
+        /// The server's answer, or why it could not be reached.
         reason: String,
     },
     /// The status file could not be written.

@@ -1,7 +1,7 @@
 //! A run as experiment trackers see it: Weights & Biases, TensorBoard, MLflow, and the status file that
 //! `strait watch` reads.
 //!
-//! [`Trackers`] works on a thread of its own behind a queue. A tracker that fails, or is slow, costs the run
+//! [`Trackers`] works on its own thread behind a queue. A tracker that fails or is slow costs the run
 //! nothing: it is dropped with one warning, and the records on disk are what counts.
 
 mod error;

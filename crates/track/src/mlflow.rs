@@ -1,4 +1,4 @@
-//! MLflow through its REST API 2.0 (<https://mlflow.org/docs/latest/rest-api.html>): one run a cell.
+//! MLflow through its REST API 2.0 (<https://mlflow.org/docs/latest/rest-api.html>): one run per cell.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use serde_json::{Map, Value, json};
 
 use crate::{Event, Point, TrackError, Tracker, batch_metrics, final_metrics};
 
-/// What a call may take before the tracker is given up.
+/// How long a call may take before the tracker is dropped.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Metrics that one call of `runs/log-batch` may hold.
+/// Most metrics in one call of `runs/log-batch`.
 const MOST_METRICS: usize = 1000;
 
-/// Talks to an MLflow tracking server.
+/// A client of an MLflow tracking server.
 #[derive(Debug)]
 pub struct Mlflow {
     server: String,
@@ -32,7 +32,8 @@ struct Run {
 }
 
 impl Mlflow {
-    /// For the server at `address` (`http://127.0.0.1:5000`), a point every `every` windows. `token` is sent
+    /// A client for the server at `address` (`http://127.0.0.1:5000`), with a point every `every` windows.
+    /// `token` is sent
     /// as a bearer token.
     #[must_use]
     pub fn new(address: &str, token: Option<String>, every: usize) -> Self {
@@ -86,7 +87,7 @@ impl Mlflow {
         self.answer(call, request.send_string(&body.to_string()))
     }
 
-    /// The id of the experiment of this name; creates it.
+    /// The id of the experiment with this name, which is created if needed.
     fn experiment(&self, name: &str) -> Result<String, TrackError> {
         let call = "experiments/get-by-name";
         let response = self.request("GET", call).query("experiment_name", name).call();
@@ -102,7 +103,7 @@ impl Mlflow {
             .ok_or_else(|| self.error(call, "no experiment_id in the answer"))
     }
 
-    /// The id of a cell's run; creates it.
+    /// The id of a cell's run, which is created if needed.
     fn run(&mut self, cell: usize, time_s: f64) -> Result<Option<String>, TrackError> {
         let Some(Some(run)) = self.runs.get(cell) else { return Ok(None) };
         if let Some(id) = &run.id {
@@ -121,8 +122,8 @@ impl Mlflow {
         let id = id.ok_or_else(|| self.error("runs/create", "no run_id in the answer"))?.to_owned();
         let mut params: Vec<Value> =
             vec![param("label", &run.label), param("compressor", &run.codec)];
-        // The cell's own two take the place of the file's list of all codecs: MLflow refuses a key that
-        // comes twice.
+        // The cell's own two parameters replace the file's list of all codecs, because MLflow rejects
+        // duplicate keys.
         let mut config = self.config.clone();
         config.retain(|key, _| key != "label" && key != "compressor");
         flatten("", &Value::Object(config), &mut params);
@@ -238,7 +239,7 @@ fn param(key: &str, value: &str) -> Value {
     json!({ "key": key, "value": value })
 }
 
-/// Nested tables as `model.source`, with the characters that MLflow takes.
+/// Flattens nested tables to keys such as `model.source`, with the characters that MLflow accepts.
 fn flatten(prefix: &str, value: &Value, out: &mut Vec<Value>) {
     match value {
         Value::Object(map) => {

@@ -1,12 +1,12 @@
-//! What metrics are called: the names of the split-bench scripts, so that old and new runs share charts,
-//! and beside them those that have no counterpart there.
+//! Names of metrics: those of the split-bench scripts, so that old and new runs share charts,
+//! and additional ones that have no counterpart there.
 
 use strait_schema::Record;
 
 use crate::Point;
 
-/// Figures of the windows since the point before, and totals so far. Numbers that are not finite are left
-/// out.
+/// Figures of the windows since the previous point, and totals so far. Numbers that are not finite are
+/// omitted.
 #[must_use]
 pub fn batch_metrics(point: &Point, before: Option<&Point>) -> Vec<(&'static str, f64)> {
     let (tokens, nll) = before.map_or((0, 0.0), |before| (before.tokens, before.nll));
@@ -41,7 +41,7 @@ pub fn final_metrics(record: &Record) -> Vec<(&'static str, f64)> {
     let sum = |count: fn(&strait_schema::LinkCounts) -> u64| {
         record.links.iter().map(count).sum::<u64>() as f64
     };
-    // A token has one key and one value: it counts once.
+    // A token has one key and one value, so it counts once.
     let of_one = if record.cell.cache().is_some() { record.links.len().max(1) as f64 } else { 1.0 };
     let (bytes, tokens) = (sum(|link| link.payload_bytes), sum(|link| link.tokens) / of_one);
     finite(vec![

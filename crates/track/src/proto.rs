@@ -1,7 +1,8 @@
-//! The wire format of protocol buffers, as much as trackers' files need: varints, 32 and 64 bits, and
-//! bytes with a length (<https://protobuf.dev/programming-guides/encoding/>).
+//! The wire format of protocol buffers, as far as trackers' files need it: varints, 32-bit and 64-bit
+//! values, and
+//! length-delimited bytes (<https://protobuf.dev/programming-guides/encoding/>).
 
-/// A message under construction. Fields go in as they are added.
+/// A message under construction. Fields are encoded as they are added.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Message(Vec<u8>);
 
@@ -60,7 +61,7 @@ impl Message {
     }
 }
 
-/// One field of a message that is read back.
+/// One decoded field of a message.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Field<'a> {
     /// An integer, a boolean or an enumeration.
@@ -73,7 +74,7 @@ pub enum Field<'a> {
     Bytes(&'a [u8]),
 }
 
-/// Goes through the fields of a message; ends at the end and at damage.
+/// Iterates over the fields of a message; stops at the end or at damage.
 #[derive(Debug, Clone, Copy)]
 pub struct Reader<'a>(pub &'a [u8]);
 

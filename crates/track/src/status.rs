@@ -1,4 +1,4 @@
-//! The status file of a results folder: for `strait watch` and `strait serve`.
+//! The status file of a results folder, for `strait watch` and `strait serve`.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use strait_schema::{RunStatus, RunningCell, RunningFigures};
 
 use crate::{Event, Point, TrackError, Tracker};
 
-/// The shortest time between two writes in seconds; a start, a failure and the end are written at once.
+/// The shortest time in seconds between two writes; a start, a failure and the end are written at once.
 const EVERY_S: f64 = 0.5;
 
 /// Writes [`RunStatus`] into a results folder.
@@ -18,7 +18,7 @@ pub struct StatusFile {
 }
 
 impl StatusFile {
-    /// For this results folder.
+    /// A writer for this results folder.
     #[must_use]
     pub fn new(results: PathBuf, experiment: &str) -> Self {
         let status = RunStatus { experiment: experiment.to_owned(), ..RunStatus::default() };

@@ -1,4 +1,4 @@
-//! TensorBoard: one folder of event files a run, one run a cell.
+//! TensorBoard: one folder of event files per run, with one TensorBoard run per cell.
 //!
 //! An event file is a sequence of TFRecords (length `u64`, masked CRC-32C of the length, data, masked
 //! CRC-32C of the data; little-endian), each an `Event` of tensorflow/core/util/event.proto.
@@ -31,7 +31,7 @@ struct Run {
 }
 
 impl TensorBoard {
-    /// Event files below `folder`, a point every `every` windows.
+    /// A writer of event files below `folder`, with a point every `every` windows.
     #[must_use]
     pub fn new(folder: PathBuf, every: usize) -> Self {
         Self { folder, every: every.max(1), config: Map::new(), runs: Vec::new() }
@@ -63,7 +63,7 @@ impl TensorBoard {
         };
         let mut summary = Message::new();
         for (tag, value) in metrics {
-            // `simple_value` of every summary's value.
+            // Field `simple_value` of each summary's value.
             summary = summary.message(1, Message::new().text(1, tag).float(2, *value as f32));
         }
         let event = Message::new().double(1, time_s).varint(2, step).message(5, summary);
@@ -83,7 +83,8 @@ impl Tracker for TensorBoard {
                 self.config.clone_from(&start.config);
                 let base = self.folder.join(safe(&start.experiment));
                 let open = |(at, cell): (usize, &crate::CellStart)| {
-                    // Two labels may be the same in plain letters: the cell's place keeps them apart.
+                    // Two labels may become equal when reduced to plain letters; the cell's index keeps
+                    // them apart.
                     let name = format!("events.out.tfevents.{}.strait.{at}", time_s as u64);
                     (!cell.finished).then(|| Run {
                         label: cell.label.clone(),
@@ -133,7 +134,7 @@ fn text_summary(tag: &str, text: &str) -> Message {
     Message::new().message(1, value)
 }
 
-/// A TFRecord.
+/// Encodes a TFRecord.
 fn record(data: &[u8]) -> Vec<u8> {
     let length = (data.len() as u64).to_le_bytes();
     let mut out = length.to_vec();
@@ -159,7 +160,8 @@ fn crc32c(data: &[u8]) -> u32 {
     !crc
 }
 
-/// The scalars of an event file, `(step, tag, value)`, up to its end or to damage: for tests and tools.
+/// The scalars of an event file as `(step, tag, value)`, up to its end or to damage; for tests and
+/// tools.
 #[must_use]
 pub fn scalars(mut bytes: &[u8]) -> Vec<(u64, String, f32)> {
     let mut out = Vec::new();

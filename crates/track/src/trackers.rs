@@ -6,22 +6,22 @@ use std::time::Duration;
 
 use crate::{Event, TrackError};
 
-/// Events that may wait. A tracker that is slower than this loses windows, not the run.
+/// Capacity of the queue in events. A tracker that is slower than this loses windows, not the run.
 const QUEUE: usize = 4096;
 
 /// Something that follows a run.
 pub trait Tracker: Send {
-    /// Its name in warnings.
+    /// The tracker's name in warnings.
     fn name(&self) -> &'static str;
 
-    /// Takes one event; `time_s` is in seconds since 1970.
+    /// Handles one event; `time_s` is in seconds since 1970.
     ///
     /// # Errors
-    /// When it cannot go on: it is told nothing more.
+    /// When the tracker cannot continue: it receives no further events.
     fn event(&mut self, event: &Event, time_s: f64) -> Result<(), TrackError>;
 }
 
-/// The trackers of a run on a thread of their own.
+/// The trackers of a run on their own thread.
 #[derive(Debug)]
 pub struct Trackers {
     queue: Option<SyncSender<(Event, f64)>>,
@@ -31,7 +31,7 @@ pub struct Trackers {
 }
 
 impl Trackers {
-    /// Starts the thread, if there is anything to track with and a thread can be had.
+    /// Starts the thread, if there are any trackers and a thread can be created.
     #[must_use]
     pub fn start(mut trackers: Vec<Box<dyn Tracker>>) -> Self {
         let (queue, events) = sync_channel::<(Event, f64)>(QUEUE);
@@ -61,7 +61,7 @@ impl Trackers {
         }
     }
 
-    /// Hands an event over without waiting; `time_s` is in seconds since 1970.
+    /// Enqueues an event without waiting; `time_s` is in seconds since 1970.
     pub fn tell(&mut self, event: Event, time_s: f64) {
         let Some(queue) = &self.queue else { return };
         match queue.try_send((event, time_s)) {
@@ -71,7 +71,8 @@ impl Trackers {
         }
     }
 
-    /// Tells the last event and waits until the trackers have taken everything, at most `patience`.
+    /// Enqueues the last event and waits, for at most `patience`, until the trackers have handled
+    /// everything.
     pub fn finish(&mut self, event: Event, time_s: f64, patience: Duration) {
         let Some(queue) = self.queue.take() else { return };
         // The queue may be full of windows; the end is worth waiting for.

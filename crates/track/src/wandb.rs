@@ -1,7 +1,8 @@
-//! Weights & Biases: an offline run folder a cell, which `wandb sync` uploads.
+//! Weights & Biases: one offline run folder per cell, which `wandb sync` uploads.
 //!
 //! `wandb/offline-run-<date>_<time>-<id>/run-<id>.wandb` is LevelDB's log format after a header of seven
-//! bytes: blocks of 32 KiB, chunks of CRC-32, length and type, in which each record is a protocol buffer
+//! bytes: blocks of 32 KiB that consist of chunks with CRC-32, length and type, in which each record is
+//! a protocol buffer
 //! (`wandb_internal.proto` of the wandb package, 0.13 to 0.31).
 
 use std::fs::{self, File};
@@ -41,7 +42,7 @@ struct Run {
 }
 
 impl Wandb {
-    /// Offline runs of `project` below `folder`, a point every `every` windows.
+    /// A writer of offline runs of `project` below `folder`, with a point every `every` windows.
     #[must_use]
     pub fn new(folder: PathBuf, project: String, every: usize) -> Self {
         Self {
@@ -54,7 +55,7 @@ impl Wandb {
         }
     }
 
-    /// The run's log; begins it with header and run record.
+    /// The run's log, which is begun with header and run record if needed.
     fn open(&mut self, cell: usize, time_s: f64) -> Result<Option<&mut Run>, TrackError> {
         let Some(Some(run)) = self.runs.get_mut(cell) else { return Ok(None) };
         if run.log.is_none() {
@@ -71,7 +72,7 @@ impl Wandb {
             let mut config = self.config.clone();
             config.insert("label".to_owned(), run.label.clone().into());
             config.insert("compressor".to_owned(), run.codec.clone().into());
-            // What wandb writes itself; `wandb sync` looks for nothing else in it.
+            // Written by wandb itself; `wandb sync` looks for nothing else in it.
             config.insert("_wandb".to_owned(), Value::Object(Map::new()));
             let version = Message::new().text(1, "strait").text(2, "0.12.0");
             log.record(Message::new().message(21, Message::new().message(1, version)), &run.id)?;
@@ -182,7 +183,8 @@ impl Tracker for Wandb {
                     let record =
                         records.iter().find(|record| Some(&record.label) == label.as_ref());
                     match record {
-                        // A few windows may be too few for a point: the final figures stand alone.
+                        // A run may have too few windows for a point, so the final figures are written
+                        // separately.
                         Some(record) if record.is_finished() => {
                             if let Some(run) = self.open(cell, time_s)? {
                                 let metrics = final_metrics(record);
@@ -235,7 +237,8 @@ impl Log {
         written.map_err(|source| TrackError::Write { path: self.path.clone(), source })
     }
 
-    /// A record as chunks that do not cross a block: whole (1), or first (2), middle (3) and last (4).
+    /// Splits a record into chunks that do not cross a block: whole (1), or first (2), middle (3) and
+    /// last (4).
     fn chunks(&mut self, mut data: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(data.len() + 16);
         let mut first = true;
@@ -269,7 +272,7 @@ impl Log {
     }
 }
 
-/// The records of a `.wandb` file, up to its end or to damage: for tests and tools.
+/// The records of a `.wandb` file, up to its end or to damage; for tests and tools.
 #[must_use]
 pub fn frames(bytes: &[u8]) -> Vec<Vec<u8>> {
     let (mut out, mut record, mut at) = (Vec::new(), Vec::new(), FILE_HEADER.len());
@@ -303,7 +306,7 @@ pub fn frames(bytes: &[u8]) -> Vec<Vec<u8>> {
 /// Eight letters and digits that differ between cells and starts.
 fn run_id(experiment: &str, label: &str, at: usize, time_s: f64) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    // FNV-1a.
+    // FNV-1a hash.
     for byte in format!("{experiment}\0{label}\0{at}\0{time_s}").bytes() {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     }
@@ -316,7 +319,7 @@ fn run_id(experiment: &str, label: &str, at: usize, time_s: f64) -> String {
         .collect()
 }
 
-/// A name as part of a path.
+/// A name made safe as part of a path.
 pub(crate) fn safe(name: &str) -> String {
     let keep = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
     let name: String = name.chars().map(keep).collect();
@@ -324,7 +327,7 @@ pub(crate) fn safe(name: &str) -> String {
     if name.is_empty() { "cell".to_owned() } else { name.to_owned() }
 }
 
-/// `YYYYMMDD_HHMMSS` of seconds since 1970, UTC (Howard Hinnant's `civil_from_days`).
+/// Formats seconds since 1970 as `YYYYMMDD_HHMMSS` in UTC (Howard Hinnant's `civil_from_days`).
 pub(crate) fn date(time_s: f64) -> String {
     let seconds = time_s.max(0.0) as u64;
     let (days, rest) = ((seconds / 86_400) as i64, seconds % 86_400);
@@ -364,7 +367,7 @@ mod tests {
             };
             assert_eq!(data.len(), size);
         }
-        // A torn file keeps what is whole.
+        // A truncated file keeps its complete records.
         assert_eq!(frames(&bytes[..bytes.len() - 1]).len(), sizes.len() - 1);
     }
 

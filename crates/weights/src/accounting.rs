@@ -1,8 +1,10 @@
 //! Bits accounting: how many stored bits a weight costs, in the decoder blocks and in the head.
 //!
-//! The definitions are those of exllamav3's `compare_q` and `qbench`: matrices of the decoder blocks, with the scales, zero
-//! points, maps and codebooks that belong to them, over the number of their values; norms, biases, router gates and
-//! embeddings are left out. The head is counted apart.
+//! The definitions are those of exllamav3's `compare_q` and `qbench`. The bits are those of the decoder blocks'
+//! matrices, including the scales, zero
+//! points, maps and codebooks that belong to them, divided by the number of their values; norms, biases, router
+//! gates and
+//! embeddings are excluded. The head is counted separately.
 
 use std::collections::BTreeMap;
 
@@ -14,46 +16,53 @@ use crate::tensor::TensorInfo;
 /// Bytes in a GiB.
 const GIB: f64 = (1u64 << 30) as f64;
 
-/// Size of a checkpoint. A scale, a minimum or a codebook counts as bits of the weights that it belongs to.
+/// Size of a checkpoint. A scale, a minimum or a codebook counts towards the bits of the weights that it
+/// belongs to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
-    /// The format of most of the decoder blocks' weights, for example `Q4_K` or `gptq int4 g128`; of all tensors where there
+    /// The format of most of the decoder blocks' weights, for example `Q4_K` or `gptq int4 g128`; of all
+    /// tensors if there
     /// are no blocks. Empty for a checkpoint without tensors.
     pub format: String,
-    /// Values of all tensors; `rope_freqs.weight` and `rope_factors_*`, constants of the position encoding, and scales of a quantized KV cache are
-    /// left out.
+    /// Number of values in all tensors, except `rope_freqs.weight` and `rope_factors_*`, which are constants of
+    /// the position encoding, and scales of
+    /// a quantized KV cache.
     pub parameters: u64,
-    /// Values of the decoder blocks' matrices, router gates left out.
+    /// Number of values in the decoder blocks' matrices, router gates excluded.
     pub decoder_values: u64,
-    /// Stored bytes of the same.
+    /// Stored bytes of the decoder blocks' matrices, router gates excluded.
     pub decoder_bytes: u64,
-    /// Values of the head, or of the embedding where the head is tied to it.
+    /// Number of values in the head, or in the embedding if the head is tied to it.
     pub head_values: u64,
-    /// Stored bytes of the same.
+    /// Stored bytes of the head, or of the embedding if the head is tied to it.
     pub head_bytes: u64,
-    /// Stored bits per value over the decoder blocks' matrices, router gates left out. `None` if there is no such tensor.
+    /// Stored bits per value over the decoder blocks' matrices, router gates excluded. `None` if there is no
+    /// such tensor.
     pub decoder_bits_per_weight: Option<f64>,
-    /// Stored bits per value of the head, or of the embedding where the head is tied to it.
+    /// Stored bits per value of the head, or of the embedding if the head is tied to it.
     pub head_bits_per_weight: Option<f64>,
     /// Stored bytes of all tensors, without headers and padding.
     pub bytes: u64,
-    /// The same in GiB.
+    /// Stored size of all tensors in GiB.
     pub gib: f64,
-    /// GiB of the decoder blocks' matrices and of the head (or the embedding that serves as one): `compare_q`'s "vram".
+    /// Size in GiB of the decoder blocks' matrices and of the head (or the embedding that serves as one):
+    /// `compare_q`'s "vram".
     pub gib_without_embeddings: f64,
-    /// What is quantized besides weights, none of which is simulated: figures of the model are of its weights only.
+    /// What is quantized besides weights. None of it is simulated: the model's figures reflect its weights
+    /// only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub weights_only: Vec<String>,
-    /// Keys that nobody reads, which keep the model from being run unless the experiment says that they may go unread.
+    /// Keys that nothing reads; they prevent the model from being run unless the experiment allows them to go
+    /// unread.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unread_keys: Vec<String>,
-    /// Every stored format, the one of most bytes first.
+    /// Every stored format, in descending order of bytes.
     pub formats: Vec<FormatShare>,
     /// The decoder blocks in order.
     pub layers: Vec<LayerSummary>,
 }
 
-/// What is stored in one format.
+/// The share of one stored format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FormatShare {
     /// Its name.
@@ -75,7 +84,7 @@ pub struct LayerSummary {
     pub parameters: u64,
     /// Stored bytes of all its tensors.
     pub bytes: u64,
-    /// Stored bits per value of its matrices, router gates left out. `None` if it has no matrix.
+    /// Stored bits per value of its matrices, router gates excluded. `None` if it has no matrix.
     pub bits_per_weight: Option<f64>,
     /// Formats of its matrices, without repetition, in file order.
     pub formats: Vec<String>,
@@ -149,7 +158,8 @@ impl Summary {
     }
 }
 
-/// What `infos` come to when the decoder blocks' matrices are quantized to `kind` on load. `transposed` says that they are
+/// The size that `infos` have when the decoder blocks' matrices are quantized to `kind` on load. `transposed`
+/// says that they are
 /// stored as `[in, out]`.
 pub(crate) fn loaded_in<'a>(
     infos: impl IntoIterator<Item = &'a TensorInfo>,
@@ -171,16 +181,16 @@ pub(crate) fn loaded_in<'a>(
     infos.into_iter().map(change).collect()
 }
 
-/// What a tensor counts as.
+/// The category under which a tensor is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
-    /// A matrix of a decoder block that is no router gate.
+    /// A matrix of a decoder block, router gates excluded.
     Decoder(usize),
     /// Another tensor of a decoder block.
     DecoderOther(usize),
     Head,
     Embedding,
-    /// No parameter.
+    /// Not a parameter.
     Constant,
     Other,
 }

@@ -1,6 +1,7 @@
 //! The bytes of one checkpoint file, memory-mapped or owned.
 //!
-//! Mapping a file is `unsafe` because another process may shorten or rewrite it meanwhile. It is done here alone: reading
+//! Mapping a file is `unsafe` because another process may shorten or rewrite it in the meantime. Only this file
+//! does it: reading
 //! gigabytes into memory first would double the memory a model needs.
 #![allow(unsafe_code)]
 
@@ -12,7 +13,7 @@ use strait_hub::StandIn;
 
 use crate::WeightsError;
 
-/// A file's path with its whole content.
+/// A file's path and its entire content.
 pub(crate) struct FileBytes {
     pub(crate) path: PathBuf,
     content: Content,
@@ -33,9 +34,12 @@ impl FileBytes {
         let content = if length == 0 {
             Content::Owned(Vec::new())
         } else {
-            // SAFETY: the mapping is private to this value, read-only, and never handed out as anything but bytes, for
-            // which every bit pattern is valid. A file changed by another process meanwhile gives other bytes, or a bus
-            // error if it is shortened; checkpoints are written once, and the crate's documentation of `Checkpoint::open`
+            // SAFETY: the mapping is private to this value, read-only, and never exposed as anything but bytes,
+            // for
+            // which every bit pattern is valid. A file changed by another process meanwhile yields other bytes,
+            // or a bus
+            // error if it is shortened; checkpoints are written once, and the crate's documentation of
+            // `Checkpoint::open`
             // states the condition.
             Content::Mapped(unsafe { memmap2::Mmap::map(&file) }.map_err(io("map"))?)
         };
@@ -46,10 +50,11 @@ impl FileBytes {
         }
     }
 
-    /// Lets the system take back the memory of what was read; reading again brings it back.
+    /// Lets the system reclaim the memory of what was read; reading again brings it back.
     pub(crate) fn release(&self) {
         let Content::Mapped(map) = &self.content else { return };
-        // SAFETY: the mapping is of a file, private and never written to, so that dropped pages come back from the file
+        // SAFETY: the mapping is backed by a file, private and never written to, so dropped pages come back
+        // from the file
         // with the same bytes.
         let released = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
         if let Err(error) = released {
@@ -57,7 +62,7 @@ impl FileBytes {
         }
     }
 
-    /// Takes bytes that are in memory already; `path` only names them in messages.
+    /// Takes bytes that are already in memory; `path` only names them in messages.
     pub(crate) fn owned(path: &Path, content: Vec<u8>) -> Self {
         Self { path: path.to_path_buf(), content: Content::Owned(content) }
     }

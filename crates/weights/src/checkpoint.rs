@@ -18,7 +18,7 @@ use crate::tensor::{DenseTensor, TensorInfo};
 use crate::tokenizer::{self, TokenizerSource};
 use crate::unread::Unread;
 
-/// An open checkpoint: configuration, tokenizer and tensors. Files stay mapped while it lives.
+/// An open checkpoint: configuration, tokenizer and tensors. Its files stay mapped while it exists.
 pub struct Checkpoint {
     path: PathBuf,
     config: Value,
@@ -26,7 +26,7 @@ pub struct Checkpoint {
     entries: Vec<Entry>,
     by_name: HashMap<String, usize>,
     tokenizer: TokenizerPlace,
-    /// Tensors that became part of the configuration or of other tensors.
+    /// Tensors that were merged into the configuration or into other tensors.
     read_on_opening: HashSet<String>,
     unread_keys: Vec<Unread>,
     weights_only: Vec<String>,
@@ -38,14 +38,16 @@ enum TokenizerPlace {
 }
 
 impl Checkpoint {
-    /// Opens a model directory (`config.json` with `model.safetensors` or `model.safetensors.index.json`) or a `.gguf` file,
-    /// or the first file of a model in several.
+    /// Opens a model directory (`config.json` with `model.safetensors` or `model.safetensors.index.json`), a
+    /// `.gguf` file,
+    /// or the first file of a GGUF model in several files.
     ///
-    /// All headers are read and checked here; values are read when asked for. The files are mapped into memory and must not
+    /// All headers are read and checked here; values are read on request. The files are mapped into memory and
+    /// must not
     /// be changed while the checkpoint is open.
     ///
     /// # Errors
-    /// The path is no model, a file is missing, cut short or contradicts itself, or a tensor's type is unknown.
+    /// The path is not a model, a file is missing, truncated or inconsistent, or a tensor's type is unknown.
     pub fn open(path: &Path) -> Result<Self, WeightsError> {
         if path.is_dir() {
             let Directory { config, files, tensors } = directory::read(path)?;
@@ -77,16 +79,17 @@ impl Checkpoint {
     /// Opens a GGUF file that is in memory; `name` stands for its path in messages.
     ///
     /// # Errors
-    /// As [`Checkpoint::open`].
+    /// As for [`Checkpoint::open`].
     pub fn from_gguf_bytes(name: &Path, bytes: Vec<u8>) -> Result<Self, WeightsError> {
         Self::from_gguf(name, vec![FileBytes::owned(name, bytes)])
     }
 
-    /// Opens one safetensors file that is in memory, with its configuration; `name` stands for its path in messages. There
-    /// is no tokenizer.
+    /// Opens one safetensors file that is in memory, with its configuration; `name` stands for its path in
+    /// messages. The
+    /// checkpoint has no tokenizer.
     ///
     /// # Errors
-    /// As [`Checkpoint::open`].
+    /// As for [`Checkpoint::open`].
     pub fn from_safetensors_bytes(
         name: &Path,
         config: Value,
@@ -106,7 +109,7 @@ impl Checkpoint {
     /// The tokenizer: the directory's `tokenizer.json`, or the equivalent text built from GGUF metadata.
     ///
     /// # Errors
-    /// There is none, it contradicts itself, or it is of a kind that cannot be rebuilt exactly.
+    /// There is no tokenizer, it is inconsistent, or it is of a kind that cannot be rebuilt exactly.
     pub fn tokenizer(&self) -> Result<TokenizerSource, WeightsError> {
         match &self.tokenizer {
             TokenizerPlace::Directory => tokenizer::in_folder(&self.path),
@@ -128,12 +131,14 @@ impl Checkpoint {
         self.by_name.get(name).map(|&index| self.entries[index].info())
     }
 
-    /// One tensor's values, by its Hugging Face name; dequantized on all threads of the current rayon pool, in the arithmetic
-    /// and dtype of the format's reference and then widened to f32.
+    /// One tensor's values, by its Hugging Face name. They are dequantized on all threads of the current rayon
+    /// pool, in the arithmetic
+    /// and dtype of the format's reference implementation, and then widened to f32.
     ///
     /// # Errors
-    /// No tensor has the name (the message gives the nearest one), its stored format is not supported, or a scale, zero point
-    /// or group index of it has a value that it must not have.
+    /// No tensor has the name (the message gives the nearest one), its stored format is not supported, or one
+    /// of its scales, zero
+    /// points or group indices has an invalid value.
     pub fn tensor(&self, name: &str) -> Result<DenseTensor, WeightsError> {
         let Some(&index) = self.by_name.get(name) else {
             return Err(WeightsError::UnknownTensor {
@@ -143,13 +148,14 @@ impl Checkpoint {
             });
         };
         let tensor = self.entries[index].dense(&self.files, &self.path);
-        // Mapped pages count as memory of this process: without this a model would take its size on disk on top.
+        // Mapped pages count towards this process's memory: otherwise a model would take its size on disk in
+        // addition.
         self.files.iter().for_each(FileBytes::release);
         heap::release();
         tensor
     }
 
-    /// The sizes added up: format, parameters, stored bytes and bits per weight, as a whole and by decoder block.
+    /// The total size: format, parameters, stored bytes and bits per weight, overall and by decoder block.
     pub fn summary(&self) -> Summary {
         Summary {
             weights_only: self.weights_only.clone(),
@@ -158,10 +164,10 @@ impl Checkpoint {
         }
     }
 
-    /// As [`Checkpoint::summary`], of the model when it is quantized to `kind` on load.
+    /// Like [`Checkpoint::summary`], for the model when it is quantized to `kind` on load.
     ///
     /// # Errors
-    /// A matrix of a decoder block is quantized already.
+    /// A matrix of a decoder block is already quantized.
     pub fn summary_loaded_in(&self, kind: LoadIn) -> Result<Summary, WeightsError> {
         const DENSE: [&str; 3] = ["F32", "F16", "BF16"];
         let summary = self.summary();
@@ -178,18 +184,19 @@ impl Checkpoint {
         Ok(Summary::from_infos(&infos))
     }
 
-    /// What the checkpoint quantizes besides weights: `input activations int8 by token`, `KV cache fp8`. None of it is
-    /// simulated, so that figures of such a model are of its weights only.
+    /// What the checkpoint quantizes besides weights, such as `input activations int8 by token` or `KV cache
+    /// fp8`. None of it is
+    /// simulated, so figures of such a model reflect its weights only.
     pub fn weights_only(&self) -> &[String] {
         &self.weights_only
     }
 
-    /// Keys of the quantization configuration, or of GGUF metadata about the model, that nobody read.
+    /// Keys of the quantization configuration, or of GGUF metadata about the model, that nothing read.
     pub fn unread_keys(&self) -> &[Unread] {
         &self.unread_keys
     }
 
-    /// Where it was opened.
+    /// The path from which it was opened.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -239,7 +246,7 @@ impl Checkpoint {
         }
     }
 
-    /// The existing name with the fewest edits from `name`, if a third of the letters or fewer differ.
+    /// The existing name with the smallest edit distance from `name`, if at most a third of the letters differ.
     fn nearest(&self, name: &str) -> Option<String> {
         self.tensor_infos()
             .map(|info| (strsim::levenshtein(name, &info.name), &info.name))

@@ -14,17 +14,17 @@ use crate::quantized;
 use crate::safetensors::{self, INDEX_NAME, Index, SINGLE_NAME};
 use crate::tensor::StoredTensor;
 
-/// A JSON file larger than this is refused. Indices of the largest models have a few megabytes.
+/// Larger JSON files are rejected. The indices of the largest models have a few megabytes.
 const JSON_LIMIT_BYTES: u64 = 1 << 26;
 
-/// What a model directory holds.
+/// The contents of a model directory.
 pub(crate) struct Directory {
     pub(crate) config: Value,
     pub(crate) files: Vec<FileBytes>,
     pub(crate) tensors: Vec<StoredTensor>,
 }
 
-/// Weights that are no model by themselves, or in a form that is not read, and what to do.
+/// Weights that are not a model by themselves or are in an unsupported form, and what to do about them.
 const OTHER_WEIGHTS: [(&str, &str); 4] = [
     (
         "adapter_config.json",
@@ -44,7 +44,7 @@ const OTHER_WEIGHTS: [(&str, &str); 4] = [
     ),
 ];
 
-/// Opens the directory; one file is preferred to shards, as in Transformers.
+/// Opens the directory; a single file is preferred to shards, as in Transformers.
 pub(crate) fn read(directory: &Path) -> Result<Directory, WeightsError> {
     let config = directory.join("config.json");
     if !config.is_file() {
@@ -81,7 +81,8 @@ pub(crate) fn read(directory: &Path) -> Result<Directory, WeightsError> {
     Ok(Directory { config, files, tensors })
 }
 
-/// The files of weights where neither name nor index tells: the only safetensors file, or all shards of one model.
+/// The weight files when neither a known name nor an index identifies them: the only safetensors file, or all
+/// shards of one model.
 fn without_index(directory: &Path) -> Result<Vec<String>, WeightsError> {
     let expected = format!("{SINGLE_NAME} or {INDEX_NAME}");
     let mut names = names_in(directory);
@@ -109,7 +110,7 @@ fn without_index(directory: &Path) -> Result<Vec<String>, WeightsError> {
     }
 }
 
-/// The names of all shards of the model that a file of this name is a shard of, in order.
+/// The names of all shards of a model in order, given the name of one of them.
 fn shard_names(name: &str) -> Option<Vec<String>> {
     let stem = name.strip_suffix(".safetensors")?;
     let parts = crate::gguf::part_names(&format!("{stem}.gguf"))?;
@@ -157,7 +158,7 @@ pub(crate) fn read_json<T: DeserializeOwned>(
     })
 }
 
-/// The error for an absent file, with what is there instead.
+/// The error for a missing file, with what was found instead.
 fn missing(directory: &Path, expected: &str) -> WeightsError {
     let names = names_in(directory);
     let gguf = names.iter().find(|name| name.to_lowercase().ends_with(".gguf"));

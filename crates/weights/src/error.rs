@@ -1,4 +1,5 @@
-//! Everything that can be wrong with a checkpoint, as one enum; each message says what was expected and what was found.
+//! Everything that can be wrong with a checkpoint, as one enum; each message says what was expected and what
+//! was found.
 
 use std::io;
 use std::path::PathBuf;
@@ -14,15 +15,15 @@ pub enum WeightsError {
     /// The operating system refused a file.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was being done: "open", "read", "map".
+        /// The action that failed: "open", "read" or "map".
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// The operating system's reason.
+        /// The operating system's error.
         source: io::Error,
     },
 
-    /// The model source names nothing that exists.
+    /// Nothing exists at the model source.
     #[error(
         "{}: no such model; expected a directory with config.json and model.safetensors (or \
          model.safetensors.index.json), a .gguf file, or \"hf:owner/name@revision\"{}",
@@ -32,22 +33,22 @@ pub enum WeightsError {
     SourceNotFound {
         /// Where it was looked for.
         path: PathBuf,
-        /// `owner/name`, where the source can be that of a model on the hub.
+        /// The source as `owner/name`, if it could be that of a model on the hub.
         hub: Option<String>,
     },
 
-    /// The model source cannot be understood.
+    /// The model source cannot be parsed.
     #[error(
         "model source \"{text}\": {reason}; expected \"hf:owner/name@revision\" or \"hf:owner/name/file.gguf@revision\""
     )]
     SourceSyntax {
-        /// The source as given.
+        /// The source, as given.
         text: String,
         /// What is wrong with it.
         reason: String,
     },
 
-    /// A file exists but is of no kind that can be opened.
+    /// The file exists but is of no kind that can be opened.
     #[error("{}: not a model; expected {expected}, found {found}", path.display())]
     NotAModel {
         /// The file.
@@ -85,11 +86,11 @@ pub enum WeightsError {
         path: PathBuf,
         /// Which part of the file.
         what: &'static str,
-        /// The parser's reason, with line and column.
+        /// The parser's error, with line and column.
         source: serde_json::Error,
     },
 
-    /// The file ends before something that it announces.
+    /// The file ends before something that its header announces.
     #[error(
         "{}: file is cut short: {what} needs {needed} bytes up to here, the file has {found}; fetch or copy it again",
         path.display()
@@ -99,9 +100,9 @@ pub enum WeightsError {
         path: PathBuf,
         /// What was being read.
         what: String,
-        /// Length the file must have at least, in bytes.
+        /// Minimum length of the file in bytes.
         needed: u64,
-        /// Length it has, in bytes.
+        /// Actual length in bytes.
         found: u64,
     },
 
@@ -140,9 +141,9 @@ pub enum WeightsError {
     UnknownTensor {
         /// The checkpoint.
         path: PathBuf,
-        /// The name asked for.
+        /// The requested name.
         name: String,
-        /// The most similar name that exists, if one is similar.
+        /// The most similar existing name, if any is similar.
         nearest: Option<String>,
     },
 
@@ -157,7 +158,7 @@ pub enum WeightsError {
         format: String,
     },
 
-    /// The configuration of a quantized checkpoint cannot be used.
+    /// The configuration of a quantized checkpoint is unusable.
     #[error("{}: quantization configuration: {key}: expected {expected}, found {found}", path.display())]
     QuantizationConfig {
         /// The checkpoint.
@@ -170,7 +171,7 @@ pub enum WeightsError {
         found: String,
     },
 
-    /// A stored part of a quantized weight is missing or does not fit the others.
+    /// A stored part of a quantized weight is missing or inconsistent with the others.
     #[error("{}: tensor \"{tensor}\": expected {expected}, found {found}; {hint}", path.display())]
     QuantizedPart {
         /// The checkpoint.
@@ -185,7 +186,7 @@ pub enum WeightsError {
         hint: &'static str,
     },
 
-    /// Tensors or keys that nobody reads and that are not known to be harmless.
+    /// The checkpoint contains tensors or keys that nothing reads and that are not known to be harmless.
     #[error(
         "{}: stored and read by nobody: {found}{layers}; without it this would be another model. If it may be left out, \
          `ignore = [\"{pattern}\"]` in [model] says so, and the record then says it too",
@@ -194,15 +195,15 @@ pub enum WeightsError {
     Unread {
         /// The checkpoint.
         path: PathBuf,
-        /// What is unread, the first kinds of it.
+        /// The first kinds of unread tensors or keys.
         found: String,
-        /// Both counts of layers, where they differ; else nothing.
+        /// Both numbers of layers if they differ; otherwise empty.
         layers: String,
-        /// A pattern for the first kind.
+        /// A pattern that matches the first kind.
         pattern: String,
     },
 
-    /// A pattern of what may go unread that names nothing.
+    /// A pattern for unread names that matches nothing.
     #[error(
         "{}: `ignore` in [model] has the pattern \"{pattern}\": expected the name of an unread tensor or key, with `*` for any \
          letters; nothing unread has such a name",
@@ -218,7 +219,7 @@ pub enum WeightsError {
     /// A dense weight cannot be quantized on load.
     #[error("load_in {kind}: expected {expected}, found {found}; load this model without load_in")]
     LoadIn {
-        /// The format asked for.
+        /// The requested format.
         kind: &'static str,
         /// What it needs.
         expected: &'static str,
@@ -248,7 +249,7 @@ pub enum WeightsError {
         key: &'static str,
         /// Its value.
         found: String,
-        /// The values that are understood.
+        /// The supported values.
         supported: &'static str,
     },
 
@@ -259,9 +260,9 @@ pub enum WeightsError {
         model: String,
         /// File in the repository.
         file: String,
-        /// Base address that was asked.
+        /// Base address that was contacted.
         endpoint: String,
-        /// What came back.
+        /// Why the fetch failed.
         reason: String,
         /// What to do.
         hint: &'static str,

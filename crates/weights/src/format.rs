@@ -33,11 +33,11 @@ pub enum Format {
     Q5K,
     /// 6 bits, 8-bit scales per 16, one f16 per 256.
     Q6K,
-    /// 8 bits, one f32 per 256; with sums that are not needed.
+    /// 8 bits, one f32 per 256; its stored sums are not needed.
     Q8K,
     /// 8 ternary values from a codebook of 2048, 3-bit scales per 32, one f16 per 256.
     IQ1S,
-    /// As `IQ1_S`, scales per 16.
+    /// Like `IQ1_S`, with scales per 16.
     IQ1M,
     /// 8 values from a codebook of 256, 4-bit scales per 32, one f16 per 256.
     IQ2XXS,
@@ -49,9 +49,9 @@ pub enum Format {
     IQ3XXS,
     /// 4 values from a codebook of 512, 4-bit scales per 32, one f16 per 256.
     IQ3S,
-    /// 4 bits that number 16 uneven levels, one f16 scale per 32.
+    /// 4 bits that select among 16 non-uniform levels, one f16 scale per 32.
     IQ4NL,
-    /// As `IQ4_NL`, 6-bit scales per 32, one f16 per 256.
+    /// Like `IQ4_NL`, with 6-bit scales per 32, one f16 per 256.
     IQ4XS,
     /// Ternary, 1.6 bits, one f16 per 256.
     TQ1_0,
@@ -59,7 +59,7 @@ pub enum Format {
     TQ2_0,
     /// E2M1 floats, one E8M0 scale per 32.
     MXFP4,
-    /// E2M1 floats, one E4M3 scale per 16; a scale of the tensor is a tensor of its own.
+    /// E2M1 floats, one E4M3 scale per 16; the scale of the whole tensor is stored as a separate tensor.
     NVFP4,
 }
 
@@ -128,7 +128,7 @@ impl Format {
         }
     }
 
-    /// The format of that name, if it is supported.
+    /// The format with that name, if it is supported.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.name() == name)
     }
@@ -187,7 +187,7 @@ impl Format {
     }
 }
 
-/// The number of values of a shape, or `None` if it does not fit.
+/// The number of values in a shape, or `None` if it overflows.
 pub(crate) fn shape_values(shape: &[u64]) -> Option<u64> {
     shape.iter().try_fold(1u64, |product, &size| product.checked_mul(size))
 }

@@ -1,10 +1,11 @@
-//! Memory of freed tensors, given back to the system.
+//! Returns the memory of freed tensors to the system.
 //!
-//! Between the tensors that stay, each one read leaves a hole that the next may not fit: glibc keeps such holes resident, which
+//! Among the tensors that stay, each temporary one leaves a hole that may not fit the next. glibc keeps such
+//! holes resident, which
 //! costs a fifth of a model.
 #![allow(unsafe_code)]
 
-/// Gives free memory back where the allocator is glibc's; others do it on their own.
+/// Returns free memory if the allocator is glibc's; others do so by themselves.
 pub fn release() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: `malloc_trim` is thread-safe and touches nothing that is allocated.

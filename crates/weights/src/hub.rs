@@ -1,4 +1,4 @@
-//! Which files of a model on the Hugging Face hub are fetched.
+//! Decides which files of a model on the Hugging Face hub are fetched.
 
 use std::path::{Path, PathBuf};
 
@@ -29,7 +29,7 @@ impl HubModel {
         Ok(Self { repository: address.repository(Kind::Model), file: address.file })
     }
 
-    /// Fetches what is not in the cache and returns the path of the directory or GGUF file.
+    /// Fetches what is missing from the cache and returns the path of the directory or GGUF file.
     pub(crate) fn fetch(
         &self,
         hub: &Hub,
@@ -40,7 +40,8 @@ impl HubModel {
         }
         let complete = hub.cached(&self.repository, "config.json").is_some();
         let config = self.get(hub, "config.json", progress)?;
-        // Without this order a sharded model in the cache would need the network to learn that no single file exists.
+        // Checking the index first lets a cached sharded model load without network access, which would be
+        // needed to learn that no single file exists.
         let sharded = hub.cached(&self.repository, INDEX_NAME).is_some();
         if sharded || self.get_optional(hub, SINGLE_NAME, false, progress)?.is_none() {
             let index = Index::read(&self.get(hub, INDEX_NAME, progress)?)?;
@@ -75,7 +76,7 @@ impl HubModel {
         Ok(path)
     }
 
-    /// Fetches a GGUF file, and the other files of a model in several.
+    /// Fetches a GGUF file, and the other files if the model has several.
     fn fetch_gguf(
         &self,
         hub: &Hub,
@@ -89,7 +90,7 @@ impl HubModel {
         let mut first = None;
         for part in parts {
             let path = self.get(hub, &format!("{folder}{separator}{part}"), progress)?;
-            // Opening tells if another part was named.
+            // Opening the model reports if a later part was named.
             if part == name {
                 first = Some(path);
             }
@@ -106,7 +107,7 @@ impl HubModel {
         hub.get(&self.repository, file, progress).map_err(WeightsError::from)
     }
 
-    /// `None` if the repository has no such file or, with `forgive`, if it cannot be asked.
+    /// Returns `None` if the repository has no such file or, with `forgive`, if it cannot be reached.
     fn get_optional(
         &self,
         hub: &Hub,

@@ -1,5 +1,5 @@
-//! Which files of a model are fetched, from a small server on this machine. What can go wrong with one
-//! file is tested in crates/hub.
+//! Tests which files of a model are fetched, with a small server on this machine. Failures of a single
+//! file are tested in crates/hub.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -10,7 +10,7 @@ use strait_hub::Silent;
 
 use super::*;
 
-/// Serves the files of `owner/name` at revision `main` as the hub does, and keeps the requests it got.
+/// Serves the files of `owner/name` at revision `main` as the hub does, and records its requests.
 struct Server {
     endpoint: String,
     requests: Arc<Mutex<Vec<String>>>,
@@ -102,13 +102,13 @@ fn a_single_file_model_is_fetched_once() {
     assert_eq!(checkpoint.config()["model_type"], "llama");
     assert!(checkpoint.tokenizer().is_ok());
 
-    // From the cache: weights and tokenizer need no request; files that do not exist may be asked for again.
+    // With everything cached, weights and tokenizer need no request; absent files may be requested again.
     server.requests.lock().unwrap().clear();
     assert_eq!(fetch(&server.settings(cache.path()), wanted).unwrap(), directory);
     let again = server.requests.lock().unwrap();
     assert!(again.iter().all(|path| path.ends_with("_config.json")), "{again:?}");
 
-    // And with nobody there.
+    // The same without a server.
     let offline = Hub { endpoint: closed_port(), ..server.settings(cache.path()) };
     assert_eq!(fetch(&offline, wanted).unwrap(), directory);
 }
@@ -129,7 +129,7 @@ fn a_quantization_configuration_beside_is_fetched() {
     let asked = |name: &str| requests.iter().any(|path| path.ends_with(name));
     assert!(asked("/hf_quant_config.json") && !asked("/quant_config.json"), "{requests:?}");
 
-    // A configuration that says it itself has nothing beside it.
+    // A configuration that describes the quantization itself has no files beside it.
     let config = "{\"quantization_config\": {\"quant_method\": \"fp8\"}}";
     let server = Server::start(&[("config.json", config), files[1]]);
     let cache = tempfile::tempdir().unwrap();
@@ -212,7 +212,7 @@ fn names_are_taken_apart() {
     assert!(HubModel::parse("a/b/c.safetensors").is_err());
 }
 
-/// An address of this machine at which nobody listens.
+/// An address on this machine at which nothing listens.
 fn closed_port() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())

@@ -1,9 +1,12 @@
 //! Checkpoint readers: files in, dense tensors and a count of their stored bits out.
 //!
-//! [`Checkpoint::open`] takes a model directory (safetensors, one file or sharded) or a GGUF file, checks every size and
-//! offset of it, and then gives each tensor by its Hugging Face name as f32, dequantized where several stored tensors make
+//! [`Checkpoint::open`] opens a model directory (safetensors, one file or sharded) or a GGUF file, checks every
+//! size and
+//! offset in it, and then provides each tensor by its Hugging Face name as f32, dequantized where several
+//! stored tensors form
 //! one (`docs/formats.md` lists the formats). Configuration and tokenizer come from the
-//! files beside the weights, or, for GGUF, from the metadata inside. Nothing here knows about burn or about plugins.
+//! files beside the weights, or, for GGUF, from the metadata inside. This crate depends on neither burn nor
+//! plugins.
 
 mod accounting;
 mod bytes;

@@ -1,7 +1,8 @@
-//! Quantizing dense weights on load as bitsandbytes does: LLM.int8 rows, NF4 and FP4 blocks of 64.
+//! Quantizes dense weights on load as bitsandbytes does: LLM.int8 rows, NF4 and FP4 blocks of 64.
 //!
-//! bitsandbytes quantizes the linear layers of the decoder blocks; embeddings, norms, biases and the head stay as they are.
-//! Which tensors that means is the caller's choice.
+//! bitsandbytes quantizes the linear layers of the decoder blocks; embeddings, norms, biases and the head are
+//! unchanged.
+//! The caller chooses the tensors accordingly.
 //!
 //! Source: bitsandbytes 0.50 (`nn/modules.py`, `backends/default/ops.py`).
 
@@ -12,19 +13,20 @@ use crate::WeightsError;
 use crate::quantized::{FP4, NF4, ONE_127TH};
 use crate::tensor::DenseTensor;
 
-/// Values that share a scale in NF4 and FP4.
+/// Number of values that share a scale in NF4 and FP4.
 const BLOCK: usize = LoadIn::BLOCK;
 
-/// The smallest scale that is divided by.
+/// The smallest divisor that is used as a scale.
 const TINY: f32 = 1e-38;
 
-/// Replaces the values of `tensor` by what they become when quantized to `kind` and dequantized again, in f32.
+/// Quantizes the values of `tensor` to `kind` and dequantizes them again in place, in f32.
 ///
-/// Rounding the result to the dtype of the weight gives what bitsandbytes gives for a weight of that dtype. For int8 the
+/// Rounding the result to the dtype of the weight gives what bitsandbytes gives for a weight of that dtype. For
+/// int8 the
 /// weight is rounded to f16 first, as bitsandbytes does.
 ///
 /// # Errors
-/// A value is not finite (for int8: after rounding to f16), or an int8 weight has not two axes.
+/// A value is not finite (for int8: after rounding to f16), or an int8 weight does not have two axes.
 pub fn apply(kind: LoadIn, tensor: &mut DenseTensor) -> Result<(), WeightsError> {
     match kind {
         LoadIn::Int8 => int8(tensor),
@@ -57,7 +59,7 @@ fn int8(tensor: &mut DenseTensor) -> Result<(), WeightsError> {
     })
 }
 
-/// A table in ascending order with the points at which the nearest value changes.
+/// A table in ascending order, with the points at which the nearest value changes.
 struct FourBit {
     values: [f32; 16],
     midpoints: [f32; 15],
@@ -71,7 +73,7 @@ impl FourBit {
         Self { values, midpoints }
     }
 
-    /// The nearest value, the lower one on a tie.
+    /// The nearest value, or the lower one on a tie.
     fn nearest(&self, value: f32) -> f32 {
         let mut code = 0;
         for midpoint in &self.midpoints {
@@ -84,7 +86,8 @@ impl FourBit {
 fn four_bit(kind: LoadIn, tensor: &mut DenseTensor, table: &FourBit) -> Result<(), WeightsError> {
     tensor.data.par_chunks_mut(BLOCK).with_min_len(64).try_for_each(|block| {
         let absmax = absmax(kind.name(), "finite values", block)?;
-        // The reference multiplies full blocks by the reciprocal, divides the last one, and stores the latter's lower bound.
+        // The reference multiplies full blocks by the reciprocal, divides the last one, and stores the latter's
+        // lower bound.
         let full = block.len() == BLOCK;
         let bounded = absmax.max(TINY);
         let reciprocal = 1.0 / bounded;

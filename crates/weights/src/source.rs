@@ -1,4 +1,4 @@
-//! The model source of an experiment, turned into a path that exists.
+//! Resolves the model source of an experiment to an existing path.
 
 use std::path::{Path, PathBuf};
 
@@ -8,22 +8,24 @@ use crate::WeightsError;
 use crate::hub::HubModel;
 use crate::tokenizer::{self, TokenizerSource};
 
-/// Turns `source` into the path of a model directory or GGUF file.
+/// Resolves `source` to the path of a model directory or GGUF file.
 ///
-/// A plain path is taken relative to `base`. `hf:owner/name@revision` fetches configuration, tokenizer and safetensors into
-/// the Hugging Face cache, `hf:owner/name/file.gguf@revision` that one file; what is in the cache is not fetched again, and
-/// the revision is `main` where it is left out. The environment is read as [`Hub::from_environment`] says.
+/// A plain path is relative to `base`. `hf:owner/name@revision` fetches configuration, tokenizer and
+/// safetensors into
+/// the Hugging Face cache, `hf:owner/name/file.gguf@revision` only that file. Cached files are not fetched
+/// again, and
+/// the revision defaults to `main`. The environment is read as described at [`Hub::from_environment`].
 ///
 /// # Errors
-/// Nothing exists there, the source is misspelt, or the hub cannot be reached or has no such file.
+/// Nothing exists there, the source is malformed, or the hub cannot be reached or has no such file.
 pub fn resolve_source(source: &str, base: &Path) -> Result<PathBuf, WeightsError> {
     resolve_source_with(source, base, &mut Silent)
 }
 
-/// As [`resolve_source`], and tells `progress` what it fetches.
+/// Like [`resolve_source`], but reports to `progress` what it fetches.
 ///
 /// # Errors
-/// As [`resolve_source`].
+/// As for [`resolve_source`].
 pub fn resolve_source_with(
     source: &str,
     base: &Path,
@@ -43,11 +45,12 @@ pub fn resolve_source_with(
     Err(WeightsError::SourceNotFound { path, hub })
 }
 
-/// The tokenizer that `source` names: a `tokenizer.json`, a folder that has one, a `.gguf` file, or `hf:owner/name@revision`.
-/// A plain path is taken relative to `base`.
+/// The tokenizer that `source` names: a `tokenizer.json`, a folder that contains one, a `.gguf` file, or
+/// `hf:owner/name@revision`.
+/// A plain path is relative to `base`.
 ///
 /// # Errors
-/// As [`resolve_source`], and if there is no tokenizer there.
+/// As for [`resolve_source`], and if there is no tokenizer there.
 pub fn resolve_tokenizer(
     source: &str,
     base: &Path,

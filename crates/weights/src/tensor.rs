@@ -1,4 +1,4 @@
-//! Tensors as the rest of strait sees them: a description of the stored form, and the dense f32 values.
+//! Tensors as the rest of strait uses them: a description of the stored form, and the dense f32 values.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::bytes::FileBytes;
 use crate::dequantize::{self, Conversion};
 use crate::format::Format;
 
-/// What is known of a tensor without reading its values.
+/// What is known about a tensor without reading its values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TensorInfo {
     /// Hugging Face name, for example `model.layers.0.self_attn.q_proj.weight`.
@@ -20,7 +20,7 @@ pub struct TensorInfo {
     pub format: String,
     /// Number of values: the product of the shape.
     pub values: u64,
-    /// Bytes in the file, with scales and minima, without padding between tensors.
+    /// Size in the file in bytes, including scales and minima but not the padding between tensors.
     pub stored_bytes: u64,
 }
 
@@ -33,17 +33,18 @@ pub struct DenseTensor {
     pub data: Vec<f32>,
 }
 
-/// A tensor inside one of the checkpoint's files. The byte range has been checked to lie inside that file and to fit shape
+/// A tensor inside one of the checkpoint's files. Its byte range has been checked to lie within that file and
+/// to match shape
 /// and format.
 pub(crate) struct StoredTensor {
     pub(crate) info: TensorInfo,
-    /// The format if it can be made dense.
+    /// The format, if it can be made dense.
     pub(crate) format: Option<Format>,
     /// Index of the file in the checkpoint.
     pub(crate) file: usize,
-    /// First byte in that file.
+    /// Offset of its first byte in that file.
     pub(crate) start: usize,
-    /// What the file's converter did to the values, to be undone.
+    /// What the file's converter did to the values, so that it can be undone.
     pub(crate) conversion: Conversion,
 }
 

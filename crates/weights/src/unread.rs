@@ -1,7 +1,9 @@
-//! What a checkpoint stores and nobody reads.
+//! What a checkpoint stores and nothing reads.
 //!
-//! A tensor or a key that changes the arithmetic and is dropped gives numbers of another model, and nothing shows it. So the
-//! rule is that nothing stored goes unread: what the model did not ask for is an error, unless a list here says why it may be
+//! Dropping a tensor or key that changes the arithmetic gives the numbers of another model, without any sign of
+//! it. So
+//! nothing stored may go unread: what the model did not request is an error, unless a list here says why it may
+//! be
 //! left out, or the experiment names it.
 
 use std::collections::{BTreeMap, HashSet};
@@ -9,19 +11,19 @@ use std::path::Path;
 
 use crate::{Checkpoint, WeightsError};
 
-/// Kinds of unread things that a message lists.
+/// Number of kinds of unread names that a message lists.
 const MOST_LISTED: usize = 4;
 
-/// Something stored that nobody reads.
+/// Something stored that nothing reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unread {
-    /// A tensor's name, or a key's place such as `quantization_config.bits`.
+    /// A tensor's name, or a key's path such as `quantization_config.bits`.
     pub name: String,
     /// Type and shape of a tensor, or the value of a key.
     pub about: String,
 }
 
-/// What a model reads of a checkpoint.
+/// What a model reads from a checkpoint.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
     /// Names of the tensors.
@@ -35,7 +37,7 @@ pub struct Reading {
 /// A name that may go unread.
 #[derive(Debug)]
 pub(crate) struct Harmless {
-    /// The name; in those of tensors `*` stands for any letters.
+    /// The name; in names of tensors, `*` stands for any letters.
     pub(crate) name: &'static str,
     pub(crate) because: &'static str,
 }
@@ -82,10 +84,11 @@ pub(crate) const TENSORS: &[Harmless] = &[
 ];
 
 impl Checkpoint {
-    /// Refuses a configuration of more decoder blocks than the checkpoint has, before anybody makes room for them.
+    /// Rejects a configuration with more decoder blocks than the checkpoint has, before memory is allocated for
+    /// them.
     ///
     /// # Errors
-    /// Both counts.
+    /// Both numbers of blocks.
     pub fn check_layers(&self) -> Result<(), WeightsError> {
         let (Some((key, said)), found) = (self.layers_said(), self.layers()) else { return Ok(()) };
         if said <= found as u64 {
@@ -99,11 +102,12 @@ impl Checkpoint {
         })
     }
 
-    /// Refuses what is stored and is read by nobody, except what one of the patterns `ignore` names; in a pattern `*` stands
+    /// Rejects what is stored and read by nothing, except what one of the patterns `ignore` matches; in a
+    /// pattern, `*` stands
     /// for any letters.
     ///
     /// # Errors
-    /// What is unread, or a pattern that names nothing unread.
+    /// What is unread, or a pattern that matches nothing unread.
     pub fn check_unread(&self, reading: &Reading, ignore: &[String]) -> Result<(), WeightsError> {
         let mut unread = self.unread_tensors(reading);
         unread.extend(self.unread_keys().iter().chain(&reading.keys).cloned());
@@ -150,19 +154,19 @@ impl Checkpoint {
         if let Some(harmless) = TENSORS.iter().find(|harmless| matches(harmless.name, name)) {
             return Some(harmless.because);
         }
-        // AutoGPTQ gives every module a bias, whether its model has one or not.
+        // AutoGPTQ gives every module a bias, whether or not its model has one.
         let zeros =
             || self.tensor(name).is_ok_and(|bias| bias.data.iter().all(|&value| value == 0.0));
         (name.ends_with(".bias") && zeros()).then_some("a bias of zeros, which changes nothing")
     }
 
-    /// The number of decoder blocks that tensors belong to.
+    /// The number of decoder blocks for which there are tensors.
     fn layers(&self) -> usize {
         let layers = self.tensor_infos().filter_map(|info| crate::accounting::layer_of(&info.name));
         layers.max().map_or(0, |last| last.saturating_add(1))
     }
 
-    /// The number of decoder blocks that the configuration says, and its key.
+    /// The number of decoder blocks in the configuration, and its key.
     fn layers_said(&self) -> Option<(&'static str, u64)> {
         let config = self.config();
         let text = config.get("text_config").filter(|text| text.is_object()).unwrap_or(config);
@@ -172,7 +176,8 @@ impl Checkpoint {
     }
 }
 
-/// The error for `unread`, if there is anything; `layers` are those of the configuration and of the checkpoint, where they
+/// The error for `unread`, unless it is empty; `layers` are those of the configuration and of the checkpoint,
+/// if they
 /// differ.
 fn refuse(
     path: &Path,
@@ -209,7 +214,7 @@ fn refuse(
     })
 }
 
-/// A name with `*` for every number in it.
+/// A name with every number replaced by `*`.
 fn kind(name: &str) -> String {
     let part = |part: &str| match part.bytes().all(|byte| byte.is_ascii_digit()) {
         true if !part.is_empty() => "*".to_owned(),
@@ -218,7 +223,7 @@ fn kind(name: &str) -> String {
     name.split('.').map(part).collect::<Vec<_>>().join(".")
 }
 
-/// At most some hundred letters of a text from a file, none of which a terminal would obey.
+/// A text from a file, shortened to about a hundred letters, with nothing that a terminal would interpret.
 fn shorten(text: &str) -> String {
     const MOST: usize = 100;
     let shown: String = text
@@ -229,7 +234,7 @@ fn shorten(text: &str) -> String {
     if text.chars().nth(MOST).is_some() { format!("{shown}…") } else { shown }
 }
 
-/// Whether `name` is what `pattern` describes, in which `*` stands for any letters.
+/// Whether `name` matches `pattern`, in which `*` stands for any letters.
 pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|start| name.strip_prefix(start)) else {

@@ -1,24 +1,24 @@
-//! How a thread rounds. A plugin that leaves it changed would change every number that the thread
-//! computes from then on, those of other cells and of the baseline too.
+//! The floating-point settings of a thread. A plugin that changes them would change every number
+//! that the thread
+//! computes from then on, including those of other cells and of the baseline.
 
 // The control registers of the floating-point units; only assembly reads them.
 #![allow(unsafe_code)]
 
-/// How this thread rounds, what it does with numbers that are too small to be normal, and which
-/// exceptions trap.
+/// The rounding mode of this thread, its treatment of subnormal numbers, and which exceptions trap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Arithmetic {
     registers: Registers,
 }
 
 impl Arithmetic {
-    /// As it is now.
+    /// Reads the current settings of this thread.
     #[inline]
     pub(super) fn now() -> Self {
         Arithmetic { registers: read() }
     }
 
-    /// Makes it so again; returns whether it had been changed.
+    /// Restores these settings; returns whether they had been changed.
     #[inline]
     pub(super) fn restore(self) -> bool {
         let changed = read() != self.registers;
@@ -32,7 +32,7 @@ impl Arithmetic {
 #[cfg(target_arch = "x86_64")]
 type Registers = (u32, u16);
 
-/// The flags of exceptions that have happened are no setting.
+/// Sticky exception flags are status, not settings.
 #[cfg(target_arch = "x86_64")]
 const SETTINGS: u32 = !0x3f;
 
@@ -85,7 +85,7 @@ fn write(settings: Registers) {
     unsafe { std::arch::asm!("msr fpcr, {}", in(reg) settings, options(nomem, nostack)) };
 }
 
-/// Where nothing is known of the registers, nothing is noticed.
+/// On other architectures the registers are unknown, so no change is noticed.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 type Registers = ();
 

@@ -1,4 +1,4 @@
-//! Who is called, and for what.
+//! Who is called, and for what purpose.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -12,25 +12,26 @@ pub struct CellName {
     pub label: String,
 }
 
-/// Whose function is called. It lives as long as the process, because a signal handler or another
-/// thread may read it while, or just after, the call is at work.
+/// The owner of a function that is called. It lives as long as the process, because a signal
+/// handler or another
+/// thread may read it during the call or just after it.
 #[derive(Debug)]
 pub(crate) struct Callee {
-    /// Plugin and codec or press, in words.
+    /// Plugin and codec or press, as messages name them.
     pub(crate) place: String,
-    /// The same with the cell.
+    /// Plugin and codec or press, followed by the cell.
     pub(crate) words: String,
     /// Identity of the cell.
     pub(crate) cell: Option<String>,
 }
 
-/// What is asked of a plugin.
+/// The purpose of a call into a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum CallKind {
-    /// The system's loader runs the file's constructors, and the host asks for its functions.
+    /// The system's loader runs the file's constructors, and the host looks up its functions.
     Load = 1,
-    /// The plugin takes the host's services.
+    /// The plugin receives the host's services.
     Start,
     /// The plugin says what it offers.
     Describe,
@@ -48,15 +49,16 @@ pub enum CallKind {
     Reset,
     /// An instance is dropped.
     Drop,
-    /// A press says what side information it needs.
+    /// A press reports which side information it needs.
     Needs,
     /// A press chooses what stays of a layer.
     Press,
 }
 
 impl Callee {
-    /// The callee of these names; the same one for the same names. `offer` is a codec or press in
-    /// words, such as "codec `raw`"; nothing while the file itself is loaded.
+    /// The callee with these names; equal names give the same callee. `offer` names a codec or
+    /// press, such as
+    /// "codec `raw`"; it is empty while the file itself is loaded.
     pub(crate) fn of(plugin: &str, offer: &str, cell: Option<&CellName>) -> &'static Callee {
         type Key = (String, String, Option<CellName>);
         static KNOWN: Mutex<Option<HashMap<Key, &'static Callee>>> = Mutex::new(None);
@@ -93,12 +95,13 @@ impl CallKind {
         CallKind::Press,
     ];
 
-    /// The kind of this number; `None` for 0, no call, and for the number of a later version.
+    /// The kind with this number; `None` for 0, which is no call, and for numbers of later
+    /// versions.
     pub(crate) fn of_number(number: u32) -> Option<CallKind> {
         CallKind::ALL.into_iter().find(|kind| *kind as u32 == number)
     }
 
-    /// Name of the call, as messages say it.
+    /// The name of the call as it appears in messages.
     pub const fn name(self) -> &'static str {
         match self {
             CallKind::Load => "load",

@@ -1,11 +1,11 @@
-//! The guard of a process: a plugin that crashes it or calls `exit` is named, and a run starts again
-//! without the cell that did it.
+//! The guard of a process: a plugin that crashes it or calls `exit` is named, and the run restarts
+//! without the cell that caused it.
 //!
-//! A crash cannot be undone: the plugin may have written anywhere. What can be done from a signal
-//! handler is to say who it was, to note it, and to replace the process by a fresh one (`execve`),
-//! which reads the note. Everything that the handlers touch was made ready before.
+//! A crash cannot be undone, since the plugin may have written anywhere. A signal handler can still say
+//! who caused it, note it, and replace the process by a fresh one (`execve`), which reads the note.
+//! Everything that the handlers touch is prepared in advance.
 
-// Signal handlers, and the calls of the system that belong to them.
+// Signal handlers and the system calls that they need.
 #![allow(unsafe_code)]
 
 use std::ffi::{CString, OsString, c_char, c_int, c_void};
@@ -20,7 +20,7 @@ use super::callee::{CallKind, Callee};
 use super::note::{self, End};
 use super::slots::{self, AtWork, SLOTS};
 
-/// Signals of a thread that went wrong by itself.
+/// Signals that report a fault of the thread itself.
 const SIGNALS: [(c_int, &str); 7] = [
     (libc::SIGSEGV, "SIGSEGV, an address that it may not use"),
     (libc::SIGBUS, "SIGBUS, memory that is not there"),
@@ -31,37 +31,39 @@ const SIGNALS: [(c_int, &str); 7] = [
     (libc::SIGSYS, "SIGSYS, a forbidden system call"),
 ];
 
-/// Exit code of a process that a plugin ended or held, and that did not start again.
+/// Exit code of a process that a plugin ended or blocked and that did not restart.
 const ENDED: c_int = 2;
 
-/// Bytes of the stack that handlers run on; the frame of a CPU with a tile unit alone takes 11 KiB.
+/// Size in bytes of the stack that handlers run on; the signal frame of a CPU with a tile unit alone
+/// takes 11 KiB.
 const STACK_BYTES: usize = 64 * 1024;
 
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 /// Whether the host itself is ending the process.
 static LEAVING: AtomicBool = AtomicBool::new(false);
-/// Whether this is a child that plugin code forked, in which nothing of the host may go on.
+/// Whether this is a child that plugin code forked, in which no host code may continue.
 static FORKED: AtomicBool = AtomicBool::new(false);
 static RESTART: AtomicPtr<Restart> = AtomicPtr::new(ptr::null_mut());
-/// What handled the signals before, in the order of `SIGNALS`.
+/// The previous handlers, in the order of `SIGNALS`.
 static BEFORE: OnceLock<[libc::sigaction; SIGNALS.len()]> = OnceLock::new();
 /// A stack for the handlers of each slot's thread; made once, then reused.
 static STACKS: [AtomicPtr<u8>; SLOTS] = [const { AtomicPtr::new(ptr::null_mut()) }; SLOTS];
 
-/// What a fresh process is started with.
+/// How a fresh process is started.
 struct Restart {
     program: CString,
-    /// Pointers to leaked strings, and a null.
+    /// Pointers to leaked strings, terminated by null.
     arguments: Vec<*const c_char>,
     environment: Vec<*const c_char>,
-    /// The folder that the process was started in: plugin code may have changed it.
+    /// The folder in which the process was started, because plugin code may have changed it.
     folder: Option<RawFd>,
 }
 
-/// The guard of this process. While it is there, plugin code that crashes or calls `exit` is named on
-/// standard error and in the note, and `exit(0)` does not end as success.
+/// The guard of this process. While it exists, plugin code that crashes or calls `exit` is named on
+/// standard error and in the note, and `exit(0)` does not count as success.
 ///
-/// It is for a program, not for a library inside another program: it handles the signals of the whole
+/// It is meant for programs, not for a library inside another program, since it handles the signals of
+/// the whole
 /// process.
 #[derive(Debug)]
 pub struct Guard(());
@@ -83,11 +85,11 @@ impl Guard {
         Guard(())
     }
 
-    /// From now on, a process that plugin code ends while it works for a cell is replaced by a fresh
+    /// From now on, a process that plugin code ends while working for a cell is replaced by a fresh
     /// one with these arguments (the first is the program's name), in the same folder and environment.
     pub fn start_again_with(&self, arguments: Vec<OsString>) {
         let program = std::env::current_exe().ok();
-        // The link leads to the program even after its file was replaced.
+        // The link leads to the program even after its file has been replaced.
         let link = std::path::Path::new("/proc/self/exe");
         let program = if link.exists() { Some(link.to_owned()) } else { program };
         let Some(program) = program.and_then(|path| text(path.into_os_string())) else { return };
@@ -106,9 +108,10 @@ impl Guard {
         RESTART.store(Box::leak(Box::new(restart)), Relaxed);
     }
 
-    /// Ends the process because a call has been at work for `limit_s` seconds, or does nothing when it
-    /// has just ended. A thread cannot be ended from outside: it may hold locks, and half of what it
-    /// writes may be written.
+    /// Ends the process because a call has been in progress for `limit_s` seconds; does nothing if the
+    /// call
+    /// has just returned. A thread cannot be ended from outside: it may hold locks or be in the middle
+    /// of a write.
     pub fn give_up(&self, call: &AtWork, limit_s: u64) {
         let Some((callee, kind)) = call.now() else { return };
         note::end(call.slot, End::Deadline(limit_s));
@@ -116,15 +119,16 @@ impl Guard {
         end_the_process(callee);
     }
 
-    /// Ends the process with this exit code although a call is at work, and says which; or does nothing
-    /// when it has just ended. The call's cell is not blamed.
+    /// Ends the process with this exit code although a call is in progress, and names the call; does
+    /// nothing
+    /// if it has just returned. The call's cell is not blamed.
     pub fn leave_behind(&self, call: &AtWork, code: i32) {
         let Some((callee, kind)) = call.now() else { return };
         say(&["\nstrait: stopped while ", &callee.words, ": ", kind.name(), " was at work\n"]);
         Guard::leave(code)
     }
 
-    /// Ends the process with this exit code, calls at work or not.
+    /// Ends the process with this exit code, whether calls are in progress or not.
     pub fn leave(code: i32) -> ! {
         LEAVING.store(true, Relaxed);
         std::process::exit(code)
@@ -137,14 +141,14 @@ impl Drop for Guard {
     }
 }
 
-/// A signal in words.
+/// Describes a signal for a message.
 pub(super) fn signal_words(signal: c_int) -> String {
     let known = SIGNALS.iter().find(|(known, _)| *known == signal);
     known.map_or_else(|| format!("signal {signal}"), |(_, words)| (*words).to_owned())
 }
 
-/// Ends a process that plugin code forked: its copy of the host has no other threads, and would go on
-/// writing to the files of the first one.
+/// Ends a process that plugin code forked: its copy of the host has no other threads and would keep
+/// writing to the files of the original.
 pub(super) fn end_if_forked(callee: &Callee, kind: CallKind) {
     if FORKED.load(Relaxed) {
         say(&["\nstrait: ", &callee.words, ": ", kind.name(), " forked; the copy ends\n"]);
@@ -153,15 +157,17 @@ pub(super) fn end_if_forked(callee: &Callee, kind: CallKind) {
     }
 }
 
-/// Gives this thread a stack for handlers, so that a full stack can be told too, and a current folder of
-/// its own, so that a plugin that changes it does not move the host's files.
+/// Gives this thread a stack for handlers, so that a stack overflow can be reported too, and its own
+/// current
+/// folder, so that a plugin that changes it does not affect the host's files.
 pub(super) fn prepare_thread(slot: usize) {
     if !INSTALLED.load(Relaxed) {
         return;
     }
     #[cfg(target_os = "linux")]
-    // SAFETY: makes a copy of the thread's folder and file mode mask; the main thread, which has the
-    // process's number, keeps the process's own.
+    // SAFETY: unshares the thread's folder and file mode mask; the main thread, whose id is that of the
+    // process,
+    // keeps those of the process.
     unsafe {
         if libc::getpid() != libc::gettid() {
             libc::unshare(libc::CLONE_FS);
@@ -177,7 +183,7 @@ pub(super) fn prepare_thread(slot: usize) {
     unsafe { libc::sigaltstack(&raw const stack, ptr::null_mut()) };
 }
 
-/// Takes the stack away from this thread, whose slot another one will take.
+/// Takes the stack away from this thread, whose slot another thread will reuse.
 pub(super) fn release_stack() {
     if !INSTALLED.load(Relaxed) {
         return;
@@ -188,7 +194,7 @@ pub(super) fn release_stack() {
     unsafe { libc::sigaltstack(&raw const none, ptr::null_mut()) };
 }
 
-/// Makes `crashed` the handler of a signal; returns what it was before.
+/// Makes `crashed` the handler of a signal; returns the previous one.
 fn handle(signal: c_int) -> libc::sigaction {
     let mut before = MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: a zeroed sigaction is a valid one; both live through the calls.
@@ -203,8 +209,9 @@ fn handle(signal: c_int) -> libc::sigaction {
     }
 }
 
-/// Runs in the thread that crashed. Where it is not a plugin's call that did, the signal goes on to
-/// whoever handled it before.
+/// Runs in the thread that crashed. If the crash is not due to a plugin's call, the signal is passed on
+/// to
+/// the previous handler.
 extern "C" fn crashed(signal: c_int, info: *mut libc::siginfo_t, _: *mut c_void) {
     let at = SIGNALS.iter().position(|(known, _)| *known == signal);
     if let (Some(at), false) = (at, FORKED.load(Relaxed))
@@ -227,7 +234,7 @@ extern "C" fn crashed(signal: c_int, info: *mut libc::siginfo_t, _: *mut c_void)
                 libc::signal(signal, libc::SIG_DFL);
             }
         }
-        // A fault happens again when this returns; a signal that was sent does not.
+        // A fault recurs when this returns; a signal that was sent does not.
         if info.is_null() || (*info).si_code <= 0 {
             libc::raise(signal);
         }
@@ -237,23 +244,25 @@ extern "C" fn crashed(signal: c_int, info: *mut libc::siginfo_t, _: *mut c_void)
 /// Whether a thread is ending the process.
 static ENDING: AtomicBool = AtomicBool::new(false);
 
-/// Holds every thread but the first that ends the process: two that crash at the same time would speak
-/// at the same time. What the others did is in the note already.
+/// Blocks every thread but the first that ends the process: messages of two that crash at the same time
+/// would
+/// interleave. What the others did is already in the note.
 fn wait_for_the_first() {
     if ENDING.swap(true, Relaxed) {
         loop {
-            // SAFETY: waits until the process ends, or is another.
+            // SAFETY: waits until the process ends or is replaced.
             unsafe { libc::pause() };
         }
     }
 }
 
-/// Runs when somebody calls `exit`, the end of `main` included.
+/// Runs when anything calls `exit`, including the end of `main`.
 extern "C" fn leaving() {
     if FORKED.load(Relaxed) || LEAVING.load(Relaxed) {
         return;
     }
-    // A thread that is in no call was started by a plugin, which is known where one call is at work.
+    // A thread without a call was started by a plugin; the plugin is known if exactly one call is in
+    // progress.
     match slots::mine().or_else(slots::only) {
         Some((slot, callee, kind)) => {
             note::end(slot, End::Exit);
@@ -279,8 +288,8 @@ fn end_the_process(callee: &Callee) {
     unsafe { libc::_exit(ENDED) }
 }
 
-/// Replaces the process by a fresh one, if there is a cell that it can go on without. Returns when
-/// there is none, or when the system refuses. Safe in a signal handler.
+/// Replaces the process by a fresh one, if there is a cell that it can continue without. Returns if
+/// there is none, or if the system refuses. Safe in a signal handler.
 fn start_again(callee: &Callee) {
     let restart = RESTART.load(Relaxed);
     if restart.is_null() || callee.cell.is_none() {
@@ -292,7 +301,7 @@ fn start_again(callee: &Callee) {
         let restart = &*restart;
         #[cfg(target_os = "linux")]
         {
-            // What is not closed by itself would stay open, and stay locked.
+            // Files that are not closed on exec would stay open, and stay locked.
             const CLOSE_ON_EXEC: libc::c_uint = 4;
             libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOSE_ON_EXEC);
         }
@@ -310,20 +319,20 @@ fn start_again(callee: &Callee) {
     }
 }
 
-/// Writes to standard error without a buffer or a lock.
+/// Writes to standard error without buffers or locks.
 fn say(parts: &[&str]) {
     for part in parts {
-        // SAFETY: the bytes are there; what cannot be written is lost.
+        // SAFETY: the bytes are valid; what cannot be written is lost.
         unsafe { libc::write(2, part.as_ptr().cast(), part.len()) };
     }
 }
 
-/// The text for C; `None` with a zero byte inside.
+/// The text as a C string; `None` if it contains a zero byte.
 fn text(text: OsString) -> Option<CString> {
     CString::new(text.into_vec()).ok()
 }
 
-/// Pointers to strings that are never freed, and a null.
+/// Pointers to strings that are never freed, terminated by null.
 fn pointers(texts: impl Iterator<Item = CString>) -> Vec<*const c_char> {
     texts.map(|text| text.into_raw().cast_const()).chain([ptr::null()]).collect()
 }

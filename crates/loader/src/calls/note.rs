@@ -1,12 +1,13 @@
-//! The note of a run: the slots of its threads in a file, which the kernel keeps when the process
-//! ends, however it ends.
+//! The note of a run: its threads' slots in a file, which the kernel preserves however the process
+//! ends.
 //!
 //! The file is mapped into memory, so that a call costs a few stores and no system call. It has a
-//! record of 128 bytes for each slot, little-endian: 16 bytes of the cell's identity and 88 bytes of
-//! the plugin and codec as text, the number of the call (0 for none), how it ended (0 when nobody could
-//! say), the seconds of a deadline, and 8 bytes of no meaning to a reader.
+//! little-endian record of 128 bytes for each slot: 16 bytes of the cell's identity and 88 bytes of
+//! the plugin and codec as text, the number of the call (0 for none), how it ended (0 if
+//! unknown), the seconds of a deadline, and 8 bytes that mean nothing to a reader.
 
-// The mapping is shared with nobody but lives in a file, which is what makes it unsafe to take.
+// The mapping is not shared with other processes, but it is backed by a file, which makes creating it
+// unsafe.
 #![allow(unsafe_code)]
 
 use std::fmt;
@@ -22,13 +23,13 @@ use super::callee::{CallKind, Callee};
 use super::guard;
 use super::slots::SLOTS;
 
-/// Bytes of a record.
+/// Size of a record in bytes.
 const RECORD_BYTES: usize = 128;
-/// Bytes of a cell's identity that are noted.
+/// Bytes of a cell's identity that are recorded.
 const ID_BYTES: usize = 16;
-/// Bytes of the plugin and codec that are noted.
+/// Bytes of the plugin's and codec's names that are recorded.
 const PLACE_BYTES: usize = 88;
-/// How a call ended: numbers below are signals.
+/// The code for `exit`; lower numbers are signals.
 const EXIT: u32 = 1000;
 const DEADLINE: u32 = 1001;
 
@@ -39,27 +40,27 @@ struct Record {
     kind: AtomicU32,
     end: AtomicU32,
     deadline_s: AtomicU64,
-    /// Address of the callee whose names these are, so that they are written when it changes.
+    /// Address of the callee whose names are in the record; they are rewritten only when it changes.
     callee: AtomicU64,
 }
 
 const _: () = assert!(size_of::<Record>() == RECORD_BYTES);
 
-/// The records of the note that is open; null without one.
+/// The records of the open note; null if there is none.
 static RECORDS: AtomicPtr<Record> = AtomicPtr::new(ptr::null_mut());
 
-/// The note of the run that this process is in the middle of.
+/// The open note of the current run.
 #[derive(Debug)]
 pub struct CallNote {
     path: PathBuf,
 }
 
-/// A call that was at work for a cell when the process that noted it ended.
+/// A call that was in progress for a cell when the process that noted it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Noted {
     /// The first characters of the cell's identity.
     pub cell: String,
-    /// Plugin and codec or press, in words, cut off where they are long.
+    /// Plugin and codec or press as messages name them, truncated if long.
     pub place: String,
     /// The call.
     pub call: CallKind,
@@ -67,21 +68,21 @@ pub struct Noted {
     pub end: End,
 }
 
-/// How a call ended that did not return.
+/// How a call that did not return ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The process is gone and nobody could say why: it was killed, or the machine stopped.
+    /// The process is gone and the cause is unknown: it was killed, or the machine stopped.
     Unknown,
     /// The call crashed with this signal.
     Signal(i32),
-    /// The call ended the process, with `exit`.
+    /// The call ended the process through `exit`.
     Exit,
-    /// The call was still at work after so many seconds.
+    /// The call was still in progress after this many seconds.
     Deadline(u64),
 }
 
 impl fmt::Display for End {
-    /// What the call did: "crashed with SIGSEGV, …".
+    /// Writes what the call did, such as "crashed with SIGSEGV, …".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             End::Unknown => f.write_str("was at work when the process was ended from outside"),
@@ -94,7 +95,7 @@ impl fmt::Display for End {
 
 impl CallNote {
     /// Creates the file and notes every call for a cell from now on. A process has one note at a time:
-    /// `None` while there is another.
+    /// returns `None` while there is another.
     ///
     /// # Errors
     /// When the file cannot be created or mapped.
@@ -109,15 +110,16 @@ impl CallNote {
         if RECORDS.compare_exchange(ptr::null_mut(), records, Relaxed, Relaxed).is_err() {
             return Ok(None);
         }
-        // A thread may be about to write a record; a few pages stay for the life of the process.
+        // A thread may be about to write a record, so the few pages stay for the life of the process.
         std::mem::forget(map);
         Ok(Some(CallNote { path: path.to_owned() }))
     }
 
-    /// What the process that left this note was in the middle of; nothing when there is no note.
+    /// The calls that were in progress when the process that left this note ended; empty if there is no
+    /// note.
     ///
     /// # Errors
-    /// When the file is there but cannot be read.
+    /// When the file exists but cannot be read.
     pub fn read(path: &Path) -> io::Result<Vec<Noted>> {
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
@@ -131,7 +133,7 @@ impl CallNote {
 impl Drop for CallNote {
     fn drop(&mut self) {
         RECORDS.store(ptr::null_mut(), Relaxed);
-        // What stays behind says that no call is at work.
+        // If removal fails, the file left behind says that no call is in progress.
         let _ = std::fs::remove_file(&self.path);
     }
 }
@@ -154,8 +156,8 @@ fn read_record(record: &[u8; RECORD_BYTES]) -> Option<Noted> {
     (!noted.cell.is_empty()).then_some(noted)
 }
 
-/// Writes what a slot says into the open note. Calls for no cell leave no trace: there is nothing to
-/// go on without.
+/// Copies the state of a slot into the open note. Calls for no cell leave no trace: there is no cell
+/// to continue without.
 pub(super) fn mirror(slot: usize, call: Option<(&'static Callee, CallKind)>) {
     let Some(record) = record(slot) else { return };
     let cell = call.and_then(|(callee, kind)| Some((callee, callee.cell.as_ref()?, kind)));
@@ -209,7 +211,7 @@ mod tests {
     use super::super::slots::{enter, mine};
     use super::*;
 
-    /// One test, because a process has one note.
+    /// A single test, because a process has one note.
     #[test]
     fn what_is_at_work_stands_in_the_file() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
-//! One slot for each thread that calls plugins: what it is in the middle of.
+//! One slot for each thread that calls plugins: the call that is in progress.
 //!
-//! A slot is written by its own thread alone and read by others at any time, a signal handler among
-//! them; hence the plain atomics, and no lock.
+//! A slot is written by its own thread only and read by others at any time, including signal handlers;
+//! hence plain atomics and no lock.
 
 use std::cell::Cell;
 use std::ptr;
@@ -10,22 +10,22 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering::R
 use super::callee::{CallKind, Callee};
 use super::{guard, note};
 
-/// Threads whose calls are known at the same time; those of more threads are not.
+/// Number of threads whose calls can be tracked at the same time; those of further threads are not.
 pub(super) const SLOTS: usize = 512;
 
 static ALL: [Slot; SLOTS] = [const { Slot::new() }; SLOTS];
 
-/// What a thread is in the middle of.
+/// The call in progress on a thread.
 pub(super) struct Slot {
     taken: AtomicBool,
     /// Null outside of a call.
     callee: AtomicPtr<Callee>,
     kind: AtomicU32,
-    /// Counts calls begun and ended, so that two looks at a slot can tell one long call from many.
+    /// Counts calls begun and ended, so that two readings of a slot can tell one long call from many.
     turns: AtomicU64,
 }
 
-/// A call that is at work.
+/// A call in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AtWork {
     pub(super) slot: usize,
@@ -33,9 +33,9 @@ pub struct AtWork {
 }
 
 thread_local! {
-    /// The slot of this thread. Without a destructor, so that a signal handler may read it.
+    /// The slot of this thread. It has no destructor, so that a signal handler may read it.
     static MINE: Cell<Option<usize>> = const { Cell::new(None) };
-    /// Gives the slot back when the thread ends.
+    /// Returns the slot when the thread ends.
     static HELD: Held = const { Held };
 }
 
@@ -44,8 +44,8 @@ struct Held;
 impl Drop for Held {
     fn drop(&mut self) {
         let Some(slot) = MINE.get() else { return };
-        // No thread ends in the middle of a call: somebody called `exit` there, which comes here before it
-        // asks whose call it was.
+        // No thread ends in the middle of a call, so this one called `exit`, which runs destructors before
+        // it looks up the call.
         if current(slot).is_some() {
             return;
         }
@@ -66,7 +66,7 @@ impl Slot {
     }
 }
 
-/// The calls that are at work in all threads.
+/// The calls in progress on all threads.
 pub fn calls_at_work() -> Vec<AtWork> {
     let at_work = |slot: usize| {
         let turns = ALL[slot].turns.load(Relaxed);
@@ -76,25 +76,25 @@ pub fn calls_at_work() -> Vec<AtWork> {
 }
 
 impl AtWork {
-    /// Whom the call is to and what it is for, unless it has ended.
+    /// Callee and kind of the call, unless it has ended.
     pub(super) fn now(&self) -> Option<(&'static Callee, CallKind)> {
         let current = current(self.slot)?;
         (ALL[self.slot].turns.load(Relaxed) == self.turns).then_some(current)
     }
 
-    /// The call in words, unless it has ended: plugin, codec, cell and call.
+    /// Describes the call by plugin, codec, cell and kind, unless it has ended.
     pub fn words(&self) -> Option<String> {
         self.now().map(|(callee, kind)| format!("{}: {}", callee.words, kind.name()))
     }
 }
 
-/// The call that this thread is in the middle of.
+/// The call in progress on this thread.
 pub(super) fn mine() -> Option<(usize, &'static Callee, CallKind)> {
     let slot = MINE.get()?;
     current(slot).map(|(callee, kind)| (slot, callee, kind))
 }
 
-/// The call that is at work, where there is just one in all threads.
+/// The call in progress, if there is exactly one among all threads.
 pub(super) fn only() -> Option<(usize, &'static Callee, CallKind)> {
     let mut calls =
         (0..SLOTS).filter_map(|slot| current(slot).map(|(callee, kind)| (slot, callee, kind)));
@@ -109,14 +109,14 @@ fn current(slot: usize) -> Option<(&'static Callee, CallKind)> {
     Some((unsafe { callee.as_ref() }?, CallKind::of_number(kind)?))
 }
 
-/// Ends the entry of a call: the slot says again what it said before, since a plugin that is being
+/// Ends the entry of a call by restoring the previous state of the slot, since a plugin that is being
 /// opened may open another one.
 pub(super) struct Entered {
     slot: Option<usize>,
     before: Option<(&'static Callee, CallKind)>,
 }
 
-/// Says that this thread is about to call.
+/// Records that this thread is about to call.
 pub(super) fn enter(callee: &'static Callee, kind: CallKind) -> Entered {
     let slot = MINE.get().or_else(take);
     let before = slot.and_then(current);
@@ -144,13 +144,13 @@ fn set(slot: usize, call: Option<(&'static Callee, CallKind)>) {
     note::mirror(slot, call);
 }
 
-/// Takes a free slot for this thread; none when all are taken.
+/// Takes a free slot for this thread; `None` if all are taken.
 #[cold]
 fn take() -> Option<usize> {
     let free = |slot: &usize| !ALL[*slot].taken.swap(true, std::sync::atomic::Ordering::Acquire);
     let slot = (0..SLOTS).find(free)?;
     MINE.set(Some(slot));
-    // Of a thread that is ending the slot stays taken, which costs no more than the slot.
+    // The slot of a thread that is ending stays taken, which costs nothing but the slot.
     let _ = HELD.try_with(|_| ());
     guard::prepare_thread(slot);
     Some(slot)

@@ -1,4 +1,4 @@
-//! What goes into a press fits together, and what comes out fits the layer.
+//! Checks that the inputs of a press are consistent and that its result fits the layer.
 
 use strait_abi::abi_stable::std_types::{ROption, RVec};
 use strait_abi::press::{
@@ -123,7 +123,7 @@ pub(super) fn check_result(
         .collect()
 }
 
-/// The indices if they ascend and stay below `count`; what is wrong otherwise.
+/// The indices if they ascend and stay below `count`; otherwise a phrase that says what is wrong.
 fn indices(list: &[u32], count: usize) -> Result<Vec<usize>, String> {
     if let Some(pair) = list.windows(2).find(|pair| pair[0] >= pair[1]) {
         return Err(format!("{} before {}", pair[0], pair[1]));

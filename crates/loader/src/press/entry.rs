@@ -1,4 +1,4 @@
-//! One press of a plugin, ready to be opened; and how to find it.
+//! One press of a plugin, ready to be opened, and how to find it.
 
 use std::sync::Arc;
 
@@ -27,7 +27,8 @@ impl PressEntry {
         PressEntry { plugin, index, callee }
     }
 
-    /// The same press for a cell of an experiment: calls that do not come back are noted under its
+    /// The same press for a cell of an experiment: calls that do not return are noted under the
+    /// cell's
     /// name.
     #[must_use]
     pub fn for_cell(mut self, cell: &CellName) -> Self {
@@ -35,12 +36,12 @@ impl PressEntry {
         self
     }
 
-    /// What the press says about itself.
+    /// The press's description of itself.
     pub fn descriptor(&self) -> &PressDescriptor {
         &self.plugin.presses()[self.index]
     }
 
-    /// The plugin that offers it.
+    /// The plugin that provides the press.
     pub fn plugin(&self) -> &Arc<Plugin> {
         &self.plugin
     }
@@ -56,7 +57,7 @@ impl PressEntry {
     /// Opens an instance.
     ///
     /// # Errors
-    /// A refused parameter, or the press's own error or panic.
+    /// A rejected parameter, or the press's own error or panic.
     pub fn open(&self, params: &Map<String, Value>) -> Result<PressInstance, PressError> {
         let id = self.id();
         let resolved =
@@ -85,7 +86,7 @@ impl PressEntry {
         &self.descriptor().id
     }
 
-    /// Calls into the press's plugin.
+    /// Makes a call into the press's plugin.
     pub(crate) fn call<T>(&self, kind: CallKind, f: impl FnOnce() -> T) -> Result<T, PressError> {
         match call(self.callee, kind, f) {
             (result, false) => Ok(result),
@@ -109,10 +110,10 @@ impl Plugin {
 }
 
 impl PluginSet {
-    /// The press of this id.
+    /// Finds the press with this id and loads its file.
     ///
     /// # Errors
-    /// When no plugin offers it, with the nearest id and the files that are not used; when several
+    /// When no plugin provides it, with the nearest id and the rejected files; when several
     /// do; when the file does not load.
     pub fn press(&self, id: &str) -> Result<PressEntry, PressError> {
         let id = id.to_owned();

@@ -1,4 +1,4 @@
-//! Why a press could not be opened or a call of it failed; each message is one line.
+//! Why a press could not be opened or a call to it failed; each message is one line.
 
 use std::path::PathBuf;
 
@@ -8,30 +8,30 @@ use strait_abi::params::ParamError;
 use crate::LoaderError;
 use crate::error::{not_used, one_line};
 
-/// Why a press could not be opened or a call of it failed.
+/// Why a press could not be opened or a call to it failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PressError {
-    /// No plugin offers this press.
+    /// No plugin provides this press.
     #[error("press `{id}`: expected {}, found no such press{}{}", offered(.known, .folder), did_you_mean(.nearest), not_used(.left_out))]
     Unknown {
-        /// The id that was asked for.
+        /// The requested id.
         id: String,
-        /// Ids that the folder offers.
+        /// Ids that the folder provides.
         known: Vec<String>,
         /// The most similar id.
         nearest: Option<String>,
         /// The folder that was searched.
         folder: PathBuf,
-        /// Messages of the files that are not used.
+        /// Messages of the files that were rejected.
         left_out: Vec<String>,
     },
-    /// Two files offer the same press.
+    /// Two files provide the same press.
     #[error("press `{id}`: expected one plugin to offer it, found {}; remove all but one", list(.files))]
     Duplicate {
         /// The id.
         id: String,
-        /// The files that offer it.
+        /// The files that provide it.
         files: Vec<PathBuf>,
     },
     /// The plugin's press functions are of a version that this host cannot use.
@@ -42,7 +42,7 @@ pub enum PressError {
         /// The id.
         id: String,
     },
-    /// A parameter was refused.
+    /// A parameter was rejected.
     #[error("press `{id}`: {error}")]
     Param {
         /// The id.
@@ -50,10 +50,10 @@ pub enum PressError {
         /// Which parameter, and why.
         error: ParamError,
     },
-    /// The plugin file failed.
+    /// The plugin file could not be used.
     #[error(transparent)]
     Plugin(#[from] Box<LoaderError>),
-    /// The press returned with another arithmetic than it was called with.
+    /// The press returned with changed arithmetic settings.
     #[error(
         "press `{id}`: {call} left the arithmetic changed: expected the thread's rounding, denormals and traps as they were, found others; restore them before it returns"
     )]
@@ -98,7 +98,7 @@ pub enum PressError {
         id: String,
         /// The layer.
         layer: usize,
-        /// What the sizes ask for.
+        /// What consistent sizes would be.
         expected: String,
         /// What is there.
         found: String,
@@ -118,7 +118,7 @@ pub enum PressError {
 }
 
 impl PressError {
-    /// The error of a call that did not end well.
+    /// Converts the end of a call that failed.
     pub(crate) fn from_end(id: &str, call: &'static str, end: CallEnd) -> Result<(), Self> {
         let id = id.to_owned();
         match end {

@@ -29,8 +29,9 @@ pub struct PressInstance {
     poisoned: bool,
 }
 
-// SAFETY: the SDK only opens presses that are Send, and every call takes `&mut self`, so the handle
-// is used by one thread at a time.
+// SAFETY: the SDK only opens presses that are Send, and every call takes `&mut self`, so one thread
+// at a time
+// uses the handle.
 unsafe impl Send for PressInstance {}
 
 impl PressInstance {
@@ -54,20 +55,21 @@ impl PressInstance {
         Ok(instance)
     }
 
-    /// Id of the press.
+    /// The press's id.
     pub fn id(&self) -> &str {
         self.entry.id()
     }
 
-    /// The side information that this instance wants, with its parameters.
+    /// The side information that this instance needs, with its parameters.
     pub fn needs(&self) -> &[SideNeed] {
         &self.needs
     }
 
-    /// What stays of a layer: one [`KeptHead`] for each kv head, checked against the layer.
+    /// Calls the press on a layer and returns one [`KeptHead`] for each kv head, checked against
+    /// the layer.
     ///
     /// # Errors
-    /// The press's error or panic; a layer or a result whose sizes do not fit.
+    /// The press's error or panic, or a layer or result with inconsistent sizes.
     pub fn press(&mut self, layer: &LayerRef<'_>) -> Result<Vec<KeptHead>, PressError> {
         self.check("press")?;
         check_layer(self.entry.id(), layer)?;
@@ -128,7 +130,8 @@ impl PressInstance {
         self.finished("reset", outcome)
     }
 
-    /// Drops the press and says whether that went well; dropping the instance only logs it.
+    /// Drops the press and reports whether that succeeded; merely dropping the instance logs a
+    /// failure.
     ///
     /// # Errors
     /// The press's panic.

@@ -1,4 +1,4 @@
-//! One layer's cache as the host gives it to a press, and what the press keeps of it.
+//! One layer's cache as the host passes it to a press, and what the press keeps of it.
 
 use strait_abi::press::{ROPE_HALVES, ROPE_PAIRS};
 
@@ -7,40 +7,40 @@ use strait_abi::press::{ROPE_HALVES, ROPE_PAIRS};
 pub struct LayerRef<'a> {
     /// Index of the layer, from 0.
     pub layer: usize,
-    /// Layers of the model.
+    /// Number of layers in the model.
     pub layers: usize,
-    /// Attention heads; a multiple of the kv heads.
+    /// Number of attention heads; a multiple of the kv heads.
     pub heads: usize,
-    /// Channels of a key and of a query.
+    /// Channels of a key or query.
     pub head_dim: usize,
     /// Channels of a value.
     pub value_dim: usize,
-    /// Tokens of the sequence so far, evicted ones too: the position of the next token.
+    /// Tokens of the sequence so far, including evicted ones: the position of the next token.
     pub tokens_seen: usize,
     /// How much may stay.
     pub budget: LayerBudget,
-    /// Seed of everything random.
+    /// Seed for all randomness of the press.
     pub seed: u64,
-    /// What `q k` is multiplied by before the softmax.
+    /// Factor applied to `q k` before the softmax.
     pub attention_scale: f32,
     /// Scores are `softcap * tanh(score / softcap)` before the softmax; 0 for none.
     pub softcap: f32,
-    /// A query sees this many tokens, itself too; 0 for all.
+    /// Number of tokens that a query attends to, itself included; 0 for all.
     pub sliding_window: usize,
-    /// How positions are put into keys and queries.
+    /// The rotary position embedding of keys and queries.
     pub rope: RopeRef<'a>,
     /// The entries of each kv head.
     pub kv_heads: &'a [KvHeadRef<'a>],
-    /// What the instance asked for with [`needs`](crate::PressInstance::needs).
+    /// The side information requested with [`needs`](crate::PressInstance::needs).
     pub side: &'a [SideRef<'a>],
 }
 
 /// The entries of one kv head, in the order of their positions.
 #[derive(Clone, Copy, Debug)]
 pub struct KvHeadRef<'a> {
-    /// `[entries, head_dim]` as cached; a channel that was removed before is 0.
+    /// Keys as cached, `[entries, head_dim]`; a channel that was removed before is 0.
     pub keys: &'a [f32],
-    /// `[entries, value_dim]`.
+    /// Values, `[entries, value_dim]`.
     pub values: &'a [f32],
     /// Position of each entry's token in the sequence, ascending.
     pub positions: &'a [u32],
@@ -52,31 +52,31 @@ pub struct KvHeadRef<'a> {
 pub struct SideRef<'a> {
     /// The name.
     pub name: &'a str,
-    /// Tokens that it covers, the last ones of the sequence; 0 where it is not over tokens.
+    /// Number of tokens that it covers, the last of the sequence; 0 if it is not indexed by token.
     pub tokens: usize,
     /// The values.
     pub values: &'a [f32],
 }
 
-/// Rope as the model applies it; without frequencies there is none.
+/// The rotary position embedding as the model applies it; without frequencies there is none.
 #[derive(Clone, Copy, Debug)]
 pub struct RopeRef<'a> {
     /// Angle per position of each pair of channels; the first `2 * len` channels are rotated.
     pub inverse_frequencies: &'a [f32],
-    /// What sine and cosine are multiplied by; 1 but for scaled ropes.
+    /// Factor applied to sine and cosine; 1 except for scaled ropes.
     pub attention_factor: f32,
-    /// Which channels turn together.
+    /// Which channels are rotated together.
     pub layout: RopeLayout,
-    /// Whether the keys are given rotated.
+    /// Whether the keys are already rotated.
     pub keys_rotated: bool,
 }
 
-/// Which channels turn together.
+/// Which channels are rotated together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RopeLayout {
-    /// Channel `i` and channel `i + rotated / 2`.
+    /// Channels `i` and `i + rotated / 2`.
     Halves,
-    /// Channel `2 i` and channel `2 i + 1`.
+    /// Channels `2 i` and `2 i + 1`.
     Pairs,
 }
 
@@ -92,14 +92,15 @@ impl RopeLayout {
 /// How much of a layer may stay: the entries of each kv head, or their mean where heads may differ.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LayerBudget {
-    /// Entries that a kv head keeps.
+    /// Number of entries that a kv head keeps.
     pub target: usize,
-    /// The share of the entries that goes, 0 to 1.
+    /// The share of the entries to remove, 0 to 1.
     pub ratio: f64,
 }
 
 impl LayerBudget {
-    /// The share `ratio` of `entries` goes, rounded so that more goes; at least one entry stays,
+    /// Removes the share `ratio` of `entries`, rounding the number kept down; at least one entry
+    /// stays,
     /// unless the ratio is 1.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     pub fn of_ratio(entries: usize, ratio: f64) -> Self {
@@ -111,7 +112,7 @@ impl LayerBudget {
         LayerBudget { target: target.clamp(1, entries), ratio }
     }
 
-    /// At most `size` of `entries` stay.
+    /// Keeps at most `size` of `entries`.
     pub fn of_size(entries: usize, size: usize) -> Self {
         let target = size.min(entries);
         let ratio = if entries == 0 { 0.0 } else { 1.0 - target as f64 / entries as f64 };
@@ -128,7 +129,8 @@ pub struct KeptHead {
     pub keys: Option<Vec<f32>>,
     /// `[kept, value_dim]`: values to store in place of the kept ones.
     pub values: Option<Vec<f32>>,
-    /// Key channels to keep, ascending, each once; all if `None`. Either every head of a layer has a
+    /// Key channels to keep, ascending, each once; `None` keeps all. Either every head of a layer
+    /// has a
     /// list, or none has.
     pub key_channels: Option<Vec<usize>>,
 }

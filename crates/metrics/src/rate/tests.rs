@@ -12,7 +12,7 @@ fn normal(count: usize, seed: u64) -> Vec<f32> {
     (0..count as u64).map(|i| sum(i) as f32).collect()
 }
 
-/// What arrives with an even error of this largest size.
+/// The values with a uniform error of at most `most`.
 fn noisy(sent: &[f32], most: f32) -> Vec<f32> {
     let noise = |i: usize| (mixed(i as u64 + (7 << 40)) >> 40) as f32 / (1 << 23) as f32 - 1.0;
     sent.iter().enumerate().map(|(i, value)| value + most * noise(i)).collect()
@@ -22,7 +22,7 @@ fn crossing<'a>(sent: &'a [f32], arrived: &'a [f32]) -> Crossing<'a> {
     Crossing { sent, arrived, channels: CHANNELS, mantissa_bits: 24 }
 }
 
-/// Bits a value that a payload must at least have not to be called short.
+/// Bits per value below which a payload is called short.
 fn threshold(sent: &[f32], arrived: &[f32]) -> f64 {
     let needed = crossing(sent, arrived).shortfall(0).needed_bytes as f64;
     (needed / MARGIN - SLACK_BYTES).max(0.0) * 8.0 / sent.len() as f64
@@ -32,7 +32,7 @@ fn threshold(sent: &[f32], arrived: &[f32]) -> f64 {
 fn independent_normal_values_need_what_theory_says() {
     let sent = normal(ROWS * CHANNELS, 1);
     let arrived = noisy(&sent, 0.01);
-    // An even error of at most 0.01 has the variance 0.01² / 3.
+    // A uniform error of at most 0.01 has the variance 0.01² / 3.
     let bits = 0.5 * (1.0 / (0.01_f64.powi(2) / 3.0)).log2();
     let crossing = crossing(&sent, &arrived);
     let error = crossing.squared_error().unwrap();
@@ -97,7 +97,7 @@ fn honest_payloads_of_structured_messages_are_not_short() {
     let value = |f: &dyn Fn(usize, usize) -> f32| -> Vec<f32> {
         (0..ROWS * CHANNELS).map(|i| f(at(i).0, at(i).1)).collect()
     };
-    // Each message with bits a value that a plain code for it takes.
+    // Messages, each with the bits per value that a plain code for it needs.
     let per_value = 12.0;
     let cases: [(&str, Vec<f32>, f64); 9] = [
         ("one constant", value(&|_, _| 3.7), 0.0),

@@ -1,37 +1,37 @@
-//! Reading `config.json` key by key.
+//! Reads `config.json` key by key.
 
 use serde_json::Value;
 use strait_ops::Activation;
 
 use crate::error::ModelError;
 
-/// The largest size that is believed: what is made of two of them fits into 64 bits.
+/// The largest size that is accepted, so that the product of two fits into 64 bits.
 const MOST: usize = i32::MAX as usize;
 
-/// The most layers that are believed.
+/// The most layers that are accepted.
 const MOST_LAYERS: usize = 10_000;
 
-/// The keys of a `config.json`. `null` is as good as absent unless a method says otherwise.
+/// The keys of a `config.json`. `null` counts as absent unless a method says otherwise.
 #[derive(Clone, Copy)]
 pub(crate) struct Keys<'a>(pub(crate) &'a Value);
 
 impl<'a> Keys<'a> {
-    /// A value that is there and not `null`.
+    /// A value that is present and not `null`.
     pub(crate) fn value(self, key: &str) -> Option<&'a Value> {
         self.0.get(key).filter(|value| !value.is_null())
     }
 
-    /// The keys of an object.
+    /// The keys of a nested object.
     pub(crate) fn table(self, key: &str) -> Option<Keys<'a>> {
         self.value(key).filter(|value| value.is_object()).map(Keys)
     }
 
-    /// A size, `default` where the key is absent.
+    /// A size, or `default` if the key is absent.
     pub(crate) fn size(self, key: &str, default: Option<usize>) -> Result<usize, ModelError> {
         self.size_up_to(key, default, MOST)
     }
 
-    /// A number of layers, of each of which a description is made.
+    /// A number of layers, limited because each gets a description of its own.
     pub(crate) fn layers(self, key: &str, default: usize) -> Result<usize, ModelError> {
         self.size_up_to(key, Some(default), MOST_LAYERS)
     }
@@ -55,7 +55,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// A size, `absent` where the key is absent, and nothing where it is `null`.
+    /// A size, `absent` if the key is absent, and `None` if it is `null`.
     pub(crate) fn size_or_null(
         self,
         key: &str,
@@ -68,12 +68,12 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// A number above 0.
+    /// A number greater than 0.
     pub(crate) fn number(self, key: &str, default: Option<f64>) -> Result<f64, ModelError> {
         self.number_if(key)?.or(default).ok_or_else(|| self.invalid(key, "a number above 0"))
     }
 
-    /// A number above 0, if there is one.
+    /// A number greater than 0, if the key is present.
     pub(crate) fn number_if(self, key: &str) -> Result<Option<f64>, ModelError> {
         let Some(value) = self.value(key) else { return Ok(None) };
         match value.as_f64().filter(|&value| value > 0.0 && value.is_finite()) {
@@ -89,7 +89,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// `count` positive numbers.
+    /// A list of `count` positive numbers.
     pub(crate) fn numbers(self, key: &str, count: usize) -> Result<Vec<f64>, ModelError> {
         let positive = |value: &Value| value.as_f64().filter(|&value| value > 0.0);
         let list = self.value(key).and_then(Value::as_array);
@@ -103,7 +103,7 @@ impl<'a> Keys<'a> {
             })
     }
 
-    /// The activation called by the value of `key`, `default` where that is absent.
+    /// The activation named by the value of `key`, or by `default` if that is absent.
     pub(crate) fn activation(self, key: &str, default: &str) -> Result<Activation, ModelError> {
         let name = self.value(key).map_or(Some(default), Value::as_str);
         match name.unwrap_or_default() {
@@ -120,7 +120,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// Refuses any value of `key` but `allowed`; absent is allowed too.
+    /// Rejects any value of `key` but `allowed`; an absent key is allowed too.
     pub(crate) fn only(self, key: &str, allowed: &Value) -> Result<(), ModelError> {
         match self.value(key) {
             Some(value) if value != allowed => {
@@ -140,7 +140,7 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// At most some eighty letters of a text from a file.
+/// A text from a file, shortened to about eighty letters.
 pub(crate) fn brief(text: &str) -> String {
     match text.char_indices().nth(80) {
         Some((at, _)) => format!("{}…", &text[..at]),
@@ -148,7 +148,7 @@ pub(crate) fn brief(text: &str) -> String {
     }
 }
 
-/// An error of a key.
+/// The error for a key with an invalid value.
 pub(crate) fn invalid(key: &str, expected: impl ToString, found: impl ToString) -> ModelError {
     ModelError::Config {
         key: key.to_owned(),

@@ -13,24 +13,25 @@ use crate::error::ModelError;
 use crate::families;
 use crate::names::Names;
 
-/// The description of a decoder: everything that its weights do not say.
+/// The description of a decoder: everything that its weights do not tell.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelConfig {
     /// The family: `model_type` in `config.json`.
     pub model_type: &'static str,
-    /// Sizes, and what all layers have in common.
+    /// Sizes, and the properties that all layers share.
     pub shape: Shape,
     /// Number of layers.
     pub layers: usize,
-    /// One for each layer.
+    /// One description for each layer.
     pub blocks: Vec<LayerConfig>,
     /// Whether the head shares the embedding.
     pub tied_head: bool,
-    /// Rows of a table of learned positions.
+    /// Rows of the table of learned positions, if there is one.
     pub positions: Option<usize>,
-    /// The longest sequence that the model was made for; longer ones give a warning.
+    /// The longest sequence in tokens that the model was made for; longer ones cause a warning.
     pub max_positions: usize,
-    /// The longest sequence that can be run, where longer ones have rotary positions of their own.
+    /// The longest sequence in tokens that can be run, for models whose rotary positions depend on
+    /// the length beyond it.
     pub longest: Option<usize>,
     pub(crate) names: Names,
 }
@@ -40,7 +41,7 @@ pub struct ModelConfig {
 pub struct LayerConfig {
     /// Heads, window and rotary positions.
     pub attention: AttentionShape,
-    /// Norms of queries and keys.
+    /// Norms of queries and keys, if the layer has them.
     pub head_norm: Option<HeadNorm>,
     /// Whether the q, k and v projections have biases.
     pub qkv_bias: bool,
@@ -52,10 +53,10 @@ pub struct LayerConfig {
     pub parallel: bool,
 }
 
-/// What the norm of queries and keys is taken over.
+/// The channels over which the norm of queries and keys is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeadNorm {
-    /// Each head.
+    /// Each head separately.
     Each,
     /// All heads at once.
     All,
@@ -64,7 +65,7 @@ pub enum HeadNorm {
 /// The description of an MLP.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MlpConfig {
-    /// Channels between the projections, of one expert if there are many.
+    /// Channels between the projections; for experts, those of one expert.
     pub inner: usize,
     /// The function between the projections.
     pub activation: Activation,
@@ -72,7 +73,7 @@ pub struct MlpConfig {
     pub gated: bool,
     /// Whether the projections have biases.
     pub bias: bool,
-    /// Number of experts, and how tokens find them.
+    /// Number of experts and their routing, if there are any.
     pub experts: Option<(usize, Routing)>,
 }
 
@@ -81,12 +82,12 @@ impl ModelConfig {
     /// or in that of Transformers 5 (`rope_parameters`).
     ///
     /// # Errors
-    /// When the family is unknown, or a key is missing or cannot be used.
+    /// When the family is unknown, or a key is missing or unusable.
     pub fn from_json(config: &Value) -> Result<ModelConfig, ModelError> {
         families::describe(config)
     }
 
-    /// Number of parameters, a tied head counted once.
+    /// Number of parameters; a tied head counts once.
     #[must_use]
     pub fn parameters(&self) -> u64 {
         let Shape { vocab, hidden, .. } = self.shape;
@@ -99,7 +100,7 @@ impl ModelConfig {
 }
 
 impl LayerConfig {
-    /// Parameters without the norms before and after the blocks.
+    /// Number of parameters without the norms before and after the blocks.
     fn parameters(&self, hidden: usize) -> usize {
         let AttentionShape { heads, kv_heads, head_dim, .. } = self.attention;
         let (q, kv) = (heads * head_dim, kv_heads * head_dim);

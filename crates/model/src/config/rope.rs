@@ -8,21 +8,22 @@ use crate::error::ModelError;
 
 /// Where a family keeps its rotary positions.
 pub(crate) struct RopeKeys<'a> {
-    /// Key of the base, and the base where it is absent.
+    /// Key of the base, and the base if the key is absent.
     pub(crate) theta: (&'a str, f64),
-    /// Key of the share of channels that turn, and the share where it is absent; no other share than
-    /// 1 is allowed if there is none.
+    /// Key of the share of channels that are rotated, and the share if the key is absent; with `None`, only
+    /// a share of 1 is
+    /// allowed.
     pub(crate) share: Option<(&'a str, f64)>,
-    /// The context first trained on, where the top level does not say.
+    /// The original training context, for families whose top level does not give it.
     pub(crate) original: Option<f64>,
-    /// The part of `rope_parameters` for this kind of layer, and whether `rope_scaling` is for it.
+    /// The part of `rope_parameters` for this kind of layer, and whether `rope_scaling` applies to it.
     pub(crate) part: Option<(&'a str, bool)>,
     /// Values of `rope_type` that mean `longrope`.
     pub(crate) long: &'a [&'a str],
 }
 
 impl RopeKeys<'_> {
-    /// A base of 10,000, and no other part than all.
+    /// A base of 10,000, with all channels rotated.
     pub(crate) const PLAIN: RopeKeys<'static> = RopeKeys {
         theta: ("rope_theta", 10_000.0),
         share: None,
@@ -52,7 +53,8 @@ impl RopeKeys<'_> {
         let rotated = self.rotated(keys, table, head_dim)?;
         let context = Context { table, rotated, original, max_positions: max_positions as f64 };
         let (scaling, attention_factor) = match self.kind(table)? {
-            // Within the positions that the model was made for; longer sequences are refused.
+            // These apply only within the positions that the model was made for; longer sequences are
+            // rejected.
             "default" | "dynamic" => (RopeScaling::None, 1.0),
             "linear" => (RopeScaling::Linear { factor: table.number("factor", None)? }, 1.0),
             "llama3" => (context.llama3()?, 1.0),
@@ -62,7 +64,7 @@ impl RopeKeys<'_> {
         Ok(RopeConfig { theta, rotated, scaling, attention_factor, rounded_once: false })
     }
 
-    /// The longest sequence whose frequencies are computed, where those of longer ones depend on the length.
+    /// The longest sequence whose frequencies can be computed, if those of longer ones depend on the length.
     pub(crate) fn longest(
         &self,
         keys: Keys<'_>,
@@ -72,7 +74,7 @@ impl RopeKeys<'_> {
         Ok(dynamic.then_some(max_positions))
     }
 
-    /// What is said of scaling, in either spelling.
+    /// The scaling parameters, in either spelling.
     fn table<'k>(&self, keys: Keys<'k>) -> Keys<'k> {
         const NOTHING: &Value = &Value::Null;
         let older = keys.table("rope_scaling").filter(|_| self.part.is_none_or(|(_, own)| own));
@@ -90,7 +92,7 @@ impl RopeKeys<'_> {
         match kind {
             _ if self.long.contains(&kind) => Ok("longrope"),
             "default" | "linear" | "dynamic" | "llama3" | "yarn" => Ok(kind),
-            // Of models that also see images: where there are none all positions of a token are the same.
+            // From models that also see images: without images, all positions of a token are the same.
             "mrope" => Ok("default"),
             _ => {
                 let known =
@@ -100,7 +102,7 @@ impl RopeKeys<'_> {
         }
     }
 
-    /// Channels that turn.
+    /// Number of channels that are rotated.
     fn rotated(
         &self,
         keys: Keys<'_>,
@@ -135,7 +137,7 @@ impl RopeKeys<'_> {
 struct Context<'a> {
     table: Keys<'a>,
     rotated: usize,
-    /// The context first trained on.
+    /// The original training context, in tokens.
     original: f64,
     max_positions: f64,
 }
@@ -157,7 +159,7 @@ impl Context<'_> {
     fn yarn(&self) -> Result<(RopeScaling, f64), ModelError> {
         let (table, factor) = (self.table, self.factor()?);
         let scale = |weight: f64| if factor > 1.0 { 0.1 * weight * factor.ln() + 1.0 } else { 1.0 };
-        // Zero is as good as absent.
+        // Zero counts as absent.
         let weight = |key: &str| table.value(key).and_then(Value::as_f64).filter(|&it| it != 0.0);
         let attention_factor = match table.number_if("attention_factor")? {
             Some(given) => given,

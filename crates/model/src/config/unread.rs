@@ -1,13 +1,15 @@
-//! Keys of `config.json` that change the arithmetic of some model, and that the model at hand does not read.
+//! Keys of `config.json` that change the arithmetic of some model and that the model at hand does not read.
 //!
-//! A configuration has many keys that change nothing (token ids, training, names of classes), so that an unknown key is no
-//! error. These are known to change what is computed: one that a family does not read belongs to a model that it only
-//! resembles.
+//! A configuration has many keys without effect (token ids, training, names of classes), so an unknown key is
+//! no
+//! error. The keys listed here are known to change what is computed: one that a family does not read belongs to
+//! a model that
+//! merely resembles the family.
 
 use serde_json::Value;
 use strait_weights::Unread;
 
-/// A key, the values that are as good as none, and the families that read it.
+/// A key, the values that count as absent, and the families that read it.
 struct Changing {
     key: &'static str,
     neutral: fn(&Value) -> bool,
@@ -73,7 +75,7 @@ fn one(value: &Value) -> bool {
     nothing(value) || value.as_f64() == Some(1.0)
 }
 
-/// Every layer has rotary positions.
+/// Whether every layer has rotary positions.
 fn all_ones(value: &Value) -> bool {
     value.is_null()
         || value.as_array().is_some_and(|list| list.iter().all(|it| it.as_u64() == Some(1)))
@@ -84,7 +86,8 @@ fn all_full(value: &Value) -> bool {
     value.is_null() || value.as_array().is_some_and(|list| list.iter().all(full))
 }
 
-/// Keys of `config`, or of its `text_config`, that a model of the family does not read although they change something.
+/// Keys of `config`, or of its `text_config`, that change something but that a model of the family does not
+/// read.
 pub(crate) fn unread_keys(config: &Value, model_type: &str) -> Vec<Unread> {
     let (place, keys) = match config.get("text_config").filter(|text| text.is_object()) {
         Some(text) => ("text_config.", text),

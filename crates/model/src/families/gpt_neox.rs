@@ -1,4 +1,4 @@
-//! GPT-NeoX (Pythia): LayerNorm, fused projections, some channels rotate, blocks side by side.
+//! GPT-NeoX (Pythia): LayerNorm, fused projections, partial rotation, parallel blocks.
 
 use strait_ops::{AttentionShape, Norm, NormKind, Shape};
 

@@ -1,4 +1,4 @@
-//! Llama 1 to 3.x, and what other families take over from it.
+//! Llama 1 to 3.x, and what other families inherit from it.
 
 use strait_ops::{AttentionShape, Norm, NormKind, Shape};
 
@@ -8,21 +8,23 @@ use crate::config::{LayerConfig, MlpConfig, ModelConfig};
 use crate::error::ModelError;
 use crate::names::Names;
 
-/// Values of absent keys: those of Transformers, whose configurations leave out what equals them.
+/// Values for absent keys: those of Transformers, whose configurations omit values equal to the
+/// default.
 pub(super) struct Defaults {
-    /// `hidden_size`, `intermediate_size`, `num_hidden_layers`, `num_attention_heads` and `vocab_size`.
+    /// Values of `hidden_size`, `intermediate_size`, `num_hidden_layers`, `num_attention_heads` and
+    /// `vocab_size`.
     pub(super) sizes: Sizes,
-    /// `num_key_value_heads`; as many as query heads where there is none.
+    /// Value of `num_key_value_heads`; `None` for as many as query heads.
     pub(super) kv_heads: Option<usize>,
-    /// `head_dim`; hidden size divided by heads where there is none.
+    /// Value of `head_dim`; `None` for the hidden size divided by the heads.
     pub(super) head_dim: Option<usize>,
-    /// `rms_norm_eps`.
+    /// Value of `rms_norm_eps`.
     pub(super) eps: f64,
-    /// `tie_word_embeddings`.
+    /// Value of `tie_word_embeddings`.
     pub(super) tied_head: bool,
-    /// `max_position_embeddings`.
+    /// Value of `max_position_embeddings`.
     pub(super) max_positions: usize,
-    /// Key of the activation, and its name.
+    /// Key of the activation, and its default name.
     pub(super) activation: (&'static str, &'static str),
     pub(super) rope: RopeKeys<'static>,
 }
@@ -119,7 +121,7 @@ pub(super) fn llama_like(
     })
 }
 
-/// Channels of a head where heads share the hidden size.
+/// Number of channels per head if the heads share the hidden size.
 pub(super) fn head_dim(hidden: usize, heads: usize, key: &str) -> Result<usize, ModelError> {
     if hidden.is_multiple_of(heads) {
         Ok(hidden / heads)

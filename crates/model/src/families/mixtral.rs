@@ -40,7 +40,7 @@ pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
     Ok(model)
 }
 
-/// Experts for each token.
+/// Checks the number of experts per token.
 pub(super) fn check_chosen(
     keys: Keys<'_>,
     default: usize,

@@ -45,7 +45,8 @@ pub const FAMILIES: &[Family] = &[
     Family { model_type: "qwen3_vl_text", describe: qwen3::describe_vl },
 ];
 
-/// Models that also see images or hear: `model_type`, and that of the text part where `text_config` does not say.
+/// Models that also process images or audio: their `model_type`, and that of the text part if `text_config`
+/// does not give it.
 const AROUND: [(&str, &str); 10] = [
     ("gemma3", "gemma3_text"),
     ("idefics3", "llama"),
@@ -70,7 +71,8 @@ pub(crate) fn describe(config: &Value) -> Result<ModelConfig, ModelError> {
             let inner = own.or(around.map(|(_, text)| *text));
             let family = family(inner).ok_or_else(|| unknown(inner.or(found)))?;
             let mut model = (family.describe)(text)?;
-            // The whole model's key counts where the part has none; where neither has one the tensors tell, for a head that
+            // The whole model's key applies where the text part has none. If neither has one, the tensors
+            // decide: a head that
             // is stored and differs from the embedding is read.
             if text.value("tie_word_embeddings").is_none() {
                 model.tied_head = keys.flag("tie_word_embeddings", true)?;

@@ -1,4 +1,5 @@
-//! OLMo-2: Llama with norms after the blocks instead of before, and norms of all queries and all keys.
+//! OLMo-2: Llama with norms after the blocks instead of before, and norms over all queries and all
+//! keys.
 
 use strait_ops::NormKind;
 

@@ -1,4 +1,4 @@
-//! Qwen2 and Qwen2.5: Llama with biases of q, k and v, and windows in some layers if asked for.
+//! Qwen2 and Qwen2.5: Llama with biases of q, k and v, and optional windows in some layers.
 
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ pub(super) const DEFAULTS: Defaults = Defaults {
     ..Defaults::LLAMA
 };
 
-/// Of the text part of Qwen2-VL and Qwen2.5-VL.
+/// Defaults of the text part of Qwen2-VL and Qwen2.5-VL.
 const VL_DEFAULTS: Defaults = Defaults {
     sizes: Sizes { hidden: 8192, inner: 29_568, layers: 80, heads: 64, vocab: 152_064 },
     kv_heads: Some(8),
@@ -28,8 +28,9 @@ pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
     with_defaults(keys, DEFAULTS)
 }
 
-/// The text part of Qwen2-VL and Qwen2.5-VL. Where a text has no images all three positions of a token are the same, and its
-/// rotary positions the plain ones.
+/// The text part of Qwen2-VL and Qwen2.5-VL. In a text without images, all three positions of a token are the
+/// same, and its
+/// rotary positions are the plain ones.
 pub(super) fn describe_vl(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
     with_defaults(keys, VL_DEFAULTS)
 }
@@ -43,7 +44,7 @@ fn with_defaults(keys: Keys<'_>, defaults: Defaults) -> Result<ModelConfig, Mode
     Ok(model)
 }
 
-/// Sets the windows of layers that `layer_types` or `max_window_layers` says slide.
+/// Sets the windows of the layers that `layer_types` or `max_window_layers` marks as sliding.
 pub(super) fn set_windows(keys: Keys<'_>, model: &mut ModelConfig) -> Result<(), ModelError> {
     if !keys.flag("use_sliding_window", false)? {
         return Ok(());
@@ -63,7 +64,7 @@ pub(super) fn set_windows(keys: Keys<'_>, model: &mut ModelConfig) -> Result<(),
     Ok(())
 }
 
-/// Whether each layer is one of `sliding_attention`, where `layer_types` says so.
+/// Whether each layer uses `sliding_attention`, if `layer_types` is present.
 pub(super) fn layer_types(keys: Keys<'_>, layers: usize) -> Result<Option<Vec<bool>>, ModelError> {
     let Some(types) = keys.value("layer_types") else { return Ok(None) };
     let slides = |kind: &Value| match kind.as_str() {

@@ -1,4 +1,4 @@
-//! Qwen3: Llama with a norm of each head of queries and keys.
+//! Qwen3: Llama with a norm of queries and keys per head.
 
 use super::llama::{Defaults, llama_like};
 use super::qwen2;
@@ -9,7 +9,7 @@ use crate::error::ModelError;
 
 const DEFAULTS: Defaults = Defaults { head_dim: Some(128), ..qwen2::DEFAULTS };
 
-/// Of the text part of Qwen3-VL.
+/// Defaults of the text part of Qwen3-VL.
 const VL_DEFAULTS: Defaults = Defaults {
     max_positions: 128_000,
     rope: RopeKeys { theta: ("rope_theta", 500_000.0), ..RopeKeys::PLAIN },
@@ -22,7 +22,7 @@ pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
     Ok(model)
 }
 
-/// The text part of Qwen3-VL, whose rotary positions are the plain ones as those of Qwen2-VL are.
+/// The text part of Qwen3-VL, whose rotary positions are the plain ones, as in Qwen2-VL.
 pub(super) fn describe_vl(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
     qwen3_like(keys, "qwen3", VL_DEFAULTS)
 }

@@ -1,5 +1,5 @@
 //! `strait analyze importance`: whether layers agree on which tokens matter, how their activations differ,
-//! and where outliers are. The uncompressed model goes over the experiment's windows once.
+//! and where outliers are. It runs the uncompressed model once over the experiment's windows.
 
 use std::error::Error;
 
@@ -17,40 +17,41 @@ use crate::progress::Observer;
 use crate::ways::probe::{Kind, at_layer, norms};
 use crate::workbench::Workbench;
 
-/// Share of the tokens that Jaccard's index compares.
+/// Share of the tokens that count as most important for Jaccard's index.
 pub const TOP_SHARE: f64 = 0.1;
-/// Bins of the histograms whose divergence is taken.
+/// Bins of the histograms whose divergence is computed.
 pub const BINS: usize = 256;
-/// Massive activations that are listed; all are counted.
+/// Most massive activations that are listed; all are counted.
 const MOST_LISTED: usize = 1000;
 
-/// `[layers, layers]`, or `[layers, channels]`.
+/// A matrix `[layers, layers]` or `[layers, channels]`.
 pub type Matrix = Vec<Vec<f64>>;
 
-/// What was found; means over windows unless said otherwise.
+/// The results; means over windows unless stated otherwise.
 #[derive(Debug, Clone, Default)]
 pub struct Analysis {
-    /// For each metric of importance.
+    /// Agreement between layers for each importance metric.
     pub orders: Vec<Orders>,
-    /// Wasserstein's distance of order 1 between the values of two layers.
+    /// Wasserstein distance of order 1 between the values of two layers, `[layers, layers]`.
     pub wasserstein: Matrix,
-    /// KL in nats between the histograms of the values of two layers, row from column.
+    /// KL divergence in nats between the histograms of the values of two layers, `[layers, layers]`:
+    /// KL(row ‖ column).
     pub divergence: Matrix,
-    /// Cosine between the states of a token in two layers, mean over tokens.
+    /// Cosine between the states of a token in two layers, averaged over tokens, `[layers, layers]`.
     pub cosine: Matrix,
     /// Largest magnitude of each channel of each layer over all windows, `[layers, channels]`.
     pub channel_largest: Matrix,
-    /// Mean magnitude of each channel of each layer.
+    /// Mean magnitude of each channel of each layer, `[layers, channels]`.
     pub channel_mean: Matrix,
     /// Euclidean norm of the state at each position of each layer, `[layers, positions]`.
     pub token_norm: Matrix,
-    /// Massive activations, the first windows first, up to a limit.
+    /// Massive activations in the order of the windows, up to a limit.
     pub massive: Vec<Massive>,
-    /// How many there are, for every layer.
+    /// Number of massive activations in each layer.
     pub massive_count: Vec<u64>,
-    /// Windows that were run.
+    /// Number of windows run.
     pub windows: usize,
-    /// Tokens of a window.
+    /// Number of tokens in a window.
     pub tokens: usize,
 }
 
@@ -59,31 +60,31 @@ pub struct Analysis {
 pub struct Orders {
     /// Name of the metric.
     pub metric: &'static str,
-    /// Spearman's correlation of two layers' importances.
+    /// Spearman's correlation of two layers' importances, `[layers, layers]`.
     pub spearman: Matrix,
-    /// Jaccard's index of two layers' most important tokens, [`TOP_SHARE`] of all.
+    /// Jaccard's index of two layers' most important tokens, [`TOP_SHARE`] of all, `[layers, layers]`.
     pub jaccard: Matrix,
 }
 
-/// A value that is larger than 100 and than 1000 times the median magnitude of its layer
+/// A massive activation: a value above 100 and above 1000 times the median magnitude of its layer
 /// (<https://arxiv.org/abs/2402.17762>).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Massive {
     /// Index of the window.
     pub window: usize,
-    /// The layer whose output it is in.
+    /// The layer in whose output it occurs.
     pub layer: usize,
     /// Position in the window.
     pub position: usize,
     /// Id of the token.
     pub token: u32,
-    /// Channel.
+    /// Index of the channel.
     pub channel: usize,
     /// The value.
     pub value: f32,
 }
 
-/// Runs the uncompressed model over the experiment's windows of full length and looks at every layer:
+/// Runs the uncompressed model over the experiment's full-length windows and analyses every layer,
 /// by the metrics that its compressors name in `side`, or by the column mean.
 ///
 /// # Errors
@@ -118,7 +119,7 @@ pub fn analyze(
             let last = stage.run(RunInput::Tokens { tokens: &tokens, batch: 1 }, Some(cached))?;
             let EachLayer { importances, mut states, .. } = looker;
             states.push(last);
-            // The first is the embedding; of layer l the output is the input of the next.
+            // The first state is the embedding; the output of layer l is the input of the next layer.
             let states: Vec<Hidden> = states.into_iter().skip(1).collect();
             found.add(window.index, &tokens, importances, &states);
             Ok(())
@@ -128,10 +129,10 @@ pub fn analyze(
     Ok(found.finish())
 }
 
-/// Keeps every layer's importances and input.
+/// Collects every layer's importances and input.
 struct EachLayer<'a> {
     kinds: &'a [Kind],
-    /// `[layers][kinds][tokens]`.
+    /// Importances, `[layers][kinds][tokens]`.
     importances: Vec<Vec<Vec<f32>>>,
     states: Vec<Hidden>,
 }

@@ -1,4 +1,4 @@
-//! `strait fit`: codecs calibrated on messages of another text than the one that is scored.
+//! `strait fit`: calibrates codecs on messages from a text other than the scored one.
 
 use std::collections::HashSet;
 use std::fs;
@@ -18,26 +18,26 @@ use crate::plan::links::{Resolved, codecs};
 use crate::progress::Observer;
 use crate::workbench::Workbench;
 
-/// Tokens in a row that no two texts have in common by chance.
+/// Length of a run of tokens that two texts do not share by chance.
 const OVERLAP: usize = 64;
 
-/// An artifact that was made.
+/// An artifact that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fitted {
     /// Label of the cell.
     pub label: String,
     /// Index of the link.
     pub link: usize,
-    /// The file.
+    /// Path of the artifact.
     pub path: PathBuf,
-    /// Its size.
+    /// Size of the artifact in bytes.
     pub bytes: usize,
     /// SHA-256 (hexadecimal) of its contents.
     pub sha256: String,
 }
 
 /// Runs the model over the calibration text, fits every codec that has an artifact, and writes the
-/// artifacts. A file that several cells name is made once, with the parameters of the first.
+/// artifacts. A file that several cells name is written once, with the parameters of the first.
 ///
 /// # Errors
 /// When there is no `[fit]`, no codec to fit, the calibration text shares a passage with the scored
@@ -89,7 +89,7 @@ pub fn fit(
     Ok(fitted)
 }
 
-/// Makes sure that there are codecs to fit.
+/// Checks that there are codecs to fit.
 fn check(
     experiment: &Experiment,
     specs: &[CellSpec],
@@ -128,8 +128,9 @@ fn collect(
     Ok(())
 }
 
-/// Links that a cell's codec is fitted for together: all of them if they share an artifact, else each
-/// alone.
+/// The links for which a cell's codec is fitted together: all of them if they share an artifact,
+/// otherwise each
+/// separately.
 fn groups(experiment: &Experiment, spec: &CellSpec, all: usize) -> Vec<Vec<usize>> {
     let links = spec.links.clone().unwrap_or_else(|| (0..all).collect());
     let of = |link: usize| artifact(experiment, spec, link);
@@ -152,7 +153,7 @@ pub(crate) fn section(experiment: &Experiment) -> Result<&FitSection, RunnerErro
     })
 }
 
-/// Tokens of the text to calibrate with, which has no passage of the scored one.
+/// The tokens of the calibration text, which must share no passage with the scored one.
 pub(crate) fn calibration(
     bench: &Workbench<'_>,
     section: &FitSection,
@@ -201,7 +202,7 @@ fn fit_one<'a>(
     Ok(entry.fit(params, &samples)?)
 }
 
-/// Writes a file in one step, so that a killed run leaves no half of it.
+/// Writes a file atomically, so that a killed run leaves no partial file.
 fn write(path: &std::path::Path, bytes: &[u8]) -> Result<(), RunnerError> {
     let io =
         |what: &'static str| move |source| RunnerError::Io { what, path: path.to_owned(), source };
@@ -213,7 +214,7 @@ fn write(path: &std::path::Path, bytes: &[u8]) -> Result<(), RunnerError> {
     fs::rename(&partial, path).map_err(io("write the artifact"))
 }
 
-/// The first position of `calibration` from which on [`OVERLAP`] tokens are in `scored`.
+/// The first position of `calibration` at which [`OVERLAP`] tokens in a row also occur in `scored`.
 fn overlap(calibration: &TokenStream, scored: &TokenStream) -> Option<usize> {
     let length = OVERLAP.min(calibration.tokens.len());
     let known: HashSet<&[u32]> = scored.tokens.windows(length.max(1)).collect();

@@ -1,4 +1,4 @@
-//! `strait analyze heads`: how much each attention head counts, on calibration text.
+//! `strait analyze heads`: how relevant each attention head is, on calibration text.
 
 use strait_model::head_relevance;
 use strait_schema::Experiment;
@@ -10,19 +10,19 @@ use crate::error::RunnerError;
 use crate::progress::Observer;
 use crate::workbench::Workbench;
 
-/// Relevance of heads.
+/// Relevance of attention heads.
 #[derive(Debug, Clone)]
 pub struct Heads {
-    /// Each head's share of its layer, `[layers, heads]`; what `side.weights` reads.
+    /// Each head's share of its layer, `[layers, heads]`, in the form that `side.weights` reads.
     pub shares: Matrix,
-    /// Windows of calibration text.
+    /// Number of windows of calibration text.
     pub windows: usize,
-    /// Tokens of all windows.
+    /// Number of tokens in all windows.
     pub tokens: usize,
 }
 
-/// Runs the uncompressed model forwards and backwards over the text of `[fit]`, in windows of the
-/// protocol, in f32 on the CPU. [`head_relevance`] says what is computed.
+/// Runs the uncompressed model forward and backward over the text of `[fit]`, in windows of the
+/// protocol, in f32 on the CPU. [`head_relevance`] defines what is computed.
 ///
 /// # Errors
 /// When there is no `[fit]`, its text shares a passage with the scored one, or the input or the
@@ -38,7 +38,7 @@ pub fn heads(
     let model = bench.reference(observer)?;
     let stream = fit::calibration(&bench, section, &model, observer)?;
     let windows = stream.tokens.chunks(bench.protocol().window);
-    // A single token predicts nothing.
+    // A window of a single token predicts nothing.
     let windows: Vec<Vec<u32>> =
         windows.filter(|window| window.len() > 1).map(<[u32]>::to_vec).collect();
     let source = model.source();

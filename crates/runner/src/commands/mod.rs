@@ -1,4 +1,4 @@
-//! What can be done with an experiment: one file or folder for each command.
+//! The commands that work on an experiment, one file or folder each.
 
 pub(crate) mod analyze;
 pub(crate) mod fit;

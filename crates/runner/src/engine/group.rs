@@ -1,4 +1,4 @@
-//! One group of windows on its way: its tokens, and the baseline that its cells wait for.
+//! One group of windows in progress: its tokens, and the baseline that its cells wait for.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -8,9 +8,9 @@ use strait_model::ScoreRange;
 /// What the cells of a group of equally long windows share.
 pub(crate) struct Group<R> {
     pub(crate) windows: usize,
-    /// Index of the first of them in the protocol.
+    /// Index of the group's first window in the protocol.
     pub(crate) first_window: usize,
-    /// Tokens of all windows, one window behind the other.
+    /// Tokens of all windows, concatenated.
     pub(crate) tokens: Vec<u32>,
     /// What is scored in each window.
     pub(crate) ranges: Vec<ScoreRange>,
@@ -18,16 +18,16 @@ pub(crate) struct Group<R> {
     ready: Condvar,
 }
 
-/// What the baseline leaves for the others.
+/// The state of the baseline's reference.
 enum Slot<R> {
     Awaited,
     There(R),
-    /// The baseline failed: there will be none.
+    /// The baseline failed, so there will be no reference.
     Missing,
 }
 
 impl<R> Group<R> {
-    /// These windows of a stream of tokens.
+    /// A group of these windows of a token stream.
     pub(crate) fn new(windows: &[Window], stream: &[u32]) -> Self {
         Self {
             windows: windows.len(),
@@ -39,12 +39,13 @@ impl<R> Group<R> {
         }
     }
 
-    /// Tokens of each window.
+    /// Number of tokens in each window.
     pub(crate) fn length(&self) -> usize {
         self.tokens.len() / self.windows.max(1)
     }
 
-    /// Gives the baseline's reference to those who wait for it; `None` tells them not to.
+    /// Publishes the baseline's reference to those who wait for it; `None` says that there will be
+    /// none.
     pub(super) fn publish(&self, reference: Option<R>) {
         *held(&self.reference) = reference.map_or(Slot::Missing, Slot::There);
         self.ready.notify_all();
@@ -72,7 +73,7 @@ fn score_range(window: &Window, stream: &[u32]) -> ScoreRange {
     ScoreRange { first_position: window.first_position(), targets: window.targets(stream).to_vec() }
 }
 
-/// Tells those who wait when the baseline's batch ends without a reference, whatever ended it.
+/// Wakes those who wait if the baseline's batch ends without a reference, for whatever reason.
 pub(super) struct PublishOnDrop<'a, R>(pub(super) &'a Group<R>);
 
 impl<R> Drop for PublishOnDrop<'_, R> {
@@ -84,7 +85,7 @@ impl<R> Drop for PublishOnDrop<'_, R> {
     }
 }
 
-/// The lock's content, also after a panic of another holder: it holds no half-made state.
+/// Locks a mutex even after a panic of another holder, because it never holds half-made state.
 pub(super) fn held<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

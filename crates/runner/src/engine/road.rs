@@ -1,4 +1,4 @@
-//! The stages of all models on their devices, and one lane's way through them.
+//! The stages of all models on their devices, and one lane's path through them.
 
 use std::sync::Mutex;
 
@@ -9,21 +9,21 @@ use super::trace::{Lane, Trace};
 use crate::clock::Stopwatch;
 use crate::error::RunnerError;
 
-/// The stages of the reference model and of those that are compared with it. Batches take turns on
+/// The stages of the reference model and of those compared with it. Batches take turns on
 /// the devices that these run on.
 pub(crate) struct Stages<'a, S: ?Sized> {
-    /// The reference model is the first.
+    /// The stages of each model, the reference model first.
     models: Vec<Vec<DeviceStage<S>>>,
-    /// Held by the batch that a device serves.
+    /// One lock per device, held by the batch that the device serves.
     devices: Vec<Mutex<()>>,
-    /// The threads that compute.
+    /// The thread pool for computation.
     pub(crate) pool: &'a ThreadPool,
     pub(crate) trace: &'a Trace,
-    /// Time since a stage last ended its work.
+    /// Time since a stage last finished its work.
     lap: Mutex<Stopwatch>,
 }
 
-/// A stage, and which of the devices it runs on.
+/// A stage, with the index of its device.
 struct DeviceStage<S: ?Sized> {
     device: usize,
     stage: Mutex<Box<S>>,
@@ -31,7 +31,7 @@ struct DeviceStage<S: ?Sized> {
 
 impl<'a, S: ?Sized + Send> Stages<'a, S> {
     /// The stages of each model with the names of their devices, the reference model first. Stages
-    /// whose devices have one name share a device.
+    /// whose devices have the same name share a device.
     pub(crate) fn new(
         models: Vec<Vec<(String, Box<S>)>>,
         pool: &'a ThreadPool,
@@ -55,7 +55,7 @@ impl<'a, S: ?Sized + Send> Stages<'a, S> {
         Self { models: placed, devices, pool, trace, lap: Mutex::new(Stopwatch::start()) }
     }
 
-    /// Devices that work at the same time.
+    /// Number of devices that can work at the same time.
     pub(super) fn devices(&self) -> usize {
         self.devices.len()
     }
@@ -64,15 +64,16 @@ impl<'a, S: ?Sized + Send> Stages<'a, S> {
 /// Seconds that a batch took.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Spent {
-    /// Seconds of the run: from the end of the work before it, of whichever batch, to the end of each
-    /// of its own pieces of work. Over all batches they add up to the time of the run.
+    /// Wall time of the run: from the end of the previous piece of work, of whichever batch, to the
+    /// end of each
+    /// of this batch's pieces. Over all batches these add up to the time of the run.
     pub(crate) wall_s: f64,
     /// Seconds in each stage.
     pub(crate) stage_s: Vec<f64>,
 }
 
 impl Spent {
-    /// Adds what was done for this batch before it began.
+    /// Adds the time of work that was done for this batch before it began.
     pub(crate) fn add(&mut self, other: &Self) {
         self.wall_s += other.wall_s;
         let stages = self.stage_s.len().max(other.stage_s.len());
@@ -96,17 +97,17 @@ impl<'a, S: ?Sized + Send, R: Send> Road<'a, S, R> {
         Self { stages, group, lane, spent: Spent::default() }
     }
 
-    /// How many stages a model has.
+    /// Number of stages in a model.
     pub(crate) fn stages_of(&self, model: usize) -> usize {
         self.stages.models.get(model).map_or(0, Vec::len)
     }
 
-    /// The threads that compute.
+    /// The thread pool for computation.
     pub(crate) fn pool(&self) -> &'a ThreadPool {
         self.stages.pool
     }
 
-    /// Lets stage `index` of a model work when its device is free.
+    /// Runs work on stage `index` of a model once its device is free.
     pub(crate) fn stage<T: Send, E: Send + Into<RunnerError>>(
         &mut self,
         model: usize,
@@ -132,7 +133,7 @@ impl<'a, S: ?Sized + Send, R: Send> Road<'a, S, R> {
         result.map_err(Into::into)
     }
 
-    /// As [`Road::stage`], beside what the baseline left: waits until that is there.
+    /// Like [`Road::stage`], with the baseline's reference; waits until that is available.
     pub(crate) fn compare<T: Send, E: Send + Into<RunnerError>>(
         &mut self,
         model: usize,
@@ -142,7 +143,7 @@ impl<'a, S: ?Sized + Send, R: Send> Road<'a, S, R> {
     ) -> Result<T, RunnerError> {
         let missing = || RunnerError::internal("the baseline ended without a reference");
         let group = self.group;
-        // Waiting before a device is taken: the baseline needs the devices to come to its end.
+        // Waits before taking a device, because the baseline needs the devices to finish.
         if !group.await_reference() {
             return Err(missing());
         }

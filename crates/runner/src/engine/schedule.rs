@@ -1,4 +1,5 @@
-//! One group of windows through the model for every cell: batches in lanes, deliveries in one thread.
+//! Takes one group of windows through the model for every cell: batches in lanes, deliveries on one
+//! thread.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,8 +17,8 @@ use super::{BoxedBatch, Chosen, Measured, Trip, Way};
 use crate::book::journal::{WindowEntry, WindowTime};
 use crate::error::RunnerError;
 
-/// Receives every cell that has been through a group: its position in the experiment, with its
-/// windows, or with the reason why it cannot go on. The baseline comes before every cell that was
+/// Receives every cell that has been through a group: its index in the experiment, with its
+/// windows or the reason why it cannot continue. The baseline arrives before every cell that was
 /// compared with it.
 pub(crate) type Deliver<'a> =
     dyn FnMut(usize, Result<Vec<WindowEntry>, String>) -> Result<(), RunnerError> + 'a;
@@ -25,14 +26,14 @@ pub(crate) type Deliver<'a> =
 /// Runs groups of windows, one after the other.
 pub(crate) struct Schedule<'a, S: ?Sized> {
     pub(crate) stages: &'a Stages<'a, S>,
-    /// Set from outside to end the run: looked at before every batch but the baseline's.
+    /// Set from outside to end the run; checked before every batch except the baseline's.
     pub(crate) stop: &'a AtomicBool,
 }
 
 /// What comes back from a lane.
 type Delivery = Result<Travelled, RunnerError>;
 
-/// A batch at its end.
+/// A batch that has been through the stages.
 struct Travelled {
     /// Whether this is the baseline, which the others are compared with.
     leads: bool,
@@ -41,12 +42,11 @@ struct Travelled {
 }
 
 impl<S: ?Sized + Send> Schedule<'_, S> {
-    /// Takes a group of equally long windows through the baseline and through every cell that is
-    /// wanted.
+    /// Takes a group of equally long windows through the baseline and every chosen cell.
     ///
     /// # Errors
-    /// The first error of a batch or of `deliver`. Batches that are on their way then come to their
-    /// end, and no other begins.
+    /// The first error of a batch or of `deliver`. Batches in progress then run to their end, and no
+    /// others begin.
     pub(crate) fn run<R: Send>(
         &self,
         windows: &[Window],
@@ -75,13 +75,14 @@ impl<S: ?Sized + Send> Schedule<'_, S> {
         })
     }
 
-    /// Batches that are on their way at the same time: one for every device, and one whose codecs run
+    /// Number of batches in progress at the same time: one for every device, and one more whose codecs
+    /// run
     /// meanwhile.
     fn lanes(&self) -> usize {
         self.stages.devices() + 1
     }
 
-    /// Takes batches from the queue until there are none.
+    /// Takes batches from the queue until it is empty.
     fn lane<R: Send>(
         &self,
         lane: Lane,
@@ -95,8 +96,8 @@ impl<S: ?Sized + Send> Schedule<'_, S> {
             }
             let _publish = leads.then(|| PublishOnDrop(group));
             let mut road = Road::new(self.stages, group, lane);
-            // A panic is an error of the run like another: the other lanes must come to their end, and
-            // what they have measured must reach the journals.
+            // A panic is treated like any other error of the run: the other lanes must finish, and
+            // their measurements must reach the journals.
             let travelled = catch_unwind(AssertUnwindSafe(|| batch.travel(&mut road)));
             let (delivery, reference) = match travelled {
                 Ok(Ok(arrived)) => {
@@ -107,7 +108,7 @@ impl<S: ?Sized + Send> Schedule<'_, S> {
                 Err(panic) => (Err(RunnerError::panicked(&*panic)), None),
             };
             // Sent before the reference is published, so that the baseline is delivered before any
-            // cell that was compared with it. Nobody listens when the run has ended with an error.
+            // cell that was compared with it. Nothing receives it if the run has ended with an error.
             let _ = arrived.send(delivery);
             if reference.is_some() {
                 group.publish(reference);
@@ -115,7 +116,7 @@ impl<S: ?Sized + Send> Schedule<'_, S> {
         }
     }
 
-    /// Delivers what comes from the lanes until they have ended.
+    /// Delivers what arrives from the lanes until they have ended.
     fn receive<R>(
         &self,
         windows: &[Window],
@@ -133,7 +134,7 @@ impl<S: ?Sized + Send> Schedule<'_, S> {
                 let write = || hand_over(windows, &base, travelled, deliver);
                 self.stages.trace.span(0, || "journal".to_owned(), write).0
             });
-            // Batches that were on their way are delivered after an error too: what is measured is kept.
+            // Batches in progress are delivered even after an error, so that no measurement is lost.
             if outcome.is_ok() && delivered.is_err() {
                 outcome = delivered;
                 queue.clear();
@@ -143,7 +144,7 @@ impl<S: ?Sized + Send> Schedule<'_, S> {
     }
 }
 
-/// Batches that have not begun. The first one leads: the others are compared with it.
+/// The batches that have not begun. The first one leads: the others are compared with it.
 struct Queue<'w, S: ?Sized, R> {
     batches: Mutex<VecDeque<(bool, BoxedBatch<'w, S, R>)>>,
 }
@@ -158,7 +159,7 @@ impl<'w, S: ?Sized, R> Queue<'w, S, R> {
         held(&self.batches).pop_front()
     }
 
-    /// Takes back what has not begun.
+    /// Discards the batches that have not begun.
     fn clear(&self) {
         held(&self.batches).clear();
     }
@@ -169,7 +170,7 @@ fn baseline_scores(trips: &[Trip]) -> Vec<SequenceScores> {
     windows.map(|measured| measured.scores.clone()).collect()
 }
 
-/// Hands every cell of a batch its windows.
+/// Delivers the windows of every cell of a batch.
 fn hand_over(
     windows: &[Window],
     base: &[SequenceScores],
@@ -191,7 +192,7 @@ fn hand_over(
     Ok(())
 }
 
-/// What the journal keeps of a window. The baseline has no divergence from itself, and always agrees.
+/// What the journal keeps of a window. The baseline has no divergence from itself and always agrees.
 fn entry(
     window: &Window,
     base: &SequenceScores,

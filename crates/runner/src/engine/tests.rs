@@ -1,4 +1,4 @@
-//! The scheduler with stages and ways that are made up: no model, no file.
+//! Tests the scheduler with made-up stages and ways: no model, no file.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -11,7 +11,7 @@ use strait_model::SequenceScores;
 use super::*;
 use crate::book::journal::WindowEntry;
 
-/// A stage that counts who is on its device.
+/// A stage that counts the batches on its device.
 #[derive(Default)]
 struct FakeStage {
     on_device: Arc<AtomicUsize>,
@@ -22,15 +22,15 @@ struct FakeStage {
 enum Act {
     /// Goes through every stage and scores this likelihood.
     Score(f64),
-    /// Its cell cannot go on.
+    /// Its cell cannot continue.
     FailCell,
     /// Ends the run.
     FailRun,
     /// Panics in a stage.
     Panic,
-    /// Meets another batch outside of the stages, which only two lanes can do.
+    /// Meets another batch outside the stages, which only two lanes can do.
     Meet(Arc<Barrier>),
-    /// Tells that it has begun, and waits for leave to go on.
+    /// Signals that it has begun, and waits for permission to continue.
     Wait(Sender<()>, Mutex<Receiver<()>>),
     /// Sets the signal that ends the run.
     Stop(Arc<AtomicBool>),
@@ -103,7 +103,7 @@ impl Batch<FakeStage, f64> for FakeBatch<'_> {
     }
 }
 
-/// Nobody else may be on the device of a stage that works.
+/// Runs a stage and checks that nothing else is on its device.
 fn pass(stage: &mut FakeStage) -> Result<(), RunnerError> {
     assert_eq!(stage.on_device.fetch_add(1, Ordering::Relaxed), 0);
     std::thread::sleep(Duration::from_micros(100));
@@ -129,7 +129,7 @@ struct Found {
     delivered: Vec<(usize, Result<Vec<WindowEntry>, String>)>,
     outcome: Result<(), RunnerError>,
     begun: usize,
-    /// How often each stage has run.
+    /// How often each stage ran.
     runs: Vec<usize>,
 }
 
@@ -147,7 +147,7 @@ impl Found {
     }
 }
 
-/// Two windows of two tokens through two stages on devices of these names.
+/// Runs two windows of two tokens through two stages on devices with these names.
 fn run(acts: Vec<Act>, devices: [&str; 2], stop: &AtomicBool) -> Found {
     let stream = [1_u32, 2, 3, 4, 5];
     let protocol = strait_data::Protocol::new(strait_data::Preset::HfStride, Some(2), Some(2));
@@ -209,7 +209,7 @@ fn every_cell_is_delivered_beside_the_baseline() {
 
 #[test]
 fn there_is_a_lane_for_every_device_and_one_more() {
-    // The baseline and two cells are outside of the stages at the same time, or this never ends.
+    // The baseline and two cells are outside the stages at the same time, or this never ends.
     let barrier = Arc::new(Barrier::new(3));
     let acts = (0..3).map(|_| Act::Meet(Arc::clone(&barrier))).collect();
     let found = run(acts, ["cpu", "gpu"], &never());
@@ -243,7 +243,7 @@ fn a_batch_that_ends_the_run_leaves_what_was_on_its_way() {
     acts.extend((0..40).map(|_| Act::Score(2.0)));
     let found = std::thread::scope(|scope| {
         scope.spawn(move || {
-            // The cell is on its way when the run fails, and comes to its end after that.
+            // The cell is in progress when the run fails, and finishes after that.
             has_begun.recv().unwrap();
             std::thread::sleep(Duration::from_millis(20));
             leave.send(()).unwrap();
@@ -284,7 +284,7 @@ fn a_stopped_run_ends_after_the_batches_at_work() {
     assert!(found.cells().starts_with(&[0, 1]));
     assert!(found.cells().len() < 42, "{:?}", found.cells());
 
-    // The baseline runs in any case: cells that have begun are compared with it.
+    // The baseline always runs: cells that have begun are compared with it.
     let found = run(vec![Act::Score(1.0), Act::Score(2.0)], ["cpu", "gpu"], &AtomicBool::new(true));
     found.outcome.as_ref().unwrap();
     assert_eq!(found.cells(), [0]);

@@ -1,4 +1,4 @@
-//! What ran when, as a Chrome trace: `chrome://tracing` and Perfetto show it as a timeline.
+//! Records what ran when, as a Chrome trace: `chrome://tracing` and Perfetto show it as a timeline.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -24,12 +24,13 @@ struct Out {
     file: Mutex<BufWriter<File>>,
 }
 
-/// The row of the timeline in which a span stands: 0 is the thread that writes journals, the others
+/// The row of the timeline in which a span is shown: 0 is the thread that writes journals, the
+/// others
 /// are lanes.
 pub(crate) type Lane = usize;
 
 impl Trace {
-    /// A trace into `path`, or none.
+    /// A trace into `path`, or one that records nothing.
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, RunnerError> {
         let out = match path {
             None => None,
@@ -43,7 +44,7 @@ impl Trace {
         Ok(Self { start: Stopwatch::start(), out })
     }
 
-    /// Runs `work` and writes the span it took; gives its seconds too.
+    /// Runs `work` and records its span; returns its seconds too.
     pub(crate) fn span<T>(
         &self,
         lane: Lane,
@@ -63,7 +64,7 @@ impl Trace {
         (out, seconds)
     }
 
-    /// Ends the file.
+    /// Finishes the file.
     pub(crate) fn close(self) -> Result<(), RunnerError> {
         let Some(out) = self.out else { return Ok(()) };
         let Out { path, file } = out;
@@ -76,7 +77,8 @@ impl Trace {
 }
 
 impl Out {
-    /// A trace that cannot be written any more must not end the run: closing it tells.
+    /// A trace that can no longer be written must not end the run, so the error is reported on
+    /// closing.
     fn write(&self, event: &Value) {
         if let Ok(mut file) = self.file.lock() {
             let _ = writeln!(file, "{event},");

@@ -1,4 +1,5 @@
-//! The cells of `[[cache]]`: presses and codecs of the KV cache, found, checked and completed.
+//! Plans the cells of `[[cache]]`: finds presses and codecs of the KV cache, checks them and
+//! completes their parameters.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,17 +19,17 @@ use crate::ways::caches::{Budget, CachePlan, LayerCodecs, PlannedPress};
 /// A codec or press with its parameters.
 type With<E> = Option<(E, Map<String, Value>)>;
 
-/// What a cell of `[[cache]]` names, found among the plugins.
+/// What a cell of `[[cache]]` names, resolved to plugins.
 pub(crate) struct FoundCache {
     spec: CacheSpec,
-    /// The first one, and those after it.
+    /// The presses in the order in which they are applied.
     presses: Vec<PlannedPress>,
-    /// Those of all layers, and those of some.
+    /// The codecs of all layers, then those of selected layers.
     codecs: Vec<LayerCodecs>,
 }
 
 impl FoundCache {
-    /// Makes sure that the model has the layers.
+    /// Checks that the model has the layers.
     pub(crate) fn check(
         &self,
         experiment: &Experiment,
@@ -48,7 +49,7 @@ impl FoundCache {
         Err(experiment.value_error(&key, expected, layer.to_string(), None).into())
     }
 
-    /// What a record says of the cell.
+    /// The cell's description in a record.
     fn cell(&self, experiment: &Experiment) -> Result<CellCache, RunnerError> {
         let Self { spec, presses, codecs } = self;
         let section = &spec.section;
@@ -85,7 +86,7 @@ impl FoundCache {
         })
     }
 
-    /// Every plugin that has a part in the cell, by file name with its hash.
+    /// Every plugin that takes part in the cell: its hash by file name.
     fn plugins(&self) -> Result<BTreeMap<String, String>, RunnerError> {
         let mut plugins: Vec<Arc<Plugin>> = Vec::new();
         plugins.extend(self.presses.iter().map(|press| Arc::clone(press.entry.plugin())));
@@ -98,7 +99,7 @@ impl FoundCache {
         Ok(plugins.into_iter().map(named).collect())
     }
 
-    /// What the cell does to the caches of a model, `context` tokens before those that are scored.
+    /// What the cell does to the caches of a model, with `context` tokens before the scored ones.
     pub(crate) fn plan(
         self,
         experiment: &Experiment,
@@ -130,7 +131,7 @@ impl FoundCache {
     }
 }
 
-/// Finds what the cells of `[[cache]]` name.
+/// Resolves what the cells of `[[cache]]` name.
 pub(crate) fn find(
     experiment: &Experiment,
     specs: Vec<CacheSpec>,
@@ -147,14 +148,14 @@ pub(crate) fn find(
     Ok(found)
 }
 
-/// Looks for what an experiment names among its plugins.
+/// Looks up an experiment's plugins.
 struct Finder<'a> {
     experiment: &'a Experiment,
     plugins: &'a PluginSet,
 }
 
 impl Finder<'_> {
-    /// The press of a table, and those after it.
+    /// The press of a table, and those applied after it.
     fn presses(
         &self,
         table: &str,
@@ -168,7 +169,7 @@ impl Finder<'_> {
             let table = format!("{table}.then[{index}]");
             (table, &press.press, &press.params, press.ratio, press.size)
         });
-        // What the presses so far leave of the tokens.
+        // The share of the tokens that the presses so far leave.
         let mut left = 1.0;
         let mut presses = Vec::new();
         for (table, id, params, ratio, size) in first.chain(then) {
@@ -191,7 +192,7 @@ impl Finder<'_> {
         Ok(presses)
     }
 
-    /// The codecs of all layers, and those of some.
+    /// The codecs of all layers, then those of selected layers.
     fn codecs(&self, table: &str, section: &CacheSection) -> Result<Vec<LayerCodecs>, RunnerError> {
         let mut codecs = vec![LayerCodecs {
             key: self.codec(&format!("{table}.key"), section.key.as_ref())?,
@@ -224,10 +225,10 @@ impl Finder<'_> {
     }
 }
 
-/// The planned cells, behind those that there are already in `others`.
+/// The planned cells, to be appended to those already in `others`.
 ///
 /// # Errors
-/// When two cells are one or have one label, or a layer is not there.
+/// When two cells are identical or share a label, or a layer does not exist.
 pub(super) fn cells(
     experiment: &Experiment,
     baseline: &RecordCell,
@@ -258,7 +259,7 @@ pub(super) fn cells(
     Ok(cells)
 }
 
-/// What a record says of a codec.
+/// A codec's description in a record.
 fn cell_codec(codec: &With<CodecEntry>) -> Option<CellCacheCodec> {
     let (entry, params) = codec.as_ref()?;
     Some(CellCacheCodec { codec: entry.descriptor().id.clone(), params: params.clone() })

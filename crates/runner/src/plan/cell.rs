@@ -1,4 +1,4 @@
-//! A cell before it runs: everything about it is known, nothing of it is open.
+//! A cell before it runs: everything about it is known, and nothing is open yet.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub(crate) enum Work {
         /// Seed of the noise.
         seed: u64,
     },
-    /// Runs another model, by its position among those that are compared.
+    /// Runs another model, given by its index among those that are compared.
     Model(usize),
 }
 
@@ -38,17 +38,18 @@ pub(crate) enum Work {
 pub(crate) struct CellCodec {
     pub(crate) entry: CodecEntry,
     pub(crate) params: Map<String, Value>,
-    /// For every link; the links of a cell may share one.
+    /// The artifact for every link; the links of a cell may share one.
     pub(crate) artifacts: Vec<Option<Arc<Vec<u8>>>>,
-    /// For every link whether the codec works there.
+    /// For every link, whether the codec works there.
     pub(crate) active: Vec<bool>,
-    /// What it gets beside the messages.
+    /// The side information that it gets with the messages.
     pub(crate) side: Option<Arc<SideRequest>>,
 }
 
 impl PlannedCell {
-    /// A cell whose identity follows from what it is. Its name stands in the note of calls of plugins
-    /// that do not come back.
+    /// A cell whose identity is derived from its contents. Its name is recorded in the note of calls,
+    /// for plugins
+    /// that do not return.
     pub(crate) fn new(label: String, identity: RecordCell, work: Work) -> Self {
         let id = identity.identity();
         let name = CellName { id: id.clone(), label: label.clone() };
@@ -62,7 +63,7 @@ impl PlannedCell {
         Self { label, work, id, identity }
     }
 
-    /// Whether nothing that the cell does loses anything, as codecs and presses declare it.
+    /// Whether everything the cell does is lossless, as its codecs and presses declare.
     pub(crate) fn lossless(&self) -> bool {
         match &self.work {
             Work::Links(codec) => codec.entry.descriptor().lossless,

@@ -1,4 +1,4 @@
-//! The cells of `[[compressor]]`, planned: codecs found, their parameters checked and completed.
+//! Plans the cells of `[[compressor]]`: finds codecs, checks their parameters and completes them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::error::RunnerError;
 /// A codec and its parameters, checked and completed.
 pub(crate) type Resolved = (CodecEntry, Map<String, Value>);
 
-/// The entry of every cell's codec, with its parameters checked and completed.
+/// The codec of every cell, with its parameters checked and completed.
 pub(crate) fn codecs(
     experiment: &Experiment,
     specs: &[CellSpec],
@@ -37,7 +37,7 @@ pub(crate) fn codecs(
 /// The planned cells.
 ///
 /// # Errors
-/// When two cells are one, an artifact cannot be read, or side information does not fit.
+/// When two cells are identical, an artifact cannot be read, or side information does not fit.
 pub(super) fn cells(
     experiment: &Experiment,
     baseline: &RecordCell,
@@ -96,7 +96,7 @@ fn works_at(spec: &CellSpec, link: &Link) -> bool {
 /// A cell's artifact on every link.
 type Artifacts = Vec<Option<Arc<Vec<u8>>>>;
 
-/// The artifacts of the links where the codec works, and every file once.
+/// The artifacts of the links where the codec works, with every file read once.
 fn artifacts(
     experiment: &Experiment,
     spec: &CellSpec,

@@ -1,5 +1,5 @@
-//! From an experiment to everything that must be known before the first window: nothing of it
-//! depends on how the run goes, and everything that can be wrong with the input is found here.
+//! From an experiment to everything that must be known before the first window. Nothing here
+//! depends on how the run proceeds, and every error in the input is found here.
 
 pub(crate) mod caches;
 mod cell;
@@ -25,13 +25,13 @@ use crate::workbench::Workbench;
 /// A resolved experiment.
 pub(crate) struct Plan {
     pub(crate) model: OpenModel,
-    /// What is compared with the model.
+    /// The models that are compared with the reference.
     pub(crate) others: Vec<Compared>,
     pub(crate) devices: Vec<Device>,
     pub(crate) partition: Partition,
     pub(crate) stream: Vec<u32>,
     pub(crate) windows: Vec<Window>,
-    /// The baseline first.
+    /// The cells, the baseline first.
     pub(crate) cells: Vec<PlannedCell>,
 }
 
@@ -73,14 +73,14 @@ impl Plan {
     }
 }
 
-/// The text, as it was read for the reference model.
+/// The text as tokenized for the reference model.
 struct Read<'a> {
     protocol: &'a Protocol,
     text: &'a Text,
     stream: &'a TokenStream,
 }
 
-/// What the record of the baseline says. Every other cell differs from it in its kind, or in its model.
+/// The baseline's description in its record. Every other cell differs from it in its kind or its model.
 fn baseline(
     experiment: &Experiment,
     model: CellModel,
@@ -123,17 +123,17 @@ fn baseline(
     }
 }
 
-/// Where the token that begins a sequence stands, if the experiment has it elsewhere than the preset.
+/// The position of the token that begins a sequence, if the experiment overrides the preset.
 fn own_bos(experiment: &Experiment, protocol: &Protocol) -> Option<Bos> {
     let usual = Protocol::published(protocol.preset).bos;
     experiment.protocol.bos.filter(|&bos| bos != usual)
 }
 
-/// Opens the models that are compared with the reference, which lies on `device`.
+/// Opens the models that are compared with the reference, which runs on `device`.
 ///
 /// # Errors
 /// Also if a model does not share vocabulary, tokens or device with the reference: divergences are
-/// sums over one vocabulary, from logits that lie in one place.
+/// sums over one vocabulary, from logits on one device.
 fn open_others(
     bench: &Workbench<'_>,
     (reference, device): (&OpenModel, Device),

@@ -1,4 +1,4 @@
-//! A model of the experiment: opened, described, and loaded when its turn comes.
+//! A model of the experiment: opened, described, and loaded when it is needed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::book::folder::file_sha256;
 use crate::error::RunnerError;
 use crate::progress::Progress;
 
-/// Where older tools say how weights are quantized.
+/// Files in which older tools describe how weights are quantized.
 const MAY_BE_BESIDE: [&str; 3] =
     ["hf_quant_config.json", "quantize_config.json", "quant_config.json"];
 
@@ -27,7 +27,7 @@ pub(crate) struct OpenModel {
     pub(crate) config: ModelConfig,
     section: ModelSection,
     path: PathBuf,
-    /// The tokenizer that the experiment names; without one it is the checkpoint's.
+    /// The tokenizer that the experiment names; `None` for the checkpoint's own.
     tokenizer: Option<TokenizerSource>,
 }
 
@@ -54,7 +54,7 @@ impl OpenModel {
         Ok(Self { checkpoint, config, section, path, tokenizer })
     }
 
-    /// What a record says of the model.
+    /// The model's description in a record.
     pub(crate) fn cell(&self) -> Result<CellModel, RunnerError> {
         let Self { checkpoint, config, section, path, .. } = self;
         let summary = match section.load_in {
@@ -120,7 +120,7 @@ impl OpenModel {
         Ok(stream)
     }
 
-    /// The tensors, quantized if the experiment says so.
+    /// The tensors, quantized if the experiment requests it.
     pub(crate) fn source(&self) -> SharedSource {
         match self.section.load_in {
             Some(kind) => {
@@ -132,7 +132,7 @@ impl OpenModel {
         }
     }
 
-    /// Brings the model to its devices.
+    /// Loads the model onto its devices.
     pub(crate) fn load(&self, cuts: &[usize], devices: &[Device]) -> Result<Model, ModelError> {
         let (source, dtype) = (self.source(), self.section.dtype);
         if self.section.weights.streaming {
@@ -161,7 +161,7 @@ fn storage(summary: Summary) -> CellStorage {
     }
 }
 
-/// What is quantized besides weights in the checkpoint, or would be where it is loaded as `load_in` says.
+/// What the checkpoint quantizes besides weights, or would if it is loaded as `load_in` says.
 fn weights_only(checkpoint: &Checkpoint, section: &ModelSection) -> Vec<String> {
     let mut found = checkpoint.weights_only().to_vec();
     if section.load_in == Some(LoadIn::Int8) {

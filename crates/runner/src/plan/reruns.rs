@@ -1,4 +1,4 @@
-//! The cells of noise and of other models, planned.
+//! Plans the cells that run under noise or run another model.
 
 use strait_model::Noise;
 use strait_schema::{CellKind, Experiment, NOISE_FLOOR_LABEL, RecordCell};
@@ -7,10 +7,10 @@ use super::cell::{PlannedCell, Work};
 use super::models::Compared;
 use crate::error::RunnerError;
 
-/// The cells of noise and of other models.
+/// The cells that run under noise or run another model.
 ///
 /// # Errors
-/// Two models are one.
+/// When two models are identical.
 pub(super) fn cells(
     experiment: &Experiment,
     baseline: &RecordCell,

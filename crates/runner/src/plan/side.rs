@@ -1,4 +1,4 @@
-//! The side information that codecs request beside their messages, found and checked.
+//! The side information that codecs request with their messages, resolved and checked.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use crate::book::folder::bytes_sha256;
 use crate::error::RunnerError;
 use crate::ways::probe::{HeadWeights, IMPORTANCE, Kind, SideRequest};
 
-/// What the codec of a cell requests, if its compressor says what that is to be.
+/// What the codec of a cell requests, if its compressor configures it.
 ///
 /// # Errors
-/// When its codec does not ask, a layer lies behind a cut, or the weights do not fit the model.
+/// When its codec requests none, a layer lies after a cut, or the weights do not fit the model.
 pub(super) fn request(
     experiment: &Experiment,
     spec: &CellSpec,
@@ -52,7 +52,7 @@ pub(super) fn request(
 /// The metrics that compressors name, each once; the column mean if they name none.
 ///
 /// # Errors
-/// Weights that do not fit the model.
+/// When the weights do not fit the model.
 pub(crate) fn kinds(
     experiment: &Experiment,
     specs: &[CellSpec],
@@ -92,7 +92,7 @@ fn kind(
     Ok(Kind { metric: side.metric, weights })
 }
 
-/// What a record says of it.
+/// The request's description in a record.
 pub(super) fn cell_side(request: &SideRequest, section: Option<&SideSection>) -> CellSide {
     let layers = section.and_then(|section| section.layers.clone());
     CellSide {
@@ -103,7 +103,8 @@ pub(super) fn cell_side(request: &SideRequest, section: Option<&SideSection>) ->
     }
 }
 
-/// Reads `[[weight of head 0, ...] of layer 0, ...]`; what was expected and found if it is not that.
+/// Reads `[[weight of head 0, ...] of layer 0, ...]`; the error holds what was expected and what was
+/// found.
 fn read_weights(path: &Path, config: &ModelConfig) -> Result<HeadWeights, (String, String)> {
     let expected = || {
         let heads = config.blocks.first().map_or(0, |block| block.attention.heads);

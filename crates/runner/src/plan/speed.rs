@@ -5,7 +5,7 @@ use strait_schema::Experiment;
 
 use crate::error::RunnerError;
 
-/// Makes sure that text and model are long enough for `[speed]`.
+/// Checks that text and model are long enough for `[speed]`.
 pub(super) fn check(
     experiment: &Experiment,
     config: &ModelConfig,

@@ -9,7 +9,7 @@ use crate::clock::timed;
 /// All bits set, which is NaN in every dtype: what a decoder leaves unwritten cannot pass for a value.
 const UNWRITTEN: u8 = 0xff;
 
-/// Said of an encoder that did so.
+/// The error for an encoder that wrote to its input.
 const WROTE: &str =
     "the codec wrote to the message, which it may only read: copy what is to be changed";
 
@@ -25,7 +25,7 @@ impl Ends {
     /// Opens a codec for both sides.
     ///
     /// # Errors
-    /// What the codec says.
+    /// The codec's error.
     pub(crate) fn open(
         entry: &CodecEntry,
         params: &Map<String, Value>,
@@ -40,20 +40,20 @@ impl Ends {
         })
     }
 
-    /// Begins a sequence: nothing of the messages before it may be remembered.
+    /// Begins a sequence: codecs must not remember any earlier messages.
     ///
     /// # Errors
-    /// What the codec says, with the end that says it.
+    /// The codec's error, with the end at which it occurred.
     pub(crate) fn reset(&mut self) -> Result<(), String> {
         self.encoder.reset().map_err(|error| format!("encoder reset: {error}"))?;
         self.decoder.reset().map_err(|error| format!("decoder reset: {error}"))
     }
 
-    /// Sends a message across. `output` has its shape, and then what arrived. Counts the message and
-    /// the time; returns the bytes of the payload.
+    /// Sends a message across into `output`, which has the message's shape. Counts the message and
+    /// the time; returns the payload's size in bytes.
     ///
     /// # Errors
-    /// What the codec says, with the end and the shape it says it about. `output` is then undefined.
+    /// The codec's error, with the end and the shape at which it occurred. `output` is then undefined.
     pub(crate) fn cross(
         &mut self,
         message: MatrixRef<'_>,

@@ -14,7 +14,7 @@ use strait_model::{Reference, Stage};
 pub(crate) use self::open::open;
 use crate::engine;
 
-/// A lane's way through the stages of models.
+/// A lane's path through the stages of models.
 pub(crate) type Road<'a> = engine::Road<'a, dyn Stage, Reference>;
 
 /// A way through the model.

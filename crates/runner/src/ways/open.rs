@@ -1,4 +1,4 @@
-//! Every cell on the way of its kind, with its codecs and presses open.
+//! Puts every cell on the way of its kind, with its codecs and presses open.
 
 use super::BoxedWay;
 use super::caches::{CacheCell, Caches, Model};
@@ -7,7 +7,8 @@ use super::reruns::{Again, Rerun, Reruns};
 use crate::book::account::Account;
 use crate::plan::{PlannedCell, Work};
 
-/// Opens the cells that `accounts` are of, but those that have failed; the first is the baseline. One
+/// Opens the cells that `accounts` belong to, except those that have failed; the first is the
+/// baseline. A cell
 /// that cannot be opened fails alone: its account says why.
 pub(crate) fn open<'a>(
     planned: &'a [PlannedCell],
@@ -22,7 +23,7 @@ pub(crate) fn open<'a>(
     for account in accounts.iter_mut().filter(|account| account.failed.is_none()) {
         let index = account.index;
         let opened = match &planned[index].work {
-            // Every run has it, and has it already.
+            // Every run has the baseline, so it has been added already.
             Work::Baseline => Ok(()),
             Work::Links(codec) => {
                 LinkCell::open(index, codec, setting.links).map(|cell| links.cells.push(cell))

@@ -1,10 +1,10 @@
-//! Whether a payload can carry what arrived. Every sequence is asked the cheap question; the costly one
+//! Whether a payload can carry what arrived. Every sequence gets the cheap test; the costly one
 //! is for those that fail it, which honest codecs hardly ever do.
 
 use strait_metrics::{Crossing, Distortion, Shortfall};
 use strait_model::Dtype;
 
-/// What a sequence of messages with so many channels is short of.
+/// The shortfall of a sequence of messages with this many channels.
 pub(crate) fn shortfall(
     (channels, dtype): (usize, Dtype),
     input: &[u8],
@@ -24,7 +24,7 @@ pub(crate) fn shortfall(
     crossing.shortfall(payload_bytes)
 }
 
-/// What a message of values `[rows, channels]` is short of.
+/// The shortfall of a message of values `[rows, channels]`.
 pub(crate) fn shortfall_of_values(
     (channels, dtype): (usize, Dtype),
     sent: &[f32],
@@ -40,7 +40,7 @@ pub(crate) fn shortfall_of_values(
     Crossing { sent, arrived, channels, mantissa_bits }.shortfall(payload_bytes)
 }
 
-/// Bits of the mantissa, the hidden one counted.
+/// Bits of the mantissa, including the hidden one.
 fn mantissa_bits(dtype: Dtype) -> u32 {
     match dtype {
         Dtype::F32 => 24,

@@ -1,8 +1,10 @@
-//! Importances of tokens, for codecs on links that request them: which layers are probed, and what goes
-//! beside a message.
+//! Importances of tokens, for codecs on links that request them: which layers are probed, and what
+//! accompanies
+//! a message.
 //!
-//! A probe gives one value for every token, so memory stays linear in tokens; the attention of all heads
-//! is never there at once. The layers before a cell's first codec are probed once for all cells.
+//! A probe gives one value for every token, so memory stays linear in the number of tokens; the
+//! attention of all heads
+//! is never in memory at once. The layers before a cell's first codec are probed once for all cells.
 
 use std::error::Error;
 use std::ops::Range;
@@ -16,41 +18,41 @@ use strait_schema::{Aggregate, Metric};
 
 use super::score::is_exact;
 
-/// The name by which codecs know it.
+/// The name under which codecs request it.
 pub(crate) const IMPORTANCE: &str = "importance";
 
-/// What is computed of one layer.
+/// The importance that is computed for one layer.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Kind {
     pub(crate) metric: Metric,
     pub(crate) weights: Option<Arc<HeadWeights>>,
 }
 
-/// A layer by its number in the model, and what is wanted of it.
+/// A layer by its number in the model, and the importance wanted from it.
 pub(crate) type Wanted = (usize, Kind);
 
-/// Weights of heads, and where they come from.
+/// Weights of attention heads, and their source.
 #[derive(Debug, PartialEq)]
 pub(crate) struct HeadWeights {
     pub(crate) sha256: String,
-    /// For every layer, of every query head.
+    /// One weight per query head, for every layer.
     pub(crate) layers: Vec<Vec<f32>>,
 }
 
-/// What the codec of a cell requests beside its messages.
+/// The side information that the codec of a cell requests with its messages.
 #[derive(Debug)]
 pub(crate) struct SideRequest {
     pub(crate) kind: Kind,
     pub(crate) aggregate: Aggregate,
-    /// For every link the layers before it that are probed.
+    /// For every link, the layers before it that are probed.
     pub(crate) layers: Vec<Vec<usize>>,
 }
 
-/// What has been probed of a sequence.
+/// The probes of a sequence so far.
 #[derive(Debug, Default)]
 pub(crate) struct Probes(Vec<(usize, Kind, Vec<f32>)>);
 
-/// The probes of the windows of a cell: of the layers that all cells share, and of its own.
+/// The probes of a cell's windows: from the layers that all cells share, and from the cell's own.
 #[derive(Clone, Copy)]
 pub(crate) struct Probed<'a> {
     pub(crate) shared: &'a [Probes],
@@ -58,7 +60,7 @@ pub(crate) struct Probed<'a> {
 }
 
 impl SideRequest {
-    /// What it wants of these layers, before any of `links`.
+    /// What the request needs from these layers, before any of `links`.
     pub(crate) fn wants(&self, layers: &Range<usize>, links: Range<usize>) -> Vec<Wanted> {
         let mut wanted: Vec<usize> = self.layers[links].concat();
         wanted.retain(|layer| layers.contains(layer));
@@ -70,7 +72,7 @@ impl SideRequest {
     /// The importances of the tokens that cross a link in window `window`.
     ///
     /// # Errors
-    /// A layer that nobody has probed.
+    /// A layer that was not probed.
     pub(crate) fn importances(
         &self,
         link: usize,
@@ -103,7 +105,7 @@ impl Probes {
 
 /// Probes layers while sequences go through a stage.
 pub(crate) struct Probe {
-    /// For every sequence of the batch.
+    /// What is wanted for every sequence of the batch.
     wanted: Vec<Vec<Wanted>>,
     chunk_tokens: Option<usize>,
     found: Vec<Probes>,
@@ -115,13 +117,13 @@ impl Probe {
         Self { wanted, chunk_tokens, found }
     }
 
-    /// Takes what was probed; that of earlier stages is in `before`.
+    /// Appends the probes of this stage to those of earlier stages in `before`.
     pub(crate) fn add_to(self, before: &mut [Probes]) {
         before.iter_mut().zip(self.found).for_each(|(before, found)| before.0.extend(found.0));
     }
 
-    /// Runs a stage and probes it, if anything is wanted. Where a run with caches may round otherwise,
-    /// the states are those of one without, so that nobody's numbers depend on who probes.
+    /// Runs a stage and probes it, if anything is wanted. If a run with caches may round differently,
+    /// the states returned are those of a run without, so that no numbers depend on which cells probe.
     pub(crate) fn run(
         &mut self,
         stage: &mut dyn Stage,
@@ -160,7 +162,7 @@ impl CacheVisitor for Probe {
     }
 }
 
-/// The importances of the run's tokens by each of `kinds`, for messages of `chunk_tokens`.
+/// The importances of the run's tokens by each of `kinds`, for messages of `chunk_tokens` tokens.
 pub(crate) fn at_layer(
     layer: &mut dyn CachedLayer,
     kinds: &[Kind],
@@ -232,12 +234,12 @@ fn of_chunk(
                 f64::from(lengths[head / group.max(1)][token]) / heads.max(1) as f64
             })
         }
-        // Of the hidden state, which no layer's attention knows.
+        // This depends on the hidden state alone, which a layer's attention does not have.
         Metric::HiddenNorm => vec![0.0; rows.len()],
     }
 }
 
-/// The Euclidean norms of the values of every key head.
+/// The Euclidean norms of the values, for every key head.
 fn value_norms(layer: &dyn CachedLayer) -> Result<Vec<Vec<f32>>, ModelError> {
     let (contents, dim) = (layer.contents()?, layer.shape().head_dim);
     let first = layer.positions().start as u32;
@@ -257,7 +259,7 @@ pub(crate) fn norms(values: &[f32], channels: usize) -> Vec<f32> {
     values.chunks_exact(channels.max(1)).map(norm).collect()
 }
 
-/// One importance of those of several layers, the first layer first.
+/// Combines the importances of several layers, given in the order of the layers.
 pub(crate) fn aggregate(of_layers: &[&[f32]], by: Aggregate) -> Vec<f32> {
     let Some((last, _)) = of_layers.split_last() else { return Vec::new() };
     let over = |token: usize| of_layers.iter().map(move |layer| f64::from(layer[token]));

@@ -1,4 +1,4 @@
-//! The way of cells that are no codec at some place but the whole text again: the baseline under noise,
+//! The way of cells that are not a codec but a second run of the whole text: the baseline under noise,
 //! and models that are compared with it.
 
 use strait_model::{Hidden, Noise, Reference, RunInput, Stage};
@@ -7,14 +7,14 @@ use super::{Road, score};
 use crate::engine::{Arrived, Batch, BoxedBatch, Chosen, Measured, Way};
 use crate::error::RunnerError;
 
-/// Cells that run again, each in a batch of its own.
+/// Cells that run the text again, each in its own batch.
 pub(crate) struct Reruns {
     pub(crate) cells: Vec<Rerun>,
 }
 
-/// A cell that runs again.
+/// A cell that runs the text again.
 pub(crate) struct Rerun {
-    /// Position in the experiment.
+    /// Index of the cell in the experiment.
     pub(crate) index: usize,
     pub(crate) what: Again,
 }
@@ -27,7 +27,7 @@ pub(crate) enum Again {
         /// Seed of the noise.
         seed: u64,
     },
-    /// Another model, by its position among the stages of all models.
+    /// Another model, given by its index among the stages of all models.
     Model(usize),
 }
 
@@ -58,7 +58,7 @@ impl Again {
         Some(Noise { seed, sequences: (first..first + road.group.windows as u64).collect() })
     }
 
-    /// Why its output may have no likelihood.
+    /// Explains why its output may have no likelihood.
     fn blame(self) -> &'static str {
         match self {
             Self::Noise { .. } => "under this noise, so there is no likelihood to score",
@@ -83,7 +83,7 @@ impl Batch<dyn Stage, Reference> for &mut Rerun {
     }
 }
 
-/// From the tokens to the last stage, nothing compressed.
+/// Runs from the tokens to the last stage without compression.
 fn up_to_last_stage(
     road: &mut Road<'_>,
     model: usize,
@@ -100,7 +100,7 @@ fn up_to_last_stage(
     Ok(hidden)
 }
 
-/// Lets a stage work under noise, if there is any, and without it again.
+/// Runs a stage under noise, if there is any, and removes the noise afterwards.
 pub(super) fn under<T>(
     stage: &mut dyn Stage,
     noise: Option<&Noise>,

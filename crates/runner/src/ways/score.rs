@@ -6,10 +6,11 @@ use super::Road;
 use crate::engine::{Measured, Trip};
 use crate::error::RunnerError;
 
-/// Scores the baseline, and keeps what the others are compared with.
+/// Scores the baseline, and keeps what the other cells are compared with.
 ///
 /// # Errors
-/// Also if the model itself gives no finite likelihood: no cell could be compared with it, and none is
+/// Also if the model itself gives no finite likelihood: no cell could be compared with it, and no codec
+/// is
 /// to blame.
 pub(super) fn baseline(
     road: &mut Road<'_>,
@@ -26,7 +27,7 @@ pub(super) fn baseline(
 }
 
 /// Scores states that have not been through the last stage, `[cells × windows, tokens, channels]`; that
-/// stage may be under noise.
+/// stage may run under noise.
 pub(super) fn stacked(
     road: &mut Road<'_>,
     model: usize,
@@ -44,7 +45,7 @@ pub(super) fn stacked(
     })
 }
 
-/// Scores states that have been through all layers, a sequence for each cell, all of one window.
+/// Scores states that have been through all layers: one sequence for each cell, all from one window.
 pub(super) fn of_window(
     road: &mut Road<'_>,
     window: usize,
@@ -58,8 +59,9 @@ pub(super) fn of_window(
     })
 }
 
-/// What a cell leaves of a group: why it failed; else its windows, if the model's output after what the
-/// cell did has a likelihood. `blame` says what it does not have after.
+/// A cell's result for a group: its windows, or why it failed, which includes an output without a
+/// finite
+/// likelihood. `blame` completes the message for that case.
 pub(super) fn trip(
     cell: usize,
     failed: Option<String>,

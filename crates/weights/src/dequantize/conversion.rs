@@ -1,25 +1,28 @@
-//! What a converter did to a tensor on its way from Hugging Face's file into this one, to be undone.
+//! What a converter did to a tensor on its way from Hugging Face's file into this one, so that it can be
+//! undone.
 
 use rayon::prelude::*;
 
-/// Rows of the result that a task transposes at a time.
+/// Number of rows of the result that a task transposes at a time.
 const ROWS_PER_TASK: usize = 16;
 
-/// The changes to one tensor. The default is none.
+/// The changes to one tensor; by default none.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Conversion {
     pub(crate) order: Order,
     pub(crate) adjust: Adjust,
 }
 
-/// How the values were moved.
+/// How the values were rearranged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Order {
     #[default]
     AsStored,
-    /// The first and second half of the rows of each of so many heads are stored in turn.
+    /// The first and second half of each head's rows are stored alternately; holds the number of heads.
     InterleavedHeads(usize),
-    /// Query, key and value rows of each of so many heads are wanted; all query rows are stored first, then all key rows.
+    /// Query, key and value rows are wanted head by head, but all query rows are stored first, then all key
+    /// rows; holds the number of
+    /// heads.
     QueriesKeysValues(usize),
     /// The matrix is stored transposed.
     Transposed,
@@ -30,9 +33,9 @@ pub(crate) enum Order {
 pub(crate) enum Adjust {
     #[default]
     None,
-    /// 1 was added.
+    /// 1 was added to the values.
     MinusOne,
-    /// They were divided by a number that is stored elsewhere.
+    /// The values were divided by a number that is stored elsewhere.
     Times(f32),
 }
 
@@ -92,7 +95,7 @@ mod tests {
         };
         // Two heads of four rows: row i*2+j of a head is stored at 2*j+i.
         assert_eq!(order(Order::InterleavedHeads(2), 8), [0, 2, 1, 3, 4, 6, 5, 7]);
-        // Two heads of two rows: q q k k v v of each, stored q q q q k k k k v v v v.
+        // Two heads of two rows: q q k k v v for each, stored as q q q q k k k k v v v v.
         let expected = [0, 1, 4, 5, 8, 9, 2, 3, 6, 7, 10, 11];
         assert_eq!(order(Order::QueriesKeysValues(2), 12), expected);
     }

@@ -1,6 +1,6 @@
-//! The codebooks of the IQ formats, unpacked from `grids.txt` while this crate is compiled.
+//! The codebooks of the IQ formats, unpacked from `grids.txt` at compile time.
 
-/// The data: a line with a codebook's name, then lines of hexadecimal digits.
+/// The data: for each codebook a line with its name, then lines of hexadecimal digits.
 const TEXT: &[u8] = include_bytes!("grids.txt");
 
 /// Levels of the 2-bit formats.
@@ -24,14 +24,14 @@ pub(super) static SIGNS: [[u32; 8]; 256] = {
     signs
 };
 
-/// The byte of signs that seven bits stand for: the eighth makes the number of negations even.
+/// The byte of signs that seven bits encode: the eighth bit makes the number of negations even.
 #[inline(always)]
 pub(super) fn even_signs(seven: u8) -> usize {
     let seven = seven & 127;
     usize::from(seven | ((seven.count_ones() as u8 & 1) << 7))
 }
 
-/// The codebook `name`, whose components of `bits` number `levels`.
+/// Unpacks codebook `name`, whose components of `bits` bits select among `levels`.
 const fn unpack<const WIDTH: usize, const ENTRIES: usize>(
     name: &[u8],
     bits: usize,
@@ -58,7 +58,7 @@ const fn unpack<const WIDTH: usize, const ENTRIES: usize>(
     grid
 }
 
-/// The position after the line that is `name`.
+/// The position after the line that consists of `name`.
 const fn after_line(name: &[u8]) -> usize {
     let mut start = 0;
     loop {

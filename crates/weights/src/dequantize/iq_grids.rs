@@ -1,4 +1,4 @@
-//! GGML's formats of 256 values that take 4 or 8 values at a time from a codebook: IQ1, IQ2 and IQ3.
+//! GGML's formats of 256 values that look up 4 or 8 values at a time in a codebook: IQ1, IQ2 and IQ3.
 
 use super::grids::{self, SIGNS, even_signs};
 use super::half_at;
@@ -86,8 +86,9 @@ pub(super) fn iq1_s(block: &[u8; 50], out: &mut [f32; 256]) {
     }
 }
 
-/// 32 low codebook bytes, per 8 values a nibble of 3 high codebook bits and the sign of the shift, 3 bits of scale per 16
-/// values in four 16-bit words, whose upper nibbles make an f16 d.
+/// 32 low codebook bytes; per 8 values, a nibble of 3 high codebook bits and the sign of the shift; 3 bits of
+/// scale per 16
+/// values in four 16-bit words, whose upper nibbles form an f16 d.
 pub(super) fn iq1_m(block: &[u8; 56], out: &mut [f32; 256]) {
     let (low, high, scales) = (&block[..32], &block[32..48], &block[48..]);
     let words = [0, 2, 4, 6].map(|at| u16_at(scales, at));
@@ -101,7 +102,7 @@ pub(super) fn iq1_m(block: &[u8; 56], out: &mut [f32; 256]) {
     }
 }
 
-/// x = scale · component, negated where `signs` has a bit.
+/// Computes x = scale · component, negated where `signs` has a bit set.
 #[inline(always)]
 fn signed(scale: f32, grid: &[i8; 8], signs: usize, out: &mut [f32; 8]) {
     for ((value, component), sign) in out.iter_mut().zip(grid).zip(&SIGNS[signs]) {
@@ -109,7 +110,7 @@ fn signed(scale: f32, grid: &[i8; 8], signs: usize, out: &mut [f32; 8]) {
     }
 }
 
-/// x = scale · (component ± 1/8).
+/// Computes x = scale · (component ± 1/8).
 #[inline(always)]
 fn shifted(scale: f32, code: u16, down: bool, out: &mut [f32; 8]) {
     let shift = if down { -0.125 } else { 0.125 };

@@ -49,7 +49,8 @@ pub(super) fn q4_k(block: &[u8; 144], out: &mut [f32; 256]) {
     }
 }
 
-/// As Q4_K, with 32 bytes of fifth bits before the nibbles: bit s of byte l belongs to value l of sub-block s.
+/// Like Q4_K, with 32 bytes of fifth bits before the nibbles: bit s of byte l belongs to value l of sub-block
+/// s.
 pub(super) fn q5_k(block: &[u8; 176], out: &mut [f32; 256]) {
     let (d, dmin) = (half_at(block, 0), half_at(block, 2));
     let (packed, fifth, quants) = (&block[4..16], &block[16..48], &block[48..]);
@@ -92,12 +93,13 @@ pub(super) fn q8_k(block: &[u8; 292], out: &mut [f32; 256]) {
     }
 }
 
-/// Where sub-block `sub` of 16 has its 2-bit values: first byte of the 64, and the shift. Eight sub-blocks share 32 bytes.
+/// Where the 2-bit values of sub-block `sub` (16 values) are: first byte of the 64, and the shift. Eight
+/// sub-blocks share 32 bytes.
 fn two_bits_of(sub: usize) -> (usize, usize) {
     (sub / 8 * 32 + sub % 2 * 16, sub % 8 / 2 * 2)
 }
 
-/// The 6-bit scale and minimum of sub-block `sub` of 32, out of 12 bytes.
+/// The 6-bit scale and minimum of sub-block `sub` (32 values), from 12 bytes.
 fn scale_and_minimum(packed: &[u8], sub: usize) -> (f32, f32) {
     let (scale, minimum) = if sub < 4 {
         (packed[sub] & 63, packed[sub + 4] & 63)

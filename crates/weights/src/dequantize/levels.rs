@@ -1,4 +1,4 @@
-//! GGML's formats whose 4-bit codes number the entries of a fixed table: IQ4_NL, IQ4_XS, MXFP4 and NVFP4.
+//! GGML's formats whose 4-bit codes index a fixed table: IQ4_NL, IQ4_XS, MXFP4 and NVFP4.
 
 use super::half_at;
 
@@ -12,7 +12,7 @@ static NONLINEAR: [f32; 16] = [
 static E2M1: [f32; 16] =
     [0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 0.0, -1.0, -2.0, -3.0, -4.0, -6.0, -8.0, -12.0];
 
-/// Half the values of the unsigned E4M3 numbers that scale NVFP4. The sign bit is not looked at, and 127 counts as 0.
+/// Half the values of the unsigned E4M3 numbers that scale NVFP4. The sign bit is ignored, and 127 counts as 0.
 static HALF_E4M3: [f32; 256] = {
     let mut values = [0.0; 256];
     let mut byte = 1;
@@ -55,7 +55,8 @@ pub(super) fn mxfp4(block: &[u8; 17], out: &mut [f32; 32]) {
     halves(f32::from_bits(bits), &E2M1, &block[1..], out);
 }
 
-/// Four E4M3 scales, then for each 8 bytes of nibbles: low ones first 8 values, high ones the other 8.
+/// Four E4M3 scales, then 8 bytes of nibbles for each: the low ones hold the first 8 values, the high ones the
+/// other 8.
 pub(super) fn nvfp4(block: &[u8; 36], out: &mut [f32; 64]) {
     let (scales, nibbles) = block.split_at(4);
     for (sub, out) in out.as_chunks_mut::<16>().0.iter_mut().enumerate() {
@@ -64,7 +65,7 @@ pub(super) fn nvfp4(block: &[u8; 36], out: &mut [f32; 64]) {
     }
 }
 
-/// Low nibbles number the levels of the first half of `out`, high ones of the second.
+/// Low nibbles select the levels of the first half of `out`, high ones those of the second.
 #[inline(always)]
 fn halves(scale: f32, levels: &[f32; 16], nibbles: &[u8], out: &mut [f32]) {
     let (low, high) = out.split_at_mut(nibbles.len());

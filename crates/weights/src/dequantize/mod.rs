@@ -1,6 +1,7 @@
-//! Stored bytes to f32, one file per family of formats, in parallel over rows.
+//! Converts stored bytes to f32, with one file per family of formats, in parallel over rows.
 //!
-//! Every formula keeps the operation order of the `gguf` package's reference, so results agree with it to the last bit
+//! Every formula keeps the operation order of the `gguf` package's reference, so results agree with it to the
+//! last bit
 //! (`golden/`).
 
 mod conversion;
@@ -17,11 +18,12 @@ use rayon::prelude::*;
 use crate::format::Format;
 pub(crate) use conversion::{Adjust, Conversion, Order};
 
-/// Values a task converts at least, so that small rows do not drown in scheduling.
+/// Fewest values per task, so that small rows are not dominated by scheduling.
 const VALUES_PER_TASK: usize = 1 << 16;
 
-/// Makes a whole tensor dense and undoes what its converter did. `bytes` must be exactly the stored bytes in `format`, and
-/// `shape` is the one that is wanted: only [`Order::Transposed`] stores another.
+/// Makes a whole tensor dense and undoes what its converter did. `bytes` must be exactly the stored bytes in
+/// `format`.
+/// `shape` is the dense shape; the stored one differs only for [`Order::Transposed`].
 pub(crate) fn dense(
     format: Format,
     bytes: &[u8],
@@ -65,7 +67,7 @@ pub(crate) fn dense(
     }
 }
 
-/// Converts rows of `columns` values as they are stored.
+/// Converts rows of `columns` values in their stored order.
 fn fill_in_order(
     format: Format,
     bytes: &[u8],
@@ -80,9 +82,9 @@ fn fill_in_order(
         .for_each(|(out, bytes)| fill(bytes, out));
 }
 
-/// The first infinity or NaN and its index. Quantized values are finite unless a scale is damaged.
+/// The first infinity or NaN with its index. Quantized values are finite unless a scale is damaged.
 pub(crate) fn first_not_finite(data: &[f32]) -> Option<(usize, f32)> {
-    // Without a branch in it this loop runs at the speed of memory.
+    // A branch-free loop runs at memory speed.
     let damaged = |values: &[f32]| values.iter().fold(false, |bad, value| bad | !value.is_finite());
     let task = data.par_chunks(VALUES_PER_TASK).position_first(damaged)?;
     let start = task * VALUES_PER_TASK;
@@ -96,7 +98,7 @@ fn row_bytes(format: Format, columns: usize) -> usize {
     columns / format.block_values() * format.block_bytes()
 }
 
-/// Converts whole blocks: `bytes` and `out` hold the same number of them.
+/// Converts whole blocks: `bytes` and `out` hold the same number of blocks.
 fn convert(format: Format, bytes: &[u8], out: &mut [f32]) {
     match format {
         Format::F32 => plain::f32(bytes, out),

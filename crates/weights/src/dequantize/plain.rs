@@ -3,7 +3,8 @@
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-/// Halves converted at a time: enough for the vector instructions, small enough for the stack.
+/// Number of halves converted at a time: enough for vector instructions, small enough for the
+/// stack.
 const CHUNK: usize = 512;
 
 pub(super) fn f32(bytes: &[u8], out: &mut [f32]) {

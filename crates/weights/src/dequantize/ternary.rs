@@ -2,7 +2,8 @@
 
 use super::half_at;
 
-/// 48 bytes of five and 4 bytes of four base-3 digits, f16 d. A byte holds ⌈256 n / 243⌉ for the number n of its digits, so
+/// 48 bytes of five and 4 bytes of four base-3 digits, f16 d. A byte holds ⌈256 n / 243⌉ for the number n
+/// formed by its digits, so
 /// that the first digit is the carry of 3 times the byte.
 pub(super) fn tq1_0(block: &[u8; 54], out: &mut [f32; 256]) {
     let d = half_at(block, 52);
@@ -23,7 +24,7 @@ pub(super) fn tq2_0(block: &[u8; 66], out: &mut [f32; 256]) {
     }
 }
 
-/// The digits of `bytes`: the first of all bytes, the second of all bytes, and so on.
+/// The digits of `bytes`: first the leading digit of every byte, then the second of every byte, and so on.
 #[inline(always)]
 fn digits(d: f32, bytes: &[u8], out: &mut [f32]) {
     let mut power = 1u8;

@@ -1,6 +1,7 @@
-//! The model architectures of llama.cpp that strait knows: their names in Hugging Face's world and those of their tensors.
+//! The model architectures of llama.cpp that strait knows: their Hugging Face names and those of their tensors.
 //!
-//! Keys and tensor names are those of the `gguf` package's constants; what the converter does to tensors is checked against
+//! Keys and tensor names are the constants of the `gguf` package; what the converter does to tensors is checked
+//! against
 //! its own files in `golden/families`.
 
 /// One architecture.
@@ -8,7 +9,7 @@
 pub(super) struct Architecture {
     /// The value of `general.architecture`.
     pub(super) name: &'static str,
-    /// `model_type` in `config.json`.
+    /// Value of `model_type` in `config.json`.
     pub(super) model_type: &'static str,
     pub(super) names: Names,
     /// Whether the rows of query and key heads are stored interleaved.
@@ -17,23 +18,23 @@ pub(super) struct Architecture {
     pub(super) norms_plus_one: bool,
 }
 
-/// Hugging Face's names of an architecture's tensors.
+/// Hugging Face's names for an architecture's tensors.
 #[derive(Debug)]
 pub(super) struct Names {
     /// Tensors outside the layers.
     pub(super) top: Table,
-    /// What stands before a layer's number.
+    /// The prefix before a layer's number.
     pub(super) layers: &'static str,
-    /// Tensors of a layer.
+    /// Names of the tensors of a layer.
     pub(super) parts: &'static [Table],
-    /// Experts.
+    /// Names of the experts' tensors, if there are any.
     pub(super) experts: Option<Experts>,
 }
 
-/// llama.cpp's names and Hugging Face's, without `weight` or `bias`.
+/// Pairs of llama.cpp's name and Hugging Face's, without `weight` or `bias`.
 pub(super) type Table = &'static [(&'static str, &'static str)];
 
-/// The names of experts' tensors: `folder`, the expert's number, and one of the others.
+/// The names of experts' tensors: `folder`, the expert's number, and one of the other fields.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Experts {
     pub(super) folder: &'static str,
@@ -42,8 +43,9 @@ pub(super) struct Experts {
     pub(super) down: &'static str,
 }
 
-/// The architecture called `name`; `experts` tells Mixtral from Llama, and `window` Mistral, which share a name, and OLMo 3
-/// from OLMo 2.
+/// The architecture called `name`. `experts` distinguishes Mixtral from Llama; `window` distinguishes Mistral,
+/// which shares Llama's name, and
+/// OLMo 3 from OLMo 2.
 pub(super) fn by_name(name: &str, experts: bool, window: bool) -> Option<&'static Architecture> {
     let model_type = match (name, experts, window) {
         ("llama", true, _) => "mixtral",
@@ -54,7 +56,8 @@ pub(super) fn by_name(name: &str, experts: bool, window: bool) -> Option<&'stati
     ARCHITECTURES.iter().find(|known| known.model_type == model_type)
 }
 
-/// What an architecture is taken for that [`by_name`] does not find: one with Llama's names, as it is stored.
+/// The fallback for an architecture that [`by_name`] does not find: Llama's names, with tensors as they are
+/// stored.
 pub(super) static UNKNOWN: Architecture = plain("", "", &[ATTENTION, PRE_NORMS, MLP]);
 
 static ARCHITECTURES: [Architecture; 12] = [
@@ -79,7 +82,7 @@ static ARCHITECTURES: [Architecture; 12] = [
     GPT2,
 ];
 
-/// An architecture with Llama's names outside the layers, and nothing done to its tensors.
+/// An architecture with Llama's names outside the layers and unmodified tensors.
 const fn plain(
     name: &'static str,
     model_type: &'static str,

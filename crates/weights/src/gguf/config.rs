@@ -1,4 +1,5 @@
-//! GGUF metadata as a Hugging Face `config.json`, in the spelling before Transformers 5 (`rope_theta`, `rope_scaling`).
+//! Converts GGUF metadata to a Hugging Face `config.json`, in the spelling before Transformers 5 (`rope_theta`,
+//! `rope_scaling`).
 
 use serde_json::{Map, Value, json};
 
@@ -8,10 +9,10 @@ use super::metadata::Metadata;
 use super::rope;
 use crate::WeightsError;
 
-/// Gemma 3 has one layer of full attention in so many, where the metadata does not say.
+/// Gemma 3 has one layer of full attention in this many, if the metadata does not say otherwise.
 const GEMMA3_PATTERN: u64 = 6;
 
-/// Layers of Gemma 3 27B, which alone scales queries by another number than the head size.
+/// Number of layers of Gemma 3 27B, the only size that scales queries by a number other than the head size.
 const GEMMA3_27B_LAYERS: u64 = 62;
 
 /// The architecture that `metadata` names, if it is known.
@@ -29,8 +30,9 @@ pub(super) fn architecture(
     ))
 }
 
-/// Builds the configuration. Keys with no counterpart in the metadata are left out; `model_type` is Hugging Face's name of
-/// the architecture, or llama.cpp's `name` if it is not known.
+/// Builds the configuration. Keys with no counterpart in the metadata are omitted; `model_type` is Hugging
+/// Face's name of
+/// the architecture, or llama.cpp's `name` if it is unknown.
 pub(super) fn build(
     metadata: &Metadata,
     name: &str,
@@ -59,7 +61,7 @@ pub(super) fn build(
 
 struct Builder<'a> {
     metadata: &'a Metadata,
-    /// llama.cpp's name of the architecture, with which its keys begin.
+    /// llama.cpp's name of the architecture, which prefixes its keys.
     name: &'a str,
     tensors: &'a [RawTensor],
     config: Map<String, Value>,
@@ -202,7 +204,7 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Hidden size, query heads and the size of a head.
+    /// Hidden size, number of query heads, and head size.
     fn heads(&self) -> Result<(u64, u64, u64), WeightsError> {
         let hidden = self.require("embedding_length")?;
         let heads = self.require("attention.head_count")?;
@@ -218,7 +220,7 @@ impl Builder<'_> {
                 });
             }
         };
-        // A size of its own for values, or for layers with a window, is nothing that is computed here.
+        // A separate size for values, or for layers with a window, is not supported by the model.
         for key in ["value_length", "key_length_swa", "value_length_swa"] {
             let key = format!("attention.{key}");
             if let Some(found) = self.unsigned(&key)?.filter(|&length| length != head_dim) {
@@ -233,7 +235,8 @@ impl Builder<'_> {
         Ok((hidden, heads, head_dim))
     }
 
-    /// Activation and biases of a family whose configuration has `attention_bias`, and `mlp_bias` if `mlp`.
+    /// Sets activation and biases of a family whose configuration has `attention_bias`, and `mlp_bias` if `mlp`
+    /// is set.
     fn biases(&mut self, mlp: bool) {
         let has = self.has_biases();
         self.set("hidden_act", Some(json!("silu")));
@@ -249,7 +252,8 @@ impl Builder<'_> {
         (attention, self.ends_with(".ffn_up.bias"))
     }
 
-    /// `layers`, unless the file cannot have so many: a list of one item a layer is made.
+    /// The value of `layers`, limited by what the file can hold, because a list with one item per layer is
+    /// made.
     fn layers_in_file(&self, layers: u64) -> u64 {
         layers.min(self.tensors.len() as u64)
     }
@@ -269,7 +273,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Copies a number that is not 0.
+    /// Copies a number unless it is 0.
     fn copy(&mut self, key: &str, source: &str) -> Result<(), WeightsError> {
         let value = self.unsigned(source)?.filter(|&value| value > 0);
         self.set(key, value.map(Value::from));

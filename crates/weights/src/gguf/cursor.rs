@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::WeightsError;
 
-/// A GGUF header longer than this is refused: the largest vocabularies need some tens of megabytes.
+/// Longer GGUF headers are rejected: the largest vocabularies need some tens of megabytes.
 pub(super) const HEADER_LIMIT_BYTES: u64 = 1 << 29;
 
 /// A position in the header.
@@ -27,7 +27,7 @@ impl<'a> Cursor<'a> {
         self.position
     }
 
-    /// The next `length` bytes.
+    /// Returns the next `length` bytes.
     pub(super) fn take(&mut self, length: u64, what: &str) -> Result<&'a [u8], WeightsError> {
         let end = (self.position as u64).saturating_add(length);
         if end > self.bytes.len() as u64 {
@@ -65,7 +65,7 @@ impl<'a> Cursor<'a> {
         Ok(u64::from_le_bytes(self.array(what)?))
     }
 
-    /// A string: 64-bit length, then UTF-8.
+    /// Reads a string: a 64-bit length, then UTF-8.
     pub(super) fn text(&mut self, what: &str) -> Result<&'a str, WeightsError> {
         let length = self.u64(what)?;
         let bytes = self.take(length, what)?;
@@ -74,7 +74,7 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// Refuses a count of items, each at least `item_bytes` long, that the rest of the file cannot hold.
+    /// Rejects a count of items, each at least `item_bytes` long, that the rest of the file cannot hold.
     pub(super) fn check_count(
         &self,
         count: u64,
@@ -90,11 +90,11 @@ impl<'a> Cursor<'a> {
                 found: self.bytes.len() as u64,
             });
         }
-        // The bound above is a slice's length, so the count fits.
+        // The count is bounded above by a slice's length, so it fits.
         Ok(count as usize)
     }
 
-    /// Refuses more items than any model has, before each of them takes memory.
+    /// Rejects more items than any model has, before they take up memory.
     pub(super) fn check_limit(
         &self,
         count: usize,

@@ -2,7 +2,7 @@
 
 use crate::unread::Harmless;
 
-/// Without the architecture's name before them.
+/// The keys, without the architecture's name that precedes them.
 pub(super) const KEYS: &[Harmless] = &[
     Harmless::new("vocab_size", "the embedding tells"),
     Harmless::new("context_length", "how long texts may be; longer ones give a warning"),

@@ -10,16 +10,16 @@ use crate::WeightsError;
 use crate::bytes::FileBytes;
 use crate::format::shape_values;
 
-/// Most axes a tensor may have in GGUF.
+/// Most axes of a tensor in GGUF.
 const MAX_AXES: u32 = 4;
 
-/// More tensors than this are refused: the largest models have some tens of thousands.
+/// More tensors are rejected: the largest models have some tens of thousands.
 const MOST_TENSORS: usize = 1 << 20;
 
-/// Alignment of tensor data where the metadata names none.
+/// Alignment of tensor data in bytes if the metadata names none.
 const DEFAULT_ALIGNMENT: u64 = 32;
 
-/// The header's content.
+/// The content of the header.
 pub(super) struct Header {
     pub(super) metadata: Metadata,
     pub(super) tensors: Vec<RawTensor>,
@@ -33,9 +33,9 @@ pub(super) struct RawTensor {
     pub(super) kind: &'static GgmlType,
     pub(super) values: u64,
     pub(super) stored_bytes: u64,
-    /// Which of the checkpoint's files it is in.
+    /// Index of the checkpoint's file that contains it.
     pub(super) file: usize,
-    /// First byte in the file.
+    /// Offset of its first byte in the file.
     pub(super) start: usize,
 }
 
@@ -68,7 +68,7 @@ pub(super) fn read(file: &FileBytes, number: usize) -> Result<Header, WeightsErr
     Ok(Header { metadata, tensors })
 }
 
-/// Reads version and metadata, and gives the number of tensors that follow.
+/// Reads version and metadata, and returns the number of tensors that follow.
 fn start(cursor: &mut Cursor<'_>) -> Result<(Metadata, u64), WeightsError> {
     let magic = cursor.take(4, "the magic bytes")?;
     if magic != MAGIC {
@@ -97,7 +97,7 @@ fn alignment(metadata: &Metadata, cursor: &Cursor<'_>) -> Result<u64, WeightsErr
     Ok(alignment)
 }
 
-/// A tensor description before its place in the file is known.
+/// A tensor description before its location in the file is known.
 struct Described<'a> {
     name: &'a str,
     shape: Vec<usize>,
@@ -138,7 +138,7 @@ impl<'a> Described<'a> {
         sizes.reverse();
         let sized = shape_values(&sizes).and_then(|values| {
             let bytes = (values / kind.block_values).checked_mul(kind.block_bytes)?;
-            // The dense form must be addressable too.
+            // The dense form must also be addressable.
             usize::try_from(values.checked_mul(4)?).ok()?;
             let shape: Result<Vec<_>, _> =
                 sizes.iter().map(|&size| usize::try_from(size)).collect();
@@ -160,7 +160,7 @@ impl<'a> Described<'a> {
     }
 }
 
-/// Turns offsets into places in the file and refuses tensors that overlap or stick out.
+/// Turns offsets into locations in the file; rejects tensors that overlap or extend past the end.
 fn place(
     file: &FileBytes,
     number: usize,
@@ -203,7 +203,7 @@ fn place(
             values: tensor.values,
             stored_bytes: tensor.stored_bytes,
             file: number,
-            // Empty tensors are not bounded above; they have no byte to point to.
+            // Offsets of empty tensors have no upper bound; there is no byte to point to.
             start: if tensor.stored_bytes == 0 { 0 } else { (data_start + tensor.offset) as usize },
         })
         .collect())

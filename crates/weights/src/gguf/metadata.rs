@@ -1,4 +1,4 @@
-//! GGUF's key-value part. Arrays stay in the file and are decoded when asked for, so a lying count costs no memory.
+//! GGUF's key-value part. Arrays stay in the file and are decoded on request, so a false count costs no memory.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
@@ -9,14 +9,14 @@ use super::cursor::Cursor;
 use crate::WeightsError;
 use crate::unread::{Harmless, Unread};
 
-/// More keys than this are refused.
+/// More keys are rejected.
 const MOST_KEYS: usize = 1 << 16;
 
 /// The metadata of one file.
 pub(crate) struct Metadata {
     path: PathBuf,
     values: HashMap<String, MetadataValue>,
-    /// Keys that somebody asked for.
+    /// Keys that have been requested.
     asked: Mutex<BTreeSet<String>>,
 }
 
@@ -51,7 +51,7 @@ impl Metadata {
         Ok(Self { path: path.to_path_buf(), values, asked: Mutex::default() })
     }
 
-    /// The file the metadata is from.
+    /// The path of the file that the metadata comes from.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -65,7 +65,7 @@ impl Metadata {
         }
     }
 
-    /// A text that must be there.
+    /// A text that must be present.
     pub(crate) fn require_text(&self, key: &str) -> Result<&str, WeightsError> {
         self.text(key)?.ok_or_else(|| self.absent(key, "a text"))
     }
@@ -101,7 +101,7 @@ impl Metadata {
         }
     }
 
-    /// The number of elements of an array, or `None` if the key is absent or no array.
+    /// The number of elements in an array, or `None` if the key is absent or not an array.
     pub(crate) fn array_length(&self, key: &str) -> Option<usize> {
         match self.find(key) {
             Some(MetadataValue::Array { count, .. }) => Some(*count),
@@ -109,7 +109,7 @@ impl Metadata {
         }
     }
 
-    /// An array of texts, or `None` if the key is absent. `file` is the file's whole content.
+    /// An array of texts, or `None` if the key is absent. `file` is the file's entire content.
     pub(crate) fn texts<'a>(
         &'a self,
         file: &'a [u8],
@@ -123,7 +123,7 @@ impl Metadata {
         (0..count).map(|_| cursor.text(key)).collect::<Result<_, _>>().map(Some)
     }
 
-    /// An array of integers, or `None` if the key is absent. `file` is the file's whole content.
+    /// An array of integers, or `None` if the key is absent. `file` is the file's entire content.
     pub(crate) fn integers(
         &self,
         file: &[u8],
@@ -141,7 +141,7 @@ impl Metadata {
         (0..count).map(integer).collect::<Result<_, _>>().map(Some)
     }
 
-    /// An array of f32, or `None` if the key is absent. `file` is the file's whole content.
+    /// An array of f32, or `None` if the key is absent. `file` is the file's entire content.
     pub(crate) fn floats(&self, file: &[u8], key: &str) -> Result<Option<Vec<f32>>, WeightsError> {
         let Some((mut cursor, count)) = self.array(file, key, "an array of f32", |k| k == F32)?
         else {
@@ -175,7 +175,7 @@ impl Metadata {
         }
     }
 
-    /// The keys that begin with `prefix`, that nobody asked for, and whose value is not as good as none.
+    /// The keys that begin with `prefix`, that were never requested, and whose value carries information.
     pub(super) fn unread(&self, prefix: &str, harmless: &[Harmless]) -> Vec<Unread> {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let mut unread: Vec<Unread> = self
@@ -200,7 +200,7 @@ impl Metadata {
         self.values.get(key)
     }
 
-    /// The error for a key that is needed and absent.
+    /// The error for a required key that is absent.
     pub(crate) fn absent(&self, key: &str, expected: &str) -> WeightsError {
         WeightsError::Invalid {
             path: self.path.clone(),
@@ -231,7 +231,7 @@ impl MetadataValue {
         }
     }
 
-    /// Whether the value is as good as an absent key, for a key of this name.
+    /// Whether the value is equivalent to an absent key, for a key with this name.
     fn says_nothing(&self, name: &str) -> bool {
         match self {
             Self::Integer(value) => *value == 0 || name == "expert_gating_func" && *value == 1,
@@ -252,7 +252,7 @@ fn is_integer(kind: u32) -> bool {
     matches!(kind, 0..=5 | 10 | 11)
 }
 
-/// Bytes of a scalar type, or `None` for texts, arrays and unknown types.
+/// Size of a scalar type in bytes, or `None` for texts, arrays and unknown types.
 fn scalar_bytes(kind: u32) -> Option<u64> {
     match kind {
         0 | 1 | BOOL => Some(1),

@@ -28,24 +28,25 @@ use parts::Splitter;
 pub(crate) use metadata::Metadata;
 pub(crate) use split::{open_all, part_names};
 
-/// The four bytes a GGUF file starts with.
+/// The four bytes with which a GGUF file begins.
 pub(crate) const MAGIC: &[u8; 4] = b"GGUF";
 
-/// What GGUF files hold besides tensor data.
+/// The contents of GGUF files besides tensor data.
 pub(crate) struct Gguf {
-    /// Of the first file.
+    /// The metadata of the first file.
     pub(crate) metadata: Metadata,
     pub(crate) config: Value,
     pub(crate) tensors: Vec<StoredTensor>,
-    /// Names of tensors that are part of others, or of the configuration.
+    /// Names of tensors that were merged into others or into the configuration.
     pub(crate) read: HashSet<String>,
-    /// Keys about the model that nobody asked for.
+    /// Keys about the model that were never requested.
     pub(crate) unread: Vec<Unread>,
-    /// What is quantized besides weights.
+    /// What is quantized besides weights, for messages.
     pub(crate) weights_only: Vec<String>,
 }
 
-/// Reads and checks the headers of `files`, which together are one model, maps names to Hugging Face's, and builds the
+/// Reads and checks the headers of `files`, which together are one model, maps names to Hugging Face's, and
+/// builds the
 /// configuration.
 pub(crate) fn read(files: &[FileBytes]) -> Result<Gguf, WeightsError> {
     let (metadata, raw) = headers(files)?;
@@ -106,7 +107,7 @@ fn headers(files: &[FileBytes]) -> Result<(Metadata, Vec<RawTensor>), WeightsErr
     Ok((metadata, tensors))
 }
 
-/// `rope_scaling` where it is stored as factors in tensors, or null.
+/// The value of `rope_scaling` if it is stored as factors in tensors, or null.
 fn scaling_in_tensors(
     files: &[FileBytes],
     metadata: &Metadata,

@@ -1,4 +1,4 @@
-//! llama.cpp's tensor names taken apart, and Hugging Face's put together.
+//! Parses llama.cpp's tensor names and builds Hugging Face's.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -7,7 +7,7 @@ use super::architecture::{Names, Table};
 use super::header::RawTensor;
 use crate::WeightsError;
 
-/// A tensor name taken apart: `blk.7.attn_q.weight` is part `attn_q` of layer `7`, with suffix `weight`.
+/// A parsed tensor name: `blk.7.attn_q.weight` is part `attn_q` of layer `7`, with suffix `weight`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place<'a> {
     pub(super) layer: Option<&'a str>,
@@ -16,7 +16,7 @@ pub(super) struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    /// `None` if the name has no suffix.
+    /// Parses a name; `None` if it has no suffix.
     pub(super) fn of(name: &'a str) -> Option<Self> {
         let (stem, suffix) = name.rsplit_once('.')?;
         Some(match in_block(stem) {
@@ -42,7 +42,7 @@ fn find(table: Table, part: &str) -> Option<&'static str> {
     table.iter().find(|(name, _)| *name == part).map(|&(_, name)| name)
 }
 
-/// Splits `blk.7.attn_q` into layer and part. A layer with a leading zero or sign is no layer.
+/// Splits `blk.7.attn_q` into layer and part. A number with a leading zero or sign is not a layer.
 fn in_block(stem: &str) -> Option<(&str, &str)> {
     let (layer, part) = stem.strip_prefix("blk.")?.split_once('.')?;
     let number = layer.bytes().all(|byte| byte.is_ascii_digit());
@@ -50,7 +50,7 @@ fn in_block(stem: &str) -> Option<(&str, &str)> {
     (number && canonical && !layer.is_empty()).then_some((layer, part))
 }
 
-/// Refuses two tensors that end under one name. The names come with their sources.
+/// Rejects two tensors that are mapped to the same name. The names come with their sources.
 pub(super) fn check_unique<'a>(
     path: &Path,
     names: impl Iterator<Item = (&'a str, &'a RawTensor)>,

@@ -1,4 +1,5 @@
-//! The tensors of Hugging Face's that a stored tensor holds: mostly one, but llama.cpp stacks experts and may fuse projections.
+//! Splits a stored tensor into Hugging Face's tensors: usually it is one, but llama.cpp stacks experts and may
+//! fuse projections.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -15,15 +16,15 @@ use crate::dequantize::{Adjust, Conversion, Order};
 use crate::format::Format;
 use crate::tensor::{StoredTensor, TensorInfo};
 
-/// More experts than this in a layer are refused.
+/// More experts per layer are rejected.
 const EXPERTS_LIMIT: usize = 1 << 12;
 
-/// Makes tensors of stored ones.
+/// Derives tensors from stored ones.
 pub(super) struct Splitter<'a> {
     path: &'a Path,
     architecture: &'static Architecture,
     config: &'a Value,
-    /// Factors of whole tensors or of experts, by the name of the tensor that they belong to.
+    /// Factors of whole tensors or of experts, by the name of the tensor that they scale.
     factors: HashMap<String, Vec<f32>>,
 }
 
@@ -41,13 +42,13 @@ impl<'a> Splitter<'a> {
         Self { path: metadata.path(), architecture, config, factors }
     }
 
-    /// Whether the tensor is the factor of another one.
+    /// Whether the tensor holds the factors of another one.
     pub(super) fn is_factor(&self, raw: &RawTensor) -> bool {
         let stem = raw.name.strip_suffix(".scale");
         stem.is_some_and(|stem| self.factors.contains_key(&format!("{stem}.weight")))
     }
 
-    /// The tensors in `raw`, of which the names are Hugging Face's where there is a rule.
+    /// The tensors in `raw`, under Hugging Face's names if there is a rule.
     pub(super) fn split(&self, raw: &RawTensor) -> Result<Vec<StoredTensor>, WeightsError> {
         let whole =
             |name: String| Slice { raw, name, rows: 0..rows(raw), shape: raw.shape.clone() };
@@ -82,7 +83,7 @@ impl<'a> Splitter<'a> {
         Ok(parts.into_iter().zip(factors).map(stored).collect())
     }
 
-    /// What the `parts` in a tensor are to be multiplied by: nothing, one factor for all, or one each.
+    /// The factors for the `parts` of a tensor: none, one for all, or one each.
     fn factors(&self, raw: &RawTensor, parts: usize) -> Result<Vec<Adjust>, WeightsError> {
         let Some(factors) = self.factors.get(&raw.name) else {
             return Ok(vec![Adjust::None; parts]);
@@ -101,7 +102,7 @@ impl<'a> Splitter<'a> {
         }
     }
 
-    /// What the converter did to a tensor that it stored as one.
+    /// What the converter did to a tensor that it stored by itself.
     fn conversion(&self, raw: &RawTensor, place: &Place<'_>) -> Result<Conversion, WeightsError> {
         let mut conversion = Conversion::default();
         if self.architecture.norms_plus_one && place.part.ends_with("norm") {
@@ -127,7 +128,7 @@ impl<'a> Splitter<'a> {
         Ok(conversion)
     }
 
-    /// The experts in a stack `[experts, out, in]`.
+    /// Splits a stack of experts `[experts, out, in]`.
     fn experts<'r>(
         &self,
         raw: &'r RawTensor,
@@ -165,7 +166,8 @@ impl<'a> Splitter<'a> {
         Ok(Some((0..experts).map(slice).collect()))
     }
 
-    /// Query, key and value projection in one tensor, where Hugging Face's model has three; none if that is not so.
+    /// Splits query, key and value projection from one tensor if Hugging Face's model has three; otherwise
+    /// `None`.
     fn fused_attention<'r>(
         &self,
         raw: &'r RawTensor,
@@ -255,7 +257,7 @@ impl<'a> Splitter<'a> {
     }
 }
 
-/// Rows of a stored tensor that are a tensor of their own.
+/// Rows of a stored tensor that form a separate tensor.
 struct Slice<'r> {
     raw: &'r RawTensor,
     name: String,
@@ -266,7 +268,7 @@ struct Slice<'r> {
 impl Slice<'_> {
     fn stored(self, conversion: Conversion) -> StoredTensor {
         let all = rows(self.raw).max(1) as u64;
-        // Both are whole numbers for each row, because rows are whole blocks.
+        // Both are whole numbers for each row, because rows consist of whole blocks.
         let (values, bytes) = (self.raw.values / all, self.raw.stored_bytes / all);
         let length = self.rows.len() as u64;
         StoredTensor {
@@ -285,7 +287,7 @@ impl Slice<'_> {
     }
 }
 
-/// Rows of a tensor; a vector's rows are its values, unless it has blocks.
+/// Number of rows in a tensor; the rows of a vector are its values, unless it has blocks.
 fn rows(raw: &RawTensor) -> usize {
     match raw.shape.as_slice() {
         [length] if raw.kind.block_values == 1 => *length,
@@ -294,7 +296,7 @@ fn rows(raw: &RawTensor) -> usize {
     }
 }
 
-/// The factors that `x.scale` holds for `x.weight`, under the latter's name.
+/// The factors that `x.scale` holds for `x.weight`, under the name of the latter.
 fn factors(file: &FileBytes, tensor: &RawTensor) -> Option<(String, Vec<f32>)> {
     let stem = tensor.name.strip_suffix(".scale")?;
     let end = tensor.start.checked_add(usize::try_from(tensor.stored_bytes).ok()?)?;

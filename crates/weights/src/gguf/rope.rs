@@ -5,19 +5,20 @@ use serde_json::{Map, Value, json};
 use super::metadata::Metadata;
 use crate::WeightsError;
 
-/// The base frequency where the metadata names none.
+/// The base frequency if the metadata names none.
 pub(super) const DEFAULT_THETA: f64 = 10_000.0;
 
-/// That of the layers of full attention in Gemma 3.
+/// The base frequency of Gemma 3's layers of full attention.
 pub(super) const GEMMA3_THETA: f64 = 1_000_000.0;
 
-/// What the metadata says.
+/// The rotary positions that the metadata describes.
 pub(super) struct Rope {
     /// Base frequency.
     pub(super) theta: f64,
-    /// Channels of a head that are rotated, if that is said.
+    /// Number of channels of a head that are rotated, if given.
     pub(super) rotated: Option<u64>,
-    /// `rope_scaling` in its older spelling, or null. Llama 3's and Phi-3's are in tensors instead (`rope_factors`).
+    /// Value of `rope_scaling` in its older spelling, or null. Llama 3's and Phi-3's are in tensors instead
+    /// (`rope_factors`).
     pub(super) scaling: Value,
 }
 
@@ -32,7 +33,7 @@ pub(super) fn read(metadata: &Metadata, name: &str) -> Result<Rope, WeightsError
 fn scaling(metadata: &Metadata, key: impl Fn(&str) -> String) -> Result<Value, WeightsError> {
     let number = |name: &str| metadata.number(&key(name));
     let Some(kind) = metadata.text(&key("scaling.type"))?.filter(|&kind| kind != "none") else {
-        // The key of files before the type had one.
+        // Older files have a key without a type.
         return Ok(match number("scale_linear")?.filter(|&factor| factor != 1.0) {
             Some(factor) => json!({"rope_type": "linear", "factor": factor}),
             None => Value::Null,

@@ -1,7 +1,9 @@
-//! Position scaling that GGUF stores as one factor a frequency: Llama 3's in `rope_freqs.weight`, Phi-3's in two tensors.
+//! Position scaling that GGUF stores as one factor per frequency: Llama 3's in `rope_freqs.weight`, Phi-3's in
+//! two tensors.
 //!
-//! Llama 3's parameters of `config.json` cannot be read off the factors in general, so the ones in use are tried. Factors of
-//! another origin are taken as they are, as llama.cpp takes all.
+//! The parameters of Llama 3's `config.json` cannot be derived from the factors in general, so the known sets
+//! are tried. Factors of
+//! other origin are used as they are, as llama.cpp does with all of them.
 
 use std::f64::consts::TAU;
 
@@ -11,8 +13,9 @@ use serde_json::{Value, json};
 pub(super) const LONG_AND_SHORT: [&str; 2] =
     ["rope_factors_long.weight", "rope_factors_short.weight"];
 
-/// `rope_scaling` of Phi-3. The attention factor follows from the context lengths, as Transformers computes it, and is
-/// given only if the metadata has another.
+/// Value of `rope_scaling` for Phi-3. The attention factor follows from the context lengths, as Transformers
+/// computes it, and is
+/// written only if the metadata has another.
 pub(super) fn longrope(
     [long, short]: [&[f32]; 2],
     lengths: Option<(f64, f64)>,
@@ -34,7 +37,7 @@ pub(super) fn longrope(
     scaling
 }
 
-/// In the shortest decimal form, so that 1.1 does not become 1.10000002384185791015625.
+/// Converts via the shortest decimal form, so that 1.1 does not become 1.10000002384185791015625.
 fn decimals(factors: &[f32]) -> Vec<f64> {
     let decimal = |factor: &f32| factor.to_string().parse().unwrap_or(f64::from(*factor));
     factors.iter().map(decimal).collect()
@@ -43,13 +46,13 @@ fn decimals(factors: &[f32]) -> Vec<f64> {
 /// Llama 3's tensor.
 pub(super) const NAME: &str = "rope_freqs.weight";
 
-/// Low and high frequency factor and original context length of Llama 3.1, 3.2 and 3.3.
+/// Low and high frequency factor, and original context length, of Llama 3.1, 3.2 and 3.3.
 const LLAMA_3: (f64, f64, f64) = (1.0, 4.0, 8192.0);
 
-/// Relative deviation that rounding to f32 on the way may cause.
+/// Relative deviation that earlier rounding to f32 may have caused.
 const TOLERANCE: f64 = 1e-4;
 
-/// `rope_scaling` for these factors at base frequency `theta`: null if all are 1.
+/// Value of `rope_scaling` for these factors at base frequency `theta`: null if all are 1.
 pub(super) fn scaling(factors: &[f32], theta: f64) -> Value {
     if factors.iter().all(|&factor| factor == 1.0) {
         return Value::Null;
@@ -66,7 +69,7 @@ pub(super) fn scaling(factors: &[f32], theta: f64) -> Value {
         (f64::from(*found) - expected).abs() <= TOLERANCE * expected
     };
     if !factors.iter().zip(expected).all(agrees) {
-        // Each divides its frequency, as those of LongRoPE do, for short texts and long ones alike.
+        // Each factor divides its frequency, as in LongRoPE, for short and long texts alike.
         let factors = decimals(factors);
         return json!({
             "rope_type": "longrope",
@@ -88,7 +91,8 @@ pub(super) fn scaling(factors: &[f32], theta: f64) -> Value {
 mod tests {
     use super::*;
 
-    /// Unscaled by scaled inverse frequencies of Transformers 5.23: llama3, head size 16, theta 500,000, factor 32.
+    /// Unscaled divided by scaled inverse frequencies of Transformers 5.23: llama3, head size 16, theta
+    /// 500,000, factor 32.
     const TRANSFORMERS: [f32; 8] = [1.0, 1.0, 1.0, 1.0, 3.292_262_6, 32.0, 32.0, 32.0];
 
     #[test]
@@ -118,7 +122,7 @@ mod tests {
         assert_eq!(unknown["rope_type"], "longrope");
         assert_eq!(unknown["long_factor"], unknown["short_factor"]);
         assert_eq!(unknown["long_factor"][4], 3.292_262_6);
-        // Not a number is null in JSON, which a model refuses.
+        // NaN becomes null in JSON, which a model rejects.
         assert_eq!(scaling(&[1.0, f32::NAN], 10_000.0)["long_factor"][1], Value::Null);
         assert_eq!(scaling(&[1.0, 1.0], 10_000.0), Value::Null);
     }

@@ -1,5 +1,6 @@
-//! One model in several GGUF files, as `llama-gguf-split` writes them: `name-00001-of-00003.gguf` and so on, the first with
-//! all metadata, each with some of the tensors.
+//! One model in several GGUF files, as `llama-gguf-split` writes them: `name-00001-of-00003.gguf` and so on.
+//! The first has
+//! all the metadata; each has some of the tensors.
 
 use std::path::Path;
 
@@ -8,14 +9,14 @@ use super::metadata::Metadata;
 use crate::WeightsError;
 use crate::bytes::FileBytes;
 
-/// More files than this are refused.
+/// More files are rejected.
 const MOST_FILES: u64 = 10_000;
 
 const COUNT: &str = "split.count";
 const NUMBER: &str = "split.no";
 const TENSORS: &str = "split.tensors.count";
 
-/// Opens the other files of the model that `first` is the first file of, if it is in several.
+/// Opens the remaining files of the model whose first file is `first`, if there are any.
 pub(crate) fn open_all(first: FileBytes) -> Result<Vec<FileBytes>, WeightsError> {
     let metadata = header::read_metadata(&first)?;
     let count = metadata.unsigned(COUNT)?.unwrap_or(0);
@@ -66,7 +67,7 @@ pub(crate) fn open_all(first: FileBytes) -> Result<Vec<FileBytes>, WeightsError>
     Ok(files)
 }
 
-/// Refuses parts that do not have all the tensors together.
+/// Rejects parts that do not contain all the tensors together.
 pub(super) fn check_tensors(metadata: &Metadata, found: usize) -> Result<(), WeightsError> {
     match metadata.unsigned(TENSORS)? {
         Some(expected) if expected != found as u64 => Err(WeightsError::Invalid {
@@ -79,7 +80,7 @@ pub(super) fn check_tensors(metadata: &Metadata, found: usize) -> Result<(), Wei
     }
 }
 
-/// The names of all files of the model that a file of this name is a part of, in order; none for a file of its own.
+/// The names of all files of a model in order, given one of them; `None` if the file stands alone.
 pub(crate) fn part_names(name: &str) -> Option<Vec<String>> {
     let stem = name.strip_suffix(".gguf")?;
     let (rest, count) = stem.rsplit_once("-of-")?;

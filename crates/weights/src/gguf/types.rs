@@ -1,4 +1,5 @@
-//! GGML's element types: number, name and block layout, for the types strait reads and for those it only recognises.
+//! GGML's element types: number, name and block layout, both for supported types and for those that are only
+//! recognised.
 
 /// One element type.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! The layout that most formats share: codes in rows, one scale a tile, perhaps a zero point.
+//! The layout that most formats share: codes in rows, one scale per tile, and optionally a zero
+//! point.
 
 use super::codes::{Codes, Packing};
 use super::grid::{Grid, Pattern};
@@ -6,12 +7,12 @@ use super::numbers::Precision;
 use super::parts::{EXPORT_AGAIN, Part, Reader};
 use super::{Layout, WeightsError};
 
-/// A weight of codes and scales; shapes have been checked.
+/// A weight of codes and scales, whose shapes have been checked.
 pub(super) struct Affine {
     pub(super) codes: CodesPart,
     pub(super) scale: ScalePart,
     pub(super) zeros: Zeros,
-    /// The group of each input, where inputs were quantized in another order.
+    /// The group of each input, if inputs were quantized in another order than they are stored in.
     pub(super) order: Option<Order>,
     pub(super) precision: Precision,
 }
@@ -19,9 +20,9 @@ pub(super) struct Affine {
 /// How codes are stored.
 pub(super) enum CodesPart {
     Bytes(Part, &'static [f32; 256]),
-    /// Two values a byte, the first in the low nibble.
+    /// Two values per byte, the first in the low nibble.
     Nibbles(Part, [f32; 16]),
-    /// Integers in words along the inputs; `2^(bits - 1)` is subtracted.
+    /// Integers in words along the inputs; `2^(bits - 1)` is subtracted from each.
     Words {
         part: Part,
         words_per_row: usize,
@@ -36,32 +37,32 @@ pub(super) struct ScalePart {
     pub(super) kind: ScaleKind,
     /// Rows and columns of the values that share a scale.
     pub(super) tile: [usize; 2],
-    /// Tiles side by side.
+    /// Number of tiles side by side.
     pub(super) per_row: usize,
 }
 
 /// What a stored scale means.
 pub(super) enum ScaleKind {
-    /// The scale itself.
+    /// The scale is stored directly.
     Plain,
-    /// The scale, rounded to the dtype in which the reference multiplies.
+    /// The stored scale is rounded to the dtype in which the reference multiplies.
     Rounded,
-    /// Its exponent of two plus 127.
+    /// The byte is the exponent of two plus 127.
     PowerOfTwo,
-    /// To be divided by one number of the tensor.
+    /// The stored scale is divided by one number of the tensor.
     Over(Part),
-    /// To be multiplied by one number of the tensor.
+    /// The stored scale is multiplied by one number of the tensor.
     Times(Part),
 }
 
 /// How zero points are stored, in the order of the scales.
 pub(super) enum Zeros {
     None,
-    /// As numbers.
+    /// As plain numbers.
     Plain(Part),
-    /// As numbers of a symmetric format: all must be 0.
+    /// As plain numbers of a symmetric format, which must all be 0.
     Unused(Part),
-    /// In words along the outputs: `[words, groups]`; `offset` is subtracted.
+    /// In words along the outputs, `[words, groups]`; `offset` is subtracted from each.
     Words {
         part: Part,
         outputs: usize,
@@ -71,7 +72,7 @@ pub(super) enum Zeros {
     },
 }
 
-/// Inputs quantized in another order than they are stored in.
+/// The order in which inputs were quantized, if it differs from the stored one.
 pub(super) struct Order {
     pub(super) part: Part,
     pub(super) groups: usize,
@@ -168,7 +169,7 @@ impl Zeros {
 }
 
 impl Order {
-    /// The group of each input, or `None` where the list is unused, which a -1 in it says.
+    /// The group of each input, or `None` if the list is unused, which a -1 in it marks.
     fn read(&self, reader: &Reader<'_>) -> Result<Option<Vec<u32>>, WeightsError> {
         if reader.integers(&self.part)?.contains(&-1) {
             return Ok(None);

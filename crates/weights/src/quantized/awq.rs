@@ -1,8 +1,10 @@
-//! AWQ checkpoints: 4-bit integers, of eight outputs a word in AWQ's order (GEMM), or of eight inputs a word in plain order
+//! AWQ checkpoints: 4-bit integers, packed eight outputs per word in AWQ's order (GEMM) or eight inputs per
+//! word in plain order
 //! (GEMV).
 //!
-//! `weight = (code - zero) * scale` in the dtype of the scales. GEMM stores `[in, out]`; GEMV `[out, in]`, with zero points
-//! and scales of as many groups as its kernel likes, of which those of the inputs count.
+//! `weight = (code - zero) * scale` in the dtype of the scales. GEMM stores `[in, out]`; GEMV stores `[out,
+//! in]`, with zero points
+//! and scales padded to as many groups as its kernel requires, of which only those of the inputs count.
 //!
 //! Source: AutoAWQ 0.2.9 (`modules/linear/gemm.py`, `modules/linear/gemv.py`).
 
@@ -12,9 +14,9 @@ use super::grid::{Grid, transposed};
 use super::parts::{EXPORT_AGAIN, Module, Part, Reader};
 use super::{Layout, Plan, WeightsError};
 
-/// `quantization_config` of `quant_method = "awq"`.
+/// The `quantization_config` of `quant_method = "awq"`.
 pub(super) struct Config {
-    /// None for one group of all inputs.
+    /// Inputs per group; `None` for one group of all inputs.
     group_size: Option<usize>,
     version: Version,
 }
@@ -43,7 +45,8 @@ struct Awq {
 }
 
 impl Config {
-    /// Keys are `bits`, `group_size` and `version`, or `w_bit` and `q_group_size` in files of AutoAWQ itself.
+    /// Reads the keys `bits`, `group_size` and `version`, or `w_bit` and `q_group_size` in files written by
+    /// AutoAWQ itself.
     pub(super) fn parse(section: &Section<'_>) -> Result<Self, WeightsError> {
         let bits = section.integer("bits")?.or(section.integer("w_bit")?).unwrap_or(4);
         if bits != 4 {
@@ -71,7 +74,7 @@ impl Config {
         Ok(Self { group_size, version })
     }
 
-    /// AutoRound's configuration with AWQ's packing, which is GEMM's.
+    /// Reads AutoRound's configuration with AWQ's packing, which is that of GEMM.
     pub(super) fn of_auto_round(section: &Section<'_>) -> Result<Self, WeightsError> {
         let config = Self::parse(section)?;
         match section.get("extra_config") {

@@ -1,8 +1,10 @@
 //! bitsandbytes checkpoints: NF4 and FP4 in blocks of the flattened weight, and LLM.int8.
 //!
-//! Four-bit weights carry their shape, block size and dtype as JSON bytes in `weight.quant_state.bitsandbytes__nf4` (or
-//! `__fp4`), so the configuration adds nothing. `weight = code * absmax` in f32, rounded to that dtype; a nested `absmax` is
-//! `map[byte] * nested_absmax + nested_offset`. LLM.int8: `weight = code * SCB * (1 / 127)` in f32.
+//! Four-bit weights carry their shape, block size and dtype as JSON bytes in
+//! `weight.quant_state.bitsandbytes__nf4` (or
+//! `__fp4`), so the configuration adds nothing. `weight = code * absmax` in f32, rounded to that dtype; a
+//! nested `absmax` is
+//! `map[byte] * nested_absmax + nested_offset`. For LLM.int8, `weight = code * SCB * (1 / 127)` in f32.
 
 use serde::Deserialize;
 
@@ -15,10 +17,10 @@ use super::{Layout, Plan, WeightsError};
 /// The f32 nearest to the reference's 7.874015718698502e-3, the reciprocal of 127.
 pub(crate) const ONE_127TH: f32 = 7.874_016e-3;
 
-/// The format of LLM.int8.
+/// The name of the LLM.int8 format.
 pub(super) const INT8: &str = "bnb int8";
 
-/// Block sizes that bitsandbytes knows.
+/// Block sizes that bitsandbytes supports.
 const BLOCK_SIZES: [usize; 8] = [32, 64, 128, 256, 512, 1024, 2048, 4096];
 
 /// Plans modules with a four-bit state or an `SCB`.
@@ -39,7 +41,7 @@ pub(super) fn plan(module: &Module<'_>) -> Result<Option<Plan>, WeightsError> {
     Ok(None)
 }
 
-/// What the state's JSON says; `quant_type` repeats the tensor's name.
+/// The JSON content of the state; `quant_type` repeats the tensor's name.
 #[derive(Deserialize)]
 struct State {
     quant_type: String,

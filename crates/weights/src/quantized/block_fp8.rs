@@ -1,7 +1,9 @@
-//! FP8 with `weight_scale_inv` (DeepSeek-V3, Qwen3-FP8): one F32 scale for each block of a weight, or one for all of it.
+//! FP8 with `weight_scale_inv` (DeepSeek-V3, Qwen3-FP8): one F32 scale for each block of a weight, or one for
+//! the whole weight.
 //!
-//! The product is made in f32 and rounded to the model's dtype, as Transformers and compressed-tensors dequantize it. In
-//! spite of its name the scale multiplies.
+//! The product is computed in f32 and rounded to the model's dtype, as Transformers and compressed-tensors
+//! dequantize it. Despite
+//! its name, the scale multiplies.
 
 use serde_json::Value;
 
@@ -11,15 +13,15 @@ use super::numbers::{E4M3, Precision};
 use super::parts::Module;
 use super::{Plan, WeightsError};
 
-/// `quantization_config` of `quant_method = "fp8"`.
+/// The `quantization_config` of `quant_method = "fp8"`.
 pub(super) struct Config {
-    /// Rows and columns of a block; none for one scale a tensor.
+    /// Rows and columns of a block; `None` for one scale per tensor.
     block: Option<[usize; 2]>,
     precision: Precision,
 }
 
 impl Config {
-    /// What is quantized besides weights is added to `weights_only`.
+    /// Reads the configuration and appends what is quantized besides weights to `weights_only`.
     pub(super) fn parse(
         section: &Section<'_>,
         model: &Value,
@@ -33,7 +35,7 @@ impl Config {
                 return Err(section.bad(key, &format!("\"{only}\""), &format!("\"{found}\"")));
             }
         }
-        // Transformers quantizes inputs whether the configuration says how or not.
+        // Transformers quantizes inputs whether or not the configuration says how.
         match section.text("activation_scheme")? {
             None | Some("dynamic" | "static") => {
                 weights_only.push("input activations fp8".to_owned())

@@ -1,4 +1,4 @@
-//! Tensors stored in a wider or narrower floating-point type without scales: F8_E4M3, F8_E5M2 and F64.
+//! Tensors stored without scales in a wider or narrower floating-point type: F8_E4M3, F8_E5M2 and F64.
 
 use super::codes::Codes;
 use super::grid::Grid;

@@ -1,35 +1,36 @@
-//! Stored codes to their values before scaling, a few rows at a time: bytes, nibbles and packed integers.
+//! Reads stored codes as values before scaling, a few rows at a time: bytes, nibbles and packed integers.
 
 use super::numbers;
 
-/// Where a weight's codes lie and what value each stands for. Lengths have been checked against the shape.
+/// Where a weight's codes are stored and what value each represents. Lengths have been checked against the
+/// shape.
 pub(super) enum Codes<'a> {
-    /// One byte a value, row-major.
+    /// One byte per value, row-major.
     Bytes { bytes: &'a [u8], values: &'static [f32; 256] },
-    /// Two values a byte, row-major over the whole tensor.
+    /// Two values per byte, row-major over the whole tensor.
     Nibbles { bytes: &'a [u8], values: [f32; 16], first_is_high: bool },
     /// Integers in 32-bit words along the inputs: `[out, words]`.
     Rows { words: &'a [[u8; 4]], words_per_row: usize, packing: Packing, offset: f32 },
     /// Integers in 32-bit words along the inputs, words of one input range side by side: `[words, out]` (GPTQ).
     Columns { words: &'a [[u8; 4]], outputs: usize, packing: Packing },
-    /// Eight 4-bit integers of eight outputs a word: `[in, out / 8]`, in AWQ's order.
+    /// Eight 4-bit integers per word, one for each of eight outputs: `[in, out / 8]`, in AWQ's order.
     Interleaved { words: &'a [[u8; 4]], words_per_input: usize },
     /// Eight-byte IEEE doubles, row-major.
     Doubles { bytes: &'a [[u8; 8]] },
 }
 
 impl Codes<'_> {
-    /// Rows that share memory, so that they are best read together.
+    /// Number of rows that share memory, so that they are best read together.
     pub(super) fn rows_together(&self) -> usize {
         match self {
-            // One cache line of words.
+            // The number of words in a cache line.
             Self::Columns { .. } => 16,
             Self::Interleaved { .. } => 64,
             _ => 1,
         }
     }
 
-    /// Writes the values of rows `first..`, each of `columns` values, as many as fit into `out`.
+    /// Writes the values of rows `first..`, each of `columns` values, as many rows as fit into `out`.
     pub(super) fn read(&self, first: usize, columns: usize, out: &mut [f32]) {
         match self {
             Self::Bytes { bytes, values } => {
@@ -82,24 +83,25 @@ impl Codes<'_> {
 /// How integers of `bits` bits fill 32-bit words, lowest bits first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Packing {
-    /// Bits a value, 1 to 8.
+    /// Bits per value, 1 to 8.
     bits: u32,
-    /// One stream without gaps; otherwise a word holds whole values alone and its upper bits may be unused.
+    /// Whether the values form one stream without gaps; otherwise a word holds only whole values and its upper
+    /// bits may be unused.
     dense: bool,
 }
 
 impl Packing {
-    /// Values may straddle words.
+    /// A packing in which values may straddle words.
     pub(super) const fn dense(bits: u32) -> Self {
         Self { bits, dense: true }
     }
 
-    /// Values stay inside a word.
+    /// A packing in which values stay within a word.
     pub(super) const fn whole_values(bits: u32) -> Self {
         Self { bits, dense: false }
     }
 
-    /// Words that `values` values take, or `None` if that overflows.
+    /// Number of words that `values` values take, or `None` if that overflows.
     pub(super) fn words(self, values: usize) -> Option<usize> {
         if self.dense {
             values.checked_mul(self.bits as usize).map(|bits| bits.div_ceil(32))
@@ -108,7 +110,7 @@ impl Packing {
         }
     }
 
-    /// Value `index`, where `word` gives the stored words.
+    /// The value at `index`; `word` returns the stored words.
     pub(super) fn get(self, index: usize, word: impl Fn(usize) -> [u8; 4]) -> u32 {
         let mask = (1u32 << self.bits) - 1;
         let word = |at| u32::from_le_bytes(word(at));
@@ -127,7 +129,8 @@ impl Packing {
     }
 }
 
-/// Integer `index` of a row of AWQ's words: nibble `k` of a word holds its integer `[0, 2, 4, 6, 1, 3, 5, 7][k]`.
+/// The integer at `index` of a row of AWQ's words: nibble `k` of a word holds its integer `[0, 2, 4, 6, 1, 3,
+/// 5, 7][k]`.
 pub(super) fn interleaved(words: &[[u8; 4]], index: usize) -> u32 {
     const NIBBLE: [u32; 8] = [0, 4, 1, 5, 2, 6, 3, 7];
     u32::from_le_bytes(words[index / 8]) >> (4 * NIBBLE[index % 8]) & 15

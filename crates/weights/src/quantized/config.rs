@@ -1,4 +1,4 @@
-//! The part of a model's configuration that says how its weights are quantized, and typed access to it.
+//! The part of a model's configuration that says how its weights are quantized, with typed access.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -12,11 +12,12 @@ use crate::WeightsError;
 use crate::directory::read_json;
 use crate::unread::{Harmless, Unread};
 
-/// Files that hold what older tools did not put into `config.json`, and how their content is named there.
+/// Files for what older tools did not put into `config.json`, and the key of their content there.
 pub(crate) const BESIDE: [&str; 3] =
     ["hf_quant_config.json", "quantize_config.json", "quant_config.json"];
 
-/// Completes `config` from the files of older tools in `directory`, if it does not say itself how weights are quantized.
+/// Completes `config` from the files of older tools in `directory`, if it does not itself say how weights are
+/// quantized.
 ///
 /// # Errors
 /// Such a file exists and is not a JSON object.
@@ -48,13 +49,14 @@ pub(crate) fn read_beside(directory: &Path, config: &mut Value) -> Result<(), We
     Ok(())
 }
 
-/// Whether one of the [`BESIDE`] files may say how weights are quantized, since `config` does not.
+/// Whether one of the [`BESIDE`] files may describe the quantization, because `config` does not.
 pub(crate) fn may_be_beside(config: &Value) -> bool {
     config.as_object().is_some_and(|object| section_of(object).is_none())
 }
 
-/// `quantization_config`, or the older `compression_config`, or MLX's `quantization`, of a model's configuration. That of a
-/// multimodal model's text may stand there.
+/// The `quantization_config`, the older `compression_config`, or MLX's `quantization` of a model's
+/// configuration, or of a
+/// multimodal model's text part.
 pub(super) fn section_of(model: &Map<String, Value>) -> Option<(&'static str, &Value)> {
     let text = model.get("text_config").and_then(Value::as_object);
     let inner = || text.and_then(|text| section_in(text));
@@ -77,8 +79,9 @@ pub(super) fn model_precision(model: &Value) -> Precision {
         .unwrap_or(Precision::BF16)
 }
 
-/// An object of the configuration, with its place for messages. It remembers what was asked for, so that what nobody asked
-/// for can be told.
+/// An object of the configuration, with its place for messages. It remembers which members were requested, so
+/// that unread
+/// members can be reported.
 pub(super) struct Section<'a> {
     path: &'a Path,
     place: String,
@@ -89,9 +92,9 @@ pub(super) struct Section<'a> {
 /// Places of members that were read, shared by all sections of one configuration.
 #[derive(Clone, Default)]
 struct Asked {
-    /// As a whole.
+    /// Places of members that were read as a whole.
     read: Rc<RefCell<BTreeSet<String>>>,
-    /// As a section, whose members are read one by one.
+    /// Places of sections whose members are read one by one.
     entered: Rc<RefCell<BTreeSet<String>>>,
 }
 
@@ -117,7 +120,7 @@ impl<'a> Section<'a> {
         self.path
     }
 
-    /// The key of this section in the one around it.
+    /// The key of this section in its parent.
     pub(super) fn name(&self) -> &str {
         self.place.split_once('.').map_or(&self.place, |(_, name)| name)
     }
@@ -128,7 +131,7 @@ impl<'a> Section<'a> {
         objects.map(|(key, value)| self.enter(key, value))
     }
 
-    /// The place of `key` in messages.
+    /// The location of `key` in messages.
     pub(super) fn place(&self, key: &str) -> String {
         format!("{}.{key}", self.place)
     }
@@ -144,7 +147,7 @@ impl<'a> Section<'a> {
         self.object.get(key).filter(|value| !value.is_null())
     }
 
-    /// Whether a member is there and not null, which does not count as reading it.
+    /// Whether a member is present and not null; this does not count as reading it.
     pub(super) fn has(&self, key: &str) -> bool {
         self.object.get(key).is_some_and(|value| !value.is_null())
     }
@@ -163,7 +166,8 @@ impl<'a> Section<'a> {
         Self::within(self.path, place, value, self.asked.clone())
     }
 
-    /// The members, of all levels, that nobody asked for, that say something, and that are none of the `harmless` ones.
+    /// The members on all levels that were never requested, that carry information, and that are not
+    /// `harmless`.
     pub(super) fn unread(&self, harmless: &[Harmless]) -> Vec<Unread> {
         let mut found = Vec::new();
         self.collect(&self.place, self.object, harmless, &mut found);
@@ -200,17 +204,17 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A member text.
+    /// A member that is a text.
     pub(super) fn text(&self, key: &str) -> Result<Option<&'a str>, WeightsError> {
         self.typed(key, "a text", Value::as_str)
     }
 
-    /// A member integer.
+    /// A member that is an integer.
     pub(super) fn integer(&self, key: &str) -> Result<Option<i64>, WeightsError> {
         self.typed(key, "a whole number", Value::as_i64)
     }
 
-    /// A member list of objects; absent is empty.
+    /// A member that is a list of objects; empty if absent.
     pub(super) fn list(&self, key: &str) -> Result<Vec<Self>, WeightsError> {
         let Some(value) = self.object.get(key).filter(|value| !value.is_null()) else {
             return Ok(Vec::new());
@@ -225,12 +229,12 @@ impl<'a> Section<'a> {
         list.iter().enumerate().map(item).collect()
     }
 
-    /// A member truth value.
+    /// A member that is a boolean.
     pub(super) fn flag(&self, key: &str) -> Result<Option<bool>, WeightsError> {
         self.typed(key, "true or false", Value::as_bool)
     }
 
-    /// A member list of texts; absent is empty.
+    /// A member that is a list of texts; empty if absent.
     pub(super) fn texts(&self, key: &str) -> Result<Vec<&'a str>, WeightsError> {
         let texts = |value: &'a Value| -> Option<Vec<&'a str>> {
             value.as_array()?.iter().map(Value::as_str).collect()
@@ -238,7 +242,7 @@ impl<'a> Section<'a> {
         Ok(self.typed(key, "a list of texts", texts)?.unwrap_or_default())
     }
 
-    /// A member pair of positive integers.
+    /// A member that is a pair of positive integers.
     pub(super) fn pair(&self, key: &str) -> Result<Option<[usize; 2]>, WeightsError> {
         let pair = |value: &Value| {
             let [rows, columns] = value.as_array()?.as_slice() else { return None };
@@ -248,7 +252,7 @@ impl<'a> Section<'a> {
         self.typed(key, "two positive numbers", pair)
     }
 
-    /// The error for a member that is not as it must be.
+    /// The error for a member with an invalid value.
     pub(super) fn bad(&self, key: &str, expected: &str, found: &str) -> WeightsError {
         wrong(self.path, &self.place(key), expected, found)
     }
@@ -267,7 +271,7 @@ impl<'a> Section<'a> {
     }
 }
 
-/// Whether a value stands for an absent one.
+/// Whether a value is equivalent to an absent one.
 fn says_nothing(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -286,7 +290,7 @@ fn wrong(path: &Path, place: &str, expected: &str, found: &str) -> WeightsError 
     }
 }
 
-/// A value as messages show it, at most some eighty letters of it.
+/// A value as messages show it, at most about eighty letters.
 pub(super) fn brief(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(80) {

@@ -1,6 +1,7 @@
-//! What a model does to a module's inputs, done to the columns of its weight instead: `(x T) Wᵀ = x (W Tᵀ)ᵀ`.
+//! Applies what a model does to a module's inputs to the columns of its weight instead: `(x T) Wᵀ = x (W Tᵀ)ᵀ`.
 //!
-//! It is the same product, rounded elsewhere: the result is rounded to f32 here and to the model's dtype where it is used.
+//! It is the same product with different rounding: the result is rounded to f32 here and to the model's dtype
+//! where it is used.
 
 use rayon::prelude::*;
 
@@ -8,18 +9,19 @@ use super::parts::{EXPORT_AGAIN, Module, Part, Reader};
 use crate::WeightsError;
 use crate::tensor::DenseTensor;
 
-/// What is done to the inputs.
+/// The transform of the inputs.
 #[derive(Debug)]
 pub(super) enum Fold {
-    /// Each input is multiplied by a number of its own.
+    /// Each input is multiplied by its own number.
     Columns(Part),
-    /// Runs of so many inputs, or all of them, are multiplied by the Hadamard matrix of Sylvester's construction, divided by
-    /// the root of its size.
+    /// Groups of this many inputs, or all of them, are multiplied by the Hadamard matrix of Sylvester's
+    /// construction, divided by
+    /// the square root of its size.
     Hadamard(Option<usize>),
 }
 
 impl Fold {
-    /// Refuses a fold that does not fit a weight of `shape`.
+    /// Rejects a fold that does not fit a weight of `shape`.
     pub(super) fn check(&self, module: &Module<'_>, shape: &[usize]) -> Result<(), WeightsError> {
         let &[_, columns] = shape else {
             return Err(self.misfit(module, "a weight of two axes", &format!("{shape:?}")));
@@ -57,7 +59,7 @@ impl Fold {
         }
     }
 
-    /// Does it to the columns of `weight`, which [`Fold::check`] has seen.
+    /// Applies the fold to the columns of `weight`, which [`Fold::check`] has accepted.
     pub(super) fn apply(
         &self,
         reader: Reader<'_>,
@@ -82,7 +84,7 @@ impl Fold {
     }
 }
 
-/// Multiplies `values`, a power of two of them, by the normalised Hadamard matrix.
+/// Multiplies `values`, whose number is a power of two, by the normalised Hadamard matrix.
 fn hadamard(wide: &mut Vec<f64>, values: &mut [f32]) {
     wide.clear();
     wide.extend(values.iter().map(|value| f64::from(*value)));

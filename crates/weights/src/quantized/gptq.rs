@@ -1,10 +1,14 @@
-//! GPTQ checkpoints: integers of 2, 3, 4 or 8 bits in words along the inputs, one scale and zero point for each output and
+//! GPTQ checkpoints: integers of 2, 3, 4 or 8 bits in words along the inputs, with one scale and zero point for
+//! each output and
 //! group of inputs.
 //!
-//! `weight = scale * (code - zero)` in the dtype of the scales. Checkpoints of the first version store zero - 1 in each
-//! field; 1 is added after a field is cut out, without masking again (as AutoGPTQ's `qlinear_cuda_old` and the exllama
-//! kernels do), so that a field of all ones means 2^bits. Symmetric quantization puts the zero point in the middle, so that
-//! a file tells which version it is; one that says another is refused.
+//! `weight = scale * (code - zero)` in the dtype of the scales. Checkpoints of the first version store zero - 1
+//! in each
+//! field; 1 is added after a field is extracted, without masking again (as AutoGPTQ's `qlinear_cuda_old` and
+//! the exllama
+//! kernels do), so a field of all ones means 2^bits. Symmetric quantization puts the zero point in the middle,
+//! so that
+//! a file reveals its version; one that declares another is rejected.
 
 use super::codes::{Codes, Packing};
 use super::config::Section;
@@ -12,18 +16,18 @@ use super::grid::{Grid, Pattern, transposed};
 use super::parts::{EXPORT_AGAIN, Module, Part, Reader};
 use super::{Layout, Plan, WeightsError};
 
-/// `quantization_config` of `quant_method = "gptq"`.
+/// The `quantization_config` of `quant_method = "gptq"`.
 pub(super) struct Config {
     bits: u32,
-    /// None for one group of all inputs.
+    /// Inputs per group; `None` for one group of all inputs.
     group_size: Option<usize>,
-    /// What a stored zero point lacks: 1 in the first version.
+    /// What must be added to a stored zero point: 1 in the first version.
     zero_offset: f32,
-    /// Modules may differ in bits and group size; then the shapes tell.
+    /// Whether modules may differ in bits and group size; the shapes then decide.
     dynamic: bool,
-    /// Inputs were quantized in the order of their activations.
+    /// Whether inputs were quantized in the order of their activations.
     act_order: bool,
-    /// Whether all zero points are in the middle, if that is said.
+    /// Whether all zero points are in the middle, if the file says so.
     symmetric: Option<bool>,
 }
 
@@ -33,7 +37,7 @@ struct Gptq {
     scales: Part,
     /// The group of each input, if stored.
     g_idx: Option<Part>,
-    /// Inputs a group where no list is stored.
+    /// Inputs per group if no list is stored.
     group_size: usize,
     outputs: usize,
     groups: usize,
@@ -45,10 +49,10 @@ struct Gptq {
 }
 
 impl Config {
-    /// AutoRound's configuration with GPTQ's packing, which is that of GPTQ's first version.
+    /// Reads AutoRound's configuration with GPTQ's packing, which is that of GPTQ's first version.
     pub(super) fn of_auto_round(section: &Section<'_>) -> Result<Self, WeightsError> {
         let config = Self::parse(section)?;
-        // Layers of other widths; the shapes tell.
+        // Layers of other widths are allowed; the shapes decide.
         let dynamic = config.dynamic || section.get("extra_config").is_some();
         Ok(Self { dynamic, symmetric: config.symmetric.filter(|_| !dynamic), ..config })
     }
@@ -70,7 +74,7 @@ impl Config {
             ),
         };
         let mut zero_offset = 1.0;
-        // Both keys are written; the older one has counted so far.
+        // Both keys may be written; the older one takes precedence.
         for key in ["format", "checkpoint_format"] {
             zero_offset = match section.text(key)? {
                 None => zero_offset,
@@ -92,7 +96,7 @@ impl Config {
         }
         let dynamic = section.get("dynamic").is_some();
         let act_order = section.flag("desc_act")?.unwrap_or(false);
-        // Modules that differ may differ in this too.
+        // Modules that differ may also differ in this.
         let symmetric = section.flag("sym")?.filter(|_| !dynamic);
         Ok(Self { bits, group_size, zero_offset, dynamic, act_order, symmetric })
     }
@@ -129,7 +133,7 @@ impl Config {
         module.check(&zeros, &["I32"], &[groups, zero_words])?;
 
         let grouping = if groups == 1 { "channel".to_owned() } else { format!("g{group_size}") };
-        // A list in plain order may be stored too.
+        // A list in plain order may also be stored.
         let order = if self.act_order { " act-order" } else { "" };
         let format = format!("gptq int{bits} {grouping}{order}");
         let zero_offset = self.zero_offset;
@@ -150,7 +154,7 @@ impl Config {
         Ok(Some(Plan { format, shape: vec![outputs, inputs], layout: Box::new(layout) }))
     }
 
-    /// Bits and inputs: the group list has one entry an input; without it a word is full.
+    /// Bits and number of inputs: the group list has one entry per input; without it, words are full.
     fn width(
         &self,
         module: &Module<'_>,
@@ -209,14 +213,14 @@ impl Layout for Gptq {
 }
 
 impl Gptq {
-    /// Refuses zero points of another version than the configuration says, as far as they show it.
+    /// Rejects zero points of a version other than the configured one, as far as they reveal it.
     fn check_version(&self, reader: &Reader<'_>, zeros: &[f32]) -> Result<(), WeightsError> {
         let middle = (1u32 << (self.bits - 1)) as f32;
         let (said, other) = match self.zero_offset {
             0.0 => ("gptq_v2", "gptq"),
             _ => ("gptq", "gptq_v2"),
         };
-        // What the middle becomes under the other version's rule.
+        // The value of the middle under the other version's rule.
         let of_other = if self.zero_offset == 0.0 { middle - 1.0 } else { middle + 1.0 };
         let asymmetric = self.symmetric == Some(false);
         if !asymmetric && !zeros.is_empty() && zeros.iter().all(|zero| *zero == of_other) {

@@ -1,4 +1,5 @@
-//! Scales and zero points over a matrix, and the formulas of all formats: value = round((code - zero) * scale), or
+//! Scales and zero points over a matrix, and the formulas of all formats: value = round((code - zero) * scale),
+//! or
 //! round(round(code * scale) + bias).
 
 use super::numbers::Precision;
@@ -7,26 +8,26 @@ use super::numbers::Precision;
 pub(super) enum Pattern {
     /// One scale for each tile of `rows` by `columns` values, `per_row` tiles side by side.
     Tiles { rows: usize, columns: usize, per_row: usize },
-    /// One scale for each output and group of inputs, `groups` of them a row; the group of each input is listed.
+    /// One scale for each output and group of inputs, `groups` per row; the group of each input is listed.
     Listed { group_of: Vec<u32>, groups: usize },
-    /// One scale for each `values` values of the flattened tensor.
+    /// One scale for every `values` values of the flattened tensor.
     Flat { values: usize },
-    /// Codes are values already.
+    /// No scales: codes are already values.
     None,
 }
 
 /// Everything that turns codes into values.
 pub(super) struct Grid {
     pub(super) pattern: Pattern,
-    /// In the order of the pattern.
+    /// Scales in the order of the pattern.
     pub(super) scales: Vec<f32>,
-    /// In the same order; none where codes are centred already.
+    /// Zero points in the same order; `None` if codes are already centred.
     pub(super) zeros: Option<Vec<f32>>,
-    /// In the same order; added after the scale, each result rounded (MLX).
+    /// Biases in the same order; added after the scale, with each result rounded (MLX).
     pub(super) biases: Option<Vec<f32>>,
-    /// Multiplies after the scale, rounded apart (LLM.int8's 1/127).
+    /// A factor applied after the scale and rounded separately (LLM.int8's 1/127).
     pub(super) then: Option<f32>,
-    /// The reference's dtype.
+    /// The dtype of the reference's arithmetic.
     pub(super) precision: Precision,
 }
 
@@ -36,7 +37,7 @@ impl Grid {
         Self::new(Pattern::None, Vec::new(), precision)
     }
 
-    /// One scale for each tile.
+    /// A grid with one scale for each tile.
     pub(super) fn tiles(
         [rows, columns]: [usize; 2],
         per_row: usize,
@@ -103,7 +104,7 @@ impl Grid {
     }
 }
 
-/// `values` of `[rows, columns]` as `[columns, rows]`.
+/// Transposes `values` from `[rows, columns]` to `[columns, rows]`.
 pub(super) fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     let mut turned = Vec::with_capacity(values.len());
     for column in 0..columns {

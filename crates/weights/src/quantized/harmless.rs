@@ -11,7 +11,7 @@ const fn harmless(name: &'static str, because: &'static str) -> Harmless {
     Harmless::new(name, because)
 }
 
-/// compressed-tensors.
+/// Keys of compressed-tensors.
 pub(super) const COMPRESSED_TENSORS: &[Harmless] = &[
     harmless("quantization_status", STORED),
     harmless("global_compression_ratio", STORED),
@@ -29,7 +29,7 @@ pub(super) const COMPRESSED_TENSORS: &[Harmless] = &[
     ),
 ];
 
-/// ModelOpt.
+/// Keys of ModelOpt.
 pub(super) const MODELOPT: &[Harmless] = &[
     harmless("producer", TOOL),
     harmless("version", TOOL),
@@ -39,7 +39,7 @@ pub(super) const MODELOPT: &[Harmless] = &[
     harmless("group_size", "16 wherever NVFP4 is, and of no use elsewhere"),
 ];
 
-/// FP8 in blocks.
+/// Keys of FP8 in blocks.
 pub(super) const BLOCK_FP8: &[Harmless] = &[
     harmless("modules_to_not_convert", STORED),
     harmless("modules_to_convert", STORED),
@@ -48,7 +48,7 @@ pub(super) const BLOCK_FP8: &[Harmless] = &[
     harmless("dequantize", RUNTIME),
 ];
 
-/// GPTQ, and AutoRound in its packing.
+/// Keys of GPTQ, and of AutoRound in GPTQ's packing.
 pub(super) const GPTQ: &[Harmless] = &[
     harmless("damp_percent", METHOD),
     harmless("damp_auto_increment", METHOD),
@@ -85,7 +85,7 @@ pub(super) const GPTQ: &[Harmless] = &[
     harmless("offload_to_disk", RUNTIME),
     harmless("offload_to_disk_path", RUNTIME),
     harmless("device", RUNTIME),
-    // AutoRound's own.
+    // Keys specific to AutoRound.
     harmless("autoround_version", TOOL),
     harmless("provider", TOOL),
     harmless("iters", METHOD),
@@ -106,7 +106,7 @@ pub(super) const GPTQ: &[Harmless] = &[
     harmless("act_sym", "of activations, which are not quantized: weights only"),
 ];
 
-/// AWQ.
+/// Keys of AWQ.
 pub(super) const AWQ: &[Harmless] = &[
     harmless("zero_point", "zero points are stored either way"),
     harmless("modules_to_not_convert", STORED),
@@ -138,10 +138,10 @@ pub(super) const AWQ: &[Harmless] = &[
     harmless("to_quant_block_names", STORED),
 ];
 
-/// MLX.
+/// Keys of MLX.
 pub(super) const MLX: &[Harmless] = &[harmless("quant_method", TOOL)];
 
-/// torchao.
+/// Keys of torchao.
 pub(super) const TORCHAO: &[Harmless] = &[
     harmless("include_input_output_embeddings", STORED),
     harmless("untie_embedding_weights", STORED),
@@ -151,7 +151,7 @@ pub(super) const TORCHAO: &[Harmless] = &[
     harmless("_version", TOOL),
 ];
 
-/// bitsandbytes.
+/// Keys of bitsandbytes.
 pub(super) const BITSANDBYTES: &[Harmless] = &[
     harmless("load_in_4bit", STORED),
     harmless("load_in_8bit", STORED),

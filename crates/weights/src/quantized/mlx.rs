@@ -1,8 +1,11 @@
-//! MLX checkpoints: integers of 2, 3, 4, 5, 6 or 8 bits in one stream of 32-bit words along the inputs, with a scale and a
+//! MLX checkpoints: integers of 2, 3, 4, 5, 6 or 8 bits in one stream of 32-bit words along the inputs, with a
+//! scale and a
 //! bias for each group of inputs; or MXFP4.
 //!
-//! `weight = code * scale + bias` in the dtype of the scales, the product rounded before the sum. Embeddings are quantized
-//! like linear layers. Modules of other bits or groups stand in the configuration by their names, but the shapes tell.
+//! `weight = code * scale + bias` in the dtype of the scales, with the product rounded before the sum.
+//! Embeddings are quantized
+//! like linear layers. Modules with other bits or groups are listed by name in the configuration, but the
+//! shapes decide.
 //!
 //! Source: mlx 0.32 (`mlx/ops.cpp`), mlx-lm 0.32 (`mlx_lm/utils.py`).
 
@@ -14,15 +17,15 @@ use super::numbers::E2M1;
 use super::parts::{EXPORT_AGAIN, Module, Part, Reader};
 use super::{Layout, Plan, WeightsError};
 
-/// Inputs that share a scale in MXFP4.
+/// Number of inputs that share a scale in MXFP4.
 const MX_GROUP: usize = 32;
 
-/// `quantization_config`, or `quantization`, of MLX.
+/// MLX's `quantization_config`, or `quantization`.
 pub(super) struct Config {
     mode: Mode,
-    /// Of modules that the configuration does not name.
+    /// Group size of modules that the configuration does not name.
     group_size: usize,
-    /// Modules of another group size.
+    /// Group sizes of modules that it does name.
     groups: Vec<(String, usize)>,
 }
 
@@ -50,7 +53,7 @@ impl Config {
                 return Err(section.bad("mode", expected, &format!("\"{other}\"")));
             }
         };
-        // Read off the shapes, which must agree with each other.
+        // The bits are derived from the shapes, which must agree with each other.
         section.integer("bits")?;
         let usual = group_size(section)?.unwrap_or(64);
         let mut groups = Vec::new();

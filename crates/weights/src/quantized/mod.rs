@@ -1,9 +1,12 @@
-//! Quantized safetensors checkpoints: several stored tensors make one dense weight.
+//! Quantized safetensors checkpoints, in which several stored tensors form one dense weight.
 //!
-//! [`arrange`] decides once, from the configuration and from the names, types and shapes of what is stored, which tensors
-//! belong to which weight; [`config`] reads the configuration. Each format is one file with a function from a module's
-//! stored tensors to a [`Plan`]. A plan's [`Layout`] reads scales and zero points when values are asked for; what remains
-//! is the same for all: codes to values ([`codes`]), then scales ([`grid`]), rows in parallel.
+//! [`arrange`] decides once, from the configuration and from the names, types and shapes of the stored tensors,
+//! which
+//! of them belong to which weight; [`config`] reads the configuration. Each format is one file with a function
+//! from a module's
+//! stored tensors to a [`Plan`]. A plan's [`Layout`] reads scales and zero points when values are requested.
+//! The rest
+//! is the same for all formats: codes to values ([`codes`]), then scales ([`grid`]), with rows in parallel.
 
 mod affine;
 mod awq;
@@ -48,28 +51,28 @@ pub(crate) use bitsandbytes::ONE_127TH;
 pub(crate) use config::{BESIDE, may_be_beside, read_beside as read_config_beside};
 pub(crate) use tables::{FP4, NF4};
 
-/// Values a task converts at least, so that small rows do not drown in scheduling.
+/// Fewest values per task, so that small rows are not dominated by scheduling.
 const VALUES_PER_TASK: usize = 1 << 15;
 
-/// What a checkpoint's tensors make.
+/// What a checkpoint's tensors amount to.
 #[derive(Default)]
 pub(crate) struct Arranged {
-    /// What callers ask for, in file order.
+    /// The tensors that callers can request, in file order.
     pub(crate) entries: Vec<Entry>,
-    /// Keys of the quantization configuration that nobody read.
+    /// Keys of the quantization configuration that nothing read.
     pub(crate) unread: Vec<Unread>,
-    /// What else the checkpoint quantizes than weights, none of which is simulated.
+    /// What the checkpoint quantizes besides weights, none of which is simulated.
     pub(crate) weights_only: Vec<String>,
 }
 
 /// A tensor of the checkpoint as callers see it.
 #[allow(private_interfaces, reason = "what is folded is no matter of callers")]
 pub(crate) enum Entry {
-    /// Stored as it is asked for.
+    /// A tensor that is stored as it is requested.
     Plain(StoredTensor),
-    /// Made of several stored tensors.
+    /// A weight formed from several stored tensors.
     Quantized(QuantizedTensor),
-    /// One of the others, with what the model does to its inputs.
+    /// One of the others, with the transform that the model applies to its inputs.
     Folded(Box<Entry>, Fold),
 }
 
@@ -100,7 +103,7 @@ impl Entry {
     }
 }
 
-/// A dense weight that several stored tensors make.
+/// A dense weight formed from several stored tensors.
 pub(crate) struct QuantizedTensor {
     info: TensorInfo,
     layout: Box<dyn Layout>,
@@ -112,11 +115,11 @@ trait Layout: Send + Sync {
     fn open<'a>(&'a self, reader: Reader<'a>) -> Result<(Codes<'a>, Grid), WeightsError>;
 }
 
-/// What a format makes of a module.
+/// A format's plan for a module.
 struct Plan {
-    /// As `strait inspect` shows it, for example `gptq int4 g128`.
+    /// The name that `strait inspect` shows, for example `gptq int4 g128`.
     format: String,
-    /// Row-major; the last axis is what a row is.
+    /// Row-major shape; the last axis spans a row.
     shape: Vec<usize>,
     layout: Box<dyn Layout>,
 }
@@ -142,10 +145,11 @@ impl QuantizedTensor {
     }
 }
 
-/// Turns what is stored into what callers ask for, in file order. `path` is the checkpoint's, for messages.
+/// Turns stored tensors into those that callers request, in file order. `path` is the checkpoint's, for
+/// messages.
 ///
 /// # Errors
-/// The configuration is not understood, or a weight's parts are missing or do not fit each other.
+/// The configuration is not understood, or a weight's parts are missing or inconsistent.
 pub(crate) fn arrange(
     path: &Path,
     config: &Value,
@@ -159,7 +163,7 @@ pub(crate) fn arrange(
             modules.entry(module).or_default().push((part, index));
         }
     }
-    // The dense weight stands where the first of its parts stood.
+    // The dense weight takes the position of the first of its parts.
     let mut planned: BTreeMap<usize, QuantizedTensor> = BTreeMap::new();
     let mut folds: BTreeMap<usize, Fold> = BTreeMap::new();
     let mut absorbed = vec![false; tensors.len()];
@@ -239,7 +243,7 @@ fn split(name: &str) -> Option<(&str, &str)> {
     Some((&name[..at], &name[at + 1..]))
 }
 
-/// A dense name may come from a quantized weight or from a stored tensor, not from both.
+/// Checks that no dense name comes from both a quantized weight and a stored tensor.
 fn unique(path: &Path, entries: &[Entry]) -> Result<(), WeightsError> {
     let mut names = std::collections::HashSet::new();
     for entry in entries {

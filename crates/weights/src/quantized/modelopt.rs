@@ -1,6 +1,6 @@
-//! ModelOpt checkpoints: NVFP4 with a multiplying `weight_scale_2`, and FP8 with one scale a tensor or a row.
+//! ModelOpt checkpoints: NVFP4 with a multiplying `weight_scale_2`, and FP8 with one scale per tensor or row.
 //!
-//! Which of them a weight is in its stored type tells: U8 is NVFP4, F8_E4M3 is FP8, anything else is not quantized. The
+//! The stored type determines the format: U8 is NVFP4, F8_E4M3 is FP8, and anything else is not quantized. The
 //! results are rounded to the model's dtype, as `modelopt` dequantizes.
 
 use serde_json::Value;
@@ -11,27 +11,27 @@ use super::numbers::{E2M1, E4M3, Precision};
 use super::parts::{EXPORT_AGAIN, Module};
 use super::{Plan, WeightsError};
 
-/// E2M1 with two positive zeros, as ModelOpt's table has it.
+/// E2M1 with two positive zeros, as in ModelOpt's table.
 const VALUES: [f32; 16] = {
     let mut values = E2M1;
     values[8] = 0.0;
     values
 };
 
-/// Inputs that share an NVFP4 scale.
+/// Number of inputs that share an NVFP4 scale.
 const GROUP: usize = 16;
 
-/// The algorithms that can be read.
+/// The supported algorithms.
 const ALGORITHMS: &[&str] =
     &["NVFP4", "W4A16_NVFP4", "FP8", "FP8_PER_CHANNEL_PER_TOKEN", "MIXED_PRECISION"];
 
-/// `quantization_config` of ModelOpt, or `quantization` of its `hf_quant_config.json`.
+/// ModelOpt's `quantization_config`, or the `quantization` of its `hf_quant_config.json`.
 pub(super) struct Config {
     precision: Precision,
 }
 
 impl Config {
-    /// What is quantized besides weights is added to `weights_only`.
+    /// Reads the configuration and appends what is quantized besides weights to `weights_only`.
     pub(super) fn parse(
         section: &Section<'_>,
         model: &Value,
@@ -119,7 +119,8 @@ impl Config {
     }
 }
 
-/// What the configuration quantizes besides weights: inputs wherever an algorithm does not say that they stay in 16 bits.
+/// What the configuration quantizes besides weights: the inputs, unless an algorithm says that they stay in 16
+/// bits.
 fn also_quantized(section: &Section<'_>) -> Vec<String> {
     let layers = section.get("quantized_layers").and_then(Value::as_object);
     let of_layers = layers.into_iter().flat_map(|layers| layers.values());

@@ -3,7 +3,7 @@
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
-/// Values rounded at a time: enough for the vector instructions, small enough for the stack.
+/// Number of values rounded at a time: enough for vector instructions, small enough for the stack.
 const CHUNK: usize = 512;
 
 /// The dtype in which a reference dequantizes; results are rounded to it and kept as f32.
@@ -33,7 +33,7 @@ impl Precision {
         }
     }
 
-    /// The dtype of that name in `config.json`.
+    /// The dtype with that name in `config.json`.
     pub(super) fn from_name(name: &str) -> Option<Self> {
         match name.strip_prefix("torch.").unwrap_or(name) {
             "float32" => Some(Self::F32),
@@ -80,7 +80,7 @@ pub(super) static E5M2: [f32; 256] = {
     table
 };
 
-/// The power of two that a byte stands for in E8M0: 2^(byte - 127); 255 is NaN.
+/// The power of two that a byte represents in E8M0: 2^(byte - 127); 255 is NaN.
 pub(super) fn e8m0(byte: u8) -> f32 {
     match byte {
         // 2^-127 is a subnormal f32.
@@ -90,7 +90,8 @@ pub(super) fn e8m0(byte: u8) -> f32 {
     }
 }
 
-/// All bytes of a format of one sign bit, `exponent` and `mantissa` bits, as if no code were special.
+/// All values of a format with one sign bit and the given `exponent` and `mantissa` bits, as if no code were
+/// special.
 const fn minifloat(exponent: u32, mantissa: u32, bias: i32) -> [f32; 256] {
     let mut table = [0.0; 256];
     let mut byte = 0;

@@ -1,4 +1,4 @@
-//! The stored tensors that together make one dense weight: taken by name, checked, and read as numbers.
+//! The stored tensors that together form one dense weight: taken by name, checked, and read as numbers.
 
 use std::cell::Cell;
 use std::path::Path;
@@ -33,12 +33,12 @@ impl Part {
             .map_err(|_| module.bad(self, "two axes", &format!("{:?}", self.shape), EXPORT_AGAIN))
     }
 
-    /// Type and shape as messages give them.
+    /// Type and shape, as messages show them.
     pub(super) fn describe(&self) -> String {
         format!("{} {:?}", self.dtype, self.shape)
     }
 
-    /// The dtype that arithmetic with this part's values is done in.
+    /// The dtype in which arithmetic with this part's values is done.
     pub(super) fn precision(&self) -> Precision {
         match self.dtype.as_str() {
             "F16" => Precision::F16,
@@ -58,7 +58,7 @@ pub(super) struct Module<'a> {
     /// Name within the module and tensor, in file order.
     pub(super) tensors: Vec<(&'a str, &'a StoredTensor)>,
     pub(super) files: &'a [FileBytes],
-    /// Which tensors have become parts of the dense weight.
+    /// Which tensors have been taken as parts of the dense weight.
     pub(super) taken: Vec<Cell<bool>>,
 }
 
@@ -94,7 +94,7 @@ impl<'a> Module<'a> {
         self.take(part)?.ok_or_else(|| self.missing(part, format))
     }
 
-    /// The error for a tensor that must exist and does not.
+    /// The error for a required tensor that does not exist.
     pub(super) fn missing(&self, part: &str, format: &str) -> WeightsError {
         WeightsError::QuantizedPart {
             path: self.path.to_path_buf(),
@@ -114,12 +114,12 @@ impl<'a> Module<'a> {
         }
     }
 
-    /// The name that a caller asks for.
+    /// The name under which callers request the weight.
     pub(super) fn dense_name(&self) -> String {
         format!("{}.weight", self.name)
     }
 
-    /// Refuses a part of other type or shape.
+    /// Rejects a part with another type or shape.
     pub(super) fn check(
         &self,
         part: &Part,
@@ -133,7 +133,7 @@ impl<'a> Module<'a> {
         Err(self.bad(part, &expected, &part.describe(), EXPORT_AGAIN))
     }
 
-    /// Refuses a part that is not one number, with or without axes.
+    /// Rejects a part that is not a single number, with or without axes.
     pub(super) fn check_single(&self, part: &Part) -> Result<(), WeightsError> {
         if part.shape.iter().all(|&size| size == 1) {
             return Ok(());
@@ -141,7 +141,7 @@ impl<'a> Module<'a> {
         Err(self.bad(part, "one number", &part.describe(), EXPORT_AGAIN))
     }
 
-    /// Refuses a part of another type.
+    /// Rejects a part with another type.
     pub(super) fn check_dtype(&self, part: &Part, dtypes: &[&str]) -> Result<(), WeightsError> {
         if dtypes.contains(&part.dtype.as_str()) {
             return Ok(());
@@ -149,7 +149,7 @@ impl<'a> Module<'a> {
         Err(self.bad(part, &dtypes.join(" or "), &part.dtype, EXPORT_AGAIN))
     }
 
-    /// The error for a part that is not as it must be.
+    /// The error for a part that is not as required.
     pub(super) fn bad(
         &self,
         part: &Part,
@@ -160,7 +160,7 @@ impl<'a> Module<'a> {
         bad_part(self.path, &part.name, expected, found, hint)
     }
 
-    /// Values can be read before all is planned, where a shape is stored as a tensor.
+    /// A reader for values that are needed while planning, such as a shape that is stored as a tensor.
     pub(super) fn reader(&self) -> Reader<'a> {
         Reader { path: self.path, files: self.files }
     }
@@ -183,12 +183,12 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// The part's bytes.
+    /// The bytes of the part.
     pub(super) fn bytes(&self, part: &Part) -> Result<&'a [u8], WeightsError> {
         self.range(&part.name, part.file, part.start, part.bytes)
     }
 
-    /// Bytes of the tensor `name`.
+    /// The bytes of the tensor `name`.
     pub(super) fn range(
         &self,
         name: &str,
@@ -206,12 +206,12 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The part's bytes in words of `N`.
+    /// The part's bytes as words of `N` bytes.
     pub(super) fn words<const N: usize>(&self, part: &Part) -> Result<&'a [[u8; N]], WeightsError> {
         Ok(self.bytes(part)?.as_chunks().0)
     }
 
-    /// Finite numbers of any floating-point or small integer type.
+    /// Reads finite numbers of any floating-point or small integer type.
     pub(super) fn numbers(&self, part: &Part) -> Result<Vec<f32>, WeightsError> {
         let bytes = self.bytes(part)?;
         let table =
@@ -242,13 +242,13 @@ impl<'a> Reader<'a> {
         self.finite(part, values)
     }
 
-    /// Powers of two from E8M0 bytes, of type U8 or F8_E8M0.
+    /// Reads powers of two from E8M0 bytes, of type U8 or F8_E8M0.
     pub(super) fn powers_of_two(&self, part: &Part) -> Result<Vec<f32>, WeightsError> {
         let values = self.bytes(part)?.iter().map(|byte| numbers::e8m0(*byte)).collect();
         self.finite(part, values)
     }
 
-    /// Whole numbers of type I32 or I64.
+    /// Reads whole numbers of type I32 or I64.
     pub(super) fn integers(&self, part: &Part) -> Result<Vec<i64>, WeightsError> {
         let bytes = self.bytes(part)?;
         match part.dtype.as_str() {
@@ -265,7 +265,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The group of each input; every group must lie below `groups`.
+    /// Reads the group of each input; every group must be below `groups`.
     pub(super) fn group_indices(
         &self,
         part: &Part,
@@ -286,7 +286,7 @@ impl<'a> Reader<'a> {
         Ok(list)
     }
 
-    /// The error for a part with a value that it must not have.
+    /// The error for a part with an invalid value.
     pub(super) fn bad(
         &self,
         part: &Part,

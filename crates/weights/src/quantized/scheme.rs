@@ -14,11 +14,11 @@ use super::{
 use crate::tensor::StoredTensor;
 use crate::unread::Unread;
 
-/// The methods that can be read, as messages list them.
+/// The supported methods, as messages list them.
 const METHODS: &str =
     "compressed-tensors, modelopt, fp8, gptq, awq, auto-round, bitsandbytes, torchao, mlx";
 
-/// Ends of names that only quantized checkpoints have.
+/// Name suffixes that occur only in quantized checkpoints.
 const MARKS: [&str; 6] = [
     ".weight_packed",
     ".qweight",
@@ -30,7 +30,7 @@ const MARKS: [&str; 6] = [
 
 /// How weights are quantized.
 pub(super) enum Scheme {
-    /// They are not.
+    /// Weights are not quantized.
     None,
     CompressedTensors(compressed_tensors::Config),
     ModelOpt(modelopt::Config),
@@ -42,16 +42,17 @@ pub(super) enum Scheme {
     TorchAo(torchao::Config),
 }
 
-/// A scheme with what else its configuration says.
+/// A scheme with the other contents of its configuration.
 pub(super) struct Configured {
     pub(super) scheme: Scheme,
-    /// Keys that nobody read.
+    /// Keys that nothing read.
     pub(super) unread: Vec<Unread>,
-    /// What is quantized besides weights, each once.
+    /// What is quantized besides weights, without repetition.
     pub(super) weights_only: Vec<String>,
 }
 
-/// Reads `quantization_config`. Without one, tensors of quantized weights are refused: their meaning is unknown.
+/// Reads `quantization_config`. Without one, tensors of quantized weights are rejected, because their meaning
+/// is unknown.
 pub(super) fn read(
     path: &Path,
     model: &Value,
@@ -113,7 +114,7 @@ impl Scheme {
                 Self::Mlx(mlx::Config::parse(section)?)
             }
             Some("bitsandbytes") => Self::BitsAndBytes,
-            // Transformers wrote no more before there were other methods.
+            // Transformers wrote nothing more before there were other methods.
             None if section.flag("load_in_8bit")? == Some(true)
                 || section.flag("load_in_4bit")? == Some(true) =>
             {
@@ -126,7 +127,7 @@ impl Scheme {
         })
     }
 
-    /// AutoRound, which packs as others do.
+    /// The scheme of AutoRound, which uses the packing of other tools.
     fn auto_round(
         section: &Section<'_>,
         weights_only: &mut Vec<String>,
@@ -167,7 +168,7 @@ impl Scheme {
         }
     }
 
-    /// What `module`'s tensors make, if it is quantized.
+    /// The plan for `module`, if it is quantized.
     pub(super) fn plan(&self, module: &Module<'_>) -> Result<Option<Plan>, WeightsError> {
         match self {
             Self::None => Ok(None),
@@ -182,7 +183,7 @@ impl Scheme {
         }
     }
 
-    /// What the model does to the inputs of `module`, of which `quantized` says whether there is a plan.
+    /// The transform that the model applies to the inputs of `module`; `quantized` says whether it has a plan.
     pub(super) fn fold(
         &self,
         module: &Module<'_>,

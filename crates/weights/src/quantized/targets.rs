@@ -1,4 +1,5 @@
-//! Which modules a configuration means: exact names, `re:` patterns, and class names such as `Linear`.
+//! Which modules a configuration selects: exact names, `re:` patterns, and class names such as
+//! `Linear`.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +7,7 @@ use fancy_regex::Regex;
 
 use crate::WeightsError;
 
-/// The class of every module with a two-dimensional weight that is no embedding.
+/// The class of every module with a two-dimensional weight, except embeddings.
 const LINEAR: &str = "Linear";
 
 /// One entry of `targets` or `ignore`.
@@ -18,7 +19,7 @@ pub(super) enum Target {
     Pattern(Box<Pattern>),
 }
 
-/// A pattern with its place, for messages.
+/// A pattern with its location, for messages.
 #[derive(Debug)]
 pub(super) struct Pattern {
     text: String,
@@ -28,7 +29,7 @@ pub(super) struct Pattern {
 }
 
 impl Target {
-    /// Parses `text`; `key` names the place in the configuration.
+    /// Parses `text`; `key` names the location in the configuration.
     pub(super) fn parse(path: &Path, key: &str, text: &str) -> Result<Self, WeightsError> {
         let Some(pattern) = text.strip_prefix("re:") else {
             return Ok(Self::Name(text.to_owned()));
@@ -46,15 +47,15 @@ impl Target {
         Ok(Self::Pattern(Box::new(Pattern { text: pattern.to_owned(), compiled, path, key })))
     }
 
-    /// Whether the module named `name` is meant.
+    /// Whether the target selects the module named `name`.
     ///
     /// # Errors
-    /// As [`Target::rank`].
+    /// As for [`Target::rank`].
     pub(super) fn matches(&self, name: &str) -> Result<bool, WeightsError> {
         Ok(self.rank(name)?.is_some())
     }
 
-    /// How closely the module named `name` is meant: 0 by name, 1 by pattern, 2 by class.
+    /// How closely the target matches the module named `name`: 0 by name, 1 by pattern, 2 by class.
     ///
     /// # Errors
     /// A pattern takes too many steps to match.
@@ -67,7 +68,7 @@ impl Target {
         })
     }
 
-    /// What orders targets of the same rank.
+    /// The text by which targets of the same rank are ordered.
     pub(super) fn text(&self) -> &str {
         match self {
             Self::Name(text) => text,
@@ -87,10 +88,10 @@ impl Pattern {
     }
 }
 
-/// Whether one of `targets` means the module named `name`.
+/// Whether one of `targets` selects the module named `name`.
 ///
 /// # Errors
-/// As [`Target::rank`].
+/// As for [`Target::rank`].
 pub(super) fn any(targets: &[Target], name: &str) -> Result<bool, WeightsError> {
     for target in targets {
         if target.matches(name)? {
@@ -100,7 +101,7 @@ pub(super) fn any(targets: &[Target], name: &str) -> Result<bool, WeightsError> 
     Ok(false)
 }
 
-/// The PyTorch class of a module with a weight, guessed from its name as classes are not stored.
+/// The PyTorch class of a module with a weight, guessed from its name because classes are not stored.
 fn class(name: &str) -> &'static str {
     match name.rsplit('.').next().unwrap_or(name) {
         "embed_tokens" | "embed_in" | "wte" | "wpe" | "word_embeddings" | "tok_embeddings" => {
@@ -130,7 +131,7 @@ mod tests {
         assert_eq!(rank("Linear", "model.embed_tokens"), None);
         assert_eq!(rank("Embedding", "model.embed_tokens"), Some(2));
         assert!(!target("gate_proj").matches(name).unwrap());
-        // Looking ahead and behind, as in Python.
+        // Lookahead and lookbehind, as in Python.
         assert_eq!(rank("re:(?!lm_head).*", name), Some(1));
         assert_eq!(rank("re:(?!lm_head).*", "lm_head"), None);
         assert_eq!(rank(r"re:model\.layers\.(\d)\.mlp\.gate_proj(?<!up_proj)$", name), Some(1));

@@ -1,8 +1,11 @@
-//! torchao checkpoints with integers of 8 bits and one scale a row (`Int8WeightOnlyConfig`), as Transformers saves them.
+//! torchao checkpoints with 8-bit integers and one scale per row (`Int8WeightOnlyConfig`), as Transformers
+//! saves them.
 //!
-//! `weight = code * scale` in the dtype of the scales. The parts of a weight are named `_weight_qdata` and so on.
+//! `weight = code * scale` in the dtype of the scales. The parts of a weight are named `_weight_qdata` and so
+//! on.
 //!
-//! Source: torchao 0.18 (`quantization/quantize_/workflows/int8/int8_tensor.py`, `prototype/safetensors/safetensors_support.py`).
+//! Source: torchao 0.18 (`quantization/quantize_/workflows/int8/int8_tensor.py`,
+//! `prototype/safetensors/safetensors_support.py`).
 
 use super::affine::{Affine, CodesPart, ScaleKind, ScalePart, Zeros};
 use super::config::Section;
@@ -10,7 +13,7 @@ use super::numbers::I8;
 use super::parts::Module;
 use super::{Plan, WeightsError};
 
-/// `quantization_config` of `quant_method = "torchao"`.
+/// The `quantization_config` of `quant_method = "torchao"`.
 pub(super) struct Config;
 
 impl Config {

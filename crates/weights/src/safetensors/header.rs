@@ -14,7 +14,7 @@ use crate::tensor::{StoredTensor, TensorInfo};
 /// The largest header accepted, as in the reference implementation.
 const HEADER_LIMIT_BYTES: u64 = 100_000_000;
 
-/// More tensors than this are refused: the largest models have some hundred thousand.
+/// More tensors are rejected: the largest models have some hundred thousand.
 const MOST_TENSORS: usize = 1 << 20;
 
 /// Reads the header of `file`, which is file `number` of the checkpoint.
@@ -48,7 +48,7 @@ struct Entry {
     data_offsets: (u64, u64),
 }
 
-/// The header's entries in file order, duplicates included, without `__metadata__`.
+/// The header's entries in file order, including duplicates but not `__metadata__`.
 struct Entries(Vec<(String, Entry)>);
 
 impl<'de> Deserialize<'de> for Entries {
@@ -106,7 +106,7 @@ fn parse(file: &FileBytes) -> Result<(Vec<(String, Entry)>, usize), WeightsError
     Ok((entries, 8 + length))
 }
 
-/// Byte ranges must follow each other without gap or overlap and end with the file.
+/// Checks that byte ranges follow each other without gap or overlap and end with the file.
 fn check_ranges(
     file: &FileBytes,
     entries: &[(String, Entry)],
@@ -159,12 +159,12 @@ fn stored(
     let stored_bytes = end - start;
     let shape: Result<Vec<_>, _> = entry.shape.iter().map(|&size| usize::try_from(size)).collect();
     let values = shape_values(&entry.shape)
-        // The dense form must be addressable too.
+        // The dense form must also be addressable.
         .filter(|&values| values.checked_mul(4).is_some_and(|n| usize::try_from(n).is_ok()));
     let (Ok(shape), Some(values)) = (shape, values) else {
         return Err(invalid(file, name, "a size below 2^64 bytes", &format!("{:?}", entry.shape)));
     };
-    // A type of unknown width keeps its byte range as it is: it is listed, and refused when read.
+    // A type of unknown width keeps its byte range as it is: it is listed, and rejected when read.
     if let Some(bits) = bits_per_value(&entry.dtype) {
         let expected = values.checked_mul(bits).filter(|bits| bits % 8 == 0).map(|bits| bits / 8);
         if expected != Some(stored_bytes) {
@@ -192,7 +192,7 @@ fn stored(
     })
 }
 
-/// Width of the types that safetensors defines.
+/// Width in bits of the types that safetensors defines.
 fn bits_per_value(dtype: &str) -> Option<u64> {
     Some(match dtype {
         "F4" => 4,

@@ -42,13 +42,15 @@ impl Index {
         Ok(Self { path: path.to_path_buf(), shard_of: weight_map })
     }
 
-    /// The shards' file names, each once, sorted.
+    /// The shards' file names, sorted and without repetition.
     pub(crate) fn shards(&self) -> BTreeSet<&str> {
         self.shard_of.values().map(String::as_str).collect()
     }
 
-    /// Refuses a tensor in another shard than the index says. Tensors that the index does not name are kept; those that it
-    /// names and that no shard has may be of an older version of the model, and are missed where one asks for them.
+    /// Rejects a tensor in a shard other than the one the index names. Tensors that the index does not name are
+    /// kept. Those that it
+    /// names and that no shard contains may belong to an older version of the model; they are reported as
+    /// missing when requested.
     pub(crate) fn check(
         &self,
         files: &[FileBytes],

@@ -46,7 +46,7 @@ pub(crate) fn read(files: &[FileBytes]) -> Result<Vec<StoredTensor>, WeightsErro
     Ok(tensors)
 }
 
-/// Whether two tensors are stored alike, to the last bit.
+/// Whether two tensors are stored identically, to the last bit.
 fn same(files: &[FileBytes], one: &StoredTensor, other: &StoredTensor) -> bool {
     let bytes = |tensor: &StoredTensor| {
         let end = tensor.start.checked_add(usize::try_from(tensor.info.stored_bytes).ok()?)?;

@@ -54,7 +54,8 @@ pub(super) fn parts(
     })
 }
 
-/// The merges as pairs. A merge is two texts with a space between; no byte's character is a space.
+/// The merges as pairs. A merge is two texts separated by a space; no byte is represented by a
+/// space.
 fn merges(metadata: &Metadata, file: &[u8]) -> Result<Vec<Value>, WeightsError> {
     let merges = metadata
         .texts(file, MERGES)?

@@ -1,35 +1,36 @@
-//! Regular expressions that cut texts into the pieces in which byte-level BPE merges, as llama.cpp and the models' own
-//! `tokenizer.json` have them.
+//! Regular expressions that split texts into the pieces within which byte-level BPE merges, taken from
+//! llama.cpp and the models' own
+//! `tokenizer.json`.
 
-/// GPT-2's, with the white space before a word apart.
+/// GPT-2's expression, which keeps the white space before a word apart.
 pub(super) const GPT2: &str =
     r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 
-/// Numbers a digit at a time.
+/// Matches numbers one digit at a time.
 pub(super) const DIGIT: &str = r"\p{N}";
 
-/// Numbers three digits at a time.
+/// Matches numbers up to three digits at a time.
 pub(super) const DIGITS_3: &str = r"\p{N}{1,3}";
 
-/// English contractions, in either case.
+/// Matches English contractions, in either case.
 const CONTRACTION: &str = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
 
-/// The same behind a word, where there is one.
+/// Matches an optional contraction after a word.
 pub(super) const CONTRACTION_IF: &str = "(?i:'s|'t|'re|'ve|'m|'ll|'d)?";
 
-/// Letters with a mark or space before them.
+/// Matches letters with an optional mark or space before them.
 const WORD: &str = r"[^\r\n\p{L}\p{N}]?\p{L}+";
 
-/// Marks with the line breaks behind them.
+/// Matches marks with the line breaks after them.
 const MARKS: &str = r" ?[^\s\p{L}\p{N}]+[\r\n]*";
 
-/// White space up to line breaks, then all but the last of it, then the rest.
+/// Matches white space up to line breaks, then all but the last of it, then the rest.
 const SPACE: &str = r"\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// A word right behind a mark of ASCII.
+/// Matches a word directly after an ASCII mark.
 const MARKED_WORD: &str = r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+"##;
 
-/// Letters and combining marks, with another character before them.
+/// Matches letters and combining marks, with an optional other character before them.
 const MARKED_LETTERS: &str = r"[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+";
 
 pub(super) const DEFAULT_MARKS: &str = r"[\p{P}\$\+<=>\^~\|]+";
@@ -38,7 +39,7 @@ pub(super) const LINES: &str = r"[^\n]+|[\n]+";
 pub(super) const AFMOE_DIGITS: &str = r"\p{N}{1,3}(?=(?:\p{N}{3})*(?!\p{N}))";
 pub(super) const BAILING: &str = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+";
 
-/// Han, Hiragana and Katakana.
+/// Matches Han, Hiragana and Katakana.
 pub(super) const CJK: &str = r"[\x{4E00}-\x{9FA5}\x{3040}-\x{309F}\x{30A0}-\x{30FF}]+";
 pub(super) const BLOOM: &str =
     r" ?[^(\s|.,!?\x{2026}\x{3002}\x{FF0C}\x{3001}\x{964}\x{6D4}\x{60C})]+";
@@ -93,7 +94,7 @@ pub(super) fn words(numbers: &str) -> String {
     any(&[CONTRACTION, WORD, numbers, MARKS, SPACE])
 }
 
-/// The expression of GPT-4o and Tekken: words are cut where a lower-case letter meets an upper-case one.
+/// The expression of GPT-4o and Tekken: words are split where a lower-case letter meets an upper-case one.
 pub(super) fn cased(contraction: &str, numbers: &str) -> String {
     let lead = r"[^\r\n\p{L}\p{N}]?";
     let (upper, lower) = (r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]");
@@ -107,7 +108,7 @@ pub(super) fn cased(contraction: &str, numbers: &str) -> String {
     ])
 }
 
-/// As [`cased`], with Han apart.
+/// Like [`cased`], with Han apart.
 pub(super) fn kimi_k2() -> String {
     let lead = r"[^\r\n\p{L}\p{N}]?";
     let upper = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]";
@@ -135,7 +136,7 @@ pub(super) fn qwen35() -> String {
     any(&[CONTRACTION, word, DIGIT, marks, SPACE])
 }
 
-/// Without contractions, so that the suffixes of Turkish names stay whole.
+/// An expression without contractions, so that the suffixes of Turkish names stay whole.
 pub(super) fn ufakzeka() -> String {
     any(&[WORD, DIGIT, MARKS, SPACE])
 }
@@ -150,14 +151,14 @@ pub(super) fn exaone_moe() -> String {
     any(&[CONTRACTION, word, DIGIT, marks, space])
 }
 
-/// With white space in runs of powers of two.
+/// An expression with white space in runs of powers of two.
 pub(super) fn jais_2() -> String {
     let runs = [512, 256, 128, 64, 32, 16, 8, 4].map(|run| format!(r"\s{{{run}}}(?!\S)")).join("|");
     let space = format!(r"\s*[\r\n]+|{runs}|\s{{1,2}}(?!\S)|\s{{1}}");
     any(&[CONTRACTION, WORD, DIGITS_3, MARKS, &space])
 }
 
-/// The first of `expressions` that matches.
+/// Matches the first of `expressions` that applies.
 fn any(expressions: &[&str]) -> String {
     expressions.join("|")
 }

@@ -14,18 +14,18 @@ use crate::gguf::Metadata;
 use crate::{Checkpoint, WeightsError};
 use vocabulary::Vocabulary;
 
-/// Where the tokenizer is.
+/// Where the tokenizer is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenizerSource {
-    /// A `tokenizer.json` file.
+    /// In a `tokenizer.json` file.
     File(PathBuf),
-    /// The text that such a file would have.
+    /// In the text that such a file would contain.
     Json(String),
 }
 
 const MODEL: &str = "tokenizer.ggml.model";
 
-/// The tokenizer in `path`: a `tokenizer.json`, a folder that has one, or a GGUF file.
+/// The tokenizer in `path`: a `tokenizer.json`, a folder that contains one, or a GGUF file.
 ///
 /// # Errors
 /// There is none, or it is of a kind that cannot be rebuilt exactly.
@@ -54,7 +54,7 @@ pub(crate) fn in_folder(path: &Path) -> Result<TokenizerSource, WeightsError> {
     })
 }
 
-/// Builds the text from `metadata`; `file` is the GGUF file's whole content.
+/// Builds the text from `metadata`; `file` is the GGUF file's entire content.
 pub(crate) fn from_metadata(metadata: &Metadata, file: &[u8]) -> Result<String, WeightsError> {
     let Some(kind) = metadata.text(MODEL)? else {
         return Err(WeightsError::NoTokenizer {
@@ -98,7 +98,7 @@ struct Parts {
     model: Value,
 }
 
-/// The post-processor that puts the beginning token before and the end token after a text, as the metadata says.
+/// The post-processor that adds the beginning and end tokens around a text, as the metadata requires.
 /// `None` if neither is wanted.
 fn specials_around(
     metadata: &Metadata,

@@ -1,24 +1,26 @@
-//! The rules that cut a text before byte-level BPE, by the name in `tokenizer.ggml.pre`.
+//! The rules that split a text before byte-level BPE, by the name in `tokenizer.ggml.pre`.
 //!
-//! Names and expressions are llama.cpp's. Where it says that it replaced the expression of a model's `tokenizer.json` by one
-//! that its own matcher can do (classes of letters by case, combining marks), the model's is taken. `golden/llama_cpp.py` has
+//! Names and expressions are llama.cpp's. Where llama.cpp notes that it replaced the expression of a model's
+//! `tokenizer.json` by one
+//! that its own matcher supports (classes of letters by case, combining marks), the model's expression is used.
+//! `golden/llama_cpp.py` produces
 //! llama.cpp's own results; the test beside it lists where they differ.
 
 use serde_json::{Value, json};
 
 use super::expressions::{self as e, cased, words};
 
-/// What is understood, for messages.
+/// The supported names, for messages.
 pub(super) const SUPPORTED: &str = "the names of llama.cpp (as of llama-cpp-python 0.3.36) but those whose tokens are not \
                                     bytes in GPT-2's letters (gemma4, sarvam-moe, granite-embed-multi-311m, whitespace)";
 
 /// The rule of one model family.
 pub(super) struct PreTokenizer {
-    /// The `pre_tokenizer` part of `tokenizer.json`.
+    /// The `pre_tokenizer` member of `tokenizer.json`.
     pub(super) json: Value,
-    /// The `normalizer` part.
+    /// The `normalizer` member of `tokenizer.json`.
     pub(super) normalizer: Value,
-    /// Whether a piece that is a token as a whole is taken without merging.
+    /// Whether a piece that is a token as a whole is used without merging.
     pub(super) ignore_merges: bool,
     /// Whether the beginning token is put before a text if the metadata does not say.
     pub(super) adds_beginning: bool,
@@ -31,7 +33,7 @@ pub(super) fn by_name(name: &str) -> Option<PreTokenizer> {
         "gpt-2" | "phi-2" | "jina-es" | "jina-de" | "gigachat" | "jina-v2-es" | "jina-v2-de"
         | "a.x-4.0" | "mellum" | "modern-bert" | "jina-v1-en" | "jina-v2-code" | "roberta-bpe"
         | "jais" | "trillion" | "granite-docling" | "exaone4" => gpt2(),
-        // GPT-NeoX's tokenizer, which OLMo and MPT took over.
+        // GPT-NeoX's tokenizer, which OLMo and MPT adopted.
         "olmo" | "mpt" => gpt2().nfc(),
         "smollm" | "starcoder" | "refact" | "command-r" | "codeshell" | "exaone" | "minerva-7b"
         | "mellum2" => rule(json!({
@@ -43,7 +45,7 @@ pub(super) fn by_name(name: &str) -> Option<PreTokenizer> {
             PreTokenizer { adds_beginning: true, ..one(&words(e::DIGITS_3)).whole() }
         }
         "glm4" | "glm5" => one(&words(e::DIGITS_3)).whole(),
-        // OLMo 2 and Phi-4 too.
+        // This also covers OLMo 2 and Phi-4.
         "dbrx" | "smaug-bpe" | "chatglm-bpe" => one(&words(e::DIGITS_3)),
         "minicpm5" => split(&[e::DIGITS_3, &words(r"\p{N}+")]).whole(),
         "jais-2" => one(&e::jais_2()),
@@ -84,12 +86,12 @@ pub(super) fn by_name(name: &str) -> Option<PreTokenizer> {
 }
 
 impl PreTokenizer {
-    /// With the text in Unicode's form NFC first.
+    /// Normalises the text to Unicode's form NFC first.
     fn nfc(self) -> Self {
         Self { normalizer: json!({"type": "NFC"}), ..self }
     }
 
-    /// With pieces that are tokens taken as wholes.
+    /// Uses pieces that are tokens as a whole without merging.
     fn whole(self) -> Self {
         Self { ignore_merges: true, ..self }
     }
@@ -107,7 +109,7 @@ fn one(expression: &str) -> PreTokenizer {
     split(&[expression])
 }
 
-/// Each expression cuts what the one before left into its matches and what is between them.
+/// Each expression splits what the previous one left into its matches and the text between them.
 fn split(expressions: &[&str]) -> PreTokenizer {
     let split = |expression: &&str| {
         json!({
@@ -121,7 +123,7 @@ fn split(expressions: &[&str]) -> PreTokenizer {
     rule(json!({"type": "Sequence", "pretokenizers": parts}))
 }
 
-/// Bytes as printable characters, after GPT-2's expression if `use_regex`.
+/// Represents bytes as printable characters, after GPT-2's expression if `use_regex` is set.
 pub(super) fn byte_level(use_regex: bool) -> Value {
     json!({
         "type": "ByteLevel",

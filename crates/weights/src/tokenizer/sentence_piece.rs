@@ -1,7 +1,9 @@
 //! SentencePiece BPE with byte fallback, GGUF's tokenizer model "llama".
 //!
-//! SentencePiece joins the two neighbours whose union is the piece of highest score. The `tokenizers` crate wants the same
-//! as a ranked list of pairs: every split of every piece into two pieces, in the order of Transformers' converter.
+//! SentencePiece joins the two neighbours whose union is the piece with the highest score. The `tokenizers`
+//! crate expects the same
+//! as a ranked list of pairs: every split of every piece into two pieces, in the order of Transformers'
+//! converter.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -16,7 +18,7 @@ use crate::gguf::Metadata;
 const SCORES: &str = "tokenizer.ggml.scores";
 const CHARACTER_MAP: &str = "tokenizer.ggml.precompiled_charsmap";
 
-/// The character that stands for a space.
+/// The character that represents a space.
 const SPACE: &str = "\u{2581}";
 
 pub(super) fn parts(
@@ -67,7 +69,7 @@ pub(super) fn parts(
     })
 }
 
-/// One finite score a token.
+/// One finite score per token.
 fn scores(
     metadata: &Metadata,
     file: &[u8],
@@ -86,7 +88,7 @@ fn scores(
     Ok(scores)
 }
 
-/// All splits of normal pieces, best score first, then the longer left part, then the longer right part.
+/// All splits of normal pieces, ordered by descending score, then longer left part, then longer right part.
 fn merges(vocabulary: &Vocabulary<'_>, scores: &[f32]) -> Vec<[String; 2]> {
     let pieces: HashMap<&str, usize> = vocabulary
         .iter()

@@ -10,7 +10,7 @@ use crate::gguf::Metadata;
 const TOKENS: &str = "tokenizer.ggml.tokens";
 const KINDS: &str = "tokenizer.ggml.token_type";
 
-/// What a token is for, as GGUF numbers it.
+/// The purpose of a token, as GGUF numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TokenKind {
     Normal,
@@ -27,7 +27,7 @@ pub(super) struct Vocabulary<'a> {
 }
 
 impl<'a> Vocabulary<'a> {
-    /// Reads texts and kinds; `file` is the GGUF file's whole content.
+    /// Reads texts and kinds; `file` is the GGUF file's entire content.
     pub(super) fn read(metadata: &'a Metadata, file: &'a [u8]) -> Result<Self, WeightsError> {
         let invalid = |what: String, expected: &str, found: String| WeightsError::Invalid {
             path: metadata.path().to_path_buf(),
@@ -80,12 +80,12 @@ impl<'a> Vocabulary<'a> {
         self.tokens.iter().enumerate().filter(used).map(|(id, &(text, kind))| (id, text, kind))
     }
 
-    /// The number of ids, unused ones included.
+    /// The number of ids, including unused ones.
     pub(super) fn len(&self) -> usize {
         self.tokens.len()
     }
 
-    /// The text of token `id`, which the metadata key `key` names.
+    /// The text of token `id`, which comes from the metadata key `key`.
     pub(super) fn text(
         &self,
         metadata: &Metadata,
@@ -101,14 +101,15 @@ impl<'a> Vocabulary<'a> {
         })
     }
 
-    /// The map from text to id, as the model part wants it.
+    /// The map from text to id, in the form that the model part of `tokenizer.json` needs.
     pub(super) fn json(&self) -> Value {
         let ids: Map<String, Value> =
             self.iter().map(|(id, text, _)| (text.to_owned(), json!(id))).collect();
         Value::Object(ids)
     }
 
-    /// The tokens that are found in the text before anything else: control tokens (special) and user-defined ones.
+    /// The tokens that are matched in the text before anything else: control tokens (special) and user-defined
+    /// ones.
     pub(super) fn added_tokens(&self) -> Vec<Value> {
         let added = self.iter().filter(|&(_, text, kind)| {
             matches!(kind, TokenKind::Control | TokenKind::UserDefined | TokenKind::Unknown)

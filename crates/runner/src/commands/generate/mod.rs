@@ -1,5 +1,6 @@
-//! Text from a model: the context in one run, the press and codecs of a cell on what it cached, then
-//! one token after the other on the compact cache.
+//! Generates text from a model: prefills the context in one run, applies the press and codecs of a cell to its
+//! cache,
+//! then decodes token by token on the compact cache.
 
 mod sample;
 mod sequence;
@@ -27,17 +28,17 @@ use crate::workbench::Workbench;
 pub struct GenerateOptions<'a> {
     /// A cell of `[[cache]]`; the uncompressed cache if `None`.
     pub cell: Option<String>,
-    /// The text to go on from.
+    /// The text to continue.
     pub prompt: String,
-    /// Tokens after which it ends in any case.
+    /// Most tokens to generate.
     pub max_new_tokens: usize,
-    /// Tokens before which it does not end: tokens that end a text are not chosen until then.
+    /// Fewest tokens to generate: tokens that end a text are not chosen before that.
     pub min_new_tokens: usize,
     /// How tokens are chosen.
     pub sampling: Sampling,
-    /// With `Some(n)` the cell compresses again whenever `n` more tokens are cached.
+    /// With `Some(n)`, the cell compresses again whenever `n` more tokens are cached.
     pub interval: Option<usize>,
-    /// Set to end after the token at work.
+    /// Set to stop after the current token.
     pub stop: &'a AtomicBool,
 }
 
@@ -46,47 +47,49 @@ pub struct GenerateOptions<'a> {
 pub enum Ended {
     /// The model ended the text.
     Text,
-    /// As many tokens as were asked for.
+    /// The requested number of tokens was reached.
     Length,
     /// The model has no more positions.
     Positions,
-    /// It was stopped.
+    /// The generation was stopped from outside.
     Stopped,
 }
 
-/// What a generation left: the text, its tokens, and what they cost.
+/// The result of a generation: the text, its tokens, and what they cost.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Generated {
     /// The new text, without the prompt.
     pub text: String,
-    /// The new tokens; the one that ended the text is among them.
+    /// The new tokens, including the one that ended the text.
     pub tokens: Vec<u32>,
-    /// Tokens of the prompt.
+    /// Number of tokens in the prompt.
     pub prompt_tokens: usize,
-    /// Why it ended.
+    /// Why the generation ended.
     pub ended: Ended,
-    /// Seconds that the prompt took, what is done to its cache included.
+    /// Seconds spent on the prompt, including the compression of its cache.
     pub prefill_s: f64,
     /// Seconds from the start of the prompt to the first token.
     pub first_token_s: f64,
-    /// Seconds of all tokens behind the first.
+    /// Seconds spent on all tokens after the first.
     pub decode_s: f64,
     /// Bytes of the prompt's keys and values as stored.
     pub cache_bytes: u64,
     /// Bytes of an uncompressed cache of the prompt in the model's dtype.
     pub cache_raw_bytes: u64,
-    /// Most memory of this process at one time, the model and its loading included; `None` where the system does
-    /// not say.
+    /// Peak memory of this process in bytes, including the model and its loading; `None` if the system does not
+    /// report
+    /// it.
     pub peak_bytes: Option<u64>,
-    /// Memory that the devices have taken from their drivers in the end; `None` where the model's memory
-    /// is the process's.
+    /// Bytes of memory that the devices have allocated from their drivers at the end; `None` if the model lives
+    /// in the
+    /// process's memory.
     pub device_bytes: Option<u64>,
     /// Where the model ran.
     pub device: String,
 }
 
-/// Generates text with the first model of an experiment, and gives it to `show` piece by piece; `show` says
-/// whether to go on.
+/// Generates text with the first model of an experiment and passes it to `show` piece by piece; `show` returns
+/// whether to continue.
 ///
 /// # Errors
 /// When the experiment, the cell or the prompt is wrong, or a press, a codec or the machine fails.
@@ -132,7 +135,7 @@ pub fn generate(
     Ok(Generated { device: names.join(", "), peak_bytes: peak_bytes(), device_bytes, ..generated })
 }
 
-/// What the cell with this label names; nothing for the baseline.
+/// The cell with this label; `None` for the baseline.
 fn find_cell(
     bench: &Workbench<'_>,
     label: Option<&str>,
@@ -155,12 +158,12 @@ fn find_cell(
     Ok(caches::find(experiment, vec![spec], &plugins)?.pop())
 }
 
-/// New tokens that a model has positions for.
+/// The number of new tokens for which the model has positions.
 fn room(config: &ModelConfig, prompt: usize) -> Result<usize, RunnerError> {
     if prompt == 0 {
         return Err(RunnerError::EmptyPrompt);
     }
-    // The last new token is not put into the model, so it needs no position.
+    // The last new token is not fed back into the model, so it needs no position.
     let Some(positions) = config.positions else { return Ok(usize::MAX) };
     if prompt > positions {
         Err(RunnerError::TooLong { tokens: prompt, positions, most: positions })
@@ -175,7 +178,7 @@ struct Work<'a> {
     tokenizer: &'a Tokenizer,
     ends: &'a [u32],
     prompt: &'a [u32],
-    /// Most new tokens.
+    /// Most new tokens that fit.
     room: usize,
     options: &'a GenerateOptions<'a>,
 }
@@ -256,7 +259,7 @@ impl Work<'_> {
     }
 }
 
-/// Keeps tokens from being chosen.
+/// Prevents tokens from being chosen.
 pub(crate) fn never(logits: &mut [f32], tokens: &[u32]) {
     for &token in tokens {
         if let Some(logit) = logits.get_mut(token as usize) {

@@ -3,22 +3,22 @@
 /// How the next token is chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sampling {
-    /// Logits are divided by it; 0 takes the most likely token.
+    /// Divisor of the logits; 0 takes the most likely token.
     pub temperature: f64,
-    /// Only so many of the most likely tokens are drawn from.
+    /// If set, only this many of the most likely tokens are drawn from.
     pub top_k: Option<usize>,
-    /// Only the most likely tokens that together have this probability are drawn from.
+    /// If set, only the most likely tokens that together have this probability are drawn from.
     pub top_p: Option<f64>,
-    /// Of the drawing: the same seed draws the same tokens.
+    /// Seed of the draws: the same seed draws the same tokens.
     pub seed: u64,
 }
 
 impl Sampling {
-    /// Always the most likely token.
+    /// Always chooses the most likely token.
     pub const GREEDY: Sampling = Sampling { temperature: 0.0, top_k: None, top_p: None, seed: 0 };
 }
 
-/// Chooses one token after the other.
+/// Chooses one token after another.
 #[derive(Debug)]
 pub(crate) struct Sampler {
     sampling: Sampling,
@@ -30,13 +30,13 @@ impl Sampler {
         Sampler { sampling, state: sampling.seed }
     }
 
-    /// The token of `logits`, which holds one value a token.
+    /// Chooses a token by `logits`, which has one value per token.
     pub(crate) fn choose(&mut self, logits: &[f32]) -> u32 {
         let Sampling { temperature, top_k, top_p, .. } = self.sampling;
         if temperature <= 0.0 {
             return most_likely(logits);
         }
-        // Most likely first, lower tokens first among equals, so that the order is one.
+        // Most likely first, and lower ids first among equals, so that the order is unique.
         let mut order: Vec<u32> = (0..logits.len() as u32).collect();
         let rank =
             |a: &u32, b: &u32| logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b));
@@ -66,7 +66,7 @@ impl Sampler {
         order[drawn.unwrap_or(shares.len().saturating_sub(1))]
     }
 
-    /// A number from 0 to less than 1: the top 53 bits of SplitMix64 (Steele, Lea and Flood 2014,
+    /// A number in [0, 1): the top 53 bits of SplitMix64 (Steele, Lea and Flood 2014,
     /// "Fast splittable pseudorandom number generators").
     fn uniform(&mut self) -> f64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -77,7 +77,7 @@ impl Sampler {
     }
 }
 
-/// The first token that has the highest logit.
+/// The first token with the highest logit.
 fn most_likely(logits: &[f32]) -> u32 {
     let mut best = (0, f32::NEG_INFINITY);
     for (token, &logit) in logits.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! One sequence on its way through the model: the context in one run, then token after token on what
+//! One sequence on its way through the model: the context in one run, then token by token on what
 //! its cell has left of the cache.
 
 use strait_model::{CacheVisitor, CachedRun, Hidden, RunInput, Stage, StageCaches};
@@ -12,24 +12,25 @@ pub(crate) struct Sequence<'a> {
     model: &'a Model<'a>,
     caches: Vec<StageCaches>,
     cell: Option<(&'a CachePlan, OpenCache)>,
-    /// Tokens that the caches have seen.
+    /// Number of tokens that the caches have processed.
     seen: usize,
 }
 
-/// Bytes of keys and values.
+/// Size of keys and values in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CacheBytes {
-    /// As they are stored.
+    /// Bytes as stored.
     pub(crate) stored: u64,
-    /// Uncompressed, in the model's dtype.
+    /// Bytes of the uncompressed values in the model's dtype.
     pub(crate) raw: u64,
 }
 
 impl<'a> Sequence<'a> {
-    /// An empty sequence whose cache is compressed as `plan` says, `again` and again while it grows.
+    /// An empty sequence whose cache is compressed according to `plan`; with `again`, repeatedly while
+    /// it grows.
     ///
     /// # Errors
-    /// When a press or codec cannot be opened, or wants to see more than one token to work again.
+    /// When a press or codec cannot be opened, or needs more than one token at a time to compress again.
     pub(crate) fn new(
         stages: &'a mut [Box<dyn Stage>],
         model: &'a Model<'a>,
@@ -60,8 +61,9 @@ impl<'a> Sequence<'a> {
         self.stages
     }
 
-    /// Takes in tokens, compresses what is cached then if `compress`, and gives the logits of what comes
-    /// next.
+    /// Processes tokens, then compresses the cache if `compress` is set, and returns the logits of the
+    /// next
+    /// token.
     ///
     /// # Errors
     /// When a token is out of range, or a press, a codec or the device fails.
@@ -81,7 +83,7 @@ impl<'a> Sequence<'a> {
                 None => RunInput::Tokens { tokens, batch: 1 },
                 Some(hidden) => RunInput::Hidden(hidden),
             };
-            // A token follows, and after it the cell may work again.
+            // At least one more token follows, after which the cell may compress again.
             let mut visitor = Apart { model, cells: &mut cells, later: 2 };
             let visitor = compress.then_some(&mut visitor as &mut dyn CacheVisitor);
             let cached = CachedRun { caches, first_position: *seen, visitor };
@@ -95,7 +97,7 @@ impl<'a> Sequence<'a> {
         self.logits(hidden)
     }
 
-    /// Logits behind the last token of `hidden`.
+    /// The logits that follow the last token of `hidden`.
     fn logits(&mut self, hidden: Hidden) -> Result<Vec<f32>, RunnerError> {
         let mut last = Hidden::zeros(1, 1, hidden.channels, hidden.dtype);
         let row = last.data.len();
@@ -105,7 +107,7 @@ impl<'a> Sequence<'a> {
         Ok(stage.next_logits(&last)?)
     }
 
-    /// What the cache costs now, if it has just been compressed.
+    /// The size of the cache, if it has just been compressed.
     pub(crate) fn bytes(&mut self) -> CacheBytes {
         let raw = (2 * self.model.cache_values(self.seen) * self.model.dtype.size()) as u64;
         let Some((_, cache)) = &mut self.cell else { return CacheBytes { stored: raw, raw } };
@@ -114,7 +116,8 @@ impl<'a> Sequence<'a> {
         CacheBytes { stored, raw }
     }
 
-    /// Forgets what is known of the cached entries beside keys and values: nothing is compressed any
+    /// Drops everything known about the cached entries except keys and values, because nothing is
+    /// compressed any
     /// more.
     pub(crate) fn settle(&mut self) {
         if let Some((_, cache)) = &mut self.cell {
@@ -123,7 +126,8 @@ impl<'a> Sequence<'a> {
     }
 }
 
-/// What a sequence without a cell needs: nothing, or what takes entries away that no later query sees.
+/// The plan of a sequence without a cell: `None`, or one that evicts entries outside every later query's
+/// window.
 pub(crate) fn plan_of_baseline(model: &Model<'_>) -> Option<CachePlan> {
     let windowed = model.config.blocks.iter().any(|block| block.attention.window.is_some());
     windowed.then(|| CachePlan::nothing(model.config.layers))
@@ -167,7 +171,7 @@ mod tests {
         all
     }
 
-    /// The same, every token by a pass over everything before it.
+    /// The same generation, with every token computed by a pass over everything before it.
     fn whole(path: &str) -> Vec<(u32, Vec<f32>)> {
         let open = open(path);
         let mut loaded = open.load(&[], &[Device::Cpu]).unwrap();

@@ -22,16 +22,17 @@ use crate::progress::Observer;
 use crate::ways::caches::{CachePlan, Model};
 use crate::workbench::Workbench;
 
-/// How to run, besides what the experiment says.
+/// Options of a run besides the experiment itself.
 #[derive(Debug)]
 pub struct Options<'a> {
     /// The folder of the named data sets.
     pub assets: PathBuf,
-    /// Set to end the run after the cells at work; what is finished stays.
+    /// Set to end the run after the cells in progress; what is finished stays.
     pub stop: &'a AtomicBool,
-    /// Run every cell from its first window, also those that have a record or a journal.
+    /// Whether to run every cell from its first window, including those that have a record or a
+    /// journal.
     pub fresh: bool,
-    /// Where a timeline of the run goes, as a Chrome trace.
+    /// Where to write a timeline of the run, as a Chrome trace.
     pub trace: Option<PathBuf>,
 }
 
@@ -42,17 +43,17 @@ pub struct Outcome {
     pub records: Vec<Record>,
     /// The results folder.
     pub folder: PathBuf,
-    /// Whether the run was stopped before all cells ended: start it again to go on.
+    /// Whether the run was stopped before all cells ended; starting it again continues it.
     pub interrupted: bool,
-    /// Cells that had a finished record already and were not run.
+    /// Number of cells that already had a finished record and were not run.
     pub skipped: usize,
 }
 
 /// Runs every cell of an experiment that has no finished record yet.
 ///
 /// # Errors
-/// When the input is wrong or the machine cannot do it. Nothing that was finished is lost: the next
-/// run goes on behind it. A codec that fails is no error but a record with status `failed`.
+/// When the input is wrong or the machine fails. Nothing that was finished is lost: the next
+/// run continues after it. A codec that fails is not an error but a record with status `failed`.
 pub fn run(
     experiment: &Experiment,
     options: &Options<'_>,
@@ -68,7 +69,7 @@ pub fn run(
     Ok(outcome)
 }
 
-/// An experiment that is planned, with the folder that it writes to.
+/// A planned experiment, with the folder that it writes to.
 struct Run<'a> {
     bench: &'a Workbench<'a>,
     options: &'a Options<'a>,
@@ -117,7 +118,7 @@ impl Run<'_> {
         self.options.stop.load(Ordering::Relaxed)
     }
 
-    /// Measures the speed of the baseline and of every cell of the cache that has no such figures yet;
+    /// Measures the speed of the baseline and of every cache cell that has no speed figures yet;
     /// `false` if it was stopped.
     fn speed(
         &self,
@@ -159,12 +160,12 @@ impl Run<'_> {
         Ok(done)
     }
 
-    /// The planned cell that a record is of.
+    /// The planned cell that a record belongs to.
     fn planned(&self, record: &Record) -> Option<&PlannedCell> {
         self.plan.cells.iter().find(|cell| cell.id == record.id)
     }
 
-    /// What cells of the cache have to know of the model.
+    /// What cache cells need to know about the model.
     fn model(&self) -> Model<'_> {
         let dtype = self.bench.experiment.model.dtype;
         Model { config: &self.plan.model.config, dtype }
@@ -192,14 +193,14 @@ impl Run<'_> {
     }
 
     /// Finished records of this folder by identity. A record whose label has changed since gets a
-    /// new file name, so its old file goes.
+    /// new file name, so its old file is removed.
     fn finished(&self) -> Result<HashMap<String, Record>, RunnerError> {
         let mut finished = HashMap::new();
         for (path, record) in self.folder.records()? {
             let Some(planned) = self.planned(&record) else { continue };
             let renamed = Record { label: planned.label.clone(), ..record.clone() }.file_name();
             if path.file_name().is_some_and(|name| *name != *renamed) {
-                // Left in place it would only be read again at the next start.
+                // If this fails, the file is merely read again at the next start.
                 let _ = fs::remove_file(&path);
             }
             if record.is_finished() {
@@ -234,7 +235,7 @@ impl Run<'_> {
         let planned = &self.plan.cells[account.index];
         let journal = self.folder.journal(&planned.id);
         let name = &self.bench.experiment.name;
-        // A cell that failed has the windows before it did.
+        // A failed cell keeps the windows that it finished before the failure.
         let windows = match account.failed {
             Some(_) => account.journal.windows(),
             None => self.plan.windows.len(),
@@ -243,7 +244,7 @@ impl Run<'_> {
         from_journal(name, planned, journal, environment, account.failed.as_deref())
     }
 
-    /// Tells and records a failure at once: a run that is killed later has it on disk.
+    /// Reports and records a failure at once, so that a run killed later has it on disk.
     fn fail(
         &self,
         account: &Account,
@@ -257,7 +258,7 @@ impl Run<'_> {
     }
 }
 
-/// The record that an earlier run has finished of a cell, under the label that the cell has now.
+/// The record that an earlier run finished for a cell, under the label that the cell has now.
 fn labelled(finished: &mut HashMap<String, Record>, cell: &PlannedCell) -> Option<Record> {
     let mut record = finished.remove(&cell.id)?;
     record.label.clone_from(&cell.label);

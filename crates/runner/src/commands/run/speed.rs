@@ -1,4 +1,4 @@
-//! `[speed]`: generation with every cache, timed. Cells take turns, so that a machine that slows down
+//! `[speed]`: times generation with every cache. Cells take turns, so that a machine that slows down
 //! slows all of them.
 
 use std::sync::atomic::Ordering;
@@ -13,10 +13,10 @@ use crate::error::RunnerError;
 use crate::memory::{peak_bytes, release_devices, reserved_bytes, reset_peak};
 use crate::ways::caches::{CachePlan, Model};
 
-/// Tokens of a context that warm up.
+/// Number of context tokens in the warm-up.
 const WARM_UP: usize = 256;
 
-/// What is timed.
+/// The inputs of the timing.
 pub(crate) struct Speed<'a> {
     pub(crate) section: &'a SpeedSection,
     pub(crate) model: &'a Model<'a>,
@@ -27,19 +27,20 @@ pub(crate) struct Speed<'a> {
     pub(crate) stop: &'a std::sync::atomic::AtomicBool,
 }
 
-/// One generation.
+/// The figures of one generation.
 struct Round {
     prefill_s: f64,
     decode_s: f64,
     cache_bytes: u64,
     cache_raw_bytes: u64,
-    /// Of the prefill, and of what follows.
+    /// Peak bytes of the prefill and of the decoding after it.
     peaks: Option<[u64; 2]>,
 }
 
 impl Speed<'_> {
-    /// Measures every cell; `false` if it was stopped before. `plans` has none for the baseline. A cell
-    /// that fails gets a warning.
+    /// Measures every cell; returns `false` if it was stopped earlier. The baseline has no entry in
+    /// `plans`. A cell
+    /// that fails causes a warning.
     pub(crate) fn measure(
         &self,
         pool: &ThreadPool,
@@ -107,8 +108,9 @@ impl Speed<'_> {
         plan: Option<&CachePlan>,
         context: &[u32],
     ) -> Result<Round, RunnerError> {
-        // Memory is the process's, or the devices'; where a model is on both, no figure would say what
-        // it means.
+        // Memory is either the process's or the devices'; where a model spans both, no single figure
+        // would be
+        // meaningful.
         let local = stages.iter().all(|stage| stage.reserved_bytes().is_none());
         let baseline = plan_of_baseline(self.model);
         let plan = plan.or(baseline.as_ref());
@@ -145,7 +147,7 @@ impl Speed<'_> {
     }
 }
 
-/// Takes in one repeat.
+/// Adds one repetition.
 fn add(counts: &mut SpeedCounts, round: &Round) {
     counts.prefill_s.push(round.prefill_s);
     counts.decode_s.push(round.decode_s);

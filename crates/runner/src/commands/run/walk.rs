@@ -1,4 +1,4 @@
-//! The windows of a run: models loaded, cells opened, one group of windows after the other.
+//! The windows of a run: loads models, opens cells, and processes one group of windows after another.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,8 +21,9 @@ use crate::ways;
 use crate::ways::links::LinkSetting;
 
 impl Run<'_> {
-    /// Runs the windows that cells have not finished, until all have or the run is stopped. Gives the
-    /// accounts of the cells that ran and what they were measured with.
+    /// Runs the windows that cells have not finished, until all are done or the run is stopped. Returns
+    /// the
+    /// accounts of the cells that ran, and what they were measured with.
     pub(super) fn walk(
         &self,
         pending: &[usize],
@@ -36,7 +37,7 @@ impl Run<'_> {
         let models = self.load(pending)?;
         let mut environment = environment(self.bench.pool().current_num_threads());
         environment.device = devices(&models[0]);
-        // The baseline runs with whatever else runs, since the others are compared with it.
+        // The baseline always runs, since the other cells are compared with it.
         let mut open = pending.to_vec();
         if open.first() != Some(&0) {
             open.insert(0, 0);
@@ -80,8 +81,9 @@ impl Run<'_> {
         Ok((accounts, environment))
     }
 
-    /// The stages of the reference and of every model that has windows to run: one whose record is there
-    /// has no part in this run.
+    /// The stages of the reference and of every model that has windows to run; a model whose record
+    /// exists
+    /// takes no part in this run.
     fn load(&self, pending: &[usize]) -> Result<Vec<Vec<Box<dyn Stage>>>, RunnerError> {
         let mut models = vec![self.load_one(&self.plan.model, &self.plan.partition.cuts)?];
         for (index, other) in self.plan.others.iter().enumerate() {
@@ -105,7 +107,7 @@ impl Run<'_> {
         Ok(model?.into_stages())
     }
 
-    /// The accounts of cells; one whose plugin ended an earlier run has failed from the start.
+    /// The accounts of cells; a cell whose plugin ended an earlier run has failed from the start.
     fn accounts(&self, indices: &[usize], crashes: &Crashes) -> Result<Vec<Account>, RunnerError> {
         let mut accounts = Vec::with_capacity(indices.len());
         for &index in indices {
@@ -121,7 +123,7 @@ impl Run<'_> {
         self.plan.windows.len().saturating_sub(account.journal.windows())
     }
 
-    /// Every cell of the experiment as it is shown before the first window.
+    /// Introduces every cell of the experiment for display before the first window.
     fn intros(&self, accounts: &[Account], finished: &HashMap<String, Record>) -> Vec<CellIntro> {
         let windows = self.plan.windows.len();
         let mut intros = Vec::with_capacity(self.plan.cells.len());
@@ -139,7 +141,7 @@ impl Run<'_> {
         intros
     }
 
-    /// Cells that share a pass. Without a wish as many as keep a pass at about 2,048 tokens: more
+    /// The number of cells that share a pass. By default it keeps a pass at about 2,048 tokens: more
     /// gains nothing on a CPU, where weights are read from cache or memory at that size anyway.
     fn cell_batch(&self) -> usize {
         const TOKENS: usize = 2048;
@@ -149,7 +151,7 @@ impl Run<'_> {
     }
 }
 
-/// A run between its windows: who has done what.
+/// The state of a run between its windows: which cell has finished what.
 struct Walk<'a> {
     run: &'a Run<'a>,
     accounts: &'a mut [Account],
@@ -159,7 +161,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// For every cell of the experiment whether it has windows up to `last` to run.
+    /// For every cell of the experiment, whether it has windows up to `last` left to run.
     fn chosen(&self, last: usize) -> Vec<bool> {
         let mut chosen = vec![false; self.run.plan.cells.len()];
         for account in &*self.accounts {
@@ -168,7 +170,7 @@ impl Walk<'_> {
         chosen
     }
 
-    /// Tells of the cells that could not be opened.
+    /// Reports the cells that could not be opened.
     fn tell_failed(&mut self) -> Result<(), RunnerError> {
         for account in &*self.accounts {
             if let Some(reason) = &account.failed {
@@ -178,7 +180,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Writes what a cell has measured into its journal, or that it has failed into its record.
+    /// Writes a cell's measurements into its journal, or its failure into its record.
     fn deliver(
         &mut self,
         cell: usize,
@@ -196,7 +198,7 @@ impl Walk<'_> {
             }
         };
         for entry in entries {
-            // A window of the group may be in the journal already, and the baseline's is when only
+            // A window of the group may be in the journal already; the baseline's is when only
             // other cells were left to run.
             if entry.index == account.journal.windows() {
                 account.finish_window(&entry)?;
@@ -209,19 +211,19 @@ impl Walk<'_> {
     }
 }
 
-/// Neighbouring windows of one length, at most `most` at a time.
+/// Groups neighbouring windows of equal length, at most `most` at a time.
 fn groups(windows: &[Window], most: usize) -> impl Iterator<Item = &[Window]> {
     windows.chunk_by(|a, b| a.length() == b.length()).flat_map(move |same| same.chunks(most.max(1)))
 }
 
-/// The devices of a model's stages in a line.
+/// The devices of a model's stages, as one line.
 fn devices(stages: &[Box<dyn Stage>]) -> String {
     let mut names: Vec<String> = stages.iter().map(|stage| stage.device()).collect();
     names.dedup();
     names.join(", ")
 }
 
-/// Remaining time from the windows of cells that this run has finished.
+/// Estimates the remaining time from the windows that this run has finished.
 struct Eta {
     watch: Stopwatch,
     finished: usize,

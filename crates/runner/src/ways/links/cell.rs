@@ -1,4 +1,4 @@
-//! A cell on links: its codec at every link, and one sequence after the other across them.
+//! A cell on links: its codec at every link, and the crossing of one sequence after another.
 
 use std::sync::Arc;
 
@@ -11,32 +11,32 @@ use crate::plan::CellCodec;
 use crate::ways::ends::Ends;
 use crate::ways::probe::{Probed, SideRequest};
 
-/// A cell that compresses what crosses links, or nothing: the baseline is one of them.
+/// A cell that compresses what crosses links, or nothing at all, as the baseline does.
 pub(crate) struct LinkCell {
-    /// Position in the experiment.
+    /// Index of the cell in the experiment.
     pub(super) index: usize,
     pub(super) links: Vec<CellLink>,
-    /// The first link where something is compressed; the last one if none is.
+    /// The first link where something is compressed; the last link if there is none.
     pub(super) first: usize,
-    /// What its codec gets beside the messages.
+    /// The side information that its codec gets with the messages.
     pub(super) side: Option<Arc<SideRequest>>,
-    /// Why it cannot go on.
+    /// Why the cell cannot continue.
     pub(super) failed: Option<String>,
 }
 
-/// What one sequence cost on each link so far.
+/// The cost of one sequence on each link so far.
 pub(super) type PerLink = Vec<LinkCounts>;
 
-/// Where a cell's sequences are and what is known of them.
+/// A cell's sequences and what is known about them.
 #[derive(Clone, Copy)]
 pub(super) struct Departure<'a> {
-    /// The sequences of all windows, one behind the other.
+    /// The sequences of all windows, concatenated.
     pub(super) states: &'a [u8],
     pub(super) probed: Probed<'a>,
 }
 
 impl LinkCell {
-    /// A cell that passes every message on as it is.
+    /// A cell that passes every message on unchanged.
     pub(crate) fn plain(index: usize, links: &[Link]) -> Self {
         let last = links.len().saturating_sub(1);
         let links = links.iter().map(|link| CellLink::new(&link.name, None)).collect();
@@ -46,7 +46,7 @@ impl LinkCell {
     /// Opens a cell's codec at every link where it works.
     ///
     /// # Errors
-    /// What the codec says.
+    /// The codec's error.
     pub(crate) fn open(index: usize, codec: &CellCodec, links: &[Link]) -> Result<Self, String> {
         let mut cell = Self { side: codec.side.clone(), ..Self::plain(index, links) };
         for link in links.iter().filter(|link| codec.active[link.index]) {
@@ -60,8 +60,8 @@ impl LinkCell {
         Ok(cell)
     }
 
-    /// Sends the sequences of all windows over one link, one after the other. A failure marks the
-    /// cell; `output` then holds the input, so that a stacked pass can go on for the others.
+    /// Sends the sequences of all windows over one link, one after another. A failure marks the
+    /// cell; `output` then holds the input, so that a stacked pass can continue for the others.
     fn cross(
         &mut self,
         link: usize,
@@ -103,7 +103,7 @@ impl LinkCell {
         self.links[link].send(sequence, input, output, importances.as_deref())
     }
 
-    /// What the codec of a link gets beside the tokens of a window, if it asks for anything.
+    /// The side information for a link's codec in a window, if it requests any.
     fn importances(
         &self,
         link: usize,
@@ -124,7 +124,7 @@ impl LinkCell {
         side.importances(link, position, probed, &states, sequence.channels).map(Some)
     }
 
-    /// Counts the sequences of all windows on a link that this cell passes on as they are.
+    /// Counts the sequences of all windows on a link where this cell passes them on unchanged.
     fn pass(&self, link: usize, sequence: Sequence, states: &[u8], counts: &mut [PerLink]) {
         if self.failed.is_none() {
             for (states, counts) in states.chunks(sequence.bytes()).zip(counts) {
@@ -143,8 +143,8 @@ pub(super) struct Crossing {
     pub(super) sequence: Sequence,
 }
 
-/// Lets every cell send over one link at the same time. `from(i)` and the i-th part of `output` belong to
-/// the i-th cell. One cell alone stays on its own thread, beside the pool's.
+/// Sends every cell over one link in parallel. `from(i)` and the i-th part of `output` belong to
+/// the i-th cell. A single cell runs on its own thread, outside the pool.
 pub(super) fn cross_all<'a>(
     pool: &ThreadPool,
     cells: &mut [&mut LinkCell],
@@ -166,7 +166,7 @@ pub(super) fn cross_all<'a>(
     });
 }
 
-/// Counts a link that every cell passes on, without moving anything.
+/// Counts a link where every cell passes messages on, without moving any data.
 pub(super) fn pass_all<'a>(
     pool: &ThreadPool,
     cells: &mut [&mut LinkCell],

@@ -1,4 +1,4 @@
-//! One link of one cell: compressed, or passed on as it is, and what that costs.
+//! One link of one cell: compressed or passed on unchanged, and what that costs.
 
 use strait_loader::MatrixRef;
 use strait_metrics::Distortion;
@@ -10,7 +10,7 @@ use crate::ways::ends::Ends;
 use crate::ways::plausible::shortfall;
 use crate::ways::probe::IMPORTANCE;
 
-/// Shape of a sequence of hidden states and how it is split into messages.
+/// Shape of a sequence of hidden states, and how it is split into messages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sequence {
     pub(crate) tokens: usize,
@@ -20,7 +20,7 @@ pub(crate) struct Sequence {
 }
 
 impl Sequence {
-    /// A sequence of `states`, in messages of `chunk_tokens`, or in one.
+    /// A sequence of `states`, in messages of `chunk_tokens` tokens, or in one message.
     pub(crate) fn of(states: &Hidden, chunk_tokens: Option<usize>) -> Self {
         let Hidden { tokens, channels, dtype, .. } = *states;
         Self { tokens, channels, dtype, chunk_tokens }
@@ -34,7 +34,7 @@ impl Sequence {
         self.channels * self.dtype.size()
     }
 
-    /// Tokens of a message.
+    /// Number of tokens per message.
     fn chunk(&self) -> usize {
         self.chunk_tokens.unwrap_or(self.tokens).clamp(1, self.tokens)
     }
@@ -57,10 +57,10 @@ impl CellLink {
     }
 
     /// Sends one sequence from `input` to `output`, both `[tokens, channels]` in the model's dtype. The
-    /// encoder gets the importances of the tokens beside it, if there are any.
+    /// encoder also gets the importances of the tokens, if there are any.
     ///
     /// # Errors
-    /// What the codec said, with the end and the message it said it at. `output` is then undefined.
+    /// The codec's error, with the end and the message at which it occurred. `output` is then undefined.
     pub(crate) fn send(
         &mut self,
         sequence: Sequence,
@@ -96,7 +96,7 @@ impl CellLink {
         Ok(counts)
     }
 
-    /// What a sequence costs that is passed on as it is: it need not be moved to know that.
+    /// The cost of a sequence that is passed on unchanged; it need not be moved to know that.
     pub(crate) fn pass(&self, sequence: Sequence, states: &[u8]) -> LinkCounts {
         let mut counts = counts(&self.name, sequence, states);
         counts.messages = sequence.tokens.div_ceil(sequence.chunk()) as u64;
@@ -115,7 +115,8 @@ fn counts(name: &str, sequence: Sequence, input: &[u8]) -> LinkCounts {
     counts
 }
 
-/// Adds the difference between what was sent and what arrived, a block at a time, so that no f32 copy of
+/// Adds the difference between what was sent and what arrived, one block at a time, so that no f32 copy
+/// of
 /// a whole sequence is made.
 fn measure(dtype: Dtype, sent: &[u8], arrived: &[u8], distortion: &mut Distortion) {
     const BLOCK: usize = 4096;

@@ -1,6 +1,6 @@
 //! The way of cells that compress what crosses links. The stages before their first codecs run once
-//! for all of them; from there every cell goes on with states of its own, several of them stacked into
-//! one pass. The baseline goes this way too, with no codec anywhere.
+//! for all of them; from there every cell continues with its own states, several of them stacked into
+//! one pass. The baseline goes this way too, without a codec on any link.
 
 mod cell;
 mod link;
@@ -21,16 +21,16 @@ use super::{Road, score};
 use crate::engine::{Arrived, Batch, BoxedBatch, Chosen, Measured, Trip, Way};
 use crate::error::RunnerError;
 
-/// Why the output of a model after a codec may have no likelihood.
+/// Explains why the output of a model after a codec may have no likelihood.
 const BLAME: &str = "after this codec, so there is no likelihood to score: the decoded values are outside of what the model can compute with";
 
-/// What stays the same over all windows.
+/// Settings that stay the same over all windows.
 #[derive(Clone, Copy)]
 pub(crate) struct LinkSetting<'a> {
     pub(crate) links: &'a [Link],
-    /// Tokens of a message; whole sequences if `None`.
+    /// Tokens per message; `None` sends whole sequences.
     pub(crate) chunk_tokens: Option<usize>,
-    /// Cells that share a pass through a later stage.
+    /// Number of cells that share a pass through a later stage.
     pub(crate) cell_batch: usize,
 }
 
@@ -46,11 +46,11 @@ struct LinkBatch<'w, 'a> {
     setting: LinkSetting<'a>,
     prefix: Arc<Prefix>,
     cells: Vec<&'w mut LinkCell>,
-    /// The link whose hidden states they start from.
+    /// The link at whose hidden states they start.
     from: usize,
     /// Whether this is the baseline, which the others are compared with.
     baseline: bool,
-    /// Whether its cell probes layers behind its first codec: their attention is that of its own states,
+    /// Whether its cell probes layers after its first codec: their attention is that of its own states,
     /// so nothing else may be stacked with it.
     alone: bool,
 }
@@ -99,7 +99,7 @@ impl Way<dyn Stage, Reference> for Links<'_> {
 }
 
 impl LinkSetting<'_> {
-    /// Whether a cell probes layers behind its first codec.
+    /// Whether a cell probes layers after its first codec.
     fn probes_behind(&self, cell: &LinkCell) -> bool {
         let Some(side) = &cell.side else { return false };
         let behind = self.links[cell.first].after + 1;
@@ -112,7 +112,7 @@ impl Batch<dyn Stage, Reference> for LinkBatch<'_, '_> {
         let prefix = Arc::clone(&self.prefix);
         let (hidden, counts) = self.later_stages(&prefix, road)?;
         if self.baseline {
-            // The stages that all cells share are counted as the baseline's.
+            // The time of the stages that all cells share is attributed to the baseline.
             road.spent.add(&prefix.spent);
             let (scores, reference) = score::baseline(road, &hidden)?;
             let trips = self.trips(road.group.first_window, scores, counts);
@@ -125,8 +125,9 @@ impl Batch<dyn Stage, Reference> for LinkBatch<'_, '_> {
 }
 
 impl LinkBatch<'_, '_> {
-    /// From the shared hidden states over every link to the last stage: hidden states `[cells × windows,
-    /// tokens, channels]`, and for every cell and window what each link cost.
+    /// Goes from the shared hidden states over every link to the last stage. Returns hidden states
+    /// `[cells × windows,
+    /// tokens, channels]`, and the cost of each link for every cell and window.
     fn later_stages<'p>(
         &mut self,
         prefix: &'p Prefix,
@@ -142,7 +143,7 @@ impl LinkBatch<'_, '_> {
         let part = windows * sequence.bytes();
         for link in self.from..links.len() {
             let crossing = Crossing { link, first_window, sequence };
-            // Shared states are those of every cell; later each has its own part.
+            // Shared states belong to every cell; later on each cell has its own part.
             let start = |cell: usize, all: &Cow<'_, Hidden>| match all {
                 Cow::Borrowed(_) => 0,
                 Cow::Owned(_) => cell * part,
@@ -188,7 +189,7 @@ impl LinkBatch<'_, '_> {
         Ok((stacked(states, cells)?, counts))
     }
 
-    /// What every cell leaves, in the order of the cells.
+    /// The trips of all cells, in the order of the cells.
     fn trips(
         &self,
         first_window: usize,
@@ -207,7 +208,7 @@ impl LinkBatch<'_, '_> {
     }
 }
 
-/// One part for each cell: states that are still shared are repeated, unless there is one cell.
+/// One part for each cell: states that are still shared are repeated, unless there is only one cell.
 fn stacked(states: Cow<'_, Hidden>, cells: usize) -> Result<Cow<'_, Hidden>, ModelError> {
     match states {
         Cow::Borrowed(shared) if cells > 1 => {

@@ -12,13 +12,13 @@ use crate::engine::Spent;
 use crate::error::RunnerError;
 use crate::ways::probe::{Probe, Probes, Wanted};
 
-/// What is the same for all cells: hidden states behind the stages before their first codecs.
+/// What is the same for all cells: hidden states after each of the stages before their first codecs.
 pub(super) struct Prefix {
-    /// Behind each of the first stages: at least the first.
+    /// Hidden states after each of these stages; there is at least one.
     states: Vec<Hidden>,
-    /// For every window, what was probed in the layers of these stages.
+    /// For every window, the probes of these stages' layers.
     pub(super) probes: Vec<Probes>,
-    /// What the links between these stages cost, by link and window.
+    /// The cost of the links between these stages, by link and window.
     passed: Vec<Vec<LinkCounts>>,
     /// The time it took.
     pub(super) spent: Spent,
@@ -30,13 +30,13 @@ impl Prefix {
         self.states.len().saturating_sub(1)
     }
 
-    /// The states that come to a link.
+    /// The hidden states that arrive at a link.
     pub(super) fn states_at(&self, link: usize) -> Result<&Hidden, RunnerError> {
         let states = self.states.get(link);
         states.ok_or_else(|| RunnerError::internal(format!("nothing was kept at link {link}")))
     }
 
-    /// For every window what the links before `from` cost.
+    /// For every window, the cost of the links before `from`.
     pub(super) fn counts_before(&self, from: usize, windows: usize) -> Vec<PerLink> {
         let links = &self.passed[..from.min(self.passed.len())];
         let of_window = |window: usize| links.iter().map(|link| link[window].clone()).collect();
@@ -45,8 +45,8 @@ impl Prefix {
 }
 
 impl LinkSetting<'_> {
-    /// The stages that all cells share, run once: up to the first link where any of `cells` compresses
-    /// something and nothing was compressed before. Layers are probed there for the cells that ask.
+    /// Runs the stages before the deepest link at which any of `cells` begins to compress, once for
+    /// all cells. Layers are probed on the way for the cells that request it.
     pub(super) fn prefix(
         &self,
         cells: &[&mut LinkCell],
@@ -79,7 +79,7 @@ impl LinkSetting<'_> {
         Ok(Prefix { states, probes, passed, spent })
     }
 
-    /// What cells that have not compressed anything yet want to know of the layers of a stage.
+    /// What cells that have not compressed anything yet want to know about the layers of a stage.
     fn wanted(&self, cells: &[&mut LinkCell], stage: usize) -> Vec<Wanted> {
         let layers = self.layers(stage);
         let mut wanted: Vec<Wanted> = Vec::new();
@@ -94,13 +94,13 @@ impl LinkSetting<'_> {
         wanted
     }
 
-    /// The layers of a stage.
+    /// The layer numbers of a stage.
     pub(super) fn layers(&self, stage: usize) -> Range<usize> {
         let start = stage.checked_sub(1).map_or(0, |link| self.links[link].after + 1);
         start..self.links.get(stage).map_or(usize::MAX, |link| link.after + 1)
     }
 
-    /// What a link costs that passes its messages on, for every window.
+    /// The cost of a link that passes its messages on, for every window.
     fn passed(&self, link: usize, states: &Hidden) -> Vec<LinkCounts> {
         let plain = CellLink::new(&self.links[link].name, None);
         let sequence = Sequence::of(states, self.chunk_tokens);

@@ -1,4 +1,4 @@
-//! `weights` of a configuration group: bits, type, and what shares a scale.
+//! The `weights` of a configuration group: bits, type, and what shares a scale.
 
 use serde_json::Value;
 
@@ -10,23 +10,23 @@ use crate::quantized::parts::{EXPORT_AGAIN, Module, Part};
 /// How a group's weights are quantized.
 #[derive(Debug)]
 pub(super) struct Arguments {
-    /// 1 to 8.
+    /// Bits per value, 1 to 8.
     pub(super) bits: u32,
     pub(super) float: bool,
     pub(super) symmetric: bool,
     pub(super) strategy: Strategy,
-    /// Inputs were quantized in the order of their activations.
+    /// Whether inputs were quantized in the order of their activations.
     pub(super) act_order: bool,
 }
 
-/// The values that share a scale.
+/// Which values share a scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Strategy {
-    /// All of a tensor.
+    /// All values of a tensor.
     Tensor,
-    /// All of one output.
+    /// All values of one output.
     Channel,
-    /// So many inputs of one output.
+    /// This many inputs of one output.
     Group(usize),
     /// A block of outputs by inputs.
     Block([usize; 2]),
@@ -52,7 +52,7 @@ impl Arguments {
         Ok(Self { bits, float, symmetric, strategy: strategy(section)?, act_order })
     }
 
-    /// The storage that these arguments lead to, where the configuration does not name it.
+    /// The storage implied by these arguments, if the configuration does not name it.
     pub(super) fn storage(&self, module: &Module<'_>) -> Storage {
         let group = match self.strategy {
             Strategy::Group(size) => size,
@@ -67,7 +67,7 @@ impl Arguments {
         }
     }
 
-    /// As `strait inspect` shows it, for example `int4 g128`.
+    /// The description that `strait inspect` shows, for example `int4 g128`.
     pub(super) fn describe(&self) -> String {
         let kind = if self.float { "fp" } else { "int" };
         let asymmetric = if self.symmetric { "" } else { " asym" };
@@ -103,7 +103,7 @@ impl Strategy {
         })
     }
 
-    /// Refuses scales, or zero points, that do not lie one a tile.
+    /// Rejects scales or zero points unless there is one per tile.
     pub(super) fn check(
         self,
         module: &Module<'_>,

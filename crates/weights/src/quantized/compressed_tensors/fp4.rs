@@ -1,6 +1,7 @@
-//! Four-bit floats, two a byte: `nvfp4-pack-quantized` and `mxfp4-pack-quantized`.
+//! Four-bit floats, two per byte: `nvfp4-pack-quantized` and `mxfp4-pack-quantized`.
 //!
-//! NVFP4 stores an F8_E4M3 scale for every 16 inputs and divides it by one F32 number of the tensor; MXFP4 a power of two
+//! NVFP4 stores an F8_E4M3 scale for every 16 inputs and divides it by one F32 number of the tensor; MXFP4
+//! stores a power of two
 //! for every 32 inputs. Both results are bf16, NVFP4's after arithmetic in f32.
 
 use super::arguments::{Arguments, Strategy};
@@ -28,7 +29,7 @@ pub(super) fn mxfp4(module: &Module<'_>, arguments: &Arguments) -> Result<Plan, 
     Ok(finish("mxfp4", weight, shape, scale))
 }
 
-/// The nibbles, the dense shape and the groups a row.
+/// The nibbles, the dense shape, and the number of groups per row.
 fn packed(
     module: &Module<'_>,
     arguments: &Arguments,

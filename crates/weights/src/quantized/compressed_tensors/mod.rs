@@ -20,7 +20,7 @@ use super::parts::{EXPORT_AGAIN, Module};
 use super::targets::{self, Target};
 use super::{Plan, WeightsError};
 
-/// The formats that can be read, as messages list them.
+/// The supported formats, as messages list them.
 const SUPPORTED: &str = "dense, naive-quantized, int-quantized, float-quantized, pack-quantized, \
                          nvfp4-pack-quantized, mxfp4-pack-quantized, mxfp8-quantized, mixed-precision";
 
@@ -35,7 +35,7 @@ enum Storage {
     Mxfp8,
 }
 
-/// `quantization_config` of `quant_method = "compressed-tensors"`.
+/// The `quantization_config` of `quant_method = "compressed-tensors"`.
 pub(in crate::quantized) struct Config {
     groups: Vec<Group>,
     ignore: Vec<Target>,
@@ -44,14 +44,14 @@ pub(in crate::quantized) struct Config {
 
 struct Group {
     targets: Vec<Target>,
-    /// None where the group quantizes activations alone.
+    /// How weights are quantized; `None` if the group quantizes activations only.
     weights: Option<Arguments>,
-    /// None where the format follows from what is stored.
+    /// How weights are stored; `None` if it follows from the stored tensors.
     storage: Option<Storage>,
 }
 
 impl Config {
-    /// What is quantized besides weights is added to `weights_only`.
+    /// Reads the configuration and appends what is quantized besides weights to `weights_only`.
     pub(in crate::quantized) fn parse(
         section: &Section<'_>,
         weights_only: &mut Vec<String>,
@@ -119,8 +119,9 @@ impl Config {
         Ok(Some(plan))
     }
 
-    /// The group of a module: by name before by pattern before by class; among equals the first in the alphabet, and of a
-    /// target that two groups name the last group.
+    /// The group of a module: a match by name takes precedence over one by pattern, and that over one by class.
+    /// Among equals the
+    /// alphabetically first target wins; of a target that two groups name, the last group.
     fn group(&self, name: &str) -> Result<Option<&Group>, WeightsError> {
         let mut best: Option<((u8, &str), &Group)> = None;
         for group in &self.groups {
@@ -135,7 +136,7 @@ impl Config {
         Ok(best.map(|(_, group)| group))
     }
 
-    /// The error for a quantized module that no group explains.
+    /// The error for a quantized module that no group covers.
     fn unexpected(
         &self,
         module: &Module<'_>,
@@ -175,13 +176,13 @@ impl Group {
 }
 
 impl Storage {
-    /// The part by which a module is seen to be quantized.
+    /// The part that identifies a quantized module.
     fn of(module: &Module<'_>) -> Option<&'static str> {
         ["weight_packed", "weight_scale"].into_iter().find(|part| module.has(part))
     }
 }
 
-/// The member `format`; none if it is absent or says that groups differ.
+/// The member `format`; `None` if it is absent or says that groups differ.
 fn storage(section: &Section<'_>) -> Result<Option<Storage>, WeightsError> {
     Ok(Some(match section.text("format")? {
         None | Some("mixed-precision") => return Ok(None),
@@ -195,7 +196,7 @@ fn storage(section: &Section<'_>) -> Result<Option<Storage>, WeightsError> {
     }))
 }
 
-/// What the member `key` quantizes besides weights, as a record says it.
+/// What the member `key` quantizes besides weights, as a record describes it.
 fn also_quantized(section: &Section<'_>, key: &str, what: &str) -> Option<String> {
     let arguments = section.get(key)?;
     let text = |key: &str| arguments.get(key).and_then(Value::as_str);
@@ -205,7 +206,7 @@ fn also_quantized(section: &Section<'_>, key: &str, what: &str) -> Option<String
     Some(brief(&Value::String(format!("{what} {kind}{bits}{strategy}"))).replace('"', ""))
 }
 
-/// Refuses weights that are also stored sparsely.
+/// Rejects weights that are also stored sparsely.
 fn sparsity(section: &Section<'_>) -> Result<(), WeightsError> {
     let format = section.get("sparsity_config").and_then(|sparsity| sparsity.get("format"));
     match format.and_then(Value::as_str) {
@@ -214,7 +215,7 @@ fn sparsity(section: &Section<'_>) -> Result<(), WeightsError> {
     }
 }
 
-/// Whether a weight of this type cannot be meant as it is stored.
+/// Whether a weight of this type cannot be meant literally.
 fn narrow(dtype: Option<&str>) -> bool {
     dtype.is_some_and(|dtype| !matches!(dtype, "F64" | "F32" | "F16" | "BF16"))
 }

@@ -1,4 +1,5 @@
-//! Weights stored a byte a value: `naive-quantized`, `int-quantized`, `float-quantized` and `mxfp8-quantized`.
+//! Weights stored as one byte per value: `naive-quantized`, `int-quantized`, `float-quantized` and
+//! `mxfp8-quantized`.
 
 use super::arguments::{Arguments, Strategy};
 use super::packed;
@@ -8,10 +9,10 @@ use crate::quantized::affine::{Affine, CodesPart, ScaleKind, ScalePart, Zeros};
 use crate::quantized::numbers::{E4M3, I8, Precision};
 use crate::quantized::parts::{EXPORT_AGAIN, Module};
 
-/// Inputs that share an MXFP8 scale.
+/// Number of inputs that share an MXFP8 scale.
 const MX_GROUP: usize = 32;
 
-/// A weight of I8 or F8_E4M3 with scales of any strategy; the dtype of the scales is the result's.
+/// Plans a weight of I8 or F8_E4M3 with scales of any strategy; the result has the dtype of the scales.
 pub(super) fn plan(module: &Module<'_>, arguments: &Arguments) -> Result<Plan, WeightsError> {
     let format = arguments.describe();
     let weight = module.need("weight", &format)?;
@@ -42,7 +43,7 @@ pub(super) fn plan(module: &Module<'_>, arguments: &Arguments) -> Result<Plan, W
     Ok(Plan { format, shape: shape.to_vec(), layout: Box::new(layout) })
 }
 
-/// F8_E4M3 with one power of two for every 32 inputs, in bf16.
+/// Plans F8_E4M3 with one power of two for every 32 inputs, in bf16.
 pub(super) fn mxfp8(module: &Module<'_>, arguments: &Arguments) -> Result<Plan, WeightsError> {
     let weight = module.need("weight", "mxfp8")?;
     let shape = weight.matrix(module)?;

@@ -1,7 +1,10 @@
-//! `pack-quantized`: integers of 1 to 8 bits in 32-bit words along the inputs, scales of any strategy.
+//! The format `pack-quantized`: integers of 1 to 8 bits in 32-bit words along the inputs, with scales of any
+//! strategy.
 //!
-//! Releases before 0.18 put whole values into a word and left its upper bits unused where the width does not divide 32;
-//! later ones write one dense stream. The number of words a row tells which. Zero points are packed along the outputs in the
+//! Releases before 0.18 put whole values into a word and left its upper bits unused where the width does not
+//! divide 32;
+//! later ones write one dense stream. The number of words per row distinguishes them. Zero points are packed
+//! along the outputs in the
 //! same way.
 
 use super::arguments::{Arguments, Strategy};
@@ -53,8 +56,9 @@ pub(super) fn plan(module: &Module<'_>, arguments: &Arguments) -> Result<Plan, W
     Ok(Plan { format, shape: vec![rows, columns], layout: Box::new(layout) })
 }
 
-/// The group of each input, where inputs were quantized in another order than they are stored in. Where all inputs share a
-/// scale their groups do not matter.
+/// The group of each input, if inputs were quantized in another order than they are stored in. If all inputs
+/// share a
+/// scale, their groups do not matter.
 pub(super) fn order(
     module: &Module<'_>,
     arguments: &Arguments,
@@ -74,7 +78,7 @@ pub(super) fn order(
     }
 }
 
-/// The inputs, from `weight_shape`, whose outputs must be `rows`.
+/// The number of inputs, from `weight_shape`, whose outputs must equal `rows`.
 fn columns(module: &Module<'_>, format: &str, rows: usize) -> Result<usize, WeightsError> {
     let part = module.need("weight_shape", format)?;
     let sizes = module.reader().integers(&part)?;
@@ -88,7 +92,7 @@ fn columns(module: &Module<'_>, format: &str, rows: usize) -> Result<usize, Weig
     })
 }
 
-/// The packing that `words_per_row` words of `columns` values tell.
+/// The packing that `words_per_row` words for `columns` values imply.
 fn packing(
     module: &Module<'_>,
     weight: &Part,
@@ -99,7 +103,7 @@ fn packing(
     let (dense, whole) = (Packing::dense(bits), Packing::whole_values(bits));
     let counts = [dense.words(columns), whole.words(columns)];
     let [is_dense, is_whole] = counts.map(|words| words == Some(words_per_row));
-    // In one word both are the same.
+    // Within one word both packings are the same.
     let same = 32 % bits == 0 || columns <= (32 / bits) as usize;
     match (is_dense, is_whole) {
         (true, false) => Ok(dense),

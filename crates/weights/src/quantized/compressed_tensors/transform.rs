@@ -1,8 +1,10 @@
-//! `transform_config`: rotations that were made so that weights quantize better (SpinQuant, QuIP).
+//! The section `transform_config`: rotations that make weights easier to quantize (SpinQuant, QuIP).
 //!
-//! What a rotation does to a weight is in the stored weight already. What it does to a module's inputs while the model runs
-//! is folded into the weight's columns, which is the same product. Rotations of queries and keys by the same orthogonal
-//! matrix leave their products as they are.
+//! What a rotation does to a weight is already in the stored weight. What it does to a module's inputs while
+//! the model runs
+//! is folded into the weight's columns, which is the same product. Rotations of queries and keys by the same
+//! orthogonal
+//! matrix leave their products unchanged.
 //!
 //! Source: compressed-tensors 0.20 (`transform/`).
 
@@ -21,7 +23,7 @@ pub(super) struct Transforms(Vec<OfInputs>);
 struct OfInputs {
     targets: Vec<Target>,
     ignore: Vec<Target>,
-    /// Inputs that are transformed together; all where there is none.
+    /// Number of inputs that are transformed together; `None` for all.
     block: Option<usize>,
 }
 
@@ -64,11 +66,11 @@ impl Transforms {
                     .ok_or_else(|| group.bad("head_dim", "a power of two", &size.to_string()))?,
             ),
         };
-        // Queries and keys must turn together.
+        // Queries and keys must be rotated together.
         let mut turned = [false; 2];
         for application in group.list("apply")? {
             let location = application.text("location")?;
-            // The matrix is symmetric, so that its inverse is itself.
+            // The matrix is symmetric, so it is its own inverse.
             application.flag("inverse")?;
             let targets = targets(&application, "targets")?;
             let ignore = targets_of(&application, "ignore")?;
@@ -91,7 +93,7 @@ impl Transforms {
         Ok(())
     }
 
-    /// What is done to the inputs of `module`.
+    /// The transform of the inputs of `module`, if there is one.
     pub(super) fn fold(&self, module: &Module<'_>) -> Result<Option<Fold>, WeightsError> {
         let mut found = None;
         for transform in &self.0 {
