@@ -53,6 +53,17 @@ pub(crate) fn join(join: strait_schema::Join) -> Join {
     }
 }
 
+/// The join rule of a text, for its record.
+pub(crate) fn schema_join(join: Join) -> strait_schema::Join {
+    match join {
+        Join::BlankLine => strait_schema::Join::BlankLine,
+        Join::Line => strait_schema::Join::Line,
+        Join::NonEmptyBlankLine => strait_schema::Join::NonEmptyBlankLine,
+        Join::Lines => strait_schema::Join::Lines,
+        Join::Space => strait_schema::Join::Space,
+    }
+}
+
 /// Where the beginning token stands.
 pub(crate) fn bos(rule: strait_schema::Bos) -> BosRule {
     match rule {

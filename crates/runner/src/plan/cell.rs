@@ -62,6 +62,11 @@ impl PlannedCell {
         Self { label, work, id, identity }
     }
 
+    /// Whether a plugin has a part in it.
+    pub(crate) fn has_plugin(&self) -> bool {
+        matches!(self.work, Work::Links(_) | Work::Cache(_))
+    }
+
     /// Whether nothing that the cell does loses anything, as codecs and presses declare it.
     pub(crate) fn lossless(&self) -> bool {
         match &self.work {
