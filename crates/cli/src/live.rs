@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressStyle};
+use strait_report::{plain, prose};
 use strait_runner::{CellIntro, CellProgress, Observer, Progress};
 
 /// Draws live lines on the screen, or prints lines where there is no terminal.
@@ -86,7 +87,8 @@ impl Observer for Live {
     fn begin(&mut self, cells: &[CellIntro], windows: usize) {
         self.clear_step();
         self.windows = windows;
-        let width = cells.iter().map(|c| console::measure_text_width(&c.label)).max().unwrap_or(0);
+        let width =
+            cells.iter().map(|c| console::measure_text_width(&plain(&c.label))).max().unwrap_or(0);
         let width = width.min(24);
         let style = format!("{{prefix:{width}}} {{bar:8.cyan/dim}} {{wide_msg}}");
         for cell in cells {
@@ -98,7 +100,7 @@ impl Observer for Live {
             if let Ok(style) = ProgressStyle::with_template(&style) {
                 bar.set_style(style.progress_chars("━╸─"));
             }
-            bar.set_prefix(console::truncate_str(&cell.label, width, "…").into_owned());
+            bar.set_prefix(console::truncate_str(&plain(&cell.label), width, "…").into_owned());
             bar.set_position(cell.windows_done as u64);
             match (cell.finished, cell.windows_done) {
                 (true, _) => bar.abandon_with_message("finished by an earlier run"),
@@ -110,9 +112,9 @@ impl Observer for Live {
                     (true, _) => "finished by an earlier run".to_owned(),
                     (false, done) => format!("{done}/{windows} windows done"),
                 };
-                eprintln!("  {:width$}  {state}", cell.label);
+                eprintln!("  {:width$}  {state}", plain(&cell.label));
             }
-            self.cells.push(Line { label: cell.label.clone(), bar });
+            self.cells.push(Line { label: plain(&cell.label).into_owned(), bar });
         }
         if self.terminal {
             let footer = self.screen.add(ProgressBar::new_spinner());
@@ -151,9 +153,9 @@ impl Observer for Live {
     fn failed(&mut self, cell: usize, reason: &str) {
         let Some(line) = self.cells.get(cell) else { return };
         if self.terminal {
-            line.bar.abandon_with_message(format!("failed: {reason}"));
+            line.bar.abandon_with_message(format!("failed: {}", plain(reason)));
         } else {
-            eprintln!("failed  {}  {reason}", line.label);
+            eprintln!("failed  {}  {}", line.label, prose(reason));
         }
     }
 

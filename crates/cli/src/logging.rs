@@ -4,6 +4,7 @@
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use strait_report::prose;
 
 struct Logger {
     screen: MultiProgress,
@@ -27,7 +28,7 @@ pub(crate) fn install(verbose: u8) -> MultiProgress {
 /// Prints an error with its causes.
 pub(crate) fn report(error: &anyhow::Error) {
     let label = console::style("error:").red().bold().for_stderr();
-    eprintln!("{label} {}", wrapped(&format!("{error:#}"), width()));
+    eprintln!("{label} {}", wrapped(&prose(&format!("{error:#}")), width()));
 }
 
 /// Columns that messages may take: those of the terminal, at most 100; no limit in a pipe, where
@@ -86,7 +87,7 @@ impl Log for Logger {
         let label = label.for_stderr();
         let source = record.target().strip_prefix("plugin::").map(|name| format!(" [{name}]"));
         let source = source.unwrap_or_default();
-        let text = wrapped(&record.args().to_string(), width());
+        let text = wrapped(&prose(&record.args().to_string()), width());
         self.screen.suspend(|| eprintln!("{label}{source}: {text}"));
     }
 

@@ -3,6 +3,7 @@
 //! Exit codes: 0 everything finished, 1 some cell or check failed, 2 the input was wrong or the
 //! machine could not do it, 130 interrupted (start again to resume).
 
+mod built;
 mod commands;
 mod follow;
 mod live;
@@ -46,6 +47,8 @@ enum Command {
     Table(commands::table::Arguments),
     /// Show paired differences between two results, with significance.
     Compare(commands::compare::Arguments),
+    /// Run the cells of records again and say which digits agree.
+    Reproduce(commands::reproduce::Arguments),
     /// Choose the cut and the codec with the shortest time per token on a network.
     Plan(commands::plan::Arguments),
     /// List what models can run on here, and what a GPU lacks.
@@ -78,6 +81,7 @@ impl Command {
             Command::Run(_)
                 | Command::Fit(_)
                 | Command::Generate(_)
+                | Command::Reproduce(_)
                 | Command::Analyze(_)
                 | Command::Devices(_)
         )
@@ -103,6 +107,7 @@ fn main() -> ExitCode {
         Command::Plot(arguments) => commands::plot::run(&arguments),
         Command::Table(arguments) => commands::table::run(&arguments),
         Command::Compare(arguments) => commands::compare::run(&arguments),
+        Command::Reproduce(arguments) => commands::reproduce::run(&arguments, screen, &guard),
         Command::Plan(arguments) => commands::plan::run(&arguments),
         Command::Devices(arguments) => commands::devices::run(&arguments),
         Command::Analyze(arguments) => commands::analyze::run(arguments, screen),

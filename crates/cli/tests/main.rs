@@ -18,6 +18,7 @@ mod cli {
     mod memory;
     mod models;
     mod quickstart;
+    mod reproduce;
     mod resume;
     mod weights;
 }

@@ -13,10 +13,10 @@ mod text;
 
 pub use error::ReportError;
 pub use figures::{
-    Choice, Collection, Comparison, Difference, Figure, Network, Pivot, Planner, Report, Row,
-    SpeedRow, Stated, Together,
+    Agreeing, Choice, Collection, Comparison, Difference, Figure, Network, OtherPlugin, Pivot,
+    Planner, Report, Reproduction, Row, SpeedRow, Stated, Together,
 };
 pub use import::import;
 pub use page::{Page, serve};
 pub use picture::{Heatmap, Picture, XAxis, YAxis};
-pub use text::{TableStyle, watch};
+pub use text::{TableStyle, plain, prose, watch};

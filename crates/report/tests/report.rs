@@ -9,5 +9,9 @@ mod kinds;
 mod models;
 #[path = "report/other.rs"]
 mod other;
+#[path = "report/outside.rs"]
+mod outside;
 #[path = "report/page.rs"]
 mod page;
+#[path = "report/reproduction.rs"]
+mod reproduction;

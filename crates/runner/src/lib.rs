@@ -27,5 +27,6 @@ pub use commands::generate::{Ended, GenerateOptions, Generated, Sampling, genera
 pub use commands::heads::{Heads, heads};
 pub use commands::run::{Options, Outcome, run};
 pub use deadline::with_deadline;
+pub use environment::Build;
 pub use error::RunnerError;
 pub use progress::{CellIntro, CellProgress, Observer, Progress, Silent};

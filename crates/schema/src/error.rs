@@ -107,6 +107,14 @@ pub enum SchemaError {
         /// The line of the compressor of the first cell.
         first_line: usize,
     },
+    /// An experiment that TOML cannot say.
+    #[error("{experiment}: expected an experiment that can be written as TOML, found {message}")]
+    NotToml {
+        /// Name of the experiment.
+        experiment: String,
+        /// What the writer says.
+        message: String,
+    },
     /// A record of another version of the format.
     #[error("{}: expected a record of schema {expected}, found schema {found}\n  hint: read it with the release of strait that wrote it, or delete it and run the experiment again", path.display())]
     RecordVersion {

@@ -28,10 +28,10 @@ pub use experiment::{
 pub use json_schema::{json_schema_experiment, json_schema_record, render};
 pub use record::{
     AgreementCounts, CellCache, CellCacheCodec, CellCompressor, CellData, CellKind, CellModel,
-    CellOverride, CellPartition, CellPress, CellProtocol, CellSide, CellStorage, Environment,
-    IMPORTED_SCHEMA, IMPORTED_SUFFIX, Imported, ImportedSite, LinkCounts, RECORD_SCHEMA, Record,
-    RecordCell, Role, RunStatus, RunningCell, RunningFigures, Scores, SpeedCounts, Status, Timing,
-    WindowSums,
+    CellOverride, CellPartition, CellPress, CellProtocol, CellSide, CellStorage, EDITED,
+    Environment, IMPORTED_SCHEMA, IMPORTED_SUFFIX, Imported, ImportedSite, LinkCounts,
+    RECORD_SCHEMA, Record, RecordCell, Role, RunStatus, RunningCell, RunningFigures, Scores,
+    SpeedCounts, Status, Timing, WindowSums, WindowsEnvironment,
 };
 pub use strait_vocabulary::{Bos, Dtype, Join, LoadIn, Preset};
 // Part of a record, so part of this interface.

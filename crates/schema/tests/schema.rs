@@ -372,6 +372,37 @@ sweep = { bits = [8], symmetric = [true, false] }"#,
 }
 
 #[test]
+fn a_label_that_sweeps_make_is_checked_like_a_written_one() {
+    let text = |how: &str, label: &str| {
+        format!(
+            "name = \"a\"\n[model]\nsource = \"m\"\n[data]\nsource = \"t.txt\"\n[partition]\nplan = \"ring-2\"\n\
+             [[compressor]]\ncodec = \"bad\"\n{label}\nsweep = {{ how = [{how}, \"q\"] }}\n"
+        )
+    };
+    let long = format!("{:?}", "x".repeat(260));
+    for label in ["label = \"L {how}\"", ""] {
+        for (how, found) in [
+            (long.as_str(), "characters, "),
+            ("\"a\\u001b[2J\"", "\\u{1b}[2J"),
+            ("\"a\\nb\"", "a\\nb"),
+        ] {
+            let error = Experiment::parse(&text(how, label), "a.toml").unwrap_err().to_string();
+            assert!(error.contains("`compressor[0].label`: expected 1 to 200"), "{error}");
+            assert!(error.contains(found) && error.len() < 400, "{error}");
+        }
+        let fits = format!("{:?}", "x".repeat(150));
+        assert_eq!(
+            Experiment::parse(&text(&fits, label), "a.toml").unwrap().cells().unwrap().len(),
+            2
+        );
+    }
+    let cache = "name = \"a\"\n[model]\nsource = \"m\"\n[data]\nsource = \"t.txt\"\n[[cache]]\npress = \"p\"\n\
+                 ratio = 0.5\nlabel = \"{params.how}\"\nsweep = { \"params.how\" = [\"a\\u0007\"] }\n";
+    let error = Experiment::parse(cache, "a.toml").and_then(|file| file.caches()).unwrap_err();
+    assert!(error.to_string().contains("`cache[0].label`: expected 1 to 200"), "{error}");
+}
+
+#[test]
 fn inner_codecs_are_swept_and_labelled() {
     let text = compressor(
         r#"codec = "hadamard"

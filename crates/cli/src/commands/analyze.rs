@@ -12,6 +12,7 @@ use strait_report::Heatmap;
 use strait_runner::{Analysis, BINS, Heads, Matrix, Options, TOP_SHARE};
 use strait_schema::Experiment;
 
+use crate::built::build;
 use crate::live::Live;
 use crate::output::say;
 
@@ -54,7 +55,7 @@ pub(crate) fn run(arguments: Arguments, screen: MultiProgress) -> anyhow::Result
     let experiment = Experiment::load(&common.experiment)?;
     let assets = common.assets.clone().unwrap_or_else(|| experiment.resolve("assets"));
     let stop = AtomicBool::new(false);
-    let options = Options { assets, stop: &stop, fresh: false, trace: None };
+    let options = Options { assets, stop: &stop, fresh: false, trace: None, build: build() };
     let own = || experiment.output_dir().join("analysis");
     let folder = common.output.clone().unwrap_or_else(own);
     let (mut live, name, scale) = (Live::new(screen), experiment.model.name(), common.scale);

@@ -8,6 +8,7 @@ use indicatif::MultiProgress;
 use strait_runner::Options;
 use strait_schema::Experiment;
 
+use crate::built::build;
 use crate::live::Live;
 use crate::output::{columns, say};
 
@@ -32,7 +33,7 @@ pub(crate) fn run(arguments: Arguments, screen: MultiProgress) -> anyhow::Result
     }
     let stop = AtomicBool::new(false);
     let assets = arguments.assets.unwrap_or_else(|| experiment.resolve("assets"));
-    let options = Options { assets, stop: &stop, fresh: false, trace: None };
+    let options = Options { assets, stop: &stop, fresh: false, trace: None, build: build() };
     let fitted = strait_runner::fit(&experiment, &options, &mut Live::new(screen))?;
     let header = ["cell", ">link", ">bytes", "sha256", "file"].map(str::to_owned);
     let rows = fitted.iter().map(|artifact| {

@@ -12,6 +12,7 @@ pub(crate) mod plan;
 pub(crate) mod plot;
 pub(crate) mod plugins;
 pub(crate) mod report;
+pub(crate) mod reproduce;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod serve;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use strait_report::{Collection, Page};
+use strait_report::{Collection, Page, prose};
 
 use crate::output::say;
 
@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 pub(crate) fn load(paths: &[PathBuf]) -> anyhow::Result<Collection> {
     let collection = Collection::load(paths)?;
     for note in &collection.notes {
-        eprintln!("{note}");
+        eprintln!("{}", prose(note));
     }
     Ok(collection)
 }

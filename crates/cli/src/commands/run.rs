@@ -15,6 +15,7 @@ use strait_report::{Report, TableStyle};
 use strait_runner::{Options, Outcome};
 use strait_schema::Experiment;
 
+use crate::built::build;
 use crate::follow::Follow;
 use crate::live::Live;
 use crate::output::say;
@@ -72,7 +73,8 @@ pub(crate) fn run(
     let message = "stopping after the cells at work; press Ctrl-C again to stop at once";
     install_interrupt(Arc::clone(&stop), screen.clone(), message)?;
     let assets = arguments.assets.unwrap_or_else(|| experiment.resolve("assets"));
-    let options = Options { assets, stop: &stop, fresh: arguments.fresh, trace: arguments.trace };
+    let (fresh, trace) = (arguments.fresh, arguments.trace);
+    let options = Options { assets, stop: &stop, fresh, trace, build: build() };
     let mut follow = Follow::new(&experiment, Live::new(screen));
     let limit_s = experiment.run.call_timeout_s;
     #[expect(clippy::result_large_err, reason = "it comes once a run")]

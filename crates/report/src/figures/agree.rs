@@ -51,6 +51,46 @@ pub(crate) fn warnings(records: &[Record]) -> Vec<Option<String>> {
     others.into_iter().enumerate().map(warning).collect()
 }
 
+/// For every record a warning if it was compared with another run of the baseline than that which stands beside it: both
+/// are right, but the difference between their rows is not what the record measured.
+pub(crate) fn other_baselines(records: &[Record]) -> Vec<Option<String>> {
+    let shown: Vec<&Record> =
+        records.iter().filter(|record| record.cell.is_baseline() && record.is_finished()).collect();
+    let warning = |record: &Record| {
+        let compared = record.is_finished() && !record.cell.is_baseline();
+        let mut own =
+            shown.iter().filter(|base| compared && is_baseline_of(base, record)).peekable();
+        let first = own.peek().map(|base| differing(base, record))?;
+        let (windows, all) = (first, record.windows.len());
+        own.all(|base| differing(base, record) > 0).then(|| {
+            format!(
+                "compared with another run of the baseline than the one shown, which differs in {windows} of {all} windows"
+            )
+        })
+    };
+    records.iter().map(warning).collect()
+}
+
+/// Whether a baseline is of the model and the protocol that a cell is compared on.
+fn is_baseline_of(base: &Record, record: &Record) -> bool {
+    let (model, own) = (&base.cell.model, &record.cell.model);
+    base.cell.protocol.fingerprint == record.cell.protocol.fingerprint
+        && match record.cell.reference() {
+            Some(id) => base.id == id,
+            None => {
+                let same = (model.dtype, model.load_in) == (own.dtype, own.load_in);
+                same && model.files.values().eq(own.files.values())
+            }
+        }
+}
+
+/// Windows in which the likelihood of a baseline is not, bit for bit, what a cell was compared with.
+fn differing(base: &Record, record: &Record) -> usize {
+    let same = base.windows.iter().zip(&record.windows);
+    let same = same.filter(|(base, own)| base.sums.a.to_bits() == own.sums.b.to_bits()).count();
+    record.windows.len().saturating_sub(same)
+}
+
 /// Whether a cell changed what it worked on. A press changes no value, but leaves some out.
 fn changes(record: &Record) -> bool {
     let role = record.cell.kind.role();

@@ -1,10 +1,11 @@
 //! Results on disk: the records, imported results and running experiments below some paths.
 
 use std::collections::HashSet;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use strait_schema::{CellKind, IMPORTED_SUFFIX, Imported, Record, RecordCell, RunStatus};
+use strait_schema::{CellKind, EDITED, IMPORTED_SUFFIX, Imported, Record, RecordCell, RunStatus};
 
 use crate::{Report, ReportError, Row};
 
@@ -57,10 +58,10 @@ impl Collection {
     /// # Errors
     /// If a path cannot be read, or a named file is neither.
     pub fn load(paths: &[PathBuf]) -> Result<Self, ReportError> {
-        let mut collection = Self::default();
+        let (mut collection, mut seen) = (Self::default(), HashSet::new());
         for path in paths {
             if path.is_dir() {
-                collection.folder(path)?;
+                collection.folder(path, &mut seen)?;
             } else {
                 collection.file(path)?;
             }
@@ -149,8 +150,12 @@ impl Collection {
         groups
     }
 
-    fn folder(&mut self, folder: &Path) -> Result<(), ReportError> {
+    /// Reads a folder, once by whatever links it is reached: they may lead in a circle.
+    fn folder(&mut self, folder: &Path, seen: &mut HashSet<PathBuf>) -> Result<(), ReportError> {
         let fail = |source| ReportError::Read { path: folder.to_owned(), source };
+        if !seen.insert(folder.canonicalize().map_err(fail)?) {
+            return Ok(());
+        }
         let mut entries = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(fail)? {
             entries.push(entry.map_err(fail)?.path());
@@ -164,9 +169,10 @@ impl Collection {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if path.is_dir() {
                 if name != "journal" && !name.starts_with('.') {
-                    self.folder(&path)?;
+                    self.folder(&path, seen)?;
                 }
             } else if name.ends_with(".json")
+                && path.is_file()
                 && is_ours(&path)
                 && let Err(error) = self.file(&path)
             {
@@ -177,10 +183,18 @@ impl Collection {
     }
 
     fn file(&mut self, path: &Path) -> Result<(), ReportError> {
+        // Reading a pipe would wait for whoever writes to it.
+        if path.exists() && !path.is_file() {
+            let source = io::Error::other("it is neither a file nor a folder");
+            return Err(ReportError::Read { path: path.to_owned(), source });
+        }
         if path.to_string_lossy().ends_with(IMPORTED_SUFFIX) {
             self.imported.push(Imported::load(path)?);
         } else {
-            self.records.push(Record::load(path)?);
+            let record = Record::load(path)?;
+            let edited = record.warnings.iter().find(|warning| warning.starts_with(EDITED));
+            self.notes.extend(edited.map(|warning| format!("{}: {warning}", path.display())));
+            self.records.push(record);
         }
         Ok(())
     }
@@ -228,12 +242,18 @@ fn group_key(record: &Record, compared: &HashSet<(&str, &str)>) -> String {
     format!("{protocol} {} {:?} {files:?}", model.dtype.name(), model.load_in)
 }
 
-/// Whether a JSON file in a folder claims to be a record or an imported result.
+/// Whether a JSON file in a folder claims to be a record or an imported result. One that is damaged cannot deny it: it is
+/// taken for one, so that reading it says what is wrong.
 fn is_ours(path: &Path) -> bool {
-    let value: Option<Value> =
-        std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    value.is_some_and(|value| {
-        (value.get("schema").is_some() && value.get("cell").is_some())
-            || value.get("imported").is_some()
-    })
+    let Ok(bytes) = std::fs::read(path) else { return true };
+    let Ok(value) = serde_json::from_slice::<Value>(&bytes) else { return true };
+    let has = |key: &str| value.get(key).is_some();
+    has("schema") && has("cell") || has("imported") || is_record_name(path)
+}
+
+/// Whether a file has the name that a record is given: a label and 12 digits of an identity.
+fn is_record_name(path: &Path) -> bool {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let digits = name.rsplit('-').next().unwrap_or_default();
+    digits.len() == 12 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
 }

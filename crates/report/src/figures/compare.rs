@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 use strait_metrics::{Bootstrap, Interval, NoiseFloor};
-use strait_schema::{Record, Role, WindowSums};
+use strait_schema::{EDITED, Record, Role, WindowSums};
 
 use super::report::fingerprint_error;
 use crate::text::format::{difference, percent, three_digits};
+use crate::text::{plain, prose};
 use crate::{ReportError, Row};
 
 /// The paired differences `b − a` of two records. Whole windows are the pairs: tokens of one window depend
@@ -46,6 +47,9 @@ pub struct Comparison {
     pub ppl_floors: Option<f64>,
     /// The difference of the divergences in units of the noise floor.
     pub kld_floors: Option<f64>,
+    /// Which of the two was edited or measured under several environments; empty where neither was.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// A difference with its error and how likely chance alone gives one as large.
@@ -138,6 +142,7 @@ impl Comparison {
             gib_b: of_b.2,
             ppl_floors: None,
             kld_floors: None,
+            warnings: [a, b].into_iter().flat_map(doubts).collect(),
         })
     }
 
@@ -182,7 +187,7 @@ impl Comparison {
     }
 
     fn block(&self, corrected: f64, many: bool) -> String {
-        let mut out = format!("{} → {}\n", self.a, self.b);
+        let mut out = format!("{} → {}\n", plain(&self.a), plain(&self.b));
         let (windows, tokens) = (self.windows, crate::text::format::count(self.tokens));
         out.push_str(&format!("  {tokens} tokens in {windows} windows, paired by window\n"));
         if let (Some(a), Some(b)) = (self.bits_a, self.bits_b) {
@@ -220,12 +225,22 @@ impl Comparison {
             let (ppl, kld) = (three_digits(ppl), three_digits(kld));
             out.push_str(&format!("  in units of the noise floor: PPL {ppl}, KLD {kld}\n"));
         }
+        for warning in &self.warnings {
+            out.push_str(&format!("  warning: {}\n", prose(warning)));
+        }
         if many {
             out.push_str(&format!("  p of PPL corrected for all pairs (Holm): {corrected:.2}\n"));
         }
         out.push('\n');
         out
     }
+}
+
+/// What there is to doubt about where a record's numbers come from, under its label.
+fn doubts(record: &Record) -> Vec<String> {
+    let edited = record.warnings.iter().find(|warning| *warning == EDITED).cloned();
+    let doubts = edited.into_iter().chain(record.mixed_environments());
+    doubts.map(|doubt| format!("{}: {doubt}", record.label)).collect()
 }
 
 /// The noise floor that a record measures, if it was scored beside the baseline of both cells.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use strait_schema::{CellCompressor, Record};
 
 use crate::text::format::{NONE, aligned, bits, perplexity, three_digits};
-use crate::text::{csv_text, escape_markdown};
+use crate::text::{csv_text, escape_markdown, plain};
 use crate::{Report, ReportError, Row};
 
 /// What stands in the table.
@@ -94,7 +94,7 @@ impl Pivot {
     pub fn terminal(&self) -> String {
         let rows = self.rows(|value| self.show(value));
         let lines = aligned(&rows, self.keys.len() - 1);
-        let title = format!("{} by {}", self.figure.name(), self.keys.join(", "));
+        let title = format!("{} by {}", self.figure.name(), plain(&self.keys.join(", ")));
         std::iter::once(title).chain(lines).collect::<Vec<_>>().join("\n")
     }
 

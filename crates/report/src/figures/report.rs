@@ -59,6 +59,9 @@ impl Report {
         for (row, warning) in rows.iter_mut().zip(agree::warnings(records)) {
             row.warnings.extend(warning);
         }
+        for (row, warning) in rows.iter_mut().zip(agree::other_baselines(records)) {
+            row.warnings.extend(warning);
+        }
         if experiments.len() > 1 {
             for (row, record) in rows.iter_mut().zip(records) {
                 row.label = format!("{}/{}", record.experiment, row.label);

@@ -5,7 +5,8 @@ use strait_metrics::Divergence;
 use strait_schema::{CellKind, LinkCounts, Record};
 
 use crate::Row;
-use crate::page::toml;
+use crate::page::params;
+use crate::text::plain;
 
 /// Everything the scripts need.
 #[derive(Debug, Serialize)]
@@ -107,7 +108,7 @@ impl Cell {
         Self {
             key: format!("cell-{at}"),
             group,
-            label: row.label.clone(),
+            label: plain(&row.label).into_owned(),
             family: row.codec.clone(),
             baseline: row.is_baseline(),
             status: row.state(),
@@ -128,7 +129,7 @@ impl Cell {
             encode_mb_per_s: row.encode_mb_per_s.and_then(finite),
             decode_mb_per_s: row.decode_mb_per_s.and_then(finite),
             chunk_tokens: record.and_then(|record| record.cell.chunk_tokens),
-            setting: record.map_or_else(|| row.label.clone(), setting),
+            setting: plain(&record.map_or_else(|| row.label.clone(), setting)).into_owned(),
             model_us,
             links: if scores.is_some() {
                 links.iter().map(Link::new).collect()
@@ -167,7 +168,7 @@ fn setting(record: &Record) -> String {
     match &record.cell.kind {
         CellKind::Cache(cache) => format!("cache {cache:?}"),
         CellKind::Links(codec) => {
-            format!("{} {} {:?}", codec.codec, toml::sorted(&codec.params), codec.links)
+            format!("{} {} {:?}", codec.codec, params::sorted(&codec.params), codec.links)
         }
         CellKind::Baseline | CellKind::Noise { .. } | CellKind::Model { .. } => {
             format!("{} {}", record.cell.family(), record.label)

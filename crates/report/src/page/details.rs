@@ -3,7 +3,7 @@
 use strait_schema::{CellCache, CellKind, LinkCounts, Record};
 
 use crate::Row;
-use crate::page::{escape, toml};
+use crate::page::{escape, params};
 use crate::text::format::{count, perplexity, three_digits};
 
 pub(super) fn of(
@@ -30,7 +30,8 @@ pub(super) fn of(
         Some(record) => {
             out.push_str("<div class=\"columns\">\n");
             out.push_str(&provenance(row, record, reference));
-            let text = escape(&toml::experiment(record, reference));
+            let file = record.experiment_file(reference);
+            let text = escape(&file.unwrap_or_else(|error| format!("# {error}\n")));
             out.push_str(&format!(
                 "<figure><figcaption>Experiment file of this cell \
                  <button type=\"button\" class=\"copy\">Copy</button></figcaption>\
@@ -89,7 +90,7 @@ fn provenance(row: &Row, record: &Record, reference: Option<&Record>) -> String 
     ));
     if let Some(codec) = cell.compressor() {
         facts.push(("codec", format!("{} {}", codec.codec, codec.codec_version)));
-        facts.push(("parameters", toml::sorted(&codec.params)));
+        facts.push(("parameters", params::sorted(&codec.params)));
         facts.push(("plugin", format!("{} sha256:{}", codec.plugin, codec.plugin_sha256)));
         if let Some(sha256) = &codec.artifact_sha256 {
             let bytes = count(codec.static_bytes);
@@ -172,7 +173,7 @@ fn cache(cache: &CellCache) -> Vec<(&'static str, String)> {
             (_, Some(size)) => format!("keeps {size} tokens"),
             (ratio, None) => format!("removes {} of the tokens", ratio.unwrap_or(0.0)),
         };
-        facts.push((name, format!("{press} {} · {budget}", toml::sorted(params))));
+        facts.push((name, format!("{press} {} · {budget}", params::sorted(params))));
     }
     let overrides = cache.overrides.iter();
     let overrides = overrides.map(|own| (Some(&own.layers), &own.key, &own.value));
@@ -181,7 +182,7 @@ fn cache(cache: &CellCache) -> Vec<(&'static str, String)> {
             if let Some(codec) = codec {
                 let layers =
                     layers.map_or_else(String::new, |layers| format!("layers {layers:?} · "));
-                let params = toml::sorted(&codec.params);
+                let params = params::sorted(&codec.params);
                 facts.push((name, format!("{layers}{} {params}", codec.codec)));
             }
         }

@@ -9,13 +9,14 @@
 mod assets;
 mod data;
 mod details;
+mod params;
 mod serve;
 mod table;
-mod toml;
 
 pub use self::serve::serve;
 use crate::Collection;
 use crate::picture::palette::{self, COLORS, COLORS_ON_DARK};
+use crate::text::safe::{is_obeyed, plain, prose};
 use crate::{Report, ReportError};
 use data::{Cell, Group, PageData};
 use table::Columns;
@@ -44,8 +45,8 @@ impl Page {
         for (index, group) in groups.iter().enumerate() {
             let report = &group.report;
             data.groups.push(Group {
-                title: report.title.clone(),
-                subtitle: report.subtitle.clone(),
+                title: plain(&report.title).into_owned(),
+                subtitle: plain(&report.subtitle).into_owned(),
                 fingerprint: report.fingerprint.clone(),
                 ppl: report.baseline_ppl.map(|(ppl, _)| ppl).filter(|ppl| ppl.is_finite()),
                 unit: report.unit().key(),
@@ -60,8 +61,9 @@ impl Page {
             }
         }
         let columns = Columns::of(groups.iter().map(|group| &group.report));
+        let notes = collection.notes.iter().map(|note| prose(note)).collect();
         let title = title(groups.iter().map(|group| &group.report));
-        Ok(Self { title, data, columns, rows, details, notes: collection.notes.clone() })
+        Ok(Self { title, data, columns, rows, details, notes })
     }
 
     /// The whole page: one file, nothing to load.
@@ -114,17 +116,19 @@ impl Page {
             .iter()
             .map(|note| format!("<p class=\"note\">{}</p>\n", escape(note)))
             .collect();
-        out.push_str(
-            &include_str!("page.html")
-                .replace("{title}", &title)
-                .replace("{notes}", &notes)
-                .replace("{version}", env!("CARGO_PKG_VERSION"))
-                .replace("{licences}", &escape(&licences()))
-                .replace("{columns}", &self.columns.classes())
-                .replace("{headings}", &table::headings())
-                .replace("{rows}", &self.rows)
-                .replace("{details}", &self.details),
-        );
+        out.push_str(&filled(
+            include_str!("page.html"),
+            &[
+                ("title", &title),
+                ("notes", &notes),
+                ("version", env!("CARGO_PKG_VERSION")),
+                ("licences", &escape(&licences())),
+                ("columns", &self.columns.classes()),
+                ("headings", &table::headings()),
+                ("rows", &self.rows),
+                ("details", &self.details),
+            ],
+        ));
         let json = serde_json::to_string(&self.data).unwrap_or_default();
         // Inside a script element `<` could begin the end of it.
         let json = json.replace('<', "\\u003c");
@@ -137,6 +141,29 @@ impl Page {
         out.push_str("</body>\n</html>\n");
         out
     }
+}
+
+/// A template with what its `{names}` stand for. What was filled in is not looked at again: a label may say `{rows}`.
+fn filled(template: &str, values: &[(&str, &str)]) -> String {
+    let mut out = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        out.push_str(before);
+        let named = values
+            .iter()
+            .find_map(|(name, value)| Some((value, after.strip_prefix(name)?.strip_prefix('}')?)));
+        rest = match named {
+            Some((value, behind)) => {
+                out.push_str(value);
+                behind
+            }
+            None => {
+                out.push('{');
+                after
+            }
+        };
+    }
+    out + rest
 }
 
 fn licences() -> String {
@@ -173,6 +200,8 @@ pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
+            '\n' | '\t' => out.push(c),
+            c if is_obeyed(c) => out.extend(c.escape_unicode()),
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),

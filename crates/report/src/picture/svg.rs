@@ -2,6 +2,7 @@
 
 use super::labels::Pixel;
 use super::palette::SHAPES;
+use crate::text::plain;
 
 pub(crate) const WIDTH: f64 = 960.0;
 pub(crate) const HEIGHT: f64 = 600.0;
@@ -126,12 +127,11 @@ impl Svg {
 
 fn escape(text: &str) -> String {
     let mut out = String::new();
-    for c in text.chars() {
+    for c in plain(text).chars() {
         match c {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
-            c if c.is_control() => out.push(' '),
             c => out.push(c),
         }
     }

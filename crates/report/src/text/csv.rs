@@ -2,6 +2,7 @@
 
 use strait_schema::Status;
 
+use super::safe::plain;
 use crate::{Report, Row};
 
 /// The columns. New ones are added at the end: other programs read this file.
@@ -117,11 +118,17 @@ fn number(value: Option<f64>) -> String {
     value.map_or_else(String::new, |value| value.to_string())
 }
 
-/// A field, in quotes where it has to be.
+/// A field, in quotes where it has to be. A text that a spreadsheet would take for a formula begins with `'`, which keeps it
+/// a text there.
 pub(crate) fn text(value: &str) -> String {
-    if value.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", value.replace('"', "\"\""))
+    let lines: Vec<_> = value.split('\n').map(plain).collect();
+    let mut shown = lines.join("\n");
+    if shown.starts_with(['=', '+', '-', '@']) && shown.parse::<f64>().is_err() {
+        shown.insert(0, '\'');
+    }
+    if shown.contains([',', '"', '\n']) {
+        format!("\"{}\"", shown.replace('"', "\"\""))
     } else {
-        value.to_owned()
+        shown
     }
 }

@@ -1,5 +1,7 @@
 //! Numbers as people read them: no more digits than the measurement has.
 
+use super::safe::plain;
+
 /// What stands where nothing was measured.
 pub(crate) const NONE: &str = "–";
 
@@ -75,6 +77,8 @@ fn decimals_for(value: f64, digits: i32) -> usize {
 /// Lines of text in columns two spaces apart, the first `names` columns to the left and the others to the
 /// right. Lines are equally long.
 pub(crate) fn aligned(lines: &[Vec<String>], names: usize) -> Vec<String> {
+    let shown = |line: &Vec<String>| line.iter().map(|text| plain(text).into_owned()).collect();
+    let lines: Vec<Vec<String>> = lines.iter().map(shown).collect();
     let columns = lines.first().map_or(0, Vec::len);
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();

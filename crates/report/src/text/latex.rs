@@ -1,6 +1,7 @@
 //! The table for a paper: LaTeX with `booktabs`.
 
 use super::format::{bits, difference, percent, perplexity, three_digits};
+use super::safe::plain;
 use crate::{Report, Row};
 
 const NONE: &str = "--";
@@ -46,9 +47,9 @@ impl Report {
             label(&self.title)
         ));
         for row in self.rows.iter().filter(|row| row.ppl.is_none()) {
-            let reason =
-                row.reason.as_deref().unwrap_or("no reason was recorded").replace('\n', " ");
-            out.push_str(&format!("% failed: {}: {reason}\n", row.label.replace('\n', " ")));
+            let reason = row.reason.as_deref().unwrap_or("no reason was recorded");
+            let [label, reason] = [row.label.as_str(), reason].map(one_line);
+            out.push_str(&format!("% failed: {label}: {reason}\n"));
         }
         out
     }
@@ -116,9 +117,13 @@ fn label(title: &str) -> String {
     title.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
 }
 
+fn one_line(text: &str) -> String {
+    plain(&text.replace(['\n', '\r'], " ")).into_owned()
+}
+
 fn escape(text: &str) -> String {
     let mut out = String::new();
-    for c in text.chars() {
+    for c in one_line(text).chars() {
         match c {
             '&' | '%' | '$' | '#' | '_' | '{' | '}' => {
                 out.push('\\');
@@ -129,7 +134,6 @@ fn escape(text: &str) -> String {
             '^' => out.push_str("\\textasciicircum{}"),
             '·' => out.push_str("$\\cdot$"),
             'Δ' => out.push_str("$\\Delta$"),
-            c if c.is_control() => out.push(' '),
             c => out.push(c),
         }
     }

@@ -1,6 +1,7 @@
 //! The table for a README, an issue or a paper's supplement.
 
 use super::format::{NONE, bits, difference, percent, perplexity, three_digits};
+use super::safe::plain;
 use crate::{Report, Row};
 
 /// The columns of a table of codecs, and which way they are aligned.
@@ -35,7 +36,9 @@ impl Report {
     #[must_use]
     pub fn markdown(&self) -> String {
         let heading = if self.models { MODELS_HEADING } else { HEADING };
-        let mut out = format!("{} · protocol {}\n\n{heading}", self.subtitle, self.fingerprint);
+        // An underscore inside of a word, as names of files have it, is no mark.
+        let subtitle = escaped(&self.subtitle, &['|', '*', '`', '\\', '<', '[']);
+        let mut out = format!("{subtitle} · protocol {}\n\n{heading}", plain(&self.fingerprint));
         for row in &self.rows {
             out.push_str(&line(row, self.models));
         }
@@ -139,16 +142,17 @@ fn name(row: &Row) -> String {
 
 /// Keeps a text inside its cell and free of emphasis.
 pub(crate) fn escape(text: &str) -> String {
+    escaped(text, &['|', '*', '_', '`', '\\', '<', '['])
+}
+
+/// A text with a backslash before each of these characters, in one line.
+fn escaped(text: &str, marks: &[char]) -> String {
     let mut out = String::new();
-    for c in text.chars() {
-        match c {
-            '|' | '*' | '_' | '`' | '\\' | '<' | '[' => {
-                out.push('\\');
-                out.push(c);
-            }
-            '\n' | '\r' => out.push(' '),
-            _ => out.push(c),
+    for c in plain(&text.replace(['\n', '\r'], " ")).chars() {
+        if marks.contains(&c) {
+            out.push('\\');
         }
+        out.push(c);
     }
     out
 }

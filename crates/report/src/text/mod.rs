@@ -5,11 +5,14 @@ pub(crate) mod format;
 mod json;
 mod latex;
 mod markdown;
+mod reproduction;
+pub(crate) mod safe;
 mod speed;
 mod table;
 mod watch;
 
 pub(crate) use self::csv::text as csv_text;
 pub(crate) use self::markdown::escape as escape_markdown;
+pub use self::safe::{plain, prose};
 pub use self::table::TableStyle;
 pub use self::watch::watch;

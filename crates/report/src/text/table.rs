@@ -1,6 +1,7 @@
 //! The table at the end of a run, for a terminal.
 
 use super::format::{NONE, bits, difference, percent, perplexity, three_digits};
+use super::safe::{plain, prose};
 use crate::{Report, Row};
 
 /// How a table is drawn.
@@ -59,12 +60,12 @@ impl Report {
         widths[0] = widths[0].min(style.width.saturating_sub(others).max(LEAST_LABEL));
 
         let paint = Paint(style.color);
-        let mut out = format!("{}  {}\n", paint.bold(&self.title), self.subtitle);
+        let mut out = format!("{}  {}\n", paint.bold(&plain(&self.title)), plain(&self.subtitle));
         if let Some((ppl, error)) = self.baseline_ppl {
             let (_, error) = difference(ppl, error);
             out.push_str(&format!("baseline PPL {} ± {error}  ", perplexity(ppl)));
         }
-        out.push_str(&format!("protocol {}\n", self.fingerprint));
+        out.push_str(&format!("protocol {}\n", plain(&self.fingerprint)));
         out.push('\n');
         for (line, joined) in headings.iter().zip([false, true]) {
             let line: Vec<String> = line.iter().map(|&text| text.to_owned()).collect();
@@ -105,17 +106,18 @@ impl Report {
         for row in self.rows.iter().filter(|row| row.ppl.is_none()) {
             let reason = row.reason.as_deref().unwrap_or("no reason was recorded");
             out.push_str(&format!(
-                "\n{}: {reason}\n",
-                paint.red(&format!("failed: {}", row.label))
+                "\n{}: {}\n",
+                paint.red(&format!("failed: {}", plain(&row.label))),
+                prose(reason)
             ));
         }
         for note in self.weights_only() {
-            out.push_str(&format!("\n{note}\n"));
+            out.push_str(&format!("\n{}\n", plain(&note)));
         }
         let warnings = self.rows.iter().flat_map(|row| row.warnings.iter().map(move |w| (row, w)));
         for (at, (row, warning)) in warnings.enumerate() {
             let gap = if at == 0 { "\n" } else { "" };
-            out.push_str(&format!("{gap}warning: {}: {warning}\n", row.label));
+            out.push_str(&format!("{gap}warning: {}: {}\n", plain(&row.label), prose(warning)));
         }
         out
     }
@@ -184,7 +186,7 @@ fn cells(row: &Row, models: bool, floors: bool) -> Vec<String> {
                 .map(|rate| show(rate, |r| format!("{r:.0}"))),
         )
     };
-    let label = format!("{}{dagger}", row.label);
+    let label = format!("{}{dagger}", plain(&row.label));
     let mut cells = [&[label], before.as_slice(), &quality, &after].concat();
     if floors {
         cells.extend([row.ppl_delta_floors, row.kld_floors].map(|units| show(units, three_digits)));

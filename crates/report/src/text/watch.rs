@@ -3,6 +3,7 @@
 use strait_schema::{Role, RunStatus};
 
 use super::format::{difference, perplexity, three_digits};
+use super::safe::plain;
 
 /// The running figures in at most `width` columns.
 #[must_use]
@@ -71,8 +72,9 @@ fn duration(seconds: f64) -> String {
 }
 
 fn cut(text: &str, width: usize) -> String {
+    let text = plain(text);
     if text.chars().count() <= width {
-        return text.to_owned();
+        return text.into_owned();
     }
     let head: String = text.chars().take(width.saturating_sub(1)).collect();
     format!("{head}…")

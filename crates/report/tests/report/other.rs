@@ -216,3 +216,67 @@ fn the_live_page_is_served_to_this_machine_alone() {
         server.join().unwrap().unwrap();
     });
 }
+
+#[test]
+fn a_visitor_who_dawdles_keeps_nobody_waiting_and_what_is_unchanged_is_not_sent_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let record = |at: usize| {
+        let files = std::fs::read_dir(results()).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> =
+            files.filter(|path| path.extension().is_some_and(|end| end == "json")).collect();
+        files.sort();
+        std::fs::copy(&files[at], dir.path().join(files[at].file_name().unwrap())).unwrap();
+    };
+    record(0);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let server = scope.spawn(|| serve(&listener, &[dir.path().to_owned()], &stop));
+        let mut slow = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        slow.write_all(b"GET /").unwrap();
+        let get = |known: &str| {
+            let request = format!(
+                "GET /live.json HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: {known}\r\n\r\n"
+            );
+            ask(port, &request)
+        };
+        let first = get("");
+        let tag = first.lines().find_map(|line| line.strip_prefix("ETag: ")).unwrap().to_owned();
+        assert!(first.starts_with("HTTP/1.1 200") && tag.len() == 34, "{tag}");
+        let same = get(&tag);
+        assert!(same.starts_with("HTTP/1.1 304 Not Modified\r\n") && same.ends_with("\r\n\r\n"));
+        record(1);
+        assert!(get(&tag).starts_with("HTTP/1.1 200"));
+        // The connection of the one who has not asked in time ends.
+        let mut answer = String::new();
+        let ended = slow.read_to_string(&mut answer);
+        assert!(
+            ended.is_err() || answer.is_empty() || answer.starts_with("HTTP/1.1 403"),
+            "{answer}"
+        );
+        stop.store(true, Ordering::Relaxed);
+        server.join().unwrap().unwrap();
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_and_links_in_a_circle_hold_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let inside = dir.path().join("inside");
+    std::fs::create_dir(&inside).unwrap();
+    for (at, place) in
+        [inside.join("up"), inside.join("again"), dir.path().join("self")].iter().enumerate()
+    {
+        let to = if at == 1 { &inside } else { dir.path() };
+        std::os::unix::fs::symlink(to, place).unwrap();
+    }
+    for pipe in [dir.path().join("pipe-0123456789ab.json"), inside.join("pipe.json")] {
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    }
+    let found = Collection::load(&[dir.path().to_owned()]).unwrap();
+    assert!(found.is_empty() && found.notes.is_empty(), "{:?}", found.notes);
+    let error = Collection::load(&[inside.join("pipe.json")]).unwrap_err().to_string();
+    assert!(error.contains("neither a file nor a folder"), "{error}");
+}

@@ -96,7 +96,7 @@ pub(crate) fn place(folder: &Folder, id: &str) -> PathBuf {
 /// Adds to what is kept of a cell that it was at work when a process ended.
 fn keep(folder: &Folder, cell: &PlannedCell, noted: &Noted) -> Result<(), RunnerError> {
     let (path, written) = (place(folder, &cell.id), folder.journal(&cell.id));
-    let windows = if written.exists() { journal::read(&written, &cell.id, |_| {})? } else { 0 };
+    let windows = if written.exists() { journal::read(&written, &cell.id, |_, _| {})? } else { 0 };
     let crash = add(read(&path)?.unwrap_or_default(), noted, windows);
     let text = serde_json::to_string(&crash).map_err(RunnerError::internal)?;
     // Renamed into place, so that a process that ends here leaves the old text or the new.

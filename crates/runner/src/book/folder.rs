@@ -79,7 +79,7 @@ impl Folder {
         let mut records = Vec::new();
         for entry in fs::read_dir(&self.path).map_err(fail)? {
             let path = entry.map_err(fail)?.path();
-            if path.extension().is_none_or(|extension| extension != "json") {
+            if path.extension().is_none_or(|extension| extension != "json") || !path.is_file() {
                 continue;
             }
             match Record::load(&path) {

@@ -13,7 +13,8 @@
 //! magic u32 | length u32 | checksum [u8; 8] | header length u32 | header JSON | nll f64… | baseline nll f64… | baseline top f32… | kld f32… | same-top u8…
 //! ```
 //!
-//! in little-endian order. `length` counts what follows the checksum, which is the first eight
+//! in little-endian order. The header of the first window that a run appends says what the run measures with; it is that
+//! of the windows behind it too. `length` counts what follows the checksum, which is the first eight
 //! bytes of that part's SHA-256. Opening a journal to append cuts off a torn or damaged tail, and
 //! those windows run again; reading it changes nothing, and whoever reads says how many windows there
 //! must be.
@@ -24,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use strait_schema::LinkCounts;
+use strait_schema::{Environment, LinkCounts};
 
 use crate::error::RunnerError;
 
@@ -84,15 +85,19 @@ struct Header {
     scored: usize,
     links: Vec<LinkCounts>,
     time: WindowTime,
+    /// What this window and those behind it are measured with; absent where that is as before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    environment: Option<Environment>,
 }
 
 impl WindowEntry {
-    fn body(&self) -> Result<Vec<u8>, RunnerError> {
+    fn body(&self, environment: Option<&Environment>) -> Result<Vec<u8>, RunnerError> {
         let header = Header {
             index: self.index,
             scored: self.nll.len(),
             links: self.links.clone(),
             time: self.time.clone(),
+            environment: environment.cloned(),
         };
         let header = serde_json::to_vec(&header).map_err(RunnerError::internal)?;
         let mut body = Vec::with_capacity(4 + header.len() + self.nll.len() * TOKEN_BYTES);
@@ -106,11 +111,12 @@ impl WindowEntry {
         Ok(body)
     }
 
-    fn parse(body: &[u8]) -> Option<Self> {
+    fn parse(body: &[u8]) -> Option<(Self, Option<Environment>)> {
         let (length, rest) = body.split_at_checked(4)?;
         let length = u32::from_le_bytes(length.try_into().ok()?) as usize;
         let (header, rest) = rest.split_at_checked(length)?;
-        let Header { index, scored, links, time } = serde_json::from_slice(header).ok()?;
+        let Header { index, scored, links, time, environment } =
+            serde_json::from_slice(header).ok()?;
         if Some(rest.len()) != scored.checked_mul(TOKEN_BYTES) {
             return None;
         }
@@ -118,7 +124,7 @@ impl WindowEntry {
         let (base_nll, rest) = rest.split_at(scored * 8);
         let (base_top, rest) = rest.split_at(scored * 4);
         let (kld, same_top) = rest.split_at(scored * 4);
-        Some(Self {
+        let entry = Self {
             index,
             nll: f64s(nll),
             base_nll: f64s(base_nll),
@@ -127,7 +133,8 @@ impl WindowEntry {
             same_top: same_top.iter().map(|&byte| byte != 0).collect(),
             links,
             time,
-        })
+        };
+        Some((entry, environment))
     }
 }
 
@@ -147,6 +154,8 @@ pub struct Journal {
     windows: usize,
     /// Bytes of all whole frames: where the next one begins.
     length: u64,
+    /// What the windows of this run are measured with, until one of them says it.
+    environment: Option<Environment>,
 }
 
 impl Journal {
@@ -159,15 +168,17 @@ impl Journal {
     pub fn open(
         path: &Path,
         cell: &str,
-        visit: impl FnMut(&WindowEntry),
+        mut visit: impl FnMut(&WindowEntry),
     ) -> Result<Self, RunnerError> {
         let fail = |source| RunnerError::Io { what: "open the journal", path: path.into(), source };
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false);
         let mut file = options.open(path).map_err(fail)?;
-        let mut journal = match read_all(&mut file, path, cell, visit)? {
-            Some(Whole { windows, length }) => Self { path: path.into(), file, windows, length },
-            None => Self { path: path.into(), file, windows: 0, length: 0 },
+        let mut journal = match read_all(&mut file, path, cell, |entry, _| visit(entry))? {
+            Some(Whole { windows, length }) => {
+                Self { path: path.into(), file, windows, length, environment: None }
+            }
+            None => Self { path: path.into(), file, windows: 0, length: 0, environment: None },
         };
         journal.file.set_len(journal.length).map_err(fail)?;
         journal.file.seek(SeekFrom::Start(journal.length)).map_err(fail)?;
@@ -184,6 +195,11 @@ impl Journal {
         self.windows
     }
 
+    /// Says what the windows that follow are measured with.
+    pub fn measured_with(&mut self, environment: Environment) {
+        self.environment = Some(environment);
+    }
+
     /// Appends one window and syncs it to disk.
     ///
     /// # Errors
@@ -191,7 +207,8 @@ impl Journal {
     /// when somebody else has changed the file since it was opened.
     pub fn append(&mut self, entry: &WindowEntry) -> Result<(), RunnerError> {
         debug_assert_eq!(entry.index, self.windows);
-        self.write(&entry.body()?)?;
+        self.write(&entry.body(self.environment.as_ref())?)?;
+        self.environment = None;
         self.windows += 1;
         Ok(())
     }
@@ -224,15 +241,15 @@ impl Journal {
     }
 }
 
-/// Reads the journal of a cell without changing it, and hands every window to `visit` in order;
-/// gives their number.
+/// Reads the journal of a cell without changing it, and hands every window to `visit` in order, the first one of a run with
+/// what that run measured with; gives their number.
 ///
 /// # Errors
 /// When the file is not there, cannot be read, or is the journal of another cell.
 pub fn read(
     path: &Path,
     cell: &str,
-    visit: impl FnMut(&WindowEntry),
+    visit: impl FnMut(&WindowEntry, Option<Environment>),
 ) -> Result<usize, RunnerError> {
     let fail = |source| RunnerError::Io { what: "read the journal", path: path.into(), source };
     let mut file = File::open(path).map_err(fail)?;
@@ -252,7 +269,7 @@ fn read_all(
     file: &mut File,
     path: &Path,
     cell: &str,
-    mut visit: impl FnMut(&WindowEntry),
+    mut visit: impl FnMut(&WindowEntry, Option<Environment>),
 ) -> Result<Option<Whole>, RunnerError> {
     let fail = |source| RunnerError::Io { what: "read the journal", path: path.into(), source };
     let Some(title) = read_frame(file).map_err(fail)? else { return Ok(None) };
@@ -266,7 +283,9 @@ fn read_all(
     let mut whole = Whole { windows: 0, length: (PREFIX_BYTES + title.len()) as u64 };
     while let Some(body) = read_frame(file).map_err(fail)? {
         match WindowEntry::parse(&body) {
-            Some(entry) if entry.index == whole.windows => visit(&entry),
+            Some((entry, environment)) if entry.index == whole.windows => {
+                visit(&entry, environment)
+            }
             _ => break,
         }
         whole.windows += 1;
@@ -341,9 +360,25 @@ mod tests {
         assert_eq!(seen, [entry(0), entry(1), entry(2)]);
         assert_eq!(journal.windows(), 3);
         let mut read_back = Vec::new();
-        let windows = read(&path, CELL, |entry| read_back.push(entry.clone())).unwrap();
+        let windows = read(&path, CELL, |entry, _| read_back.push(entry.clone())).unwrap();
         assert_eq!((windows, read_back), (3, seen));
         assert_eq!(std::fs::read(&path).unwrap(), whole);
+    }
+
+    #[test]
+    fn the_first_window_of_a_run_says_what_the_run_measures_with() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("j");
+        written(&path, 1);
+        for (at, threads) in [(1, 2), (3, 8)] {
+            let (_, mut journal) = opened(&path);
+            journal.measured_with(Environment { threads, ..Environment::default() });
+            (at..at + 2).for_each(|index| journal.append(&entry(index)).unwrap());
+        }
+        let mut threads = Vec::new();
+        let of = |environment: Environment| environment.threads;
+        read(&path, CELL, |_, environment| threads.push(environment.map(of))).unwrap();
+        assert_eq!(threads, [None, Some(2), None, Some(8), None]);
     }
 
     #[test]
@@ -358,7 +393,7 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         for length in first..whole.len() {
             std::fs::write(&path, &whole[..length]).unwrap();
-            assert_eq!(read(&path, CELL, |_| ()).unwrap(), 1, "cut at {length}");
+            assert_eq!(read(&path, CELL, |_, _| ()).unwrap(), 1, "cut at {length}");
             assert_eq!(std::fs::read(&path).unwrap(), whole[..length]);
             let (seen, mut journal) = opened(&path);
             assert_eq!(seen, [entry(0)], "cut at {length}");
@@ -378,7 +413,7 @@ mod tests {
             damaged[at] ^= 4;
             std::fs::write(&path, &damaged).unwrap();
             let expected = usize::from(at >= title + (whole.len() - title) / 2);
-            assert_eq!(read(&path, CELL, |_| ()).unwrap(), expected, "byte {at}");
+            assert_eq!(read(&path, CELL, |_, _| ()).unwrap(), expected, "byte {at}");
             assert_eq!(opened(&path).0.len(), expected, "byte {at}");
         }
     }
@@ -390,7 +425,7 @@ mod tests {
         let whole = written(&path, 2);
         for error in [
             Journal::open(&path, "another", |_| ()).unwrap_err(),
-            read(&path, "another", |_| ()).unwrap_err(),
+            read(&path, "another", |_, _| ()).unwrap_err(),
         ] {
             assert!(matches!(error, RunnerError::ForeignJournal { .. }), "{error}");
         }
@@ -407,6 +442,6 @@ mod tests {
         other.append(&entry(1)).unwrap();
         let error = journal.append(&entry(1)).unwrap_err();
         assert!(matches!(error, RunnerError::JournalChanged { .. }), "{error}");
-        assert_eq!(read(&path, CELL, |_| ()).unwrap(), 2);
+        assert_eq!(read(&path, CELL, |_, _| ()).unwrap(), 2);
     }
 }

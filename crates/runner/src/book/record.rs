@@ -5,7 +5,7 @@ use std::path::Path;
 use strait_metrics::{Divergence, PairedSums, ProbabilityShift, confidence_buckets};
 use strait_schema::{
     AgreementCounts, Environment, LinkCounts, RECORD_SCHEMA, Record, Scores, Status, Timing,
-    WindowSums,
+    WindowSums, WindowsEnvironment,
 };
 
 use super::effects::{Evidence, Finding};
@@ -28,7 +28,9 @@ pub(crate) fn from_journal(
 ) -> Result<Record, RunnerError> {
     let mut totals = Totals::default();
     let mut evidence = Evidence::of(planned);
-    let found = journal::read(journal, &planned.id, |entry| {
+    let mut spans = Spans::default();
+    let found = journal::read(journal, &planned.id, |entry, measured_with| {
+        spans.add(entry.index, measured_with, environment);
         totals.add(entry);
         evidence.add(entry);
     })?;
@@ -45,7 +47,8 @@ pub(crate) fn from_journal(
         status: Status::Finished,
         reason: None,
         cell: planned.identity.clone(),
-        environment: environment.clone(),
+        environment: spans.last().unwrap_or(environment).clone(),
+        environments: spans.several(),
         scores: Some(Scores {
             sums: totals.sums,
             kld: Divergence::from_values(&totals.kld),
@@ -58,14 +61,46 @@ pub(crate) fn from_journal(
         timing: Timing { codec_s, ..totals.timing },
         speed: Vec::new(),
         warnings: Vec::new(),
+        content_sha256: None,
     };
     record.warnings = record.shortfalls();
+    record.warnings.extend(record.mixed_environments());
     match reason.map_or_else(|| evidence.finding(), |reason| Finding::Failed(reason.to_owned())) {
         Finding::Nothing => {}
         Finding::Odd(warning) => record.warnings.push(warning),
         Finding::Failed(reason) => record.fail(reason),
     }
     Ok(record)
+}
+
+/// The environments of the windows so far.
+#[derive(Default)]
+struct Spans(Vec<WindowsEnvironment>);
+
+impl Spans {
+    /// One more window. Journals of earlier releases do not say what they were measured with, which is taken to be what
+    /// `this_run` has.
+    fn add(&mut self, window: usize, measured_with: Option<Environment>, this_run: &Environment) {
+        let new = measured_with.filter(|new| self.last().is_none_or(|last| last != new));
+        match (self.0.last_mut(), new) {
+            (Some(span), None) => span.last = window,
+            (None, None) => self.begin(window, this_run.clone()),
+            (_, Some(environment)) => self.begin(window, environment),
+        }
+    }
+
+    fn begin(&mut self, window: usize, environment: Environment) {
+        self.0.push(WindowsEnvironment { first: window, last: window, environment });
+    }
+
+    fn last(&self) -> Option<&Environment> {
+        self.0.last().map(|span| &span.environment)
+    }
+
+    /// All of them, if there is more than one.
+    fn several(self) -> Vec<WindowsEnvironment> {
+        if self.0.len() > 1 { self.0 } else { Vec::new() }
+    }
 }
 
 #[derive(Default)]
@@ -118,5 +153,33 @@ impl Totals {
         for (total, link) in self.links.iter_mut().zip(&entry.links) {
             total.merge(link);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(threads: usize) -> Environment {
+        Environment { threads, ..Environment::default() }
+    }
+
+    #[test]
+    fn windows_keep_the_environment_that_they_were_measured_under() {
+        let mut spans = Spans::default();
+        let runs = [None, None, Some(with(2)), None, Some(with(2)), Some(with(8)), None];
+        for (window, measured_with) in runs.into_iter().enumerate() {
+            spans.add(window, measured_with, &with(4));
+        }
+        assert_eq!(spans.last(), Some(&with(8)));
+        let spans = spans.several();
+        let seen = spans.iter().map(|span| (span.first, span.last, span.environment.threads));
+        assert_eq!(seen.collect::<Vec<_>>(), [(0, 1, 4), (2, 4, 2), (5, 6, 8)]);
+
+        let mut one = Spans::default();
+        one.add(0, Some(with(2)), &with(4));
+        one.add(1, Some(with(2)), &with(4));
+        assert_eq!(one.last(), Some(&with(2)));
+        assert_eq!(one.several(), []);
     }
 }

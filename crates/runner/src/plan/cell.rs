@@ -63,6 +63,11 @@ impl PlannedCell {
         Self { label, work, id, identity }
     }
 
+    /// Whether a plugin has a part in it.
+    pub(crate) fn has_plugin(&self) -> bool {
+        matches!(self.work, Work::Links(_) | Work::Cache(_))
+    }
+
     /// Whether everything the cell does is lossless, as its codecs and presses declare.
     pub(crate) fn lossless(&self) -> bool {
         match &self.work {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use strait_loader::{CodecEntry, PluginSet};
+use strait_loader::{CodecEntry, Plugin, PluginSet};
 use strait_model::ModelConfig;
 use strait_schema::{CellCompressor, CellKind, CellSpec, Experiment, Link, RecordCell};
 
@@ -53,10 +53,12 @@ pub(super) fn cells(
         let request = side::request(experiment, spec, (&entry, &params), (links, &active), config)?;
         let plugin = entry.plugin();
         let inner = entry.inner(&params)?;
-        let inner = inner
-            .iter()
-            .map(|inner| (inner.descriptor().id.clone(), inner.plugin().sha256().to_owned()))
-            .collect();
+        let of_inner = |what: fn(&Plugin) -> &str| {
+            let named = inner
+                .iter()
+                .map(|inner| (inner.descriptor().id.clone(), what(inner.plugin()).to_owned()));
+            named.collect()
+        };
         let compressor = CellCompressor {
             codec: spec.codec.clone(),
             codec_version: entry.descriptor().version.clone(),
@@ -65,7 +67,9 @@ pub(super) fn cells(
             side: request.as_ref().map(|request| side::cell_side(request, spec.side.as_ref())),
             plugin: plugin.file_name().to_owned(),
             plugin_sha256: plugin.sha256().to_owned(),
-            inner,
+            inner: of_inner(Plugin::sha256),
+            inner_files: of_inner(Plugin::file_name),
+            artifact: spec.artifact_template(),
             artifact_sha256: (!files.is_empty()).then(|| bytes_sha256(&files.concat())),
             static_bytes: files.iter().map(|file| file.len() as u64).sum(),
         };

@@ -97,6 +97,7 @@ fn baseline(
             sample_idx: experiment.data.sample_idx,
             max_documents: experiment.data.max_documents,
             key: experiment.data.key.clone(),
+            join: text.join,
             text_sha256: text.sha256.clone(),
             tokens_sha256: stream.sha256.clone(),
             tokens: stream.tokens.len(),

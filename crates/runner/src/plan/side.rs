@@ -99,6 +99,9 @@ pub(super) fn cell_side(request: &SideRequest, section: Option<&SideSection>) ->
         metric: request.kind.metric,
         layers: layers.filter(|_| request.kind.metric != Metric::HiddenNorm),
         aggregate: request.aggregate,
+        weights: section
+            .and_then(|section| section.weights.clone())
+            .filter(|_| request.kind.weights.is_some()),
         weights_sha256: request.kind.weights.as_ref().map(|weights| weights.sha256.clone()),
     }
 }

@@ -286,7 +286,7 @@ impl Experiment {
             let value = get(table, key).map(plain).unwrap_or_default();
             label.push_str(&format!(" {key}={value}"));
         }
-        Ok(label)
+        self.expanded(path, label)
     }
 }
 

@@ -23,6 +23,12 @@ const SIDE: &str = "side";
 /// More cells than anyone waits for; a sweep that asks for more is a slip.
 const MOST_CELLS: usize = 10_000;
 
+/// The longest label that fits a table.
+const MOST_LABEL_CHARS: usize = 60;
+
+/// The longest label that sweeps may make of one: the name of a record's file holds it, of which there are 255 bytes.
+const MOST_EXPANDED_CHARS: usize = 200;
+
 /// One cell to run besides the baseline.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CellSpec {
@@ -51,10 +57,17 @@ impl CellSpec {
     /// The artifact file of a link, as written but for its placeholders.
     #[must_use]
     pub fn artifact_of(&self, link: usize) -> Option<PathBuf> {
+        let of_cell = self.artifact_template()?;
+        Some(of_cell.to_string_lossy().replace("{link}", &link.to_string()).into())
+    }
+
+    /// The artifact file of the cell, as written but for its label: `{link}` stands for the index of a link.
+    #[must_use]
+    pub fn artifact_template(&self) -> Option<PathBuf> {
         let text = self.artifact.as_ref()?.to_string_lossy();
         let kept = |c: char| if c.is_alphanumeric() || c == '.' { c } else { '-' };
         let label: String = self.label.chars().map(kept).collect();
-        Some(text.replace("{link}", &link.to_string()).replace("{label}", &label).into())
+        Some(text.replace("{label}", &label).into())
     }
 }
 
@@ -230,7 +243,20 @@ impl Experiment {
             let value = get(params, key).map(plain).unwrap_or_default();
             label.push_str(&format!(" {key}={value}"));
         }
-        Ok(label)
+        self.expanded(path, label)
+    }
+
+    /// A label with its braces filled in, which must be one that could have been written: swept texts are as long as they
+    /// like.
+    pub(crate) fn expanded(&self, path: &str, label: String) -> Result<String, SchemaError> {
+        if is_text_of(&label, MOST_EXPANDED_CHARS) {
+            return Ok(label);
+        }
+        let expected = format!(
+            "1 to {MOST_EXPANDED_CHARS} printable characters with its braces filled in and swept values behind it"
+        );
+        let found = format!("{} characters, {:?}", label.chars().count(), shortened(&label));
+        Err(self.value_error(&format!("{path}.label"), expected, found, None))
     }
 
     /// The path of a swept key, for errors.
@@ -279,6 +305,29 @@ pub(crate) fn plain(value: &Value) -> String {
         .map(|(key, value)| format!("{key}={}", plain(value)))
         .collect();
     if others.is_empty() { codec.to_owned() } else { format!("{codec}({})", others.join(" ")) }
+}
+
+/// Whether a text can be the label of a cell.
+pub(crate) fn is_label(label: &str) -> bool {
+    is_text_of(label, MOST_LABEL_CHARS)
+}
+
+fn is_text_of(label: &str, most_chars: usize) -> bool {
+    !label.trim().is_empty()
+        && label.chars().count() <= most_chars
+        && !label.chars().any(char::is_control)
+}
+
+/// What a label must be, in words.
+pub(crate) fn label_rule() -> String {
+    format!("1 to {MOST_LABEL_CHARS} printable characters")
+}
+
+/// The beginning of a text that may be long.
+fn shortened(text: &str) -> String {
+    let most = 60;
+    let head: String = text.chars().take(most).collect();
+    if text.chars().count() > most { head + "…" } else { head }
 }
 
 fn list(names: &[&str]) -> String {

@@ -14,6 +14,7 @@ mod side;
 mod speed;
 mod track;
 mod validate;
+mod write;
 
 use std::path::Path;
 
@@ -21,8 +22,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::cache::{CacheSection, CacheSpec, KvSection, OverrideSection, PressSection};
+pub(crate) use self::cells::is_label;
 pub use self::cells::{BASELINE_LABEL, CellSpec, NOISE_FLOOR_LABEL};
-use self::lines::Lines;
+pub(crate) use self::lines::Lines;
 pub use self::models::{ModelSection, Models, WeightsSection};
 pub use self::partition::{Link, Partition};
 pub use self::sections::{

@@ -73,6 +73,12 @@ enum OneOrMany {
 }
 
 impl Models {
+    /// A reference, and what is compared with it.
+    #[must_use]
+    pub fn new(reference: ModelSection, others: Vec<ModelSection>) -> Self {
+        Self { reference, others }
+    }
+
     /// All models, the reference first.
     pub fn iter(&self) -> impl Iterator<Item = &ModelSection> {
         std::iter::once(&self.reference).chain(&self.others)

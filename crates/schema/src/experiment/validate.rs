@@ -7,9 +7,6 @@ use super::plan::{PLANS, Plan};
 use crate::error::nearest;
 use crate::{Experiment, ModelSection, NOISE_FLOOR_LABEL, Preset, SchemaError};
 
-/// The longest label that fits a table.
-const MOST_LABEL_CHARS: usize = 60;
-
 /// All mistakes, in no particular order.
 pub(crate) fn validate(experiment: &Experiment) -> Vec<SchemaError> {
     let mut check = Validate { experiment, mistakes: Vec::new() };
@@ -87,11 +84,7 @@ impl Validate<'_> {
     }
 
     fn label(&mut self, key: &str, label: &str) {
-        let holds = !label.trim().is_empty()
-            && label.chars().count() <= MOST_LABEL_CHARS
-            && !label.chars().any(char::is_control);
-        let expected = format!("1 to {MOST_LABEL_CHARS} printable characters");
-        self.expect(holds, key, &expected, format!("{label:?}"));
+        self.expect(cells::is_label(label), key, &cells::label_rule(), format!("{label:?}"));
     }
 
     fn device(&mut self, key: &str, device: &str) {

@@ -1,6 +1,7 @@
 //! What a cell is: everything that decides its numbers.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::kind::CellKind;
 use super::written::WrittenCell;
-use crate::{BASELINE_LABEL, Bos, CellSide, Dtype, LoadIn, NOISE_FLOOR_LABEL, Preset};
+use crate::{BASELINE_LABEL, Bos, CellSide, Dtype, Join, LoadIn, NOISE_FLOOR_LABEL, Preset};
 
 /// One point of an experiment, resolved: model × text × protocol × partition × what is compared.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -104,6 +105,10 @@ pub struct CellData {
     /// The key or column of the text, if the experiment file says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// How rows became one text; absent where the text has none, and in records of releases that did not say it, which
+    /// followed the preset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join: Option<Join>,
     /// SHA-256 (hexadecimal) of the whole joined text in UTF-8.
     pub text_sha256: String,
     /// SHA-256 (hexadecimal) of the token ids in use, as little-endian 32-bit integers.
@@ -175,6 +180,12 @@ pub struct CellCompressor {
     /// SHA-256 (hexadecimal) of the plugin files of the codecs inside it, by their ids.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inner: BTreeMap<String, String>,
+    /// File names of those plugins, by the same ids; absent in records of releases that did not say them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inner_files: BTreeMap<String, String>,
+    /// Where the artifact lies, as the experiment file says, with `{link}` for the index of a link; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<PathBuf>,
     /// SHA-256 (hexadecimal) of the artifact of the fit step; null without one.
     pub artifact_sha256: Option<String>,
     /// Bytes that both sides hold before the first message (the artifact): not part of any payload.
@@ -279,6 +290,23 @@ impl RecordCell {
         match &self.kind {
             CellKind::Cache(cache) => Some(cache),
             _ => None,
+        }
+    }
+
+    /// The plugins that have a part in the cell, by file name with the SHA-256 (hexadecimal) of each. A plugin of an inner
+    /// codec whose file a record of an earlier release does not name goes by that codec's id.
+    #[must_use]
+    pub fn plugins(&self) -> BTreeMap<String, String> {
+        match &self.kind {
+            CellKind::Links(codec) if !codec.plugin_sha256.is_empty() => {
+                let inner = codec.inner.iter();
+                let inner =
+                    inner.map(|(id, sha256)| (codec.inner_files.get(id).unwrap_or(id), sha256));
+                let all = inner.chain([(&codec.plugin, &codec.plugin_sha256)]);
+                all.map(|(file, sha256)| (file.clone(), sha256.clone())).collect()
+            }
+            CellKind::Cache(cache) => cache.plugins.clone(),
+            _ => BTreeMap::new(),
         }
     }
 

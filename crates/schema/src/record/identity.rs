@@ -1,10 +1,13 @@
 //! The identity of a cell: a hash of everything that decides its numbers.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::cell::{CellCache, CellCompressor, RecordCell};
+use super::content;
 use super::kind::CellKind;
+use super::side::CellSide;
 
 impl RecordCell {
     /// SHA-256 (hexadecimal) of everything that decides the cell's numbers. Two runs with the same
@@ -14,6 +17,28 @@ impl RecordCell {
     /// label, node names, device, threads, and how many windows or cells share a pass.
     #[must_use]
     pub fn identity(&self) -> String {
+        content::sha256(&self.identified())
+    }
+
+    /// What of the identity is another in `other`: the key, and both values as JSON. Empty where the identities are one.
+    #[must_use]
+    pub fn identity_differences(&self, other: &Self) -> Vec<(String, String, String)> {
+        let [mine, others] = [self, other].map(|cell| {
+            let mut leaves = BTreeMap::new();
+            leaves_of(&cell.identified(), "", &mut leaves);
+            leaves
+        });
+        let keys: BTreeSet<&String> = mine.keys().chain(others.keys()).collect();
+        let value = |of: &BTreeMap<String, String>, key| {
+            of.get(key).cloned().unwrap_or_else(|| "none".to_owned())
+        };
+        let pairs =
+            keys.into_iter().map(|key| (key.clone(), value(&mine, key), value(&others, key)));
+        pairs.filter(|(_, mine, others)| mine != others).collect()
+    }
+
+    /// Everything that is in the identity.
+    fn identified(&self) -> Value {
         let mut files: Vec<&String> = self.model.files.values().collect();
         files.sort();
         let mut identity = json!({
@@ -40,9 +65,22 @@ impl RecordCell {
             CellKind::Noise { size } => identity["noise"] = json!(size),
             CellKind::Model { reference } => identity["reference"] = json!(reference),
         }
-        let mut canonical = String::new();
-        write_canonical(&identity, &mut canonical);
-        Sha256::digest(canonical.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+        identity
+    }
+}
+
+/// Every scalar of a value by its path: `compressor.params.bits`.
+fn leaves_of(value: &Value, path: &str, leaves: &mut BTreeMap<String, String>) {
+    let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    match value {
+        Value::Object(map) => {
+            map.iter().for_each(|(key, value)| leaves_of(value, &below(key), leaves));
+        }
+        Value::Array(values) => values.iter().enumerate().for_each(|(at, value)| {
+            leaves_of(value, &format!("{path}[{at}]"), leaves);
+        }),
+        Value::String(text) => drop(leaves.insert(path.to_owned(), text.clone())),
+        scalar => drop(leaves.insert(path.to_owned(), scalar.to_string())),
     }
 }
 
@@ -58,7 +96,8 @@ fn compressor(codec: &CellCompressor) -> Value {
         identity["inner"] = json!(codec.inner);
     }
     if let Some(side) = &codec.side {
-        identity["side"] = json!(side);
+        // Where the weights lie decides nothing; what they are does.
+        identity["side"] = json!(CellSide { weights: None, ..side.clone() });
     }
     identity
 }
@@ -70,35 +109,4 @@ fn cache(cache: &CellCache) -> Value {
     let mut identity = json!(cache);
     identity["plugins"] = json!(plugins);
     identity
-}
-
-/// JSON without spaces and with sorted keys.
-fn write_canonical(value: &Value, out: &mut String) {
-    match value {
-        Value::Object(map) => {
-            let mut keys: Vec<&String> = map.keys().collect();
-            keys.sort();
-            out.push('{');
-            for (i, key) in keys.into_iter().enumerate() {
-                if i > 0 {
-                    out.push(',');
-                }
-                out.push_str(&Value::from(key.as_str()).to_string());
-                out.push(':');
-                write_canonical(&map[key], out);
-            }
-            out.push('}');
-        }
-        Value::Array(values) => {
-            out.push('[');
-            for (i, value) in values.iter().enumerate() {
-                if i > 0 {
-                    out.push(',');
-                }
-                write_canonical(value, out);
-            }
-            out.push(']');
-        }
-        scalar => out.push_str(&scalar.to_string()),
-    }
 }

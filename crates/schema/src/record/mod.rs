@@ -1,6 +1,9 @@
 //! The record of one cell: raw counts and sums, everything needed to run it again, no ratios.
 
+mod again;
 mod cell;
+mod content;
+mod environment;
 mod identity;
 mod imported;
 mod kind;
@@ -20,6 +23,8 @@ pub use self::cell::{
     CellCache, CellCacheCodec, CellCompressor, CellData, CellModel, CellOverride, CellPartition,
     CellPress, CellProtocol, CellStorage, RecordCell,
 };
+pub use self::content::EDITED;
+pub use self::environment::{Environment, WindowsEnvironment};
 pub use self::imported::{IMPORTED_SCHEMA, IMPORTED_SUFFIX, Imported, ImportedSite};
 pub use self::kind::{CellKind, Role};
 pub use self::side::CellSide;
@@ -47,8 +52,12 @@ pub struct Record {
     pub reason: Option<String>,
     /// What was measured.
     pub cell: RecordCell,
-    /// What it was measured with.
+    /// What it was measured with, its last windows if there were several environments.
     pub environment: Environment,
+    /// Where windows were measured under different ones: each with its windows, in order. Absent where one
+    /// environment is that of all windows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub environments: Vec<WindowsEnvironment>,
     /// Totals over all windows; null when the cell failed.
     pub scores: Option<Scores>,
     /// Sums of each window, in order.
@@ -62,6 +71,10 @@ pub struct Record {
     pub speed: Vec<SpeedCounts>,
     /// What a reader should know before believing the numbers.
     pub warnings: Vec<String>,
+    /// SHA-256 (hexadecimal) of everything else in the record, as JSON without spaces and with sorted keys: a record
+    /// that was edited does not have it. Absent in records of releases that wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_sha256: Option<String>,
 }
 
 /// How a cell ended.
@@ -72,27 +85,6 @@ pub enum Status {
     Finished,
     /// It stopped; the reason says why.
     Failed,
-}
-
-/// What a cell was measured with. None of it is part of the identity.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Environment {
-    /// Version of strait.
-    pub strait: String,
-    /// Version of burn, which runs the model.
-    pub burn: String,
-    /// Operating system and architecture, `linux x86_64`.
-    pub os: String,
-    /// Name of the processor.
-    pub cpu: String,
-    /// Device of the stages: `cpu`, `cuda:0 NVIDIA L4`; several are separated by commas.
-    pub device: String,
-    /// Why `auto` took the CPU although there is a GPU's driver; absent if that was not so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub passed_over: Option<String>,
-    /// Threads of the model and the codecs.
-    pub threads: usize,
 }
 
 /// Totals over all scored tokens.
@@ -239,6 +231,12 @@ impl Record {
             )
         };
         short.map(warning).collect()
+    }
+
+    /// A warning where windows were measured under different environments, with what changed.
+    #[must_use]
+    pub fn mixed_environments(&self) -> Option<String> {
+        environment::warning(&self.environments)
     }
 
     /// Whether the cell went through all windows.

@@ -78,6 +78,9 @@ impl RunStatus {
     /// If there is one that cannot be read or is not a status.
     pub fn load(results: &Path) -> Result<Option<Self>, SchemaError> {
         let path = Self::path(results);
+        if path.exists() && !path.is_file() {
+            return Ok(None);
+        }
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

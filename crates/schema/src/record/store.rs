@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::content;
 use crate::{RECORD_SCHEMA, Record, SchemaError, WindowSums};
 
 impl Record {
@@ -13,7 +14,8 @@ impl Record {
     ///
     /// # Errors
     /// If the file cannot be read, is not a record, is of another schema version, states an identity
-    /// that its contents do not have, or has totals that are not the sums of its windows.
+    /// that its contents do not have, or has totals that are not the sums of its windows. A record whose content hash is
+    /// not that of its content has a warning that says so.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, SchemaError> {
         let path = path.as_ref();
         let text = fs::read_to_string(path)
@@ -31,8 +33,9 @@ impl Record {
                 found: version.to_string(),
             });
         }
+        let edited = content::edited(&value);
         // From the text again, not from the value: only then does an error know its line.
-        let record: Self =
+        let mut record: Self =
             serde_json::from_str(&text).map_err(|error| not_a_record(error.to_string()))?;
         let expected = record.cell.identity();
         if record.id != expected {
@@ -42,10 +45,11 @@ impl Record {
         if let Some(found) = record.contradiction() {
             return Err(SchemaError::RecordSums { path: path.to_owned(), found });
         }
+        record.warnings.extend(edited.filter(|warning| !record.warnings.contains(warning)));
         Ok(record)
     }
 
-    /// Writes the record. A reader sees the old file or the new one, never a part; after a return
+    /// Writes the record with the hash of its content. A reader sees the old file or the new one, never a part; after a return
     /// the new one survives a power cut.
     ///
     /// # Errors
@@ -55,14 +59,20 @@ impl Record {
         if let Some(field) = self.not_finite() {
             return Err(SchemaError::NotFinite { label: self.label.clone(), field });
         }
-        save_json(self, path)
+        let write_error =
+            |error| SchemaError::Write { path: path.to_owned(), source: io::Error::other(error) };
+        let sealed =
+            Self { content_sha256: content::hash(self).map_err(write_error)?, ..self.clone() };
+        save_json(&sealed, path)
     }
 
     /// The file name of the record: its label in plain letters and the start of its identity.
     #[must_use]
     pub fn file_name(&self) -> String {
         let id: String = self.id.chars().take(12).collect();
-        format!("{}-{id}.json", plain(&self.label))
+        // A file system takes 255 bytes; records of earlier releases may have longer labels.
+        let label: String = plain(&self.label).chars().take(200).collect();
+        format!("{label}-{id}.json")
     }
 
     /// Totals that are not the sums of the windows, and what they are.

@@ -16,6 +16,7 @@ use crate::book::crashes::{self, Crashes};
 use crate::book::folder::Folder;
 use crate::book::record::from_journal;
 use crate::engine::Trace;
+use crate::environment::Build;
 use crate::error::RunnerError;
 use crate::plan::{Plan, PlannedCell, Work};
 use crate::progress::Observer;
@@ -34,6 +35,8 @@ pub struct Options<'a> {
     pub fresh: bool,
     /// Where to write a timeline of the run, as a Chrome trace.
     pub trace: Option<PathBuf>,
+    /// What the program was built from, for the records.
+    pub build: Build,
 }
 
 /// What a run left behind.

@@ -15,7 +15,7 @@ use crate::clock::Stopwatch;
 use crate::engine::{Schedule, Stages};
 use crate::environment::environment;
 use crate::error::RunnerError;
-use crate::plan::{OpenModel, Work};
+use crate::plan::{OpenModel, PlannedCell, Work};
 use crate::progress::{CellIntro, Observer};
 use crate::ways;
 use crate::ways::links::LinkSetting;
@@ -35,14 +35,13 @@ impl Run<'_> {
         self.folder.check_space(pending.len(), scored)?;
         observer.step("load the model");
         let models = self.load(pending)?;
-        let mut environment = environment(self.bench.pool().current_num_threads());
-        environment.device = devices(&models[0]);
+        let environment = self.environment(&models[0]);
         // The baseline always runs, since the other cells are compared with it.
         let mut open = pending.to_vec();
         if open.first() != Some(&0) {
             open.insert(0, 0);
         }
-        let mut accounts = self.accounts(&open, crashes)?;
+        let mut accounts = self.accounts(&open, crashes, &environment)?;
         let setting = LinkSetting {
             links: &self.plan.partition.links,
             chunk_tokens: self.bench.experiment.run.chunk_tokens,
@@ -81,9 +80,21 @@ impl Run<'_> {
         Ok((accounts, environment))
     }
 
+    /// What this run measures with.
+    fn environment(&self, stages: &[Box<dyn Stage>]) -> Environment {
+        let experiment = self.bench.experiment;
+        let plugins = self.plan.cells.iter().any(PlannedCell::has_plugin);
+        Environment {
+            device: devices(stages),
+            plugins_dir: plugins.then(|| experiment.plugins.dir.clone()),
+            batch_windows: Some(experiment.run.batch_windows),
+            streaming: experiment.model.weights.streaming,
+            ..environment(self.bench.pool().current_num_threads(), &self.options.build)
+        }
+    }
+
     /// The stages of the reference and of every model that has windows to run; a model whose record
-    /// exists
-    /// takes no part in this run.
+    /// exists takes no part in this run.
     fn load(&self, pending: &[usize]) -> Result<Vec<Vec<Box<dyn Stage>>>, RunnerError> {
         let mut models = vec![self.load_one(&self.plan.model, &self.plan.partition.cuts)?];
         for (index, other) in self.plan.others.iter().enumerate() {
@@ -108,13 +119,20 @@ impl Run<'_> {
     }
 
     /// The accounts of cells; a cell whose plugin ended an earlier run has failed from the start.
-    fn accounts(&self, indices: &[usize], crashes: &Crashes) -> Result<Vec<Account>, RunnerError> {
+    fn accounts(
+        &self,
+        indices: &[usize],
+        crashes: &Crashes,
+        environment: &Environment,
+    ) -> Result<Vec<Account>, RunnerError> {
         let mut accounts = Vec::with_capacity(indices.len());
         for &index in indices {
             let planned = &self.plan.cells[index];
             let journal = self.folder.journal(&planned.id);
             let failed = crashes.reason(&planned.id).map(str::to_owned);
-            accounts.push(Account { failed, ..Account::open(index, planned, &journal)? });
+            let mut account = Account::open(index, planned, &journal)?;
+            account.journal.measured_with(environment.clone());
+            accounts.push(Account { failed, ..account });
         }
         Ok(accounts)
     }
