@@ -157,7 +157,11 @@ fn cached(label: &str, cache: &CellCache) -> String {
     for (key, tokens) in [("sinks", cache.sinks), ("recent", cache.recent)] {
         lines.extend((tokens > 0).then(|| format!("{key} = {tokens}")));
     }
-    for (key, on) in [("reposition", cache.reposition), ("before_rope", cache.before_rope)] {
+    for (key, on) in [
+        ("reposition", cache.reposition),
+        ("cut_later_keys", cache.cut_later_keys),
+        ("before_rope", cache.before_rope),
+    ] {
         lines.extend(on.then(|| format!("{key} = true")));
     }
     lines.extend(cache.layers.as_ref().map(|layers| format!("layers = {layers:?}")));
