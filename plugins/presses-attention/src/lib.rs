@@ -46,6 +46,6 @@ mod conformance {
     check_press!(mod pyramidkv: PyramidKv, [case!({}), case!({ "window": 2, "pyramid_window": 2 })]);
     check_press!(mod tova: Tova, [case!({}), case!({ "unit": "block", "unit_size": 2 })]);
     check_press!(mod observed: ObservedAttention, [case!({}), case!({ "budget": "adakv" })]);
-    check_press!(mod simlayer: SimLayer, [case!({}), case!({ "threshold": 0.0, "recent": 2 })]);
+    check_press!(mod simlayer: SimLayer, [case!({}), case!({ "threshold": 0.0, "recent": 2 }), case!({ "threshold": 0.0, "recent": 2, "watched": 3 })]);
     check_press!(mod think: Think, [case!({}), case!({ "channels": 0.25, "window": 2 })]);
 }

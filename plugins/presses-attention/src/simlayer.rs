@@ -20,6 +20,9 @@ pub struct SimLayerParams {
     /// Last entries that a lazy layer keeps; by default what the experiment's budget leaves. The paper
     /// has 1024.
     recent: Option<usize>,
+    /// Entries before the queries' own whose attention, with that on the first ones, decides; by default
+    /// `recent`. kvpress's `n_recent` is this one, and it keeps `n_last`, here `queries`, fewer.
+    watched: Option<usize>,
 }
 
 /// A layer is lazy if the mean attention of the last queries over the first and the last entries is
@@ -47,12 +50,13 @@ impl Press for SimLayer {
     }
 
     fn press(&mut self, layer: &Layer<'_>, _: &Selection) -> Result<Vec<Kept>> {
-        let SimLayerParams { threshold, queries, initial, recent } = self.0;
+        let SimLayerParams { threshold, queries, initial, recent, watched } = self.0;
         let recent = recent.unwrap_or(layer.target().saturating_sub(initial));
+        let watched = watched.unwrap_or(recent);
         let longest = layer.heads().iter().map(Head::len).max().unwrap_or(0);
         let all = |head: &Head<'_>| Kept::entries((0..head.len()).collect());
-        if longest <= initial + recent + queries
-            || attention_on_ends(layer, queries, initial, recent)? <= threshold
+        if longest <= initial + recent.max(watched) + queries
+            || attention_on_ends(layer, queries, initial, watched)? <= threshold
         {
             return Ok(layer.heads().iter().map(all).collect());
         }
@@ -67,13 +71,13 @@ impl Press for SimLayer {
     }
 }
 
-/// Mean attention of the last queries on the first `initial` entries and on the `recent` entries
+/// Mean attention of the last queries on the first `initial` entries and on the `watched` entries
 /// before the queries' own.
 fn attention_on_ends(
     layer: &Layer<'_>,
     queries: usize,
     initial: usize,
-    recent: usize,
+    watched: usize,
 ) -> Result<f64> {
     let begin = layer.tokens_seen().saturating_sub(queries);
     let group = layer.group();
@@ -82,7 +86,7 @@ fn attention_on_ends(
         let positions = layer.heads()[head / group].positions();
         let before = positions.partition_point(|p| (*p as usize) < begin);
         let first = attention[..initial.min(before)].iter();
-        let last = attention[before.saturating_sub(recent)..before].iter();
+        let last = attention[before.saturating_sub(watched)..before].iter();
         sum += first.chain(last).copied().map(f64::from).sum::<f64>();
         Ok(())
     })?;

@@ -18,7 +18,9 @@ pub struct ThinkParams {
 /// The importance of a key channel is the mean square of the window's queries there, mean over the
 /// heads of a group, times the mean square of the keys. Every entry stays; the least important
 /// channels are removed from the stored keys, so a cache of equally wide keys and values loses half
-/// the ratio of its bytes.
+/// the ratio of its bytes. Keys of later tokens are whole until the press works again, which then takes
+/// channels of those alone; with the experiment's `cut_later_keys = true` they lose the same channels as
+/// the first keys, at once.
 #[derive(Debug)]
 pub struct Think(ThinkParams);
 

@@ -10,7 +10,8 @@ pub struct LagKvParams {
     /// Entries of a partition; each is measured against the next one.
     #[param(default = 128, min = 1)]
     lag: usize,
-    /// Whether scores of different partitions are compared; otherwise ranks within each are.
+    /// Whether scores of different partitions are compared; otherwise ranks within each are. Equal ranks of
+    /// several partitions are divided by position, where kvpress leaves it to `torch.topk`.
     #[param(default = false)]
     cross: bool,
 }

@@ -1,6 +1,6 @@
 //! streaming-llm: the first tokens and the last ones, <https://arxiv.org/abs/2309.17453>.
 //!
-//! To follow the paper in full, let the host rotate the kept keys to positions without gaps.
+//! The paper also closes the gap between the two: `reposition = true` in the experiment.
 
 use strait_sdk::prelude::*;
 

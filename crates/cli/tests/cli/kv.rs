@@ -120,6 +120,47 @@ value = { codec = \"affine\", bits = 4 }
 }
 
 #[test]
+fn later_keys_are_whole_unless_they_are_to_be_cut() {
+    let bench = Bench::new(&["presses-attention", "affine"]);
+    for mode in BOTH_MODES {
+        let cells = "
+[[cache]]
+label = \"whole\"
+press = \"think\"
+ratio = 0.5
+[[cache]]
+label = \"cut\"
+press = \"think\"
+ratio = 0.5
+cut_later_keys = true
+[[cache]]
+label = \"coded\"
+press = \"think\"
+ratio = 0.5
+key = { codec = \"affine\", bits = 8 }
+recent = 16
+";
+        experiment(&bench, &format!("{mode}{cells}"));
+        bench.run_ok(&["-o", "out", "--fresh"]);
+        let record = |label: &str| bench.record("out", label);
+        let sum = |label: &str| -> f64 {
+            nll(&record(label)).iter().map(|sum| sum.parse::<f64>().unwrap()).sum()
+        };
+        let share = |label: &str| {
+            let (stored, raw) = bytes(&record(label));
+            stored as f64 / raw as f64
+        };
+        // Half of the channels of the keys; of 8 bits and a scale each, but for the last tokens.
+        assert!((share("whole") - 0.75).abs() < 1e-9 && (share("cut") - 0.75).abs() < 1e-9);
+        assert!((0.56..0.62).contains(&share("coded")), "{}", share("coded"));
+        assert!(sum("baseline") < sum("whole") && sum("whole") < sum("cut"), "{mode}");
+        assert!((sum("coded") / sum("whole") - 1.0).abs() < 2e-3, "{mode}");
+        assert_eq!(record("cut")["cell"]["cache"]["cut_later_keys"], true);
+        std::fs::remove_dir_all(bench.path().join("out")).unwrap();
+    }
+}
+
+#[test]
 fn a_press_that_fails_ends_its_cell_alone() {
     let bench = Bench::new(&["presses-basic", "hostile"]);
     let mut cells = format!("{}[[cache]]\npress = \"knorm\"\nratio = 0.5\n", BOTH_MODES[0]);
@@ -150,7 +191,7 @@ fn a_press_that_fails_ends_its_cell_alone() {
 
 #[test]
 fn mistakes_are_named() {
-    let bench = Bench::new(&["presses-basic", "affine"]);
+    let bench = Bench::new(&["presses-basic", "presses-attention", "affine"]);
     for (cells, expected) in [
         ("[[cache]]\nratio = 0.5\n", "a press, or a codec"),
         ("[[cache]]\npress = \"knrm\"\n", "knorm"),
@@ -177,6 +218,11 @@ fn mistakes_are_named() {
         ("[[cache]]\nkey = { bits = 4 }\n", "the id of a codec"),
         ("[[cache]]\nkey = { codec = \"affine\", bts = 4 }\n", "bits"),
         ("[[cache]]\npress = \"knorm\"\nlayers = [99]\n", "layers from 0 to"),
+        ("[[cache]]\npress = \"think\"\nreposition = true\n", "all their channels"),
+        (
+            "[[cache]]\npress = \"knorm\"\nreposition = true\nthen = [{ press = \"think\" }]\n",
+            "all their channels",
+        ),
     ] {
         experiment(&bench, &format!("{}{cells}", BOTH_MODES[0]));
         let output = bench.run(&["-o", "out"]);

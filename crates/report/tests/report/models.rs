@@ -112,6 +112,8 @@ fn cached(label: &str, press: Option<&str>, bits: f64, delta: f64) -> Record {
             .into_iter()
             .collect(),
         reposition: press.is_some(),
+        gapless: false,
+        cut_later_keys: false,
         key: codec(8),
         value: codec(4),
         overrides: press

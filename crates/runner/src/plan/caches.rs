@@ -75,6 +75,8 @@ impl FoundCache {
             size: section.size,
             then: then.collect(),
             reposition: section.reposition,
+            gapless: section.reposition,
+            cut_later_keys: section.cut_later_keys,
             key: cell_codec(&of_all.key),
             value: cell_codec(&of_all.value),
             overrides: overrides.collect(),
@@ -110,6 +112,7 @@ impl FoundCache {
         CachePlan {
             presses: self.presses,
             reposition: section.reposition,
+            cut_later_keys: section.cut_later_keys,
             codecs: self.codecs,
             codecs_of: (0..config.layers)
                 .map(|layer| {
@@ -181,7 +184,10 @@ impl Finder<'_> {
             let ratio = ratio.unwrap_or(0.0);
             let budget = match size {
                 Some(size) => Budget::Size(size),
-                None if entry.descriptor().budget == "channels" => Budget::Channels(ratio),
+                None if entry.descriptor().budget == "channels" => {
+                    self.check_channels(&table, section)?;
+                    Budget::Channels(ratio)
+                }
                 None => {
                     left *= 1.0 - ratio;
                     Budget::Ratio(1.0 - left)
@@ -190,6 +196,17 @@ impl Finder<'_> {
             presses.push(PlannedPress { entry, params, budget });
         }
         Ok(presses)
+    }
+
+    /// Makes sure that no key has to be rotated that has lost channels.
+    fn check_channels(&self, table: &str, section: &CacheSection) -> Result<(), RunnerError> {
+        if !section.reposition || section.before_rope {
+            return Ok(());
+        }
+        let expected = "a press that leaves keys all their channels, without which `reposition` cannot rotate \
+                        them, or `before_rope = true`";
+        let found = "a press of channels";
+        Err(self.experiment.value_error(&format!("{table}.press"), expected, found, None).into())
     }
 
     /// The codecs of all layers, then those of selected layers.

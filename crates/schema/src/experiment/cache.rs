@@ -50,9 +50,15 @@ pub struct CacheSection {
     /// `(1 - r_1) (1 - r_2) …` of the tokens so far.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub then: Vec<PressSection>,
-    /// Whether kept keys are rotated to the positions 0, 1, 2, … after the presses.
+    /// Whether the gaps that presses leave are closed: kept keys are rotated to consecutive positions, and later
+    /// tokens go on right behind them, as in StreamingLLM and in kvpress's `KeyRerotationPress`. Not with a
+    /// press of channels unless `before_rope`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reposition: bool,
+    /// Whether the keys of later tokens lose the channels, too, that a press of channels (`think`) removed;
+    /// they stay whole otherwise, as in ThinK and in kvpress.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut_later_keys: bool,
     /// Codec of the keys with its parameters: `{ codec = "affine", bits = 4 }`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Map<String, Value>>,

@@ -210,8 +210,16 @@ pub struct CellCache {
     /// Presses that work on what the first one left.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub then: Vec<CellPress>,
-    /// Whether kept keys are rotated to the positions 0, 1, 2, … after the presses.
+    /// Whether kept keys are rotated to consecutive positions after the presses.
     pub reposition: bool,
+    /// Whether later tokens then go on right behind them; absent without `reposition`, and in records of
+    /// releases that left the removed tokens' gap before the later ones.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gapless: bool,
+    /// Whether the keys of later tokens lose the channels, too, that a press of channels removed; absent where
+    /// they stay whole.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut_later_keys: bool,
     /// Codec of the keys.
     pub key: Option<CellCacheCodec>,
     /// Codec of the values.

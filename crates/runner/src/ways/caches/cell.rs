@@ -13,6 +13,8 @@ pub(crate) struct CachePlan {
     /// In their order.
     pub(crate) presses: Vec<PlannedPress>,
     pub(crate) reposition: bool,
+    /// Whether the keys of later tokens lose the channels, too, that a press removes.
+    pub(crate) cut_later_keys: bool,
     /// Those of all layers, and those of some.
     pub(crate) codecs: Vec<LayerCodecs>,
     /// For every layer of the model, which of `codecs` it has.
@@ -86,6 +88,7 @@ impl CachePlan {
         CachePlan {
             presses: Vec::new(),
             reposition: false,
+            cut_later_keys: false,
             codecs: vec![LayerCodecs::default()],
             codecs_of: vec![0; layers],
             sinks: 0,

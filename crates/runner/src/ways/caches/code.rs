@@ -1,12 +1,14 @@
 //! Keys and values of one layer through their codecs.
 
+use std::sync::Arc;
+
 use strait_loader::MatrixRef;
 use strait_model::{CacheContents, Dtype, HeadEntries};
 use strait_schema::LinkCounts;
 
 use super::cell::{CachePlan, OpenCache};
 use super::compress::{At, Model};
-use super::ledger::LayerLedger;
+use super::ledger::{EntryCost, HeadLedger, LayerLedger};
 use crate::convert;
 use crate::ways::ends::Ends;
 use crate::ways::plausible::shortfall_of_values;
@@ -32,24 +34,21 @@ impl OpenCache {
             return Ok(());
         }
         ledger.coded = end as u32;
-        let fresh = fresh_entries(contents, ledger, plan.sinks, end);
+        let fresh = fresh_entries(ledger, plan.sinks, end);
         let [key_counts, value_counts] = counts;
-        for group in &groups(contents) {
-            let entries = &fresh[group[0]];
-            if entries.is_empty() {
-                continue;
-            }
+        for Group { heads, entries, channels } in &groups(contents, ledger, fresh) {
             for (part, ends, counts) in [
                 (Part::Key, &mut *key_ends, &mut *key_counts),
                 (Part::Value, &mut *value_ends, &mut *value_counts),
             ] {
                 let Some(ends) = ends else { continue };
                 let dim = at.shape.head_dim;
-                let message = Message { part, group, entries, dim, dtype: model.dtype };
+                let channels = channels.as_deref().filter(|_| part == Part::Key);
+                let message = Message { part, heads, entries, channels, dim, dtype: model.dtype };
                 let bytes = message.cross(ends, contents, counts)?;
-                ledger.share(part, group, entries, bytes);
+                ledger.share(part, heads, entries, bytes);
             }
-            for &head in group {
+            for &head in heads {
                 entries.iter().for_each(|&entry| ledger.heads[head].entries[entry].coded = true);
             }
         }
@@ -57,39 +56,64 @@ impl OpenCache {
     }
 }
 
-/// For every head the entries that are coded now. Repositioned entries are known by their order.
-fn fresh_entries(
-    contents: &CacheContents,
-    ledger: &LayerLedger,
-    sinks: usize,
-    end: usize,
-) -> Vec<Vec<usize>> {
-    let heads = contents.heads.iter().zip(&ledger.heads);
-    heads
-        .map(|(head, ledger)| {
-            let is_fresh = |entry: &usize| {
-                let position = head.positions[*entry] as usize;
-                !ledger.entries[*entry].coded && position >= sinks && position < end
-            };
-            (0..head.len()).filter(is_fresh).collect()
-        })
-        .collect()
+/// For every head the entries that are coded now, by the positions of their tokens.
+fn fresh_entries(ledger: &LayerLedger, sinks: usize, end: usize) -> Vec<Vec<usize>> {
+    let of_head = |head: &HeadLedger| {
+        let is_fresh = |entry: &usize| {
+            let EntryCost { token, coded, .. } = head.entries[*entry];
+            !coded && (sinks..end).contains(&(token as usize))
+        };
+        (0..head.entries.len()).filter(is_fresh).collect()
+    };
+    ledger.heads.iter().map(of_head).collect()
+}
+
+/// What is coded as one message.
+struct Group {
+    heads: Vec<usize>,
+    /// The same of every head.
+    entries: Vec<usize>,
+    /// The channels of their keys, where a press has removed others.
+    channels: Option<Arc<[u16]>>,
 }
 
 /// Heads whose entries are coded side by side, as one message: all of them, or each alone where a
-/// press has kept other entries or channels of each.
-fn groups(contents: &CacheContents) -> Vec<Vec<usize>> {
+/// press has kept other entries or channels of each; then also entries with other channels.
+fn groups(contents: &CacheContents, ledger: &LayerLedger, fresh: Vec<Vec<usize>>) -> Vec<Group> {
     let alike = |pair: &[HeadEntries]| {
         pair[0].positions == pair[1].positions
             && pair[0].key_channels.is_none()
             && pair[1].key_channels.is_none()
     };
-    let heads = 0..contents.heads.len();
-    if contents.heads.windows(2).all(alike) {
-        vec![heads.collect()]
-    } else {
-        heads.map(|head| vec![head]).collect()
+    let cut = |head: &HeadLedger| head.channels.iter().any(Option::is_some);
+    // Where gaps are closed, heads with other tokens may have the same positions.
+    let together = contents.heads.windows(2).all(alike)
+        && fresh.windows(2).all(|pair| pair[0] == pair[1])
+        && !ledger.heads.iter().any(cut);
+    let mut groups: Vec<Group> = Vec::new();
+    for (head, entries) in fresh.into_iter().enumerate() {
+        if together {
+            match groups.first_mut() {
+                Some(group) => group.heads.push(head),
+                None => groups.push(Group { heads: vec![head], entries, channels: None }),
+            }
+            continue;
+        }
+        let first = groups.len();
+        for entry in entries {
+            let channels = &ledger.heads[head].channels[entry];
+            match groups[first..].iter_mut().find(|group| group.channels == *channels) {
+                Some(group) => group.entries.push(entry),
+                None => groups.push(Group {
+                    heads: vec![head],
+                    entries: vec![entry],
+                    channels: channels.clone(),
+                }),
+            }
+        }
     }
+    groups.retain(|group| !group.entries.is_empty());
+    groups
 }
 
 impl LayerLedger {
@@ -141,8 +165,10 @@ impl Part {
 /// Keys or values of some heads, side by side: a row is an entry.
 struct Message<'a> {
     part: Part,
-    group: &'a [usize],
+    heads: &'a [usize],
     entries: &'a [usize],
+    /// Those of a row that are in the message; all where there is none.
+    channels: Option<&'a [u16]>,
     dim: usize,
     dtype: Dtype,
 }
@@ -155,9 +181,11 @@ impl Message<'_> {
         contents: &mut CacheContents,
         counts: &mut LinkCounts,
     ) -> Result<u64, String> {
-        let widths =
-            self.group.iter().map(|&head| self.part.width(&contents.heads[head], self.dim));
-        let (rows, channels) = (self.entries.len(), widths.sum::<usize>());
+        let width = |&head: &usize| match self.channels {
+            Some(channels) => channels.len(),
+            None => self.part.width(&contents.heads[head], self.dim),
+        };
+        let (rows, channels) = (self.entries.len(), self.heads.iter().map(width).sum::<usize>());
         if channels == 0 {
             return Ok(0);
         }
@@ -187,11 +215,24 @@ impl Message<'_> {
     /// Visits what the message is made of, row by row and head by head.
     fn each_piece(&self, contents: &mut CacheContents, mut visit: impl FnMut(&mut [f32])) {
         for &entry in self.entries {
-            for &head in self.group {
+            for &head in self.heads {
                 let head = &mut contents.heads[head];
                 let width = self.part.width(head, self.dim);
-                visit(&mut self.part.of(head)[entry * width..(entry + 1) * width]);
+                let row = &mut self.part.of(head)[entry * width..(entry + 1) * width];
+                match self.channels {
+                    None => visit(row),
+                    Some(channels) => visit_some(row, channels, &mut visit),
+                }
             }
         }
+    }
+}
+
+/// Visits some channels of a row.
+fn visit_some(row: &mut [f32], channels: &[u16], visit: &mut impl FnMut(&mut [f32])) {
+    let mut some: Vec<f32> = channels.iter().map(|&channel| row[usize::from(channel)]).collect();
+    visit(&mut some);
+    for (&channel, value) in channels.iter().zip(some) {
+        row[usize::from(channel)] = value;
     }
 }

@@ -70,10 +70,7 @@ impl OpenCache {
                 self.press(press, plan, model, at, &mut contents, side)?;
             }
             if plan.reposition && !self.presses.is_empty() {
-                let frequencies = at.frequencies();
-                for head in &mut contents.heads {
-                    reposition::from_zero(head, &frequencies, at.shape.head_dim, plan.before_rope);
-                }
+                self.close_up(plan, at, &mut contents)?;
             }
             self.code(plan, model, at, &mut contents)?;
         }
@@ -81,6 +78,24 @@ impl OpenCache {
             self.layers[at.layer].forget_rows();
         }
         Ok(contents)
+    }
+
+    /// Closes the gaps that the presses left between the entries of a layer.
+    fn close_up(
+        &self,
+        plan: &CachePlan,
+        at: At<'_>,
+        contents: &mut CacheContents,
+    ) -> Result<(), String> {
+        let frequencies = at.frequencies();
+        for (head, ledger) in contents.heads.iter_mut().zip(&self.layers[at.layer].heads) {
+            if !plan.before_rope && ledger.channels.iter().any(Option::is_some) {
+                return Err(reposition::lost_channels());
+            }
+            let dim = at.shape.head_dim;
+            reposition::close_up(head, &frequencies, dim, at.seen, plan.before_rope)?;
+        }
+        Ok(())
     }
 
     /// What the window's cache costs as it is stored now, beside `tokens` tokens of an uncompressed one.

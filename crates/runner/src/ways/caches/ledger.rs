@@ -1,6 +1,8 @@
 //! The ledger of a cache: what each cached entry costs, and the attention that it has received. The
 //! entries themselves are with the model.
 
+use std::sync::Arc;
+
 use strait_model::{AttentionShape, CacheContents, HeadEntries};
 
 /// What is known of the entries of one layer, beside their keys and values.
@@ -42,6 +44,9 @@ impl TokenRows {
 #[derive(Debug, Default)]
 pub(crate) struct HeadLedger {
     pub(crate) entries: Vec<EntryCost>,
+    /// The key channels that are left of every entry, where a press has removed others of the keys that
+    /// were there; they are zeros with the model, whose later keys are whole.
+    pub(crate) channels: Vec<Option<Arc<[u16]>>>,
     /// For every query head of the group, attention received by every entry.
     pub(crate) attention: Vec<Vec<f32>>,
     /// The same of how much each value can add; empty unless a press asks.
@@ -50,9 +55,11 @@ pub(crate) struct HeadLedger {
     pub(crate) window: Vec<Vec<f32>>,
 }
 
-/// Bytes of an entry; a coded one has its share of a payload.
+/// Where an entry comes from, and its bytes; a coded one has its share of a payload.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct EntryCost {
+    /// Position of its token in the sequence, wherever its key is turned to.
+    pub(crate) token: u32,
     pub(crate) key_bytes: f64,
     pub(crate) value_bytes: f64,
     pub(crate) coded: bool,
@@ -66,12 +73,17 @@ impl LayerLedger {
         self.heads.resize_with(contents.heads.len(), HeadLedger::default);
         for (ledger, head) in self.heads.iter_mut().zip(&contents.heads) {
             let channels = head.key_channels.as_ref().map_or(shape.head_dim, Vec::len);
-            let fresh = EntryCost {
+            let fresh = |&token: &u32| EntryCost {
+                token,
                 key_bytes: (channels * size) as f64,
                 value_bytes: (shape.head_dim * size) as f64,
                 coded: false,
             };
-            ledger.entries.resize(head.len(), fresh);
+            // Nothing is removed between two times, so new entries are behind those that are known.
+            let known = ledger.entries.len().min(head.len());
+            ledger.entries.truncate(known);
+            ledger.entries.extend(head.positions[known..].iter().map(fresh));
+            ledger.channels.resize(head.len(), None);
             ledger.attention.resize_with(group, Vec::new);
             ledger.attention.iter_mut().for_each(|received| received.resize(head.len(), 0.0));
         }
@@ -95,10 +107,35 @@ impl LayerLedger {
 }
 
 impl HeadLedger {
+    /// Removes all but these key channels from the entries that still have all. `size` is the bytes of
+    /// a value in the model's dtype.
+    pub(crate) fn cut(&mut self, channels: &Arc<[u16]>, size: usize) {
+        for (left, cost) in self.channels.iter_mut().zip(&mut self.entries) {
+            if left.is_none() && !cost.coded {
+                *left = Some(Arc::clone(channels));
+                cost.key_bytes = (channels.len() * size) as f64;
+            }
+        }
+    }
+
+    /// Makes the key channels zero that the entries no longer have.
+    pub(crate) fn clear(&self, keys: &mut [f32], dim: usize) {
+        for (key, channels) in keys.chunks_exact_mut(dim).zip(&self.channels) {
+            let Some(channels) = channels else { continue };
+            let mut left = channels.iter().map(|&channel| usize::from(channel)).peekable();
+            for (channel, value) in key.iter_mut().enumerate() {
+                if left.next_if_eq(&channel).is_none() {
+                    *value = 0.0;
+                }
+            }
+        }
+    }
+
     /// Keeps these entries.
     pub(crate) fn keep(&mut self, kept: &[usize]) {
         let before = self.entries.len().max(1);
         self.entries = kept.iter().map(|&entry| self.entries[entry]).collect();
+        self.channels = kept.iter().map(|&entry| self.channels[entry].clone()).collect();
         for rows in &mut self.window {
             let of_row = |row: &[f32]| kept.iter().map(|&entry| row[entry]).collect::<Vec<f32>>();
             *rows = rows.chunks_exact(before).flat_map(of_row).collect();
@@ -128,6 +165,28 @@ pub(crate) fn keep(head: &mut HeadEntries, kept: &[usize], dim: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn channels_go_once_from_every_entry() {
+        let entry = |token| EntryCost { token, key_bytes: 8.0, value_bytes: 8.0, coded: false };
+        let mut head = HeadLedger {
+            entries: vec![entry(3), entry(7)],
+            channels: vec![None, None],
+            ..HeadLedger::default()
+        };
+        head.cut(&Arc::from([0, 2]), 2);
+        head.entries.push(entry(8));
+        head.channels.push(None);
+        head.cut(&Arc::from([1]), 2);
+        let mut keys = [1.0; 12];
+        head.clear(&mut keys, 4);
+        assert_eq!(keys, [1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
+        let bytes: Vec<f64> = head.entries.iter().map(|entry| entry.key_bytes).collect();
+        assert_eq!(bytes, [4.0, 4.0, 2.0]);
+        head.keep(&[0, 2]);
+        assert_eq!(head.channels[1].as_deref(), Some(&[1][..]));
+        assert_eq!((head.entries[1].token, head.channels.len()), (8, 2));
+    }
 
     #[test]
     fn the_last_tokens_are_known() {

@@ -1,5 +1,7 @@
 //! One press on one layer: what it is given, and what becomes of its choice.
 
+use std::sync::Arc;
+
 use strait_loader::{KeptHead, KvHeadRef, LayerBudget, LayerRef, RopeLayout, RopeRef};
 use strait_model::{CacheContents, HeadEntries};
 
@@ -22,9 +24,7 @@ impl OpenCache {
         let press = &mut self.presses[index];
         let (shape, ledger) = (at.shape, &mut self.layers[at.layer]);
         let dim = shape.head_dim;
-        let positions: Vec<&[u32]> =
-            contents.heads.iter().map(|head| &head.positions[..]).collect();
-        let arrays = side.arrays(press, ledger, &positions, at.seen, shape);
+        let arrays = side.arrays(press, ledger, at.seen, shape);
         let side: Vec<_> = arrays.iter().map(|array| array.view()).collect();
         // A press before this one may have cut channels; this one sees zeros there.
         let whole: Vec<Option<Vec<f32>>> =
@@ -65,7 +65,7 @@ impl OpenCache {
         };
         let kept = press.press(&layer).map_err(|error| error.to_string())?;
         for ((head, kept), ledger) in contents.heads.iter_mut().zip(kept).zip(&mut ledger.heads) {
-            apply(kept, head, ledger, dim, model.dtype.size());
+            apply(kept, head, ledger, dim, (model.dtype.size(), plan.cut_later_keys));
         }
         Ok(())
     }
@@ -84,15 +84,22 @@ fn budget(budget: Budget, longest: usize, at: At<'_>) -> LayerBudget {
     }
 }
 
-/// Leaves of a head what a press keeps. `size` is the bytes of a value in the model's dtype.
-fn apply(kept: KeptHead, head: &mut HeadEntries, ledger: &mut HeadLedger, dim: usize, size: usize) {
+/// Leaves of a head what a press keeps. `size` is the bytes of a value in the model's dtype, `cut_later`
+/// whether keys of later tokens lose the channels that go.
+fn apply(
+    kept: KeptHead,
+    head: &mut HeadEntries,
+    ledger: &mut HeadLedger,
+    dim: usize,
+    (size, cut_later): (usize, bool),
+) {
     if let Some(channels) = &kept.key_channels {
-        let keys = all_keys(head, dim);
-        head.keys =
-            keys.chunks_exact(dim).flat_map(|key| channels.iter().map(|&c| key[c])).collect();
-        head.key_channels = Some(channels.iter().map(|&c| c as u16).collect());
-        for entry in ledger.entries.iter_mut().filter(|entry| !entry.coded) {
-            entry.key_bytes = (channels.len() * size) as f64;
+        let left: Vec<u16> = channels.iter().map(|&channel| channel as u16).collect();
+        if cut_later {
+            cut_all(left, head, ledger, dim, size);
+        } else {
+            ledger.cut(&Arc::from(left), size);
+            ledger.clear(&mut head.keys, dim);
         }
     }
     keep(head, &kept.entries, dim);
@@ -102,13 +109,34 @@ fn apply(kept: KeptHead, head: &mut HeadEntries, ledger: &mut HeadLedger, dim: u
     }
     if let Some(keys) = kept.keys {
         head.keys = match head.key_channels.as_deref() {
-            None => keys,
+            None => {
+                let mut keys = keys;
+                ledger.clear(&mut keys, dim);
+                keys
+            }
             Some(channels) => {
                 let rows = keys.chunks_exact(dim);
                 rows.flat_map(|key| channels.iter().map(|&c| key[usize::from(c)])).collect()
             }
         };
     }
+}
+
+/// Leaves of a head these key channels, now and of all that is cached later.
+fn cut_all(
+    left: Vec<u16>,
+    head: &mut HeadEntries,
+    ledger: &mut HeadLedger,
+    dim: usize,
+    size: usize,
+) {
+    let keys = all_keys(head, dim);
+    let of_key = |key: &[f32]| left.iter().map(|&c| key[usize::from(c)]).collect::<Vec<f32>>();
+    head.keys = keys.chunks_exact(dim).flat_map(of_key).collect();
+    for entry in ledger.entries.iter_mut().filter(|entry| !entry.coded) {
+        entry.key_bytes = (left.len() * size) as f64;
+    }
+    head.key_channels = Some(left);
 }
 
 /// Keys with all channels, where some are gone.

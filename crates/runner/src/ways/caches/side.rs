@@ -6,7 +6,7 @@ use strait_loader::{
 };
 use strait_model::{AttentionShape, CachedLayer, ProbeRequest};
 
-use super::ledger::{LayerLedger, TokenRows};
+use super::ledger::{EntryCost, LayerLedger, TokenRows};
 
 /// What presses ask for, together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -152,7 +152,6 @@ impl SideInformation {
         &self,
         press: &PressInstance,
         ledger: &LayerLedger,
-        positions: &[&[u32]],
         seen: usize,
         shape: &AttentionShape,
     ) -> Vec<Array> {
@@ -186,11 +185,12 @@ impl SideInformation {
                 }
                 _ => {
                     // Every query from an entry's own on has seen it, within the window.
-                    let count = |&position: &u32| {
-                        let queries = seen - position as usize;
+                    let count = |entry: &EntryCost| {
+                        let queries = seen.saturating_sub(entry.token as usize);
                         shape.window.map_or(queries, |window| queries.min(window)) as f32
                     };
-                    let counts = positions.iter().flat_map(|head| head.iter().map(count));
+                    let counts =
+                        ledger.heads.iter().flat_map(|head| head.entries.iter().map(count));
                     (ATTENTION_COUNT, (0, counts.collect()))
                 }
             };
