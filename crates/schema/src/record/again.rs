@@ -100,6 +100,12 @@ impl Record {
             let artifact = codec.artifact_sha256.iter();
             facts.extend(artifact.map(|sha256| format!("artifact sha256:{sha256}")));
         }
+        if self.cell.cache().is_some_and(|cache| cache.reposition && !cache.gapless) {
+            facts.push(
+                "made by a release whose `reposition` left a gap before later tokens: no file asks for that"
+                    .to_owned(),
+            );
+        }
         let comments =
             facts.iter().map(|fact| format!("# {}\n", fact.replace(char::is_control, " ")));
         Ok(comments.collect::<String>() + &toml)
@@ -158,6 +164,7 @@ impl Record {
             size: cache.size,
             then: then.collect(),
             reposition: cache.reposition,
+            cut_later_keys: cache.cut_later_keys,
             key: cache.key.as_ref().map(codec_table),
             value: cache.value.as_ref().map(codec_table),
             overrides: overrides.collect(),

@@ -209,6 +209,9 @@ fn kind(file: &Experiment, cell: &RecordCell) -> CellKind {
                 size: asked.size,
                 then: then.collect(),
                 reposition: asked.reposition,
+                // Of a release; no file asks for it.
+                gapless: cache.gapless,
+                cut_later_keys: asked.cut_later_keys,
                 key: asked.key.as_ref().map(codec),
                 value: asked.value.as_ref().map(codec),
                 overrides: overrides.collect(),
