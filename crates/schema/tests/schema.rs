@@ -274,8 +274,13 @@ fn a_record_comes_back_byte_for_byte() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(record.file_name());
     record.save(&path).unwrap();
-    assert_eq!(fs::read_to_string(&path).unwrap(), text);
-    assert_eq!(Record::load(&path).unwrap(), record);
+    let (written, sealed) = (fs::read_to_string(&path).unwrap(), Record::load(&path).unwrap());
+    // All that is new is the hash of the rest.
+    let hash = sealed.content_sha256.clone().unwrap();
+    assert_eq!(written.replace(&format!(",\n  \"content_sha256\": \"{hash}\""), ""), text);
+    sealed.save(&path).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), written);
+    assert_eq!(Record { content_sha256: None, ..sealed }, record);
     let files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().path()).collect();
     assert_eq!(files, [path], "the temporary file is gone");
 }

