@@ -17,7 +17,8 @@ strait_conformance::check!(
         case!({ "bits": 2, "axis": 0 }).bits_per_value(2.5),
         case!({ "bits": 1, "group": 7, "scale_dtype": "f32" }),
         case!({ "bits": 8, "group": 3, "axis": 0, "iterations": 1, "lp_norm": 1.0 }),
-        plain(json!({ "iterations": 0, "scale_dtype": "f32" })).bits_per_value(5.0),
+        plain(json!({ "iterations": 0, "round_zero": false, "scale_dtype": "f32" }))
+            .bits_per_value(5.0),
         plain(json!({ "bits": 1, "iterations": 0, "scale_dtype": "f32" })),
     ]
 );
