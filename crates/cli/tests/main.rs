@@ -17,6 +17,7 @@ mod cli {
     mod look;
     mod memory;
     mod models;
+    mod named;
     mod quickstart;
     mod reproduce;
     mod resume;

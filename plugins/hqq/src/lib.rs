@@ -3,10 +3,11 @@
 //! Source: [Half-Quadratic Quantization](https://mobiusml.github.io/hqq_blog/) and its
 //! [package](https://github.com/mobiusml/hqq) 0.2.8 (`Quantizer.quantize` on f32). Of each group, in f32,
 //! with L = 2^bits - 1: s = L (1 / (max - min)), 1 where that range is at most 1e-4, at most 20000;
-//! z = -min s. Then, up to `iterations` times: q = clamp(round(x s + z)), ties to even; e = x - (q - z) / s;
-//! e' = sign(e) max(0, |e| - |e|^(p-1) / 10), p = `lp_norm`; z = mean(q - (x - e') s); it ends after the
-//! iteration in which the mean of |e| over the whole message did not fall. At last
-//! q = clamp(round(x s + z)) and x' = (q - z) (1 / s). `iterations = 0` leaves out the search.
+//! z = -min s, to the nearest integer with `round_zero`. Then, up to `iterations` times:
+//! q = clamp(round(x s + z)), ties to even; e = x - (q - z) / s; e' = sign(e) max(0, |e| - |e|^(p-1) / 10),
+//! p = `lp_norm`; z = mean(q - (x - e') s); it ends after the iteration in which the mean of |e| over the
+//! whole message did not fall. At last q = clamp(round(x s + z)) and x' = (q - z) (1 / s).
+//! `iterations = 0` leaves out the search.
 //!
 //! Stored per group: 1 / s, then z, in `scale_dtype`; all 1 / s come first, then all z. Stored per value:
 //! `bits` bits, lowest first, without gaps to the end of the message (3 bits take 3 bits; the package
@@ -55,6 +56,10 @@ pub struct HqqParams {
     /// Most iterations of the search for z.
     #[param(default = 20, min = 0, max = 1000)]
     pub iterations: u32,
+    /// Whether the search begins at integers; by default at 4 bits alone, as in the package's
+    /// `BaseQuantizeConfig`. Its bare `Quantizer.quantize` does not, and so neither does Transformers'
+    /// quantized cache: `false` there.
+    pub round_zero: Option<bool>,
     /// Exponent p of the error norm.
     #[param(default = 0.7, min = 0.1, max = 1.0)]
     pub lp_norm: f64,
@@ -123,7 +128,9 @@ impl Codec for Hqq {
             Ok(())
         })?;
         let values = groups.gathered(plain, grouped);
-        let solver = Solver::new(self.params.bits, self.params.iterations, self.params.lp_norm);
+        let HqqParams { bits, iterations, lp_norm, .. } = self.params;
+        let solver =
+            Solver::new(bits, iterations, lp_norm, self.params.round_zero.unwrap_or(bits == 4));
         self.codes.resize(values.len(), 0);
         solver.solve(&groups, values, &mut self.cells, &mut self.codes);
         for plane in [&mut self.cells.inverses, &mut self.cells.zeros] {

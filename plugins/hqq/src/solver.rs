@@ -31,6 +31,8 @@ pub(crate) struct Cells {
 pub(crate) struct Solver {
     levels: f32,
     iterations: u32,
+    /// Whether the zero points are integers when the search begins.
+    round_zero: bool,
     /// p - 1.
     power: f32,
     /// Errors up to this one shrink to 0.
@@ -40,13 +42,14 @@ pub(crate) struct Solver {
 impl Solver {
     /// A search for codes of `bits` bits.
     #[allow(clippy::cast_possible_truncation)]
-    pub(crate) fn new(bits: u32, iterations: u32, lp_norm: f64) -> Solver {
+    pub(crate) fn new(bits: u32, iterations: u32, lp_norm: f64, round_zero: bool) -> Solver {
         // |e| = |e|^(p-1) / beta.
         let threshold = f64::from(BETA).powf(-1.0 / (2.0 - lp_norm)) * 0.9999;
         let power = lp_norm as f32 - 1.0;
         Solver {
             levels: f32::from(u8::MAX >> (8 - bits)),
             iterations,
+            round_zero,
             power,
             threshold: threshold as f32,
         }
@@ -68,7 +71,9 @@ impl Solver {
             #[inline(always)]
             || {
                 groups.for_each(|group, run| {
-                    (scales[group], zeros[group]) = start(self.levels, &values[run]);
+                    let (scale, zero) = start(self.levels, &values[run]);
+                    let zero = if self.round_zero { zero.round_ties_even() } else { zero };
+                    (scales[group], zeros[group]) = (scale, zero);
                 })
             },
         );
@@ -207,7 +212,7 @@ mod tests {
     #[test]
     fn errors_below_the_threshold_shrink_to_zero_and_no_others() {
         for p in [0.1, 0.7, 1.0] {
-            let solver = Solver::new(4, 20, p);
+            let solver = Solver::new(4, 20, p, false);
             let shrunk = |error: f32| error - 0.1 * error.powf(p as f32 - 1.0);
             assert!(shrunk(solver.threshold) <= 0.0, "{p}");
             assert!(shrunk(solver.threshold * 1.001) > 0.0, "{p}");

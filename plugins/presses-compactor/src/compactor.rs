@@ -9,7 +9,7 @@ use crate::{leverage, noncausal};
 /// Parameters of compactor.
 #[derive(Params, Debug)]
 pub struct CompactorParams {
-    /// Entries of a chunk of the attention.
+    /// Entries of a chunk of the attention. The last one may be shorter, where kvpress counts padding.
     #[param(default = 256, min = 1)]
     chunk: usize,
     /// Random directions that keys are projected to.

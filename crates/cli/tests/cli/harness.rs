@@ -28,6 +28,9 @@ fn libraries() -> &'static Path {
             "hostile",
             "presses-basic",
             "presses-attention",
+            "presses-compactor",
+            "presses-expected",
+            "hqq",
             "lowrank",
             "importance",
         ] {

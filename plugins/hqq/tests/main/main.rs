@@ -17,7 +17,8 @@ strait_conformance::check!(
         case!({ "bits": 2, "axis": 0 }).bits_per_value(2.5),
         case!({ "bits": 1, "group": 7, "scale_dtype": "f32" }),
         case!({ "bits": 8, "group": 3, "axis": 0, "iterations": 1, "lp_norm": 1.0 }),
-        plain(json!({ "iterations": 0, "scale_dtype": "f32" })).bits_per_value(5.0),
+        plain(json!({ "iterations": 0, "round_zero": false, "scale_dtype": "f32" }))
+            .bits_per_value(5.0),
         plain(json!({ "bits": 1, "iterations": 0, "scale_dtype": "f32" })),
     ]
 );
@@ -44,7 +45,7 @@ fn scales_zeros_codes_and_values_are_those_of_the_package() {
     let golden: &[u8] = include_bytes!("../../golden/golden.bin");
     let shape = Shape { rows: 8, channels: 128, dtype: Dtype::F32 };
     let (input, mut rest) = golden.split_at(shape.bytes());
-    for bits in [4, 3, 2, 1] {
+    for (bits, round_zero) in [(4, false), (3, false), (2, false), (1, false), (4, true)] {
         for axis in [1, 0] {
             for iterations in [20, 0] {
                 let (planes, after) = rest.split_at(2 * 16 * 4);
@@ -53,6 +54,7 @@ fn scales_zeros_codes_and_values_are_those_of_the_package() {
                 rest = after;
                 let params = json!({
                     "bits": bits, "axis": axis, "iterations": iterations, "scale_dtype": "f32",
+                    "round_zero": round_zero,
                 });
                 let (payload, ours) = round_trip(&params, shape, input);
                 compare(&params, planes, codes, &payload);
@@ -67,6 +69,23 @@ fn scales_zeros_codes_and_values_are_those_of_the_package() {
         }
     }
     assert!(rest.is_empty());
+}
+
+/// As the package's configuration says.
+#[test]
+fn zero_points_begin_as_integers_at_4_bits_alone() {
+    let golden: &[u8] = include_bytes!("../../golden/golden.bin");
+    let shape = Shape { rows: 8, channels: 128, dtype: Dtype::F32 };
+    let payload = |params: Value| round_trip(&params, shape, &golden[..shape.bytes()]).0;
+    for bits in [8, 4, 3, 2, 1] {
+        let [by_default, rounded, exact] = [
+            payload(json!({ "bits": bits })),
+            payload(json!({ "bits": bits, "round_zero": true })),
+            payload(json!({ "bits": bits, "round_zero": false })),
+        ];
+        assert_ne!(rounded, exact, "{bits}");
+        assert_eq!(by_default, if bits == 4 { rounded } else { exact }, "{bits}");
+    }
 }
 
 /// Scales are equal, zero points differ by the order of a sum, codes are equal.
