@@ -1,10 +1,10 @@
-//! The dependency arrows of ARCHITECTURE.md, one way only.
+//! Checks the dependency arrows of ARCHITECTURE.md, which point one way only.
 
 use super::tree::Tree;
 use super::{Violation, violation};
 use crate::workspace::{Package, Workspace};
 
-/// What each crate may link from this workspace. Plugins have the rule of their own below.
+/// The workspace crates that each crate may link. Plugins have their own rule below.
 const ARROWS: &[(&str, &[&str])] = &[
     ("strait-abi", &[]),
     ("strait-sdk-derive", &[]),
@@ -66,8 +66,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("ureq", &["strait-hub", "strait-track"]),
 ];
 
-/// Only this package may use burn, whatever the name of burn's crate, and CubeCL below it.
-/// Device kernels are written in CubeCL, which burn is written in too.
+/// The only package besides burn's user that may use CubeCL, in which device kernels (and burn) are
+/// written.
 const KERNELS: &str = "strait-kernels";
 const BURN_USER: &str = "strait-burn";
 
@@ -93,7 +93,7 @@ fn check_arrows(workspace: &Workspace, package: &Package, plugin: Option<&str>, 
     let name = &package.name;
     let row = ARROWS.iter().find(|(from, _)| from == name).map(|(_, to)| *to);
     let allowed: &[&str] = match plugin {
-        // The bad examples speak the ABI directly.
+        // The bad examples use the ABI directly.
         Some("hostile") => &["strait-sdk", "strait-abi"],
         Some(_) => &["strait-sdk"],
         None => row.unwrap_or_default(),
