@@ -53,7 +53,7 @@ impl Tiles {
                 Config(bytes)
             };
             // SAFETY: `available` has checked that the CPU and the system allow it; the operand is
-            // 64 readable bytes in the form that the instruction asks for.
+            // 64 readable bytes in the form that the instruction requires.
             unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIG, options(nostack)) };
             return Some(Tiles { _thread: std::marker::PhantomData });
         }

@@ -254,7 +254,7 @@ pub(crate) fn set_variable(name: &str, value: &Path) -> bool {
     if threads != 1 {
         return false;
     }
-    // SAFETY: this thread is the only one of the process, so nobody reads the environment.
+    // SAFETY: this thread is the only one of the process, so nothing else reads the environment.
     unsafe { std::env::set_var(name, value) };
     true
 }

@@ -126,7 +126,7 @@ pub enum WeightsError {
         path: PathBuf,
         /// Which part is wrong.
         what: String,
-        /// What the format asks for.
+        /// What the format requires.
         expected: String,
         /// What is there.
         found: String,
@@ -178,7 +178,7 @@ pub enum WeightsError {
         path: PathBuf,
         /// The part, or the weight that lacks it.
         tensor: String,
-        /// What the format asks for.
+        /// What the format requires.
         expected: String,
         /// What is there.
         found: String,
