@@ -140,7 +140,7 @@ pub enum DataError {
     StandIn {
         /// The file.
         path: PathBuf,
-        /// What is there, and what to do.
+        /// What was found, and what to do about it.
         what: strait_hub::StandIn,
     },
     /// The tokenizer cannot be used.

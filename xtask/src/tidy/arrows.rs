@@ -66,9 +66,9 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("ureq", &["strait-hub", "strait-track"]),
 ];
 
-/// The only package besides burn's user that may use CubeCL, in which device kernels (and burn) are
-/// written.
+/// The only package besides [`BURN_USER`] that may use CubeCL, in which device kernels are written.
 const KERNELS: &str = "strait-kernels";
+/// The only package that may use burn, whatever the name of burn's crate, and CubeCL below it.
 const BURN_USER: &str = "strait-burn";
 
 pub(super) fn check(workspace: &Workspace, tree: &Tree) -> Vec<Violation> {
