@@ -1,4 +1,5 @@
-//! `cargo xtask bench-codecs`: throughput of every codec of the catalogue, and the page about them.
+//! `cargo xtask bench-codecs`: measures the throughput of every codec in the catalogue, and writes the page
+//! about them.
 
 use std::fs;
 use std::path::PathBuf;
@@ -50,7 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs the benchmark. Its figures go to the terminal where only some codecs are asked for.
+/// Runs the benchmark. Its figures go to the terminal if only some codecs are requested.
 fn measure(args: &Args, workspace: &Workspace) -> Result<()> {
     let mut bench = cargo::command();
     bench.current_dir(&workspace.root);

@@ -1,7 +1,9 @@
-//! `cargo xtask bench-peers`: strait and what people use instead, on the same work in one go.
+//! `cargo xtask bench-peers`: measures strait and what people use instead, on the same work in a
+//! single run.
 //!
-//! The peer is PyTorch with Transformers and forward hooks (`xtask/peers`). Peer and strait run in
-//! turn, so that a machine that gets slower meanwhile slows both; a ratio is taken within each round.
+//! The peer is PyTorch with Transformers and forward hooks (`xtask/peers`). Peer and strait take
+//! turns, so that a machine that slows down in the meantime slows both; a ratio is taken within each
+//! round.
 
 mod job;
 mod llama_cpp;
@@ -22,7 +24,7 @@ use outcome::{Environment, JobResult, Report, Round, Sitting};
 use peer::Peer;
 use strait::Strait;
 
-/// The model, relative to the root, and the script that brings it.
+/// The model, relative to the root, and the script that fetches it.
 const MODEL: &str = "models/SmolLM2-135M-Instruct.Q4_1.gguf";
 const TEXT: &str = "assets/wikitext-2-raw/test-00000-of-00001.parquet";
 
@@ -53,7 +55,7 @@ pub(crate) struct Args {
     output: Option<PathBuf>,
 }
 
-/// Above this many busy cores a person is told that the figures are worth little.
+/// Number of busy cores above which a warning says that the figures are of little value.
 const BUSY: f64 = 0.5;
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
@@ -116,7 +118,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The system's load over the last minute, where it tells.
+/// The system's load over the last minute, if it reports one.
 fn load() -> Option<f64> {
     fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
 }
@@ -127,7 +129,7 @@ impl Args {
     }
 }
 
-/// Both programs, ready, and what they have shown so far.
+/// Both programs, ready to run, and their results so far.
 struct Bench<'a> {
     args: &'a Args,
     strait: Strait<'a>,
@@ -161,7 +163,7 @@ impl Bench<'_> {
         self.save(JobResult::new(job.name, peer::NAME, cells, rounds))
     }
 
-    /// llama.cpp's perplexity tool has windows of its own, so strait follows.
+    /// llama.cpp's perplexity tool has its own windows, so strait uses the same.
     fn llama_cpp(&mut self, tool: &Path) -> Result<()> {
         let job = job::llama_cpp();
         let windows = self.args.tokens / job::WINDOW;
@@ -193,7 +195,7 @@ impl Bench<'_> {
         });
     }
 
-    /// After every job, so that nothing is lost when a later one fails.
+    /// Saves after every job, so that nothing is lost when a later one fails.
     fn save(&mut self, result: JobResult) -> Result<()> {
         let report = self.report.as_mut().context("a job leaves facts about the environment")?;
         report.jobs.push(result);

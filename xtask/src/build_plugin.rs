@@ -56,7 +56,7 @@ pub(crate) fn build(
     Ok(installed)
 }
 
-/// Copies `library` into `folder` in one step: a host that has the old file mapped keeps it.
+/// Copies `library` into `folder` atomically: a host that has the old file mapped keeps it.
 fn install(library: &Path, folder: &Path) -> Result<PathBuf> {
     let name = library.file_name().context("a library has a file name")?;
     let target = folder.join(name);
@@ -65,7 +65,7 @@ fn install(library: &Path, folder: &Path) -> Result<PathBuf> {
     let temporary = folder.join(temporary);
     let copied = fs::copy(library, &temporary).and_then(|_| fs::rename(&temporary, &target));
     if let Err(error) = copied {
-        // The copy may have failed before the file was there; the first error is the one to tell.
+        // The copy may have failed before the file existed; the first error is the one to report.
         let _ = fs::remove_file(&temporary);
         return Err(error)
             .with_context(|| format!("copying {} to {}", library.display(), folder.display()));

@@ -25,15 +25,15 @@ pub(crate) enum Product {
     Program,
 }
 
-/// The cargo that started this process, else the one in `PATH`.
+/// The cargo that started this process, otherwise the one in `PATH`.
 pub(crate) fn command() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
 /// Builds one package in the release profile and returns the path of its product.
 ///
-/// One package a call: features of packages built together would be merged, and the same
-/// source would give different bytes depending on its neighbours.
+/// It builds one package per call: features of packages built together would be merged, and the
+/// same source would give different bytes depending on its neighbours.
 pub(crate) fn build(
     workspace: &Workspace,
     package: &Package,
@@ -70,7 +70,7 @@ pub(crate) fn build_test(workspace: &Workspace, package: &Package, test: &str) -
     path.with_context(|| format!("{} has no test {test}", package.name))
 }
 
-/// Runs a build and gives the last path that `found` sees in a line of cargo's messages.
+/// Runs a build and returns the last path that `found` extracts from cargo's messages.
 fn last_found(
     mut cargo: Command,
     found: impl Fn(&str) -> Option<PathBuf>,

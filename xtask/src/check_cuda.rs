@@ -1,7 +1,8 @@
-//! `cargo xtask check-cuda`: what strait does on `cuda:0`, a card or the emulator, against the CPU.
+//! `cargo xtask check-cuda`: compares strait on `cuda:0`, a card or the emulator, with strait on the
+//! CPU.
 //!
-//! Runs the device tests of the model crate, then a matrix of tiny experiments with cells: each is run
-//! on the CPU too, and everything that it measures is compared. Leaves a table of agreement.
+//! Runs the device tests of the kernel and model crates, then a matrix of tiny experiments: each is
+//! also run on the CPU, and everything that it measures is compared. Writes a table of agreement.
 
 mod device_tests;
 mod experiment;
@@ -74,7 +75,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(if report.agrees() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The short form, for the gate: `None` where nothing can emulate a card, with the reason printed.
+/// The short form, for the gate; `None` if nothing can emulate a card, with the reason printed.
 pub(crate) fn short_form(workspace: &Workspace) -> Result<Option<bool>> {
     let emulator = match emulator::build(workspace)? {
         Ok(emulator) => emulator,
@@ -158,7 +159,7 @@ fn build(workspace: &Workspace, rows: &[Row]) -> Result<PathBuf> {
     cargo::build(workspace, host, Product::Program, Lock::Locked)
 }
 
-/// First what rows are compared with, each once; then the rows.
+/// Runs what rows are compared with, each once, and then the rows.
 fn compare(bench: &Bench<'_>, rows: &[Row]) -> Vec<Line> {
     let references: BTreeMap<String, &Row> =
         rows.iter().map(|row| (row.reference_name(), row)).collect();
@@ -176,7 +177,7 @@ fn compare(bench: &Bench<'_>, rows: &[Row]) -> Vec<Line> {
     })
 }
 
-/// The results of `work` on all `items`, in their order, with so many at a time.
+/// The results of `work` on all `items`, in their order, with a limited number at a time.
 fn in_parallel<T: Sync, R: Send>(
     jobs: usize,
     items: &[T],
@@ -201,7 +202,7 @@ fn in_parallel<T: Sync, R: Send>(
     done.into_iter().map(|(_, result)| result).collect()
 }
 
-/// Where `path` is below `root`, for people.
+/// The part of `path` below `root`, for messages.
 fn shown(root: &Path, path: &Path) -> String {
     path.strip_prefix(root).unwrap_or(path).display().to_string()
 }

@@ -1,7 +1,8 @@
-//! `cargo xtask check-report`: the report page in a real browser. Clicks, sorting, filters, sliders and the
-//! keyboard are exercised, anything on the console is a failure, and screenshots are left to look at.
+//! `cargo xtask check-report`: tests the report page in a real browser. Clicks, sorting, filters, sliders
+//! and the keyboard are exercised, any console message is a failure, and screenshots are left for
+//! inspection.
 //!
-//! It needs a Chromium, which the gate does not: the page's structure and figures are tested there.
+//! It needs a Chromium, unlike the gate, which tests the page's structure and figures only.
 
 mod browser;
 
@@ -28,7 +29,7 @@ pub(crate) struct Args {
     screenshots: PathBuf,
 }
 
-/// What must hold, as scripts that give `true` or say what they found instead.
+/// Conditions that must hold, as scripts that return `true` or a description of what they found.
 const CHECKS: &[(&str, &str)] = &[
     (
         "every chart is drawn",
@@ -106,7 +107,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         ("print", 794, "print"),
     ] {
         browser.reload(width, 900, media)?;
-        // A browser that reloads a page goes back to where it was.
+        // A browser that reloads a page restores its scroll position.
         browser.evaluate(
             "history.scrollRestoration = 'manual'; scrollTo({ top: 0, behavior: 'instant' })",
         )?;
@@ -128,8 +129,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 type Judge<'a> = &'a mut dyn FnMut(&str, &str);
 
-/// Real events of a mouse on a point that no other covers: hovering shows the tip, a click opens the
-/// cell.
+/// Sends real mouse events to a point that no other covers: hovering shows the tip, a click opens the cell.
 fn mouse(browser: &mut Browser, judge: Judge) -> Result<()> {
     settle(browser)?;
     browser.evaluate("element('reset').click(); scrollTo({ top: 0, behavior: 'instant' })")?;
@@ -147,7 +147,7 @@ fn mouse(browser: &mut Browser, judge: Judge) -> Result<()> {
     Ok(())
 }
 
-/// Waits until charts are drawn and nothing scrolls any more.
+/// Waits until charts are drawn and scrolling has ended.
 fn settle(browser: &mut Browser) -> Result<()> {
     let mut before = None;
     for _ in 0..20 {
@@ -161,7 +161,7 @@ fn settle(browser: &mut Browser) -> Result<()> {
     Ok(())
 }
 
-/// Points are reached by the tabulator and the arrows.
+/// Points can be reached with the tab and arrow keys.
 fn keyboard(browser: &mut Browser, judge: Judge) -> Result<()> {
     let focus = "(() => { const p = document.querySelector('#chart-front .point[tabindex=\"0\"]'); p.focus(); return p.dataset.cell; })()";
     let before = browser.evaluate(focus)?.to_string();

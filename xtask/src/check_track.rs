@@ -1,7 +1,7 @@
-//! `cargo xtask check-track`: what a tracked run left behind, read by the real wandb, tensorboard and mlflow.
+//! `cargo xtask check-track`: reads the output of a tracked run with the real wandb, tensorboard and mlflow.
 //!
-//! It needs Python with the packages of `crates/track/tests/real/requirements.txt`, which the gate does not:
-//! there decoders of our own and a server on loopback stand in.
+//! It needs Python with the packages of `crates/track/tests/real/requirements.txt`. The gate does not need
+//! them: there, strait's own decoders and a server on loopback take their place.
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};

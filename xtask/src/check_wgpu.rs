@@ -1,7 +1,8 @@
-//! `cargo xtask check-wgpu`: the model's tests on a Vulkan device, which may be a software one.
+//! `cargo xtask check-wgpu`: runs the model's tests on a Vulkan device, which may be a software
+//! one.
 //!
-//! Not part of the gate: it builds burn's Vulkan backend and needs a driver. What it runs are the
-//! kernels that CUDA runs too, through another compiler (docs/gpu.md).
+//! It is not part of the gate, because it builds burn's Vulkan backend and needs a driver. The
+//! kernels are those that CUDA runs, through another compiler (docs/gpu.md).
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -22,7 +23,7 @@ pub(crate) struct Args {
     filter: Option<String>,
 }
 
-/// Where Debian, Ubuntu and Fedora put the software driver's manifest.
+/// Where Debian, Ubuntu and Fedora install the software driver's manifest.
 const LAVAPIPE: [&str; 2] =
     ["/usr/share/vulkan/icd.d/lvp_icd.x86_64.json", "/usr/share/vulkan/icd.d/lvp_icd.json"];
 
@@ -51,7 +52,7 @@ fn lavapipe() -> Option<PathBuf> {
     LAVAPIPE.iter().map(PathBuf::from).find(|path| path.is_file())
 }
 
-/// A folder of its own, because with the feature everything above burn is built anew.
+/// Uses its own target folder, because the feature causes everything above burn to be rebuilt.
 fn command(filter: Option<&str>) -> Command {
     let mut command = cargo::command();
     command.args(["test", "--release", "--locked", "--package", "strait-model"]);

@@ -1,5 +1,5 @@
-//! docs/codecs.md: what there is and how fast it is, from results/codecs.json and the heads of the
-//! plugins' sources.
+//! Writes docs/codecs.md, the available codecs and their speed, from results/codecs.json and the head comments
+//! of the plugins' sources.
 
 use std::fmt::Write;
 
@@ -15,7 +15,7 @@ pub(crate) const PAGE: &str = "docs/codecs.md";
 /// The figures.
 pub(crate) const FIGURES: &str = "results/codecs.json";
 
-/// What `cargo bench -p strait-conformance --bench codecs` writes.
+/// The output of `cargo bench -p strait-conformance --bench codecs`.
 #[derive(Debug, Deserialize)]
 struct Figures {
     measured: String,
@@ -58,7 +58,7 @@ struct Speed {
     ns_token: f64,
 }
 
-/// Channels of the messages, and the ones that the column of single tokens is about.
+/// Channels of the messages, and those that the column of single tokens shows.
 const CHANNELS: [usize; 3] = [576, 2048, 5120];
 const SINGLE: usize = 2048;
 
@@ -128,7 +128,7 @@ const REASONS: &[(&str, &str, &str)] = &[
 
 /// Renders the page.
 ///
-/// `source` gives the text of a file of the repository by its path.
+/// `source` returns the text of a file in the repository by its path.
 pub(crate) fn render<'t>(
     plugins: &[Plugin<'_>],
     source: impl Fn(&str) -> Option<&'t str>,
@@ -213,7 +213,7 @@ fn speed(page: &mut String, figures: &Figures) -> Result<()> {
     Ok(())
 }
 
-/// The cells that do not reach what their kind should, at the slowest of the widths.
+/// Lists the cells that miss the target of their kind, at the slowest of the widths.
 fn misses(page: &mut String, figures: &Figures) -> Result<()> {
     writeln!(page, "\n## Slower than they should be\n")?;
     for (kind, target, codecs) in TARGETS {
@@ -269,7 +269,7 @@ impl Cell {
     }
 }
 
-/// What the head of a source file says.
+/// The content of a source file's head comment.
 struct Head {
     path: String,
     stored: String,
@@ -277,7 +277,7 @@ struct Head {
 }
 
 impl Head {
-    /// Of the codec's own file where that has one, else of its plugin's `lib.rs`.
+    /// Reads the head of the codec's own file if it has one, otherwise of its plugin's `lib.rs`.
     fn find<'t>(
         plugins: &[Plugin<'_>],
         source: &impl Fn(&str) -> Option<&'t str>,
@@ -326,7 +326,7 @@ fn paragraphs(source: &str) -> Vec<String> {
     paragraphs
 }
 
-/// A paragraph from the word on where a sentence starts with it.
+/// The rest of a paragraph from the place where a sentence begins with `word`.
 fn from(paragraph: &str, word: &str) -> Option<String> {
     let at = if paragraph.starts_with(word) {
         0
@@ -336,7 +336,7 @@ fn from(paragraph: &str, word: &str) -> Option<String> {
     Some(paragraph[at..].to_owned())
 }
 
-/// Where a table says what is stored.
+/// A reference to the table that says what is stored.
 fn table_note(paragraphs: &[String]) -> Option<String> {
     let has = paragraphs.iter().any(|text| text.starts_with('|'));
     has.then(|| "as the table in the source says".to_owned())
@@ -356,7 +356,7 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// A link named by what follows its host, or a dash.
+/// A link whose text is the part after the host, or a dash.
 fn link(address: &str) -> String {
     let Some((_, rest)) = address.split_once("://") else { return "–".to_owned() };
     let name = match rest.strip_prefix("arxiv.org/abs/") {
@@ -366,7 +366,7 @@ fn link(address: &str) -> String {
     format!("[{name}]({address})")
 }
 
-/// Text for a cell of a table; links of Rust's documentation to items become plain.
+/// Text for a table cell; rustdoc links to items become plain text.
 fn escaped(text: &str) -> String {
     text.replace("\\|", "|").replace('|', "\\|").replace("[`", "`").replace("`]", "`")
 }
@@ -376,7 +376,7 @@ fn capital(text: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// Three significant digits.
+/// Formats three significant digits.
 fn digits(value: f64) -> String {
     let places = match value.abs() {
         v if v >= 100.0 => 0,

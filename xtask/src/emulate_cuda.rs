@@ -1,4 +1,4 @@
-//! `cargo xtask emulate-cuda`: builds the emulator of CUDA and runs a command that finds it as `cuda:0`.
+//! `cargo xtask emulate-cuda`: builds the CUDA emulator and runs a command that sees it as `cuda:0`.
 
 use std::ffi::OsString;
 use std::process::{Command, ExitCode};

@@ -1,4 +1,4 @@
-//! The emulator of CUDA (`xtask/cuda-emulator`), built with the C++ compiler that is there.
+//! Builds the CUDA emulator (`xtask/cuda-emulator`) with the machine's C++ compiler.
 
 mod compiler;
 
@@ -35,12 +35,12 @@ const PRODUCTS: [Product; 3] = [
 ];
 const SELF_TEST: &str = "selftest";
 
-/// Names under which libraries are looked for, and the folder where a toolkit has them.
+/// Names under which libraries are looked up, and the folder in which a toolkit has them.
 const LINKS: [(&str, &str); 3] =
     [("libcuda.so", "libcuda.so.1"), ("libnvrtc.so", "libnvrtc.so.12"), ("lib64", ".")];
 
-/// Headers of a toolkit that kernels include, or that are looked for beside those. They are empty:
-/// `device/device.h` has what they say.
+/// Headers of a toolkit that kernels include, or that are expected beside those. They are empty,
+/// because `device/device.h` has their content.
 const HEADERS: [&str; 12] = [
     "cooperative_groups.h",
     "cooperative_groups/memcpy_async.h",
@@ -56,11 +56,11 @@ const HEADERS: [&str; 12] = [
     "nv/target",
 ];
 
-/// What everything is built with; warnings are errors.
+/// Options for everything; warnings are errors.
 const COMMON: &[&str] = &["-std=c++20", "-Wall", "-Wextra", "-Werror"];
 
-/// What kernels are compiled with. NVRTC takes C++17 and fuses products and sums too; every processor
-/// that the emulator knows has these vectors, so that a folder can move from one to another.
+/// Options for kernels. NVRTC also uses C++17 and fuses products and sums; every processor that the
+/// emulator supports has these vectors, so that a folder can be moved between machines.
 const KERNELS: &[&str] = &[
     "-std=c++17",
     "-O1",
@@ -79,13 +79,13 @@ const KERNELS: &[&str] = &[
 
 /// The last file that a build writes: a hash of everything that went into it.
 const BUILD_ID: &str = "build-id";
-/// Compiled kernels.
+/// Folder of compiled kernels.
 const CACHE: &str = "kernels";
-/// What programs keep in the user's cache folder.
+/// Folder for what programs keep in the user's cache folder.
 const USER_CACHE: &str = "user-cache";
 
-/// Builds the emulator into the target folder, unless it is there; or gives the reason why it cannot
-/// be built on this machine.
+/// Builds the emulator in the target folder unless it exists; the inner error is the reason why it
+/// cannot be built on this machine.
 pub(crate) fn build(workspace: &Workspace) -> Result<Result<Emulator, String>> {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
         return Ok(Err("the emulator needs Linux on x86-64".to_owned()));
@@ -101,8 +101,8 @@ pub(crate) fn build(workspace: &Workspace) -> Result<Result<Emulator, String>> {
 }
 
 impl Emulator {
-    /// What a process needs in its environment to have the emulator for CUDA. What it caches for the
-    /// user says nothing about a card, and stays in this folder.
+    /// The environment that lets a process use the emulator for CUDA. What the process caches for the
+    /// user says nothing about a card, so it stays in this folder.
     pub(crate) fn environment(&self) -> Vec<(&'static str, OsString)> {
         vec![
             ("CUDA_PATH", self.folder.clone().into()),
@@ -158,7 +158,7 @@ impl Emulator {
         Ok(())
     }
 
-    /// Libraries replace older ones at once: a process may have these open.
+    /// Libraries are replaced atomically, because a process may have them open.
     fn compile_products(&self, sources: &Path, compiler: &Compiler) -> Result<()> {
         let mut commands = Vec::new();
         for product in &PRODUCTS {
@@ -176,7 +176,8 @@ impl Emulator {
         Ok(())
     }
 
-    /// Precompiles the headers of kernels and leaves the command lines that NVRTC's part reads.
+    /// Precompiles the headers of kernels and writes the command lines that the NVRTC replacement
+    /// reads.
     fn prepare_kernels(&self, compiler: &Compiler) -> Result<()> {
         let ways: [(&str, &[&str]); 2] = [("device", &[]), ("memcheck", compiler.memcheck())];
         let mut commands = Vec::new();
@@ -244,7 +245,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }
 
-/// Runs commands side by side; all have to succeed.
+/// Runs commands in parallel; all must succeed.
 fn run_all(commands: Vec<Command>) -> Result<()> {
     let mut children = Vec::new();
     for mut command in commands {

@@ -1,4 +1,4 @@
-//! `cargo xtask new-plugin`: a new codec's folder, written from `xtask/templates/plugin`.
+//! `cargo xtask new-plugin`: creates a new codec's folder from `xtask/templates/plugin`.
 
 use std::fs;
 use std::path::Path;
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes `plugins/<id>` below `root`; nothing is left behind when it fails.
+/// Writes `plugins/<id>` below `root`; a failure leaves nothing behind.
 fn write(root: &Path, id: &str) -> Result<()> {
     if !is_plugin_id(id) {
         bail!(
@@ -47,7 +47,7 @@ fn write(root: &Path, id: &str) -> Result<()> {
     }
     let written = write_files(&folder, id);
     if written.is_err() {
-        // The folder is this call's own; the error to tell is the one that stopped the writing.
+        // This call created the folder; the error to report is the one that stopped the writing.
         let _ = fs::remove_dir_all(&folder);
     }
     written
@@ -71,7 +71,7 @@ fn render(template: &str, id: &str) -> String {
         .replace("{{crate}}", &format!("strait-{id}"))
 }
 
-/// The id as a Rust type: `my-codec` is `MyCodec`.
+/// The id as a Rust type name: `my-codec` becomes `MyCodec`.
 fn type_name(id: &str) -> String {
     id.split('-')
         .flat_map(|part| {

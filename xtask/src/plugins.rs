@@ -26,7 +26,7 @@ pub(crate) struct Table {
     /// The ids of the presses that the built library provides.
     #[serde(default)]
     pub(crate) presses: Vec<String>,
-    /// The ids of the codecs that are inside those by default.
+    /// The ids of the codecs that those contain by default.
     #[serde(default)]
     pub(crate) inner: Vec<String>,
     /// `false` keeps the plugin out of `build-plugin --all`.
@@ -67,7 +67,7 @@ pub(crate) fn read_table(package: &Package) -> Result<Table> {
     }
 }
 
-/// The plugins with these ids, each once.
+/// The plugins with these ids, without repetition.
 pub(crate) fn select<'a>(plugins: &[Plugin<'a>], ids: &[String]) -> Result<Vec<Plugin<'a>>> {
     let mut selected: Vec<Plugin<'a>> = Vec::new();
     for id in ids {
@@ -83,7 +83,7 @@ pub(crate) fn select<'a>(plugins: &[Plugin<'a>], ids: &[String]) -> Result<Vec<P
 }
 
 /// The bundled plugins that provide these codecs or presses and the codecs inside them by default, and
-/// those that no plugin here provides.
+/// the ids that no plugin here provides.
 pub(crate) fn providers<'a, 'c>(
     plugins: &[Plugin<'a>],
     codecs: &'c BTreeSet<String>,

@@ -13,7 +13,7 @@ use crate::cargo::{self, Lock, Product};
 use crate::plugins;
 use crate::workspace::Workspace;
 
-/// What the host does with the experiment.
+/// The host's command for the experiment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Action {
     /// `strait run`.
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args, action: Action) -> Result<ExitCode> {
 
 /// The ids of the codecs and presses that an experiment's cells name.
 ///
-/// Only what is needed here is read; `strait run` validates the file.
+/// Only the necessary keys are read; `strait run` validates the file.
 pub(crate) fn named(experiment: &str) -> Result<BTreeSet<String>> {
     let table: toml::Table = experiment.parse()?;
     let mut named = BTreeSet::new();
@@ -72,7 +72,7 @@ pub(crate) fn named(experiment: &str) -> Result<BTreeSet<String>> {
     Ok(named)
 }
 
-/// The ids under every key `codec` or `press`: parameters may name codecs too, as tables.
+/// Adds the ids under every key `codec` or `press`: parameters may name codecs too, as tables.
 fn add_named(value: &toml::Value, named: &mut BTreeSet<String>) {
     match value {
         toml::Value::Table(table) => {
@@ -85,7 +85,7 @@ fn add_named(value: &toml::Value, named: &mut BTreeSet<String>) {
     }
 }
 
-/// Becomes `command`, so that signals and the exit code are the host's own.
+/// Replaces this process by `command`, so that signals and the exit code are the host's own.
 #[cfg(unix)]
 fn replace_process(command: &mut Command) -> Result<ExitCode> {
     use std::os::unix::process::CommandExt;

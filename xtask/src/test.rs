@@ -1,4 +1,5 @@
-//! `cargo xtask test`: the whole gate, cheapest step first, stopping at the first that fails.
+//! `cargo xtask test`: the whole gate, which runs the cheapest steps first and stops at the first
+//! failure.
 
 mod declared;
 mod tally;
@@ -143,7 +144,7 @@ fn declared_codecs(workspace: &Workspace) -> Result<Option<Tally>> {
     Ok(None)
 }
 
-/// The short form of `check-cuda` on the emulator, where there is a compiler that can build it.
+/// Runs the short form of `check-cuda` on the emulator, if there is a compiler that can build it.
 fn cuda(workspace: &Workspace) -> Result<Option<Tally>> {
     if check_cuda::short_form(workspace)? == Some(false) {
         bail!("what runs on CUDA does not agree with the CPU: see the table above");
@@ -159,7 +160,7 @@ fn succeed(command: &mut Command, otherwise: &str) -> Result<Option<Tally>> {
     Ok(None)
 }
 
-/// A time for people: `0.4 s`, `59.9 s`, `3 min 07 s`.
+/// A duration for display: `0.4 s`, `59.9 s`, `3 min 07 s`.
 fn seconds(elapsed_s: f64) -> String {
     if elapsed_s < 59.95 {
         return format!("{elapsed_s:.1} s");

@@ -1,7 +1,7 @@
-//! `cargo xtask tidy`: the rules of this repository that neither rustc nor clippy knows.
+//! `cargo xtask tidy`: the rules of this repository that neither rustc nor clippy checks.
 //!
 //! A rule is a function from the tree or the workspace to violations. Each has tests on small
-//! made-up trees that show both what it accepts and what it refuses.
+//! made-up trees that show both what it accepts and what it rejects.
 
 mod arrows;
 mod code_map;
@@ -27,7 +27,7 @@ use tree::Tree;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
-/// One broken rule: where, what, and how to mend it.
+/// One broken rule: where, what, and how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Violation {
     path: String,
@@ -72,7 +72,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<Violation>> {
     Ok(violations)
 }
 
-/// docs/codecs.md as it should be.
+/// The correct content of docs/codecs.md.
 pub(crate) fn codecs_page(workspace: &Workspace) -> Result<String> {
     codecs::page(workspace, &Tree::read(&workspace.root)?)
 }

@@ -31,7 +31,7 @@ pub(crate) struct Package {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Dependency {
     pub(crate) name: String,
-    /// `None` for a normal dependency, else `"dev"` or `"build"`.
+    /// `None` for a normal dependency, otherwise `"dev"` or `"build"`.
     #[serde(default)]
     pub(crate) kind: Option<String>,
 }
@@ -67,7 +67,8 @@ impl Workspace {
 }
 
 impl Package {
-    /// The names of the dependencies that end up in the built artifact (not the dev ones).
+    /// The names of the dependencies that end up in the built artifact, which excludes
+    /// dev-dependencies.
     pub(crate) fn linked_dependencies(&self) -> impl Iterator<Item = &str> {
         self.dependencies
             .iter()

@@ -1,23 +1,24 @@
 //! Causal attention over blocks of queries, with scores and softmax in f32.
 //!
 //! Burn's own `attention` is not used: on CUDA its fused kernels round all factors to f16, its
-//! fallback keeps the scores in the model's dtype, and a stopwatch decides between the two. The
+//! fallback keeps the scores in the model's dtype, and autotuning decides between the two. The
 //! guide docs/gpu.md has the details.
 
 use burn_tensor::{FloatDType, Int, Tensor};
 
 use crate::kernels::{Kernels, Keys, Softmax};
 
-/// Queries at a time: with `n` keys, `[batch, heads, QUERIES, n]` scores are on the device.
+/// Number of queries at a time: with `n` keys, scores `[batch, heads, QUERIES, n]` are on the
+/// device.
 const QUERIES: usize = 512;
 
 /// Attention of one block of the model.
 pub(crate) struct Causal {
-    /// What products of queries and keys are multiplied by.
+    /// Factor applied to products of queries and keys.
     pub(crate) scale: f64,
-    /// Keys that a query sees, its own included; all before it where there is none.
+    /// Number of keys that a query attends to, its own included; `None` for all before it.
     pub(crate) window: Option<usize>,
-    /// The model's dtype, in which probabilities meet the values.
+    /// The model's dtype, in which probabilities are multiplied by the values.
     pub(crate) native: FloatDType,
 }
 
@@ -30,9 +31,9 @@ pub(crate) struct Entries<B: Kernels> {
 }
 
 impl Causal {
-    /// Context `[batch, heads, tokens, dim]` of `query` (of the same shape), where every one of
-    /// `kv_heads` heads of `key` and `value` `[batch, kv_heads, tokens, dim]` serves
-    /// `heads / kv_heads` neighbouring heads. Positions before `wanted` may be zero.
+    /// Context `[batch, heads, tokens, dim]` of `query`, which has the same shape. Each of the
+    /// `kv_heads` heads of `key` and `value` `[batch, kv_heads, tokens, dim]` serves `heads /
+    /// kv_heads` neighbouring heads. Positions before `wanted` may be zero.
     pub(crate) fn attend<B: Kernels>(
         &self,
         query: Tensor<B, 4>,
@@ -51,7 +52,7 @@ impl Causal {
         for start in (skipped..tokens).step_by(QUERIES) {
             let rows = QUERIES.min(tokens - start);
             let end = start + rows;
-            // The block's first query sees the first of these keys.
+            // The block's first query attends to the first of these keys.
             let first = self.window.map_or(0, |window| (start + 1).saturating_sub(window));
             let seen = |x: &Tensor<B, 4>| x.clone().narrow(2, first, end - first);
             let keys = Keys {
@@ -67,8 +68,8 @@ impl Causal {
         one(parts)
     }
 
-    /// Context `[1, heads, tokens, dim]` of `query` (of the same shape), whose tokens begin at
-    /// `first_position`, in `entries`.
+    /// Context `[1, heads, tokens, dim]` of `query`, which has the same shape and whose tokens
+    /// begin at `first_position`, over `entries`.
     pub(crate) fn attend_entries<B: Kernels>(
         &self,
         query: Tensor<B, 4>,
@@ -85,7 +86,7 @@ impl Causal {
         one(parts)
     }
 
-    /// Gives the probabilities `[1, heads, rows, entries]` of one block of queries after the other.
+    /// Passes on the probabilities `[1, heads, rows, entries]`, one block of queries after another.
     pub(crate) fn probabilities<B: Kernels>(
         &self,
         query: Tensor<B, 4>,
@@ -125,7 +126,7 @@ impl Causal {
     fn scores<B: Kernels>(&self, query: Tensor<B, 4>, key: Tensor<B, 4>) -> Tensor<B, 4> {
         let [batch, heads, rows, dim] = query.dims();
         let [_, kv_heads, count, _] = key.dims();
-        // Heads that share keys are more rows of the same product.
+        // Heads that share keys become additional rows of the same product.
         let query = query.reshape([batch, kv_heads, heads / kv_heads * rows, dim]);
         let scores = B::product(query, key.swap_dims(2, 3), FloatDType::F32);
         scores.reshape([batch, heads, rows, count])
@@ -142,7 +143,7 @@ impl Causal {
     }
 }
 
-/// Blocks of queries as one.
+/// Concatenates blocks of queries.
 fn one<B: Kernels>(mut parts: Vec<Tensor<B, 4>>) -> Tensor<B, 4> {
     match parts.pop() {
         Some(only) if parts.is_empty() => only,

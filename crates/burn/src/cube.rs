@@ -1,4 +1,4 @@
-//! The kernels of strait-kernels under burn's tensors: what CUDA and Vulkan run.
+//! Runs the kernels of strait-kernels on burn's tensors, for CUDA and Vulkan.
 
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
@@ -114,7 +114,8 @@ where
         let dtype = DType::from(dtype);
         let y =
             kernels::divide_rows(&context.client, &handle(&context), &handle(&sums), dtype.into());
-        // As the output projection reads it, seen as everybody else's: nothing moves.
+        // In the layout that the output projection reads, viewed in the usual one: nothing is
+        // moved.
         tensor::<Self, R, 4>(made(&context, y, dtype)).swap_dims(1, 2)
     }
 
@@ -140,7 +141,7 @@ where
     ) -> Tensor<Self, 2> {
         let (y, given, shares) = (without_gaps(y), without_gaps(given), without_gaps(shares));
         let (given, shares) = (handle(&given), handle(&shares));
-        // In place: nobody else has seen these sums.
+        // In place, because nothing else holds these sums.
         kernels::add_rows(&y.client, &handle(&y), &given, &integers(indices), &shares);
         tensor(y)
     }
@@ -177,10 +178,11 @@ where
     }
 }
 
-/// Names of kernels, with commas, that products are tried with first: to measure and to check them.
+/// The environment variable with comma-separated names of kernels that products try first, for
+/// measurements and checks.
 const PRODUCTS: &str = "STRAIT_PRODUCTS";
 
-/// Takes over what the environment says about products; the error names what is not a kernel.
+/// Applies the environment's choice of product kernels; the error names what is not a kernel.
 pub(crate) fn prefer_products() -> Result<(), String> {
     let Ok(names) = std::env::var(PRODUCTS) else { return Ok(()) };
     let mut preferred = Vec::new();
@@ -195,7 +197,7 @@ pub(crate) fn prefer_products() -> Result<(), String> {
     Ok(())
 }
 
-/// A tensor of burn without the wrapping.
+/// Unwraps a burn tensor.
 fn float<R, F, I, T, const D: usize>(x: Tensor<CubeBackend<R, F, I, T>, D>) -> CubeTensor<R>
 where
     R: CubeRuntime,
@@ -206,7 +208,7 @@ where
     x.into_primitive().tensor()
 }
 
-/// The same, its values one behind the other.
+/// Unwraps a burn tensor and makes it contiguous.
 fn without_gaps<R, F, I, T, const D: usize>(x: Tensor<CubeBackend<R, F, I, T>, D>) -> CubeTensor<R>
 where
     R: CubeRuntime,
@@ -217,7 +219,7 @@ where
     into_contiguous(float(x))
 }
 
-/// Integers, one behind the other.
+/// Unwraps integers and makes them contiguous.
 fn integers<R, F, I, T, const D: usize>(
     x: Tensor<CubeBackend<R, F, I, T>, D, Int>,
 ) -> TensorHandle<R>
@@ -234,7 +236,7 @@ fn handle<R: CubeRuntime>(x: &CubeTensor<R>) -> TensorHandle<R> {
     x.clone().into()
 }
 
-/// What a kernel made, on the device of `like`.
+/// Wraps a kernel's result, on the device of `like`.
 fn made<R: CubeRuntime>(like: &CubeTensor<R>, x: TensorHandle<R>, dtype: DType) -> CubeTensor<R> {
     CubeTensor::new(like.client.clone(), x.handle, *x.metadata, like.device.clone(), dtype)
 }

@@ -1,7 +1,7 @@
 //! The card behind a CUDA device.
 
-/// Finds out whether kernels can be compiled and run on a card; the error is the reason why not, with
-/// what to do about it.
+/// Determines whether kernels can be compiled and run on a card; the error is the reason why not,
+/// with its remedy.
 pub(crate) fn probe(index: usize) -> Result<(), String> {
     let card = strait_nvidia::card(index).map_err(|error| error.line())?;
     log::info!("cuda:{index}: {}", card.name);

@@ -1,8 +1,8 @@
 //! One type of operations for every backend.
 //!
-//! Burn's operations are generic, and whoever drops a tensor of a fusing backend compiles the whole
-//! machinery that runs it. Behind boxed values all of it is compiled in this crate, once, and a
-//! change of the decoder builds in seconds.
+//! Burn's operations are generic, and any crate that drops a tensor of a fusing backend compiles
+//! the whole machinery that runs it. Behind boxed values, all of it is compiled once, in this
+//! crate, and a change of the decoder builds in seconds.
 
 use std::any::Any;
 
@@ -13,17 +13,17 @@ use strait_ops::{
     SequenceScores,
 };
 
-/// The decoder's operations on a burn backend that was chosen at run time.
+/// The decoder's operations on a burn backend that is chosen at run time.
 ///
-/// All work of a device goes through one stream of it, whichever thread asks: a stream has its own
-/// pool of device memory, and the host's lanes take turns on a device anyway.
+/// All work of a device goes through one of its streams, whichever thread submits it: each stream
+/// has its own pool of device memory, and the host's lanes take turns on a device anyway.
 pub struct BurnOps {
     ops: Box<dyn AnyOps>,
     stream: StreamId,
 }
 
-/// What a backend made: hidden states, weights or logits. Only the operations that made it know
-/// what it is.
+/// A value made by a backend: hidden states, weights or logits. Only the operations that made it
+/// know its type.
 pub struct Held {
     value: Option<Box<dyn Any + Send + Sync>>,
     stream: StreamId,
@@ -31,7 +31,7 @@ pub struct Held {
 }
 
 impl BurnOps {
-    /// Hides the backend of `ops`, whose work goes through the stream `stream`.
+    /// Erases the backend of `ops`, whose work goes through the stream `stream`.
     pub(crate) fn over<O>(ops: O, stream: u64) -> BurnOps
     where
         O: Ops,
@@ -83,7 +83,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // Memory goes back to the pool that it came from.
+        // Memory returns to the pool that it came from.
         self.stream.executes(|| self.value = None);
     }
 }
@@ -479,7 +479,7 @@ fn with_own<C: Send + Sync + 'static, T>(
     result
 }
 
-/// The same block, each of its networks passed through `f`.
+/// The same block, with each of its networks passed through `f`.
 pub(crate) fn with_networks<F, G>(
     tensors: MlpTensors<F>,
     mut f: impl FnMut(F) -> G,
@@ -495,7 +495,7 @@ pub(crate) fn with_networks<F, G>(
     MlpTensors { norm_in, network, norm_out }
 }
 
-/// A stage gives its operations nothing but what they made, so the types agree.
+/// A stage passes to its operations only what they made, so the types agree.
 fn own<T: 'static>(value: Value) -> T {
     match value.downcast() {
         Ok(value) => *value,

@@ -1,8 +1,8 @@
-//! What is told of a device that failed.
+//! Reports of a device's failure.
 //!
-//! Kernels are compiled and run on threads of burn's own, after whoever asked for them went on. What
-//! fails there comes back as a text with the kernel's whole source in it, or as a panic of that thread,
-//! which the standard library prints, while its caller learns only that nobody answered.
+//! Kernels are compiled and run on burn's own threads, after their caller has continued. A failure
+//! there returns as a text with the kernel's whole source in it, or as a panic of that thread, which
+//! the standard library prints, while the caller only learns that there was no answer.
 
 use std::any::Any;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, Once, OnceLock, PoisonError};
 use std::thread::Thread;
 
-/// Lines of a compiler that are told; the file has the others.
+/// Number of compiler lines in a report; the file has the others.
 const LINES: usize = 4;
-/// Lines around the reason that say nothing of it.
+/// Lines around the reason that carry no information.
 const NOISE: &[&str] = &[
     "Caused by:",
     "Backtrace",
@@ -29,13 +29,13 @@ const NOISE: &[&str] = &[
     "An execution error happened during profiling",
 ];
 
-/// How many devices are being opened: a panic of a device's thread is an answer then.
+/// How many devices are being opened: during that, a panic of a device's thread serves as the answer.
 static OPENING: AtomicUsize = AtomicUsize::new(0);
-/// What it said, until it is told.
+/// The message of such a panic, until it is reported.
 static UNTOLD: Mutex<Option<String>> = Mutex::new(None);
 
-/// Keeps panics of burn's from the terminal. One of a device's thread is the reason why the device
-/// cannot be opened; later it ends the program.
+/// Keeps burn's panics off the terminal. A panic of a device's thread explains why the device cannot be
+/// opened; later on it ends the program.
 pub(crate) fn quiet_threads() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -44,7 +44,7 @@ pub(crate) fn quiet_threads() {
             if is_devices(&std::thread::current()) {
                 keep(panic);
             } else if is_burns(panic) {
-                // Its caller catches it and tells it.
+                // Its caller catches and reports it.
                 log::debug!("{panic}");
             } else {
                 before(panic);
@@ -53,13 +53,13 @@ pub(crate) fn quiet_threads() {
     });
 }
 
-/// Whether a thread is one of those that CubeCL starts for a device, by the names that it gives them.
+/// Whether a thread is one that CubeCL starts for a device, judged by the names that it gives them.
 fn is_devices(thread: &Thread) -> bool {
     let name = thread.name().unwrap_or_default();
     name.starts_with("DSU-") || name.starts_with("DSD-")
 }
 
-/// Whether a panic is of burn's or of a crate below it.
+/// Whether a panic comes from burn or a crate below it.
 fn is_burns(panic: &PanicHookInfo<'_>) -> bool {
     let file = panic.location().map(|location| Path::new(location.file()));
     let mut parts = file.into_iter().flat_map(Path::components);
@@ -69,12 +69,12 @@ fn is_burns(panic: &PanicHookInfo<'_>) -> bool {
     })
 }
 
-/// Tells a panic of a device's thread.
+/// Reports a panic of a device's thread.
 ///
-/// burn's callers do not get to know of it: what the thread did not do is missing from what it gives
-/// them afterwards, as where the device's memory is full, and a run would go on with numbers that are
-/// nobody's. So the program ends before the thread answers anything else. A run goes on where it was
-/// when it is started again.
+/// burn's callers do not learn of it: what the thread failed to do is missing from their later results,
+/// for instance when the device's memory is full, and a run would continue with meaningless numbers. So
+/// the program ends before the thread answers anything else. The run continues where it was when it is
+/// started again.
 fn keep(panic: &PanicHookInfo<'_>) {
     log::debug!("a device's thread: {panic}");
     let said = text(panic.payload());
@@ -87,10 +87,10 @@ fn keep(panic: &PanicHookInfo<'_>) {
     untold.get_or_insert_with(|| said.to_owned());
 }
 
-/// How the program ends when a device is lost: for one that watches over its end. The argument is the
-/// exit code. Without it, it just ends.
+/// Sets how the program ends when a device is lost, for a program that supervises its own end. The
+/// argument is the exit code. By default the program just exits.
 pub fn leave_by(leave: fn(i32) -> !) {
-    // The first stays.
+    // The first one set stays.
     let _ = LEAVE.set(leave);
 }
 
@@ -104,7 +104,7 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, 
     outcome.unwrap_or_else(|panic| Err(panic_text(&*panic)))
 }
 
-/// The reason of a caught panic.
+/// The message of a caught panic.
 #[must_use]
 pub fn panic_text(panic: &(dyn Any + Send)) -> String {
     reason(text(panic))
@@ -116,9 +116,9 @@ fn text(panic: &(dyn Any + Send)) -> &str {
     text.unwrap_or("panic without a message")
 }
 
-/// The reason in what burn says of a failure, in few lines: of a kernel that does not compile its name
-/// and the compiler's first lines, with the file that its whole source is written to. Where a device's
-/// thread panicked while the device was opened, that is the reason.
+/// The reason in burn's description of a failure, in a few lines. For a kernel that does not compile:
+/// its name, the compiler's first lines, and the file that its whole source is written to. If a
+/// device's thread panicked while the device was opened, that panic is the reason.
 #[must_use]
 pub fn reason(said: &str) -> String {
     let untold = UNTOLD.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -141,7 +141,7 @@ struct Uncompiled<'a> {
 }
 
 impl<'a> Uncompiled<'a> {
-    /// Finds the first in a text of CubeCL's.
+    /// Finds the first one in a text from CubeCL.
     fn of(said: &'a str) -> Option<Uncompiled<'a>> {
         let (_, rest) = said.split_once("[Compilation Error]")?;
         let (compiler, rest) = rest.split_once("[Source]")?;
@@ -167,11 +167,11 @@ impl<'a> Uncompiled<'a> {
         lines.join("\n")
     }
 
-    /// Writes the source, with what the compiler says behind it as a comment.
+    /// Writes the source, followed by the compiler's output as a comment.
     fn write(&self, folder: &Path) -> std::io::Result<PathBuf> {
         let mut hasher = DefaultHasher::new();
         self.source.hash(&mut hasher);
-        // Names can be longer than a file's may.
+        // Kernel names can be longer than file names.
         let name: String = self.name.chars().take(100).collect();
         let file = folder.join(format!("{name}-{:08x}.cu", hasher.finish() >> 32));
         std::fs::create_dir_all(folder)?;
@@ -185,7 +185,7 @@ fn is_name(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || letter == '_'
 }
 
-/// The first lines that say something.
+/// The first informative lines.
 fn brief(said: &str) -> String {
     let mut lines = Vec::new();
     for line in said.lines() {

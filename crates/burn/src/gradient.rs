@@ -1,7 +1,8 @@
-//! Gradients of single layers, by burn's autodiff on burn-flex, and what they say of attention heads.
+//! Gradients of single layers, by burn's autodiff on burn-flex, and the relevance of attention heads
+//! that follows from them.
 //!
-//! A layer is run again when its gradient is wanted, so that no more than one layer's intermediate
-//! results are in memory.
+//! A layer is rerun when its gradient is needed, so that no more than one layer's intermediate results
+//! are in memory.
 
 use burn_autodiff::Autodiff;
 use burn_flex::{Flex, FlexDevice};
@@ -25,29 +26,28 @@ pub struct GradientOps {
     ops: BackendOps<Tracked>,
 }
 
-/// A layer, prepared.
+/// A layer, prepared for the device.
 pub struct GradientLayer {
     attention: Attention<Tracked>,
     mlp: Mlp<Tracked>,
     parallel: bool,
 }
 
-/// Final norm and head, prepared.
+/// Final norm and head, prepared for the device.
 pub struct GradientHead {
     norm: NormWeights<Tracked>,
     table: Tensor<Tracked, 2>,
 }
 
-/// What the gradient at a layer's output makes of the layer.
+/// What a layer yields for a gradient at its output.
 #[derive(Debug, Clone)]
 pub struct PulledBack {
     /// The gradient at the layer's input, `[1, tokens, hidden]`.
     pub gradient: Hidden,
-    /// Relevance of each head: the sum over queries `i` and keys `j` of
-    /// `weight[i] max(0, A[i][j] dL/dA[i][j])`, where `A` are the probabilities and `L` is what the
-    /// gradient is of.
+    /// Relevance of each head: the sum over queries `i` and keys `j` of `weight[i] max(0, A[i][j]
+    /// dL/dA[i][j])`, where `A` are the probabilities and `L` is the quantity that is differentiated.
     pub heads: Vec<f64>,
-    /// The same sums over queries and mean over heads, `[tokens]`.
+    /// The same sums over queries, averaged over heads, `[tokens]`.
     pub tokens: Vec<f32>,
 }
 
@@ -59,7 +59,7 @@ impl GradientOps {
         GradientOps { ops: BackendOps::new(shape, Dtype::F32, device, name) }
     }
 
-    /// Prepares a layer, whose blocks are one after the other or `parallel`.
+    /// Prepares a layer, whose blocks run one after the other or, if `parallel`, side by side.
     pub fn layer(
         &mut self,
         attention: AttentionTensors,
@@ -110,8 +110,8 @@ impl GradientOps {
         self.ops.download(y)
     }
 
-    /// The sum of the log-likelihoods of `targets`, of which position `i` of `x` predicts the one at
-    /// `i`, and its gradient at `x`. Positions without a target have gradient 0.
+    /// The sum of the log-likelihoods of `targets`, where position `i` of `x` predicts target `i`, and
+    /// its gradient at `x`. Positions without a target have gradient 0.
     ///
     /// # Errors
     /// When the backend fails.
@@ -126,7 +126,7 @@ impl GradientOps {
         let mut total = 0.0;
         let mut gradient = Hidden::zeros(1, x.tokens, width, Dtype::F32);
         let values = x.to_f32();
-        // Logits, their exponentials and the gradients of both.
+        // Memory holds the logits, their exponentials and the gradients of both.
         let rows = (LOGITS_AT_A_TIME / 4 / vocab).max(1);
         for (run, targets) in targets.chunks(rows).enumerate() {
             let first = run * rows * width;
@@ -147,9 +147,9 @@ impl GradientOps {
         Ok((total, gradient))
     }
 
-    /// From the gradient at the layer's output to the one at its input `x`, and the relevance of heads
-    /// and tokens, queries weighted with `weights` `[tokens]`. Which experts a token goes to is taken as
-    /// given.
+    /// Propagates the gradient at the layer's output to its input `x`, and computes the relevance of
+    /// heads and tokens, with queries weighted by `weights` `[tokens]`. The routing of tokens to experts
+    /// is treated as constant.
     ///
     /// # Errors
     /// When the backend fails.
@@ -168,7 +168,7 @@ impl GradientOps {
         let key = attention.rotate(key, 0, maker, ropes);
         let causal = attention.causal(maker);
         let context = causal.attend(query.clone(), key.clone(), value.clone(), 0);
-        // Autodiff keeps gradients of leaves alone: this one stands where the context is.
+        // Autodiff keeps only the gradients of leaves, so this leaf is added to the context.
         let at_context = context.zeros_like().detach().require_grad();
         let attended = attention.finish(context + at_context.clone());
         let none = &mut LayerTap::none();

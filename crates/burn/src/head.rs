@@ -1,12 +1,12 @@
-//! Log-softmax of scored positions on the device. Logits stay there: what travels is one table of
-//! three figures a position.
+//! Log-softmax of scored positions on the device. Logits stay there; only one table of three
+//! figures per position is transferred.
 
 use burn_tensor::{FloatDType, Int, Tensor};
 use strait_ops::{OpsError, SequenceScores};
 
 use crate::kernels::Kernels;
 
-/// Logits that are computed at a time, and kept for a reference.
+/// Number of logits that are computed at a time, and kept for a reference.
 pub(crate) const LOGITS_AT_A_TIME: usize = 64 << 20;
 
 /// Logits `[rows, vocab]`, log-sum-exps `[rows, 1]` and most likely tokens `[rows, 1]` of a run of
@@ -41,25 +41,26 @@ impl<B: Kernels> Kept<B> {
         self.logits.clone().narrow(0, row, 1)
     }
 
-    /// Bytes of the logits.
+    /// Size of the logits in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.logits.shape().num_elements() * size_of::<f32>()
     }
 }
 
-/// What is read back of a sequence: a row for every scored position.
+/// What is read back for a sequence: one row per scored position.
 pub(crate) struct Figures<B: Kernels> {
     runs: Vec<Tensor<B, 2>>,
     with_reference: bool,
 }
 
 impl<B: Kernels> Figures<B> {
-    /// No rows yet: likelihood, divergence and agreement, or likelihood and top probability.
+    /// An empty table: likelihood, divergence and agreement, or likelihood and top probability.
     pub(crate) fn new(with_reference: bool) -> Figures<B> {
         Figures { runs: Vec::new(), with_reference }
     }
 
-    /// Scores the logits of one run of positions, and gives what makes them a reference.
+    /// Scores the logits of one run of positions, and returns what they need to serve as a
+    /// reference.
     pub(crate) fn add(
         &mut self,
         logits: Tensor<B, 2>,

@@ -1,7 +1,7 @@
-//! What blocks are made of: products and what stands between them.
+//! The operations that blocks consist of: products and what lies between them.
 //!
-//! By default all of it is put together from burn's tensor operations, which autodiff can follow; a
-//! backend with kernels of its own (`cube.rs`) takes those instead.
+//! By default they are composed of burn's tensor operations, which autodiff can follow; a backend with
+//! its own kernels (`cube.rs`) uses those instead.
 
 use burn_tensor::backend::Backend;
 use burn_tensor::{Bool, DType, FloatDType, IndexingUpdateOp, Int, Tensor, TensorData, activation};
@@ -10,38 +10,38 @@ use strait_ops::{Activation, NormKind};
 use crate::head::Kept;
 use crate::ops::NormWeights;
 
-/// Cosines and sines `[positions, pairs]` in f32.
+/// Tables of cosines and sines, `[positions, pairs]` in f32.
 pub(crate) struct Rotation<B: Backend> {
     pub(crate) cos: Tensor<B, 2>,
     pub(crate) sin: Tensor<B, 2>,
-    /// Whether a value is rounded once, at the end; otherwise each product is, too.
+    /// Whether a value is rounded once, at the end; otherwise each product is rounded, too.
     pub(crate) rounded_once: bool,
 }
 
-/// Where the tokens of `[batch, heads, tokens, channels]` stand.
+/// The positions of the tokens of `[batch, heads, tokens, channels]`.
 pub(crate) enum Positions<B: Backend> {
-    /// One behind the other from this position on.
+    /// Consecutive positions from this one on.
     From(usize),
-    /// Those of every token of every head, `[heads * tokens]`.
+    /// A position for every token of every head, `[heads * tokens]`.
     Given(Tensor<B, 1, Int>),
 }
 
-/// Where keys and queries stand: query row `i` at `first_query + i`.
+/// Positions of keys and queries: query row `i` is at `first_query + i`.
 pub(crate) struct Keys<'a, B: Backend> {
     pub(crate) first_query: usize,
-    /// Position of the first key, where keys follow one another.
+    /// Position of the first key, if keys are consecutive.
     pub(crate) first_key: usize,
-    /// Positions `[1, kv_heads, 1, keys]`, where they do not.
+    /// Positions `[1, kv_heads, 1, keys]`, if they are not consecutive.
     pub(crate) positions: Option<&'a Tensor<B, 4, Int>>,
-    /// Keys that a query sees, its own included; all before it where there is none.
+    /// Number of keys that a query attends to, its own included; `None` for all before it.
     pub(crate) window: Option<usize>,
     pub(crate) kv_heads: usize,
 }
 
-/// What the softmax of attention gives.
+/// How scores are turned into shares.
 #[derive(Clone, Copy)]
 pub(crate) struct Softmax {
-    /// What scores are multiplied by first.
+    /// Factor applied to the scores first.
     pub(crate) scale: f64,
     /// The type of the result.
     pub(crate) dtype: FloatDType,
@@ -51,8 +51,8 @@ pub(crate) struct Softmax {
 
 /// A backend that a decoder runs on.
 pub(crate) trait Kernels: Backend {
-    /// `x · weight` over the last two dimensions, summed in f32 and given in `dtype`, which is the
-    /// factors' type or f32.
+    /// Computes `x · weight` over the last two dimensions, summed in f32 and returned in `dtype`,
+    /// which is the factors' type or f32.
     fn product<const D: usize>(
         x: Tensor<Self, D>,
         weight: Tensor<Self, D>,
@@ -84,7 +84,7 @@ pub(crate) trait Kernels: Backend {
         y.cast(norm.native)
     }
 
-    /// The function between the projections of an MLP, rounded, times `up` if there is one.
+    /// The activation function between the projections of an MLP, rounded, times `up` if there is one.
     fn gate(kind: Activation, x: Tensor<Self, 2>, up: Option<Tensor<Self, 2>>) -> Tensor<Self, 2> {
         let activated = activate(kind, x);
         match up {
@@ -126,15 +126,16 @@ pub(crate) trait Kernels: Backend {
         Tensor::cat(parts, 3)
     }
 
-    /// `exp(score - highest)` of the keys that a query sees and 0 of the others, of the shape of
-    /// `scores` `[batch, heads, rows, keys]`, with the sums `[batch, heads, rows, 1]` before rounding.
+    /// Computes `exp(score - highest)` for the keys that a query attends to and 0 for the others, in
+    /// the shape of `scores` `[batch, heads, rows, keys]`, with the sums `[batch, heads, rows, 1]`
+    /// before rounding.
     fn shares(
         scores: Tensor<Self, 4>,
         keys: &Keys<'_, Self>,
         wanted: Softmax,
     ) -> [Tensor<Self, 4>; 2] {
         let hidden = hidden(scores.dims(), keys, &scores.device());
-        // Scaled after the product, so that a half type's factors keep their few bits.
+        // Scaled after the product, because a half type's factors have few bits to lose.
         let scores = (scores * wanted.scale).mask_fill(hidden, f32::NEG_INFINITY);
         let highest = scores.clone().max_dim(3);
         let shares = (scores - highest).exp();
@@ -143,8 +144,8 @@ pub(crate) trait Kernels: Backend {
         [shares.cast(wanted.dtype), sums]
     }
 
-    /// `context` `[batch, heads, rows, channels]` (f32), every row divided by its sum
-    /// `[batch, heads, rows, 1]`, in `dtype`.
+    /// Divides every row of `context` `[batch, heads, rows, channels]` (f32) by its sum `[batch,
+    /// heads, rows, 1]`; the result is in `dtype`.
     fn divide(
         context: Tensor<Self, 4>,
         sums: Tensor<Self, 4>,
@@ -153,8 +154,8 @@ pub(crate) trait Kernels: Backend {
         (context / sums).cast(dtype)
     }
 
-    /// Rows `[indices, width]` of `table`, times `scale` and rounded; row `i % length` of `added`
-    /// `[length, width]` is added to row `i`.
+    /// Gathers rows `[indices, width]` of `table`, times `scale` and rounded; row `i % length` of
+    /// `added` `[length, width]` is added to row `i`.
     fn gather(
         table: &Tensor<Self, 2>,
         indices: Tensor<Self, 1, Int>,
@@ -177,8 +178,8 @@ pub(crate) trait Kernels: Backend {
         }
     }
 
-    /// `y` with row `i` of `given`, times `shares[i]` and rounded, added to its row `indices[i]`.
-    /// Indices name different rows.
+    /// Adds row `i` of `given`, times `shares[i]` and rounded, to row `indices[i]` of `y`. The indices
+    /// must be distinct.
     fn add_rows(
         y: Tensor<Self, 2>,
         given: Tensor<Self, 2>,
@@ -191,9 +192,10 @@ pub(crate) trait Kernels: Backend {
         y.select_assign(0, indices, given.cast(native), IndexingUpdateOp::Add)
     }
 
-    /// What `logits` `[rows, vocab]` come to, and figures `[rows, 3]`: the negative log-likelihood of
-    /// each row's target, then divergence from a reference and 1 where both have the same most likely
-    /// token; without one, the most likely token's probability and 1.
+    /// Evaluates `logits` `[rows, vocab]`: what they need to serve as a reference, and figures `[rows,
+    /// 3]`. The figures are the negative log-likelihood of each row's target, then the divergence from
+    /// a reference and 1 where both have the same most likely token; without a reference, the most
+    /// likely token's probability and 1.
     fn compare(
         logits: Tensor<Self, 2>,
         targets: Tensor<Self, 1, Int>,
@@ -219,7 +221,7 @@ pub(crate) trait Kernels: Backend {
         (Kept { logits, log_total, top }, figures)
     }
 
-    /// Bytes of device memory that the current stream's pool has taken from the driver; `None` where
+    /// Bytes of device memory that the current stream's pool has allocated from the driver; `None` if
     /// memory is the host's.
     fn reserved_bytes(_device: &Self::Device) -> Option<u64> {
         None
@@ -232,7 +234,8 @@ pub(crate) trait Kernels: Backend {
     }
 }
 
-/// Which scores `[batch, heads, rows, keys]` a query does not see, broadcast over what is alike.
+/// The scores `[batch, heads, rows, keys]` that a query does not attend to, broadcast over equal
+/// dimensions.
 fn hidden<B: Backend>(
     [_, heads, rows, count]: [usize; 4],
     keys: &Keys<'_, B>,

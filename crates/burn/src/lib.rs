@@ -1,7 +1,7 @@
 //! The decoder's operations on burn's backends: CUDA, and burn-flex on the CPU for checks. With the
 //! feature `wgpu` also Vulkan, which runs CUDA's kernels where there is no CUDA.
 //!
-//! Only this crate uses burn, and burn's types do not show outside it.
+//! Only this crate uses burn, and burn's types do not appear outside it.
 
 mod attention;
 mod cube;
@@ -31,22 +31,22 @@ use crate::ops::BackendOps;
 /// Which weights a model computes with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Weights {
-    /// Those given.
+    /// The given weights.
     #[default]
     Given,
-    /// Random matrices of the same shapes, made on the device: to measure speed without moving
-    /// weights there. Vectors are those given.
+    /// Random matrices of the same shapes, generated on the device, for measuring speed without
+    /// transferring weights. Vectors are those given.
     Random,
 }
 
 /// A device of one of burn's backends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BurnDevice {
-    /// The CPU with burn-flex.
+    /// The CPU, using burn-flex.
     Flex,
-    /// A CUDA device by index, with burn-cuda.
+    /// A CUDA device by index, using burn-cuda.
     Cuda(usize),
-    /// The first Vulkan device, with burn-wgpu.
+    /// The first Vulkan device, using burn-wgpu.
     #[cfg(feature = "wgpu")]
     Vulkan,
 }
@@ -92,14 +92,15 @@ impl BurnDevice {
         guarded(|| on!(self, |B, device| smoke_test::<B>(&device)))
     }
 
-    /// Whether the device, which has been opened, computes in this type.
+    /// Whether the device, which must have been opened, computes in this type.
     #[must_use]
     pub fn supports(self, dtype: Dtype) -> bool {
         on!(self, |B, device| B::supports_dtype(&device, ops::float(dtype).into()))
     }
 
-    /// Multiplies random matrices `[size, size]` `count` times, each product the next one's factor,
-    /// and waits: to measure what products alone reach on the device, which has been opened.
+    /// Multiplies random matrices `[size, size]` `count` times, with each product as a factor of
+    /// the next, and waits for the result. Measures what products alone achieve on the device,
+    /// which must have been opened.
     ///
     /// # Errors
     /// When the device fails.
@@ -117,8 +118,8 @@ impl BurnDevice {
 }
 
 impl BurnOps {
-    /// Operations for a model of this shape; `name` is what the device is called in messages. The
-    /// device has been opened.
+    /// Operations for a model of this shape; `name` is the device's name in messages. The device
+    /// must have been opened.
     #[must_use]
     pub fn new(
         shape: &Shape,
@@ -153,7 +154,7 @@ fn multiply<B: Kernels>(
     count: usize,
 ) -> Result<(), String> {
     let random = || {
-        // Products of such matrices keep their size.
+        // Products of such matrices keep their magnitude.
         let normal = Distribution::Normal(0.0, 1.0 / (size as f64).sqrt());
         let values = Tensor::<B, 2>::random([size, size], normal, (device, DType::F32));
         values.cast(ops::float(dtype))

@@ -1,10 +1,10 @@
-//! Every operation in burn's own tensor operations: what CUDA runs, and the plain path on the CPU.
+//! Every operation in terms of burn's own tensor operations: what CUDA runs, and the plain path on the CPU.
 //!
-//! Tensors have the model's dtype; norms, the softmax and the logits are computed in f32. Sequences are one matrix product, so
-//! that stacking may change the last bits. Nothing is read back but hidden states, figures of scored
-//! positions, and what a router says.
+//! Tensors have the model's dtype; norms, the softmax and the logits are computed in f32. Sequences share one
+//! matrix product, so stacking may change the last bits. Only hidden states, figures of scored positions and a
+//! router's output are read back.
 //!
-//! Written once for every backend; which one it is disappears in `erased.rs`.
+//! The code is written once for every backend; `erased.rs` hides which one it is.
 
 mod attention;
 mod mlp;
@@ -41,7 +41,7 @@ pub(crate) struct BackendOps<B: Kernels> {
 }
 
 impl<B: Kernels> BackendOps<B> {
-    /// Operations for a model of this shape; `name` is what the device is called in messages.
+    /// Operations for a model of this shape; `name` is the device's name in messages.
     pub(crate) fn new(
         shape: &Shape,
         dtype: Dtype,
@@ -52,7 +52,7 @@ impl<B: Kernels> BackendOps<B> {
         BackendOps { shape: shape.clone(), maker, name, ropes: Ropes::default() }
     }
 
-    /// The same with the weights that `weights` says.
+    /// The same operations with the kind of weights that `weights` selects.
     pub(crate) fn with(mut self, weights: Weights) -> BackendOps<B> {
         self.maker.random = weights == Weights::Random;
         self
@@ -85,7 +85,7 @@ impl<B: Kernels> BackendOps<B> {
     }
 }
 
-/// `work` on the positions of `x` from `wanted` on; those before stay as they are.
+/// Applies `work` to the positions of `x` from `wanted` on; earlier ones are unchanged.
 fn from_wanted<B: Kernels>(
     x: Tensor<B, 3>,
     wanted: usize,

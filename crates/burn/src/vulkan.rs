@@ -1,4 +1,4 @@
-//! Vulkan through burn-wgpu: CUDA's kernels on any Vulkan driver, a software one too.
+//! Vulkan through burn-wgpu: runs CUDA's kernels on any Vulkan driver, including software ones.
 
 use std::sync::Once;
 

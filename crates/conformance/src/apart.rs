@@ -1,9 +1,9 @@
-//! The checks with the two sides of a codec in processes of their own: what is true of a codec in one
-//! process may be a message that its encoder left for its decoder.
+//! The checks with the two sides of a codec in separate processes, because a property that holds in one
+//! process may rely on a message that the encoder left for the decoder.
 //!
-//! Each process has a folder for temporary files that the other does not know, and is started from a
-//! program of the caller's, which calls [`work`]. One that crashes, ends or hangs fails the check at
-//! work; the next check gets a fresh one.
+//! Each process has a folder for temporary files that is unknown to the other, and is started from a
+//! program of the caller's, which calls [`work`]. A process that crashes, exits or hangs fails the
+//! current check; the next check gets a fresh one.
 
 mod frame;
 mod process;
@@ -24,7 +24,7 @@ use subject::{Apart, Place};
 
 pub use work::work;
 
-/// Why the checks could not begin.
+/// Why the checks could not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ApartError {
@@ -44,11 +44,12 @@ pub enum ApartError {
     },
 }
 
-/// What starts a process that calls [`work`] with the two arguments that are added to the command.
+/// Creates the command for a program that calls [`work`] with the two arguments that are appended to
+/// it.
 pub type Program = Arc<dyn Fn() -> Command + Send + Sync>;
 
-/// Runs every check on each codec and press of a built plugin, with its default parameters, encoders in
-/// one process and decoders in another. Codecs that it has inside come from the files of the same
+/// Runs every check on each codec and press of a built plugin, with its default parameters, with
+/// encoders in one process and decoders in another. Inner codecs come from the files of the same
 /// folder.
 ///
 /// # Errors
@@ -83,7 +84,7 @@ pub fn check_library_apart(file: &Path, program: &Program) -> Result<Report, Apa
     Ok(report)
 }
 
-/// The checks of a press, in a process of its own: it has one side.
+/// Runs the checks of a press in a process of its own, since a press has only one side.
 fn check_press(file: &Path, program: &Program, press: String) -> Result<Vec<Outcome>, ApartError> {
     let mut process = Process::start(file, program)?;
     let outcome = |check: &'static str, failure: Option<String>| Outcome {

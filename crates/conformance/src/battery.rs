@@ -19,7 +19,7 @@ use crate::{Case, Report, Sample};
 /// One check of the battery.
 #[derive(Clone, Copy)]
 pub struct Check {
-    /// Its name, the name of the test that [`check!`](crate::check) makes of it.
+    /// Name of the check, and of the test that [`check!`](crate::check) generates for it.
     pub name: &'static str,
     run: fn(&Trial) -> Result<(), String>,
 }
@@ -76,18 +76,18 @@ pub(crate) struct Trial {
     facts: Facts,
     case: Case,
     params: Map<String, Value>,
-    /// Made when an instance is first opened.
+    /// The artifact, made when an instance is first opened.
     artifact: OnceLock<Call<Vec<u8>>>,
 }
 
 impl Trial {
-    /// A codec with parameters of which nothing is stated.
+    /// A codec with parameters, without any stated properties.
     pub(crate) fn new(subject: Arc<dyn Subject>, params: Map<String, Value>) -> Self {
         let facts = subject.facts();
         Trial { subject, facts, case: Case::default(), params, artifact: OnceLock::new() }
     }
 
-    /// Fits the codec on these samples, where it has a fit step, instead of on those of the checks.
+    /// Fits the codec, if it has a fit step, on these samples instead of those of the checks.
     pub(crate) fn fit_on(&self, samples: &[Sample]) -> Call<()> {
         if self.facts.fits {
             let artifact = self.subject.fit(&self.params, samples)?;
@@ -96,7 +96,7 @@ impl Trial {
         Ok(())
     }
 
-    /// Opens an instance, with a fitted artifact where the codec has a fit step.
+    /// Opens an instance, with a fitted artifact if the codec has a fit step.
     pub(crate) fn open(&self, end: End) -> Call<Box<dyn Instance>> {
         let artifact = if self.facts.fits {
             Some(self.artifact.get_or_init(|| self.fit()).clone()?)
@@ -114,7 +114,7 @@ impl Trial {
         artifact.map_or(&[], Vec::as_slice)
     }
 
-    /// An artifact of messages of every number of channels that the checks use.
+    /// Makes an artifact from messages with every number of channels that the checks use.
     fn fit(&self) -> Call<Vec<u8>> {
         let shape = |channels| strait_sdk::Shape { rows: 64, channels, dtype: Dtype::F32 };
         let samples = [1, 7, 64, 129, 320].map(|channels| ordinary(shape(channels), 9));

@@ -1,12 +1,14 @@
 //! The `main` of a plugin's `benches/throughput.rs`.
 //!
-//! A macro over the plugin's own criterion, so that the test kit does not depend on it.
+//! It is a macro over the plugin's own criterion, so that the test kit does not depend on
+//! criterion.
 
 use strait_sdk::Shape;
 
 use crate::sample::ordinary;
 
-/// Rows and channels of the messages: one token, and 2.5 MiB, about a second-level cache.
+/// Rows and channels of the messages: one token, and 2.5 MiB, about the size of a second-level
+/// cache.
 pub const SHAPES: [(usize, usize); 2] = [(1, 5120), (128, 5120)];
 
 /// Bytes of a message of ordinary values.
@@ -14,11 +16,12 @@ pub fn input(shape: Shape) -> Vec<u8> {
     ordinary(shape, 1).bytes().to_vec()
 }
 
-/// Throughput of codecs in bytes of f32 input, one thread: each codec with named tables.
+/// Throughput of codecs in bytes of f32 input on one thread: each codec with named parameter
+/// tables.
 ///
 /// `strait_conformance::bench!(MyCodec: [("4 bits", { "bits": 4 }), ("8 bits", { "bits": 8 })]);`
-/// is the whole file; `criterion` must be a dev-dependency of the plugin. Codecs to use inside come
-/// first: `bench!(inner [Affine]; MyCodec: [...])`.
+/// is the whole file; `criterion` must be a dev-dependency of the plugin. Inner codecs come first:
+/// `bench!(inner [Affine]; MyCodec: [...])`.
 #[macro_export]
 macro_rules! bench {
     ($($codec:ty: [$(($name:expr, $params:tt)),+ $(,)?]),+ $(,)?) => {

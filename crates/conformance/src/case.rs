@@ -1,4 +1,4 @@
-//! One parameter table to check a codec with, and what is stated about it.
+//! One parameter table to check a codec with, and its stated properties.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::Sample;
 /// The largest error allowed for each value of a sample.
 pub type Bound = Arc<dyn Fn(&Sample) -> Vec<f32> + Send + Sync>;
 
-/// A parameter table and what is stated about it. The default is the codec's default parameters.
+/// A parameter table with its stated properties. The default is the codec's default parameters.
 #[derive(Clone, Default)]
 pub struct Case {
     params: Option<Value>,
@@ -25,15 +25,15 @@ impl Case {
         Case { params: Some(params), ..Case::default() }
     }
 
-    /// States the largest error of each value: `bound(sample)` has one entry per value,
-    /// `[rows, channels]`. Half a unit in the last place of the sample's dtype is added to it. It is
-    /// asked for finite samples within the range of f16 alone.
+    /// States the largest error of each value: `bound(sample)` has one entry per value, `[rows,
+    /// channels]`. Half a unit in the last place of the sample's dtype is added to it. It is called
+    /// only for finite samples within the range of f16.
     #[must_use]
     pub fn bound(self, bound: impl Fn(&Sample) -> Vec<f32> + Send + Sync + 'static) -> Case {
         Case { bound: Some(Arc::new(bound)), ..self }
     }
 
-    /// States the bits per value of a message `[64, 5120]`, to 0.001.
+    /// States the bits per value of a message `[64, 5120]`, to within 0.001.
     #[must_use]
     pub fn bits_per_value(self, bits: f64) -> Case {
         Case { bits_per_value: Some(bits), ..self }
@@ -58,7 +58,7 @@ impl Case {
         }
     }
 
-    /// Whether the case is a table that no codec takes.
+    /// Whether the case is a table of parameters, even one that no codec accepts.
     pub(crate) fn is_table(&self) -> bool {
         self.params.as_ref().is_none_or(Value::is_object)
     }

@@ -1,5 +1,5 @@
-//! What a codec writes for messages that never change, as a hash: it tells a plugin that was rebuilt and
-//! still writes the same bytes from one that does not.
+//! A hash of what a codec writes for fixed messages. It distinguishes a rebuilt plugin that still writes
+//! the same bytes from one that does not.
 
 use std::sync::Arc;
 
@@ -15,22 +15,22 @@ use crate::library::InLibrary;
 use crate::sample::{AlignedBytes, ordinary};
 use crate::subject::{End, Subject};
 
-/// Hashes over every payload, and over every message that was decoded from them, hexadecimal.
+/// Hashes, in hexadecimal, over every payload and over every message decoded from them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
-    /// Of the payloads with their lengths, and of the artifact if the codec is fitted.
+    /// Hash of the payloads with their lengths, and of the artifact if the codec is fitted.
     pub payloads: String,
-    /// Of the decoded messages.
+    /// Hash of the decoded messages.
     pub values: String,
 }
 
-/// The messages of two sequences; the second is a single odd token.
+/// The messages of two sequences; the second is a single token of odd size.
 const SEQUENCES: [&[(usize, usize)]; 2] = [&[(40, 320), (7, 320)], &[(1, 129)]];
 
 /// The fingerprint of a codec in a built file.
 ///
 /// # Errors
-/// What the codec said where it failed.
+/// The codec's error.
 pub fn fingerprint(entry: CodecEntry, params: &Map<String, Value>) -> Result<Fingerprint, String> {
     of(Arc::new(InLibrary::new(entry)), params)
 }
@@ -38,7 +38,7 @@ pub fn fingerprint(entry: CodecEntry, params: &Map<String, Value>) -> Result<Fin
 /// The fingerprint of a codec that is linked into this program.
 ///
 /// # Errors
-/// What the codec said where it failed.
+/// The codec's error.
 pub fn fingerprint_codec<C: Codec>(params: &Map<String, Value>) -> Result<Fingerprint, String> {
     of(Arc::new(InProcess::<C>::new()), params)
 }

@@ -1,4 +1,4 @@
-//! Runs a check so that a panic, a hang or a runaway allocation of the codec becomes a failure.
+//! Runs a check so that a panic, hang or runaway allocation of the codec becomes a failure.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -6,16 +6,17 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// One check takes milliseconds; a codec that needs longer hangs.
+/// One check takes milliseconds; a codec that needs this long hangs.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
 
-/// Growth of the address space that no sample of a few kilobytes explains.
+/// Growth of the address space in KiB that no sample of a few kilobytes explains.
 const MEMORY_LIMIT_KIB: u64 = 2 << 20;
 
-/// Held during a check: the address space is the whole process's, so checks run one at a time.
+/// Held during a check: the address space belongs to the whole process, so checks run one at a
+/// time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// Runs `check` in its own thread. A hanging thread is left behind.
+/// Runs `check` on its own thread. A hanging thread is abandoned.
 pub(crate) fn guarded(
     check: impl FnOnce() -> Result<(), String> + Send + 'static,
 ) -> Result<(), String> {
@@ -24,7 +25,7 @@ pub(crate) fn guarded(
     let (sender, receiver) = channel();
     let started = thread::Builder::new().name("conformance".to_owned()).spawn(move || {
         let result = catch_unwind(AssertUnwindSafe(check));
-        // The receiver is gone when the time limit has passed.
+        // The receiver is gone once the time limit has passed.
         let _ = sender.send(result);
     });
     if let Err(error) = started {
@@ -51,7 +52,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no text".to_owned())
 }
 
-/// Largest address space so far; `None` where the system does not tell.
+/// Peak size of the address space in KiB; `None` if the system does not report it.
 fn peak_address_space_kib() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmPeak:"))?;

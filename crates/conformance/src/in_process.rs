@@ -15,7 +15,7 @@ pub fn check_codec<C: Codec>(cases: &[Case]) -> Report {
     battery::run(Arc::new(InProcess::<C>::new()), cases, CHECKS)
 }
 
-/// Runs the check of this name and ends the test when it fails.
+/// Runs the check with this name, and fails the test if it fails.
 #[doc(hidden)]
 #[track_caller]
 pub fn assert_check<C: Codec>(name: &str, cases: &[Case]) {

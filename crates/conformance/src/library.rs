@@ -1,4 +1,4 @@
-//! A codec in a built file, through the loader: what the host will do with it.
+//! A codec in a built file, opened through the loader as the host does.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::subject::{Call, End, Facts, Instance, Subject, WROTE_TO_THE_MESSAGE};
 use crate::{Case, Report, Sample};
 
 /// Runs every check on each codec and press of a built plugin in this process, with its default
-/// parameters. Codecs that it has inside come from the files of the same folder.
+/// parameters. Inner codecs come from the files of the same folder.
 ///
 /// # Errors
 /// A file that cannot be loaded as a plugin.
@@ -36,7 +36,7 @@ pub fn check_library(path: &Path) -> Result<Report, Box<LoaderError>> {
     Ok(report)
 }
 
-/// A built plugin, and the files of its folder where its codecs may have others inside.
+/// A built plugin, with the files of its folder if its codecs may contain others.
 pub(crate) struct Library {
     plugin: Arc<Plugin>,
     siblings: Option<PluginSet>,
@@ -49,7 +49,7 @@ impl Library {
         let composes = params.any(|spec| spec.kind == ParamKind::Codec);
         let siblings = match path.parent().filter(|_| composes) {
             Some(folder) => {
-                // The folder of a file without one is the current one.
+                // The folder of a bare file name is the current one.
                 let here = Path::new(".");
                 let folder = if folder.as_os_str().is_empty() { here } else { folder };
                 Some(PluginSet::scan(folder, &BTreeMap::new(), HostServices::default())?)
@@ -139,7 +139,7 @@ impl Instance for Opened {
     fn encode(&mut self, sample: &Sample) -> Call<Vec<u8>> {
         let mut payload = Vec::new();
         let side = sides(&self.entry, sample);
-        // The loader compares the ends of a message alone.
+        // The loader compares only the ends of a message.
         let before = sample.bytes().to_vec();
         let result = self.instance.encode(matrix(sample, &side), &mut payload);
         if sample.bytes() != before {
@@ -163,10 +163,10 @@ impl Instance for Opened {
     }
 }
 
-/// The text of an error of the codec.
+/// The message of a codec's error.
 ///
 /// # Panics
-/// When the codec panicked, so that no check takes that for an ordinary refusal.
+/// When the codec panicked, so that no check mistakes that for an ordinary error.
 fn text(error: CallError) -> String {
     match error {
         #[allow(clippy::panic)]

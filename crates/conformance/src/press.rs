@@ -1,4 +1,4 @@
-//! The test kit of a press: the same idea as for a codec, with checks of its own.
+//! The test kit for presses: the same idea as for codecs, with its own checks.
 
 mod checks;
 mod example;
@@ -24,7 +24,8 @@ use subject::{InLibrary, InProcess, Subject};
 /// One check of a press.
 #[derive(Clone, Copy)]
 pub struct PressCheck {
-    /// Its name, the name of the test that [`check_press!`](macro@crate::check_press) makes of it.
+    /// Name of the check, and of the test that [`check_press!`](macro@crate::check_press) generates
+    /// for it.
     pub name: &'static str,
     run: fn(&Trial) -> Result<(), String>,
 }
@@ -53,9 +54,10 @@ impl std::fmt::Debug for PressCheck {
     }
 }
 
-/// Makes a test module for a press: one `#[test]` for each of the
-/// [`PRESS_CHECKS`](crate::PRESS_CHECKS). As [`check!`](macro@crate::check): `check_press!(MyPress)`,
-/// `check_press!(MyPress, [case!({ "sinks": 4 }), …])`, `check_press!(mod name: MyPress, […])`.
+/// Generates a test module for a press: one `#[test]` for each of the
+/// [`PRESS_CHECKS`](crate::PRESS_CHECKS). It is used like [`check!`](macro@crate::check):
+/// `check_press!(MyPress)`, `check_press!(MyPress, [case!({ "sinks": 4 }), …])`, `check_press!(mod
+/// name: MyPress, […])`.
 #[macro_export]
 macro_rules! check_press {
     (mod $name:ident: $press:ty, $cases:expr) => {
@@ -111,7 +113,7 @@ pub fn check_press<P: Press>(cases: &[Case]) -> Report {
     run(Arc::new(InProcess::<P>::new()), cases, PRESS_CHECKS)
 }
 
-/// Runs the check of this name and ends the test when it fails.
+/// Runs the check with this name, and fails the test if it fails.
 #[doc(hidden)]
 #[track_caller]
 pub fn assert_press_check<P: Press>(name: &str, cases: &[Case]) {

@@ -1,4 +1,4 @@
-//! What the checks found.
+//! The results of the checks.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ pub struct Outcome {
 /// The outcomes of all checks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// In the order in which the checks ran.
+    /// The outcomes, in the order in which the checks ran.
     pub outcomes: Vec<Outcome>,
 }
 
@@ -33,7 +33,7 @@ impl Report {
         self.outcomes.iter().filter(|outcome| outcome.failure.is_some())
     }
 
-    /// Ends a test with the list of failures, if there is one.
+    /// Fails a test with the list of failures, if there are any.
     ///
     /// # Panics
     /// When a check failed.

@@ -13,12 +13,12 @@ pub struct Sample {
     side: Vec<f32>,
 }
 
-/// One value per row, for whatever side information is asked for.
+/// One value per row, which serves as any side information that is requested.
 fn side(shape: Shape) -> Vec<f32> {
     (0..shape.rows).map(|row| 1.0 / (1.0 + row as f32)).collect()
 }
 
-/// Bytes at the alignment of every element type.
+/// Bytes aligned for every element type.
 #[derive(Clone, Debug)]
 pub(crate) struct AlignedBytes {
     words: Vec<u64>,
@@ -35,7 +35,7 @@ impl Sample {
         Sample { name, shape, values: rounded, bytes, side: side(shape) }
     }
 
-    /// A sample of these bytes, as another process sent them.
+    /// A sample from these bytes, as received from another process.
     pub(crate) fn of_bytes(shape: Shape, bytes: &[u8]) -> Result<Sample, String> {
         if shape.checked_bytes() != Some(bytes.len()) {
             return Err(format!("a message of {} bytes for {shape:?}", bytes.len()));
@@ -47,7 +47,7 @@ impl Sample {
         Ok(Sample { name: "sent", shape, values, bytes: aligned, side: side(shape) })
     }
 
-    /// What the sample is, one or two words.
+    /// A name for the sample, of one or two words.
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -57,7 +57,7 @@ impl Sample {
         self.shape
     }
 
-    /// The values, row-major `[rows, channels]`, exactly as the dtype holds them.
+    /// The values, row-major `[rows, channels]`, exactly as the dtype represents them.
     pub fn values(&self) -> &[f32] {
         &self.values
     }
@@ -67,7 +67,7 @@ impl Sample {
         self.bytes.get()
     }
 
-    /// One value per row, for whatever side information is asked for.
+    /// One value per row, which serves as any side information that is requested.
     pub(crate) fn side(&self) -> &[f32] {
         &self.side
     }
@@ -77,8 +77,8 @@ impl Sample {
         self.values.iter().all(|value| value.is_finite())
     }
 
-    /// Whether every value is zero or of a magnitude that f16 holds with full precision, so that a
-    /// stated error bound needs no exception.
+    /// Whether every value is zero or of a magnitude that f16 represents with full precision, so
+    /// that a stated error bound needs no exception.
     pub(crate) fn is_ordinary(&self) -> bool {
         self.values.iter().all(|value| *value == 0.0 || (6.2e-5..=65504.0).contains(&value.abs()))
     }
@@ -131,7 +131,7 @@ pub(crate) fn samples(dtype: Dtype) -> Vec<Sample> {
     samples
 }
 
-/// Normal values with one channel that is larger than the others, as hidden states have.
+/// Normally distributed values with one channel larger than the others, as in hidden states.
 pub(crate) fn ordinary(shape: Shape, seed: u64) -> Sample {
     let mut values = normal(shape.values(), seed);
     for row in values.chunks_mut(shape.channels.max(1)) {
@@ -142,7 +142,7 @@ pub(crate) fn ordinary(shape: Shape, seed: u64) -> Sample {
     Sample::new("ordinary", shape, &values)
 }
 
-/// Roughly normal values of mean 0 and deviation 1: the sum of twelve uniform ones.
+/// Roughly normal values with mean 0 and deviation 1: the sum of twelve uniform ones.
 fn normal(count: usize, seed: u64) -> Vec<f32> {
     let mut bits = Bits::new(seed);
     (0..count)

@@ -1,4 +1,5 @@
-//! What is checked: a codec in this process, or one in a built file. The checks see only this.
+//! The object of the checks: a codec in this process, or one in a built file. The checks use only
+//! this interface.
 
 use serde_json::{Map, Value};
 use strait_loader::CodecDescriptor;
@@ -6,14 +7,14 @@ use strait_sdk::{ParamSpec, PayloadBytes, Shape};
 
 use crate::Sample;
 
-/// Result of a call into the codec; the text is the codec's or the loader's own.
+/// Result of a call into the codec; the text is the codec's or the loader's error.
 ///
 /// A panic of the codec is never an error here: it unwinds, and ends the check that made the call.
 pub(crate) type Call<T> = Result<T, String>;
 
 /// A codec that can be opened.
 pub(crate) trait Subject: Send + Sync {
-    /// What the codec says about itself.
+    /// The codec's statements about itself.
     fn facts(&self) -> Facts;
 
     /// Checks a parameter table.
@@ -48,7 +49,7 @@ pub(crate) trait Instance {
     fn reset(&mut self) -> Call<()>;
 }
 
-/// What a codec says about itself.
+/// A codec's statements about itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
     pub(crate) id: String,
@@ -60,11 +61,11 @@ pub(crate) struct Facts {
     pub(crate) params: Vec<ParamSpec>,
 }
 
-/// Why an encoder failed that changed its input.
+/// The error for an encoder that changed its input.
 pub(crate) const WROTE_TO_THE_MESSAGE: &str = "encode wrote to the message, which it may only read";
 
 impl Facts {
-    /// What the descriptor of a built file says.
+    /// Reads the statements from the descriptor of a built file.
     pub(crate) fn of(descriptor: CodecDescriptor) -> Facts {
         Facts {
             id: descriptor.id,

@@ -1,4 +1,4 @@
-//! The functions between the projections of an MLP.
+//! The activation functions between the projections of an MLP.
 
 use std::f32::consts::FRAC_1_SQRT_2;
 
@@ -47,7 +47,7 @@ pub(crate) fn activate(activation: Activation, values: &mut [f32], dtype: Dtype)
     dtype.round(values);
 }
 
-/// `x / 2 (1 + tanh(inner))`, every step rounded.
+/// Computes `x / 2 (1 + tanh(inner))`, with every step rounded.
 #[inline(always)]
 fn half(x: f32, inner: f32, dtype: Dtype) -> f32 {
     let sum = rounded(1.0 + rounded(tanh(inner), dtype), dtype);
@@ -73,7 +73,8 @@ mod tests {
 
     #[test]
     fn values_of_torch() {
-        // torch 2.15: torch.nn.functional.gelu and gelu(approximate="tanh") of f64 values.
+        // Reference values from torch 2.15: torch.nn.functional.gelu and gelu(approximate="tanh")
+        // of f64 values.
         for (x, exact, tanh) in GELU {
             let found = activated(Activation::Gelu, Dtype::F32, x);
             assert!((f64::from(found) - exact).abs() < 6e-7, "{x}: {found} {exact}");
@@ -86,7 +87,8 @@ mod tests {
 
     #[test]
     fn steps_are_rounded_as_in_torch() {
-        // transformers 5.23: NewGELUActivation and FastGELUActivation of bfloat16 values.
+        // Reference values from transformers 5.23: NewGELUActivation and FastGELUActivation of
+        // bfloat16 values.
         for (x, new, fast) in STEPS {
             assert_eq!(f64::from(activated(Activation::GeluNew, Dtype::Bf16, x)), new, "{x}");
             assert_eq!(f64::from(activated(Activation::GeluFast, Dtype::Bf16, x)), fast, "{x}");

@@ -1,7 +1,7 @@
 //! Products of bf16 matrices on the CPU's tile unit (Intel AMX), with f32 sums.
 //!
-//! The standard library has no stable functions for it, so its seven instructions stand here in
-//! assembly. `benches/kernel.rs` compares it with the vector kernel.
+//! The standard library has no stable functions for it, so its seven instructions are written in
+//! assembly here. `benches/kernel.rs` compares it with the vector kernel.
 #![allow(unsafe_code)] // The tile unit can only be reached through assembly.
 
 use std::arch::asm;
@@ -9,9 +9,9 @@ use std::sync::LazyLock;
 
 use crate::product::ROWS;
 
-/// Tokens of a panel: three tiles of 16.
+/// Tokens in a panel: three tiles of 16.
 const TOKENS: usize = 48;
-/// Inputs that one step of a product takes.
+/// Inputs that one step of a product consumes.
 pub(crate) const STEP: usize = 32;
 /// Elements of a left tile, `[16 outputs, 32 inputs]`.
 pub(crate) const LEFT_TILE: usize = ROWS * STEP;
@@ -21,7 +21,7 @@ pub(crate) const RIGHT_STEP: usize = STEP / 2 * TOKENS;
 /// Pairs of elements of a step with one token, `[16 pairs of inputs, 16 tokens]`.
 pub(crate) const COLUMN_STEP: usize = STEP / 2 * 16;
 
-/// Whether this CPU has a tile unit for bf16 and the system lets this process use it.
+/// Whether this CPU has a tile unit for bf16 that the system lets this process use.
 pub(crate) fn available() -> bool {
     static AVAILABLE: LazyLock<bool> = LazyLock::new(detect);
     *AVAILABLE
@@ -30,12 +30,12 @@ pub(crate) fn available() -> bool {
 /// The tile unit, configured for this thread until dropped.
 #[derive(Debug)]
 pub(crate) struct Tiles {
-    /// Bound to the thread that configured it.
+    /// Keeps the value on the thread that configured the unit.
     _thread: std::marker::PhantomData<*const ()>,
 }
 
 impl Tiles {
-    /// Configures eight tiles of 16 rows of 64 bytes; nothing where there is no tile unit.
+    /// Configures eight tiles of 16 rows of 64 bytes; `None` if there is no tile unit.
     pub(crate) fn configure() -> Option<Tiles> {
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         if available() {
@@ -53,14 +53,14 @@ impl Tiles {
                 Config(bytes)
             };
             // SAFETY: `available` has checked that the CPU and the system allow it; the operand is
-            // 64 readable bytes in the form that the instruction asks for.
+            // 64 readable bytes in the form that the instruction requires.
             unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIG, options(nostack)) };
             return Some(Tiles { _thread: std::marker::PhantomData });
         }
         None
     }
 
-    /// `out[i][t] = Σ_k left[i][k] right[k][t]`, or added to `out` with `add`.
+    /// Computes `out[i][t] = Σ_k left[i][k] right[k][t]`, added to `out` if `add` is set.
     ///
     /// `left` is `[steps, 16, 32]` bf16, `right` is `[steps, 3, 16, 16]` pairs of bf16.
     #[inline(always)]
@@ -120,7 +120,7 @@ impl Tiles {
 }
 
 impl Tiles {
-    /// `out[i] = Σ_k left[i][k] right[k][0]`: the same sums as [`Tiles::product`] makes.
+    /// Computes `out[i] = Σ_k left[i][k] right[k][0]`, with the same sums as [`Tiles::product`].
     ///
     /// `left` is `[steps, 16, 32]` bf16, `right` is `[steps, 16, 16]` pairs of bf16.
     #[inline(always)]
@@ -178,7 +178,8 @@ fn detect() -> bool {
     leaves >= 7 && features & AMX_BF16 != 0 && features & AMX_TILE != 0 && wide && permitted()
 }
 
-/// Asks Linux to keep tile data of this process's threads: arch_prctl(ARCH_REQ_XCOMP_PERM, 18).
+/// Requests permission from Linux to use tile data in this process's threads:
+/// arch_prctl(ARCH_REQ_XCOMP_PERM, 18).
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 fn permitted() -> bool {
     let mut answer = 158i64;

@@ -11,29 +11,30 @@ use crate::panels::{Scratch, grow};
 use crate::product::{ROWS, Right};
 use crate::rules::Rules;
 
-/// Keys that are scored at a time; a multiple of `KEY_STEP`.
+/// Number of keys that are scored at a time; a multiple of `KEY_STEP`.
 const KEY_BLOCK: usize = 256;
 
-/// The highest score of a query that has not seen a key yet: below every score, but a number.
+/// The initial highest score of a query: below every score, but finite.
 const LOWEST: f32 = -1e30;
 
 /// Causal attention of one head for one panel of queries; `out` is `[dim, NR]`.
 ///
-/// Keys are taken in blocks with an online softmax, so that memory does not grow with the length.
+/// Keys are processed in blocks with an online softmax, so that memory does not grow with the length.
 pub(crate) struct AttendTask<'a> {
     pub(crate) projected: &'a [f32],
     pub(crate) cache: &'a KeysValues,
     pub(crate) out: &'a mut [f32],
     pub(crate) scratch: &'a mut Scratch,
     pub(crate) weights: &'a Attention,
-    /// Index of the panel among all, panels of one sequence, and the head.
+    /// Index of the panel among all, panels per sequence, and the head.
     pub(crate) panel: usize,
     pub(crate) panels: usize,
     pub(crate) head: usize,
     pub(crate) tokens: usize,
     /// Position of the first query.
     pub(crate) first_position: usize,
-    /// Positions of the keys of every sequence and key head, where they are not those of the queries.
+    /// Positions of the keys of every sequence and key head, if they differ from those of the
+    /// queries.
     pub(crate) positions: Option<&'a [&'a [u32]]>,
     pub(crate) rules: Rules,
 }
@@ -57,7 +58,7 @@ impl Task for AttendTask<'_> {
         let positions = self.positions.map(|positions| positions[owner]);
         let (start, end) = match (positions, window) {
             (None, None) => (0, (first_query + NR).min(tokens)),
-            // Those that fill up the panel have a key, too.
+            // Padding queries of the panel attend to a key, too.
             (None, Some(window)) => ((first_query + 1).saturating_sub(window), first_query + NR),
             (Some(positions), window) => {
                 let hidden = |&p: &u32| window.is_some_and(|w| p as usize + w <= first_query);
@@ -65,10 +66,10 @@ impl Task for AttendTask<'_> {
                 (positions.partition_point(hidden), end)
             }
         };
-        // Blocks begin at multiples of their size, wherever a panel does: what a query sees is summed
-        // in the same steps in every run of tokens.
+        // Blocks begin at multiples of their size, wherever a panel does, so that what a query
+        // attends to is summed in the same steps in every run of tokens.
         let (start, end) = (start / KEY_BLOCK * KEY_BLOCK, end.next_multiple_of(KEY_STEP));
-        // Nobody sees what fills up the keys.
+        // No query attends to padding keys.
         let position = |key: usize| match positions {
             None => key,
             Some(positions) => positions.get(key).map_or(usize::MAX / 2, |&p| p as usize),
@@ -130,7 +131,7 @@ impl Task for AttendTask<'_> {
     }
 }
 
-/// The highest score of every query, `maxima` being those so far.
+/// The highest score of every query, starting from `maxima`.
 #[inline(always)]
 fn highest<const NR: usize>(scores: &[[f32; NR]], maxima: &[f32; NR]) -> [f32; NR] {
     let mut highest = maxima.map(|highest| highest.max(LOWEST));
@@ -142,8 +143,8 @@ fn highest<const NR: usize>(scores: &[[f32; NR]], maxima: &[f32; NR]) -> [f32; N
     highest
 }
 
-/// Turns scores into `exp((score - highest) * scale)`, rounded, and adds them to `totals` before
-/// they are rounded.
+/// Turns scores into `exp((score - highest) * scale)`, rounded, and adds the unrounded values to
+/// `totals`.
 #[inline(always)]
 fn exponentials<const NR: usize>(
     scores: &mut [[f32; NR]],

@@ -18,16 +18,16 @@ use crate::ranks::{Columns, check_degree};
 use crate::rope::Ropes;
 use crate::rules::Rules;
 
-/// An attention block; `project` is query, key and value, one below the other.
+/// An attention block; `project` stacks query, key and value projections.
 pub struct Attention {
     pub(crate) heads: Heads,
     pub(crate) scale: f32,
     pub(crate) window: Option<usize>,
-    /// Place in the model's [`Ropes`].
+    /// Index in the model's [`Ropes`].
     pub(crate) rope: Option<usize>,
     pub(crate) norm_in: Option<Norm>,
     pub(crate) project: Blocks,
-    /// Of queries and of keys.
+    /// Norms of queries and of keys.
     pub(crate) head_norms: Option<(Norm, Norm)>,
     pub(crate) output: Blocks,
     pub(crate) norm_out: Option<Norm>,
@@ -53,7 +53,7 @@ impl Heads {
 pub(crate) enum Rotate {
     /// Queries and keys.
     Both,
-    /// Queries alone.
+    /// Only queries.
     Queries,
     /// Nothing.
     None,
@@ -79,7 +79,7 @@ impl Attention {
 }
 
 impl CpuOps {
-    /// What the block adds to `x`; panels of a sequence before `wanted` get none.
+    /// The block's contribution to `x`; panels of a sequence before `wanted` get none.
     pub(crate) fn attention_output(
         &mut self,
         x: &Panels,
@@ -106,8 +106,8 @@ impl CpuOps {
         Ok(self.end_of_sums(&sum, weights.norm_out.as_ref()))
     }
 
-    /// Leaves every head's context of `x` in `self.context`, `[panels, heads * dim, panel_tokens]`;
-    /// panels of a sequence before `wanted` get none.
+    /// Writes every head's context of `x` to `self.context`, `[panels, heads * dim, panel_tokens]`; panels
+    /// of a sequence before `wanted` get none.
     pub(crate) fn attend(
         &mut self,
         x: &Panels,
@@ -151,7 +151,7 @@ impl CpuOps {
         Ok(())
     }
 
-    /// The keys of every key head with all channels and rotated by their positions (RoPE), in a sequence of
+    /// The keys of every key head with all channels, rotated by their positions (RoPE), in a sequence of
     /// `length` tokens.
     pub(crate) fn rotated_keys(
         &mut self,
@@ -172,7 +172,7 @@ impl CpuOps {
         all.collect()
     }
 
-    /// Leaves queries, keys and values of `x`, whose sequences begin at `first_position`, in
+    /// Writes queries, keys and values of `x`, whose sequences begin at `first_position`, to
     /// `self.projected`, `[panels, (queries + 2 * keys) * dim, panel_tokens]`.
     pub(crate) fn project(
         &mut self,
@@ -211,7 +211,7 @@ impl CpuOps {
         });
     }
 
-    /// Attention of the queries in `self.projected` to what is in `self.cache`.
+    /// Attention of the queries in `self.projected` to the contents of `self.cache`.
     fn attend_packed(
         &mut self,
         x: &Panels,
@@ -249,7 +249,7 @@ impl CpuOps {
         });
     }
 
-    /// Projects the context, which joins `x` as `ending` says.
+    /// Projects the context, which joins `x` as `ending` specifies.
     pub(crate) fn project_context(
         &self,
         x: &mut Panels,

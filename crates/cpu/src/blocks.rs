@@ -1,4 +1,4 @@
-//! A weight matrix, laid out for the unit that multiplies it.
+//! A weight matrix in the layout of the unit that multiplies it.
 
 use rayon::prelude::*;
 use strait_ops::{Dtype, LinearTensors};
@@ -31,7 +31,7 @@ impl Blocks {
         Blocks { outputs, inputs, matrix, bias }
     }
 
-    /// Puts matrices with the same inputs one below the other.
+    /// Stacks matrices that have the same inputs.
     pub(crate) fn stacked(parts: Vec<LinearTensors>, unit: Unit, dtype: Dtype) -> Blocks {
         let inputs = parts.first().map_or(0, |part| part.inputs);
         let outputs = parts.iter().map(|part| part.outputs).sum();
@@ -52,7 +52,7 @@ impl Blocks {
         self.matrix.block(index)
     }
 
-    /// Number of outputs in block `index` that are not filling.
+    /// Number of outputs in block `index`, without padding.
     #[inline(always)]
     pub(crate) fn valid(&self, index: usize) -> usize {
         ROWS.min(self.outputs - index * ROWS)

@@ -6,16 +6,16 @@ use crate::panels::per_sequence;
 use crate::past::Cache;
 use crate::product::{Left, LeftBlock, ROWS, Unit};
 
-/// Keys are filled up to a multiple of this, so that every unit takes them in whole steps.
+/// Keys are padded to a multiple of this, so that every unit reads them in whole steps.
 pub(crate) const KEY_STEP: usize = 32;
 
 /// Keys and values of all sequences as left operands.
 pub(crate) struct KeysValues {
-    /// For every sequence and key head blocks of keys, `[padded keys, dim]`.
+    /// Blocks of keys for every sequence and key head, `[padded keys, dim]`.
     keys: Left,
-    /// For every sequence and key head blocks of channels, `[dim, padded keys]`.
+    /// Blocks of channels for every sequence and key head, `[dim, padded keys]`.
     values: Left,
-    /// Tokens, filled up to whole panels and steps.
+    /// Number of tokens, padded to whole panels and steps.
     padded: usize,
 }
 
@@ -24,7 +24,7 @@ impl KeysValues {
         KeysValues { keys: Left::zeros(unit, 0, 0), values: Left::zeros(unit, 0, 0), padded: 0 }
     }
 
-    /// Takes keys and values out of rows `[panels, queries, keys and values of all heads]`.
+    /// Packs keys and values from rows `[panels, queries, keys and values of all heads]`.
     pub(crate) fn pack(
         &mut self,
         projected: &[f32],
@@ -66,8 +66,8 @@ impl KeysValues {
         });
     }
 
-    /// Takes keys and values, all channels of both, out of the caches of all sequences. `rotated` gives
-    /// the keys of a sequence's key head as attention sees them, `[entries, dim]`.
+    /// Packs keys and values, with all channels, from the caches of all sequences. `rotated` returns the
+    /// keys of a sequence's key head as attention reads them, `[entries, dim]`.
     pub(crate) fn pack_entries(
         &mut self,
         caches: &[Cache],
@@ -95,21 +95,21 @@ impl KeysValues {
             for (entry, value) in values.chunks_exact(heads.dim).enumerate() {
                 group.set_input(entry, 0, &value[block * ROWS..][..channels]);
             }
-            // Nobody looks at what fills up the values, but nothing times infinity is not nothing.
+            // Padding values carry no weight, but zero times infinity is not zero.
             for entry in entries(owner).len()..padded {
                 group.set_input(entry, 0, &[0.0; ROWS]);
             }
         });
     }
 
-    /// Keys from `from` on, a multiple of [`ROWS`]: their block `block`. `owner` is the sequence times the
-    /// number of key heads, plus the key head.
+    /// Block `block` of the keys from `from` on, which is a multiple of [`ROWS`]. `owner` is the sequence
+    /// times the number of key heads, plus the key head.
     #[inline(always)]
     pub(crate) fn keys(&self, owner: usize, from: usize, block: usize) -> LeftBlock<'_> {
         self.keys.block((owner * self.padded + from) / ROWS + block)
     }
 
-    /// Block `block` of channels of `count` values from `from` on, both in whole steps.
+    /// Block `block` of channels for `count` values from `from` on, both in whole steps.
     #[inline(always)]
     pub(crate) fn values(
         &self,

@@ -1,9 +1,9 @@
-//! The MLP block with experts: every token goes to a few of many networks.
+//! The MLP block with experts: every token is routed to a few of many networks.
 //!
-//! A router chooses each token's experts. Then the tokens of every expert are gathered into panels of
-//! their own and run through its network, and each token adds what its experts gave, in the experts'
-//! order. A lane of a product does not depend on the others, so that neither does a token's result
-//! depend on which tokens share its experts.
+//! A router chooses each token's experts. The tokens of every expert are then gathered into separate
+//! panels and run through its network, and each token adds up its experts' results in the experts'
+//! order. The lanes of a product are independent, so a token's result does not depend on which tokens
+//! share its experts.
 
 use pulp::Simd;
 use rayon::prelude::*;
@@ -31,7 +31,7 @@ impl Router {
         Router { weights: Blocks::new(tensors, rules.unit, rules.dtype), routing }
     }
 
-    /// Experts of one token.
+    /// Number of experts per token.
     fn chosen(&self) -> usize {
         self.routing.chosen.min(self.weights.outputs)
     }
@@ -41,22 +41,22 @@ impl Router {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Route {
     expert: usize,
-    /// What the expert's result is multiplied by; 0 for lanes without a token.
+    /// Factor for the expert's result; 0 for lanes without a token.
     pub(crate) share: f32,
-    /// Where the token lies among the gathered ones: panel times `panel_tokens`, plus lane.
+    /// Place of the token among the gathered ones: panel times `panel_tokens`, plus lane.
     pub(crate) place: usize,
 }
 
-/// A mixture's tokens on their way to the experts and back.
+/// The tokens of a mixture on their way to the experts and back.
 pub(crate) struct Routed {
-    /// `[panels, chosen, panel_tokens]`.
+    /// The routes of every token, `[panels, chosen, panel_tokens]`.
     pub(crate) routes: Vec<Route>,
     /// Every expert's tokens, as `panel * panel_tokens + lane`.
     pub(crate) groups: Vec<Vec<usize>>,
 }
 
 impl CpuOps {
-    /// [`CpuOps::think`] with experts.
+    /// The counterpart of [`CpuOps::think`] with experts.
     pub(crate) fn consult(
         &mut self,
         x: &mut Panels,
@@ -90,7 +90,7 @@ impl CpuOps {
         Ok(())
     }
 
-    /// Leaves the norm of `x` in `self.projected`, and finds every token's experts.
+    /// Writes the norm of `x` to `self.projected`, and finds every token's experts.
     fn route(&mut self, x: &Panels, (weights, router): (&Mlp, &Router), wanted: usize) -> Routed {
         let (nr, panels, rules) = (panel_tokens(), per_sequence(x.tokens), self.rules);
         let (size, count, chosen) = (x.channels * nr, x.count(), router.chosen());
@@ -113,8 +113,8 @@ impl CpuOps {
         Routed { routes, groups }
     }
 
-    /// Leaves what the experts make of their tokens in `self.context`, the experts' panels one behind
-    /// the other. They are sent what stands in `sent`, one for each, or else in `self.projected`.
+    /// Writes the experts' results to `self.context`, with the experts' panels concatenated. The
+    /// inputs are those in `sent`, one per expert, or otherwise those in `self.projected`.
     fn run_experts(
         &mut self,
         x: &Panels,
@@ -149,8 +149,8 @@ impl CpuOps {
     }
 }
 
-/// Gives every expert's tokens in their order, `panel * nr + lane`, and sets the routes' places:
-/// experts follow one another, each from a whole panel on.
+/// Returns every expert's tokens in order, as `panel * nr + lane`, and sets the routes' places:
+/// experts follow one another, each starting at a whole panel.
 fn gather(routes: &mut [Route], experts: usize, chosen: usize, nr: usize) -> Vec<Vec<usize>> {
     let mut groups = vec![Vec::new(); experts];
     for (panel, routes) in routes.chunks_exact_mut(chosen * nr).enumerate() {
@@ -176,14 +176,14 @@ fn gather(routes: &mut [Route], experts: usize, chosen: usize, nr: usize) -> Vec
     groups
 }
 
-/// Writes one panel's norm and its routes, `[chosen, NR]`, experts rising.
+/// Writes one panel's norm and its routes, `[chosen, NR]`, with experts ascending.
 struct RouteTask<'a> {
     x: &'a [f32],
     norm: Option<&'a Norm>,
     router: &'a Router,
     normed: &'a mut [f32],
     routes: &'a mut [Route],
-    /// Lanes that hold a token.
+    /// Number of lanes that hold a token.
     tokens: usize,
     scratch: &'a mut Scratch,
     rules: Rules,
@@ -288,15 +288,15 @@ impl Task for ExpertTask<'_> {
     }
 }
 
-/// What the experts gave to one panel.
+/// The experts' results for one panel.
 enum Given<'a> {
     /// Results `[panels, hidden, NR]` of all experts, and the panel's routes to them.
     Routed { results: &'a [f32], routes: &'a [Route] },
-    /// `[hidden, NR]`: their sum, which a tap had.
+    /// Their sum after a tap, `[hidden, NR]`.
     Combined(&'a [f32]),
 }
 
-/// Adds up what one panel's experts gave, and joins it to the panel.
+/// Adds up the experts' results for one panel and joins the sum to the panel.
 struct GatherTask<'a> {
     x: &'a mut [f32],
     given: Given<'a>,
@@ -314,7 +314,7 @@ impl Task for GatherTask<'_> {
         let x = x.as_chunks_mut::<NR>().0;
         let hidden = x.len();
         let y = grow(&mut scratch.result, hidden * NR).as_chunks_mut::<NR>().0;
-        // A rank's sums are rounded when all of them are added up.
+        // A rank's sums are rounded only after those of all ranks have been added up.
         let dtype = if matches!(how, Join::Sums(_)) { Dtype::F32 } else { rules.dtype };
         match given {
             Given::Combined(sum) => y.copy_from_slice(sum.as_chunks::<NR>().0),

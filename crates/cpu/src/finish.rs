@@ -15,11 +15,12 @@ use crate::rules::Rules;
 /// What a block does with its output, panel by panel of the stream that it read.
 #[derive(Clone, Copy)]
 pub(crate) enum Ending<'a> {
-    /// Adds it to the stream, and to it the output of another block, laid out as the stream.
+    /// Adds it to the stream, together with the output of another block in the same layout, if there is
+    /// one.
     Added(Option<&'a Panels>),
-    /// Puts it in the place of the stream.
+    /// Writes it in place of the stream.
     Alone,
-    /// Puts a rank's partial sums of the last projection there, neither rounded nor normed.
+    /// Writes a rank's partial sums of the last projection there, neither rounded nor normed.
     Sums(Columns),
 }
 
@@ -33,7 +34,7 @@ impl<'a> Ending<'a> {
         }
     }
 
-    /// The inputs of the last projection that are summed, of `inputs`.
+    /// The inputs of the last projection that are summed, out of `inputs`.
     pub(crate) fn columns(self, inputs: usize) -> Columns {
         match self {
             Ending::Sums(columns) => columns,
@@ -66,7 +67,7 @@ pub(crate) struct Projection<'a, const NR: usize> {
 }
 
 impl<const NR: usize> Projection<'_, NR> {
-    /// Joins the result to panels `x`; `memory` is used where that takes more than one step.
+    /// Joins the result to panels `x`; `memory` is used if that takes more than one step.
     #[inline(always)]
     pub(crate) fn finish<S: Simd>(
         &self,
@@ -77,7 +78,7 @@ impl<const NR: usize> Projection<'_, NR> {
     ) {
         let Projection { unit, weights, rights, rules } = *self;
         match how {
-            // The most frequent end needs no memory between the product and the sum.
+            // The most frequent ending needs no memory between the product and the sum.
             Join::Added { norm: None, other: None } => {}
             Join::Sums(columns) => return self.write_sums(simd, columns, x),
             Join::Added { .. } | Join::Alone { .. } => {
@@ -121,8 +122,8 @@ impl<const NR: usize> Projection<'_, NR> {
         }
     }
 
-    /// Writes the sums over `columns`, which are the inputs of `rights`, to panels `y`: in f32, with the
-    /// bias where they are rank 0's.
+    /// Writes the sums over `columns`, which are the inputs of `rights`, to panels `y` in f32, with the
+    /// bias if they are rank 0's.
     #[inline(always)]
     pub(crate) fn write_sums<S: Simd>(&self, simd: S, columns: Columns, y: &mut [[f32; NR]]) {
         let Projection { unit, weights, rights, .. } = *self;
@@ -144,7 +145,7 @@ impl<const NR: usize> Projection<'_, NR> {
     }
 }
 
-/// Joins panels `y` of `channels` channels, which it may change, to panels `x`.
+/// Joins panels `y` of `channels` channels to panels `x`; `y` may be modified.
 #[inline(always)]
 pub(crate) fn join<S: Simd, const NR: usize>(
     simd: S,

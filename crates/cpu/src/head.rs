@@ -10,12 +10,12 @@ use crate::panels::{Scratch, zeros};
 use crate::product::{ROWS, Right, Rights, Started};
 use crate::rules::Rules;
 
-/// Outputs whose logits are looked at together; a multiple of `ROWS`.
+/// Number of outputs whose logits are processed together; a multiple of `ROWS`.
 const VOCAB_BLOCK: usize = 256;
-/// Rows summed in f32 before they go to an f64 sum.
+/// Number of rows summed in f32 before they are added to an f64 sum.
 const RUN: usize = 32;
 
-/// What is known of one scored position when all logits have been seen.
+/// What is known about a scored position after all its logits.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Scored {
     /// Natural logarithm of the sum of the logits' exponentials.
@@ -26,7 +26,8 @@ pub(crate) struct Scored {
     pub(crate) kld: f64,
 }
 
-/// The baseline's logits of a run of panels `[panels, vocab, NR]` and what is known of its positions.
+/// The baseline's logits of a run of panels, `[panels, vocab, NR]`, and what is known about its
+/// positions.
 #[derive(Clone, Copy)]
 pub(crate) struct ReferencePanels<'a> {
     pub(crate) logits: &'a [f32],
@@ -37,13 +38,13 @@ pub(crate) struct ReferencePanels<'a> {
 pub(crate) enum Logits<'a> {
     /// They are kept, `[panels, vocab, NR]`.
     Keep(&'a mut [f32]),
-    /// They are compared with the baseline's and forgotten.
+    /// They are compared with the baseline's and discarded.
     Compare(ReferencePanels<'a>),
 }
 
 /// Scores a run of panels of positions.
 pub(crate) struct HeadTask<'a> {
-    /// `[panels, hidden, NR]`, before the final norm.
+    /// Input of the final norm, `[panels, hidden, NR]`.
     pub(crate) x: &'a [f32],
     pub(crate) norm: &'a Norm,
     pub(crate) head: &'a Blocks,
@@ -103,7 +104,7 @@ impl Task for HeadTask<'_> {
     }
 }
 
-/// Makes logits `cap * tanh(logits / cap)`.
+/// Caps logits: `cap * tanh(logits / cap)`.
 #[inline(always)]
 pub(crate) fn capped(logits: &mut [f32], cap: f32) {
     for logit in logits {
@@ -130,7 +131,7 @@ fn product<S: Simd, const NR: usize>(
     }
 }
 
-/// Sums over the outputs seen so far, for every position of a panel.
+/// Running sums over the outputs, for every position of a panel.
 #[derive(Clone)]
 struct State<const NR: usize> {
     maxima: [f32; NR],
@@ -155,7 +156,7 @@ impl<const NR: usize> State<NR> {
         }
     }
 
-    /// Takes in the logits of outputs `first..`.
+    /// Adds the logits of outputs `first..`.
     #[inline(always)]
     fn add(&mut self, first: usize, logits: &[[f32; NR]], work: &mut [[f32; NR]], targets: &[u32]) {
         let mut highest = self.maxima;
@@ -194,10 +195,10 @@ impl<const NR: usize> State<NR> {
         }
     }
 
-    /// Takes in the same outputs' logits of the reference.
+    /// Adds the reference's logits of the same outputs.
     ///
-    /// KLD = Σ p (log p - log q) = Σ p (z_ref - z) + (log Z - log Z_ref) Σ p, which is exactly 0
-    /// for equal logits.
+    /// KLD = Σ p (log p - log q) = Σ p (z_ref - z) + (log Z - log Z_ref) Σ p, which is exactly 0 for
+    /// equal logits.
     #[inline(always)]
     fn compare(
         &mut self,

@@ -1,24 +1,24 @@
-//! The inner product that everything is made of, and the choice of vector width.
+//! The inner product that everything is built from, and the choice of vector width.
 //!
-//! Activations lie in panels `[channels, NR]`: the lanes of a vector are tokens. Weights lie in
-//! blocks `[inputs, MR]` of `MR` outputs. One tile is `MR` outputs for `NR` tokens, summed over the
-//! inputs in their order. Therefore a token's result depends neither on the tokens beside it nor on
-//! how work is split among threads.
+//! Activations are stored in panels `[channels, NR]`: the lanes of a vector are tokens. Weights are
+//! stored in blocks `[inputs, MR]` of `MR` outputs. One tile is `MR` outputs for `NR` tokens,
+//! summed over the inputs in their order. A token's result therefore depends neither on the tokens
+//! beside it nor on how work is split among threads.
 
 use pulp::{Arch, Simd, WithSimd};
 
 /// Outputs of a tile.
 pub(crate) const MR: usize = 8;
-/// Vectors that one output takes in registers.
+/// Number of vectors that one output occupies in registers.
 const VECTORS: usize = 3;
 
-/// Work to be compiled for every vector width.
+/// Work that is compiled for every vector width.
 ///
 /// Everything in `run` must be inlined into it to be compiled with the wide vectors, so it must not
-/// pass closures to functions that may stay calls.
+/// pass closures to functions that may remain calls.
 pub(crate) trait Task {
     type Output;
-    /// `NR` is the number of tokens of a panel.
+    /// Runs the work; `NR` is the number of tokens in a panel.
     fn run<S: Simd, const NR: usize>(self, simd: S) -> Self::Output;
 }
 
@@ -27,7 +27,7 @@ pub(crate) fn dispatch<T: Task>(task: T) -> T::Output {
     Arch::new().dispatch(Widest(task))
 }
 
-/// Tokens of a panel on this CPU.
+/// Number of tokens in a panel on this CPU.
 pub(crate) fn panel_tokens() -> usize {
     struct Width;
     impl Task for Width {
@@ -55,7 +55,7 @@ impl<T: Task> WithSimd for Widest<T> {
     }
 }
 
-/// `out[i][t] = Σ_k a[k][i] * b[k][t]`, or added to `out` with `ADD`; `out` has `MR` rows.
+/// Computes `out[i][t] = Σ_k a[k][i] * b[k][t]`, added to `out` with `ADD`; `out` has `MR` rows.
 #[inline(always)]
 pub(crate) fn tile<S: Simd, const NR: usize, const ADD: bool>(
     simd: S,

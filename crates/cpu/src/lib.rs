@@ -1,8 +1,9 @@
-//! The CPU's own operations: panels of tokens in vector lanes, threads over panels and heads.
+//! The CPU implementation of the operations: panels of tokens in vector lanes, threads over panels
+//! and heads.
 //!
 //! In f16 and bf16 the values are f32 numbers that are rounded to the type after every operation
 //! (norm, projection, rotation, softmax, attention, activation, sum); sums inside an operation and
-//! the logits stay f32. In bf16 the products run on the CPU's tile unit where it has one.
+//! the logits stay f32. In bf16 the products run on the CPU's tile unit if it has one.
 
 mod activation;
 mod amx;
@@ -60,7 +61,7 @@ pub struct CpuOps {
     projected: Floats,
     context: Floats,
     cache: KeysValues,
-    /// The attention's result, where it is not added to the stream at once.
+    /// The attention's result, if it is not added to the stream at once.
     beside: Option<Panels>,
     spare: Spare,
 }
@@ -82,7 +83,7 @@ impl CpuOps {
         }
     }
 
-    /// Panels that one task of the head takes.
+    /// Number of panels that one task of the head processes.
     fn head_run(&self) -> usize {
         self.rules.run_length(self.shape.hidden).min(4)
     }
@@ -93,7 +94,7 @@ impl CpuOps {
     }
 }
 
-/// A buffer for logits that waits to be used again: a fresh one costs a page fault every 4 KiB.
+/// A buffer for logits that is kept for reuse, because a fresh one costs a page fault every 4 KiB.
 type Spare = Arc<Mutex<Floats>>;
 
 /// The baseline's logits of one sequence.

@@ -1,6 +1,6 @@
 //! Elementwise functions that the compiler turns into vector code.
 
-/// `e^x` to about one unit in the last place; 0 below the normal range, NaN for NaN.
+/// Computes `e^x` to about one unit in the last place; 0 below the normal range, NaN for NaN.
 ///
 /// Cody-Waite reduction and the polynomial of Cephes `expf`.
 #[inline(always)]
@@ -9,7 +9,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     if x > 88.0 { f32::INFINITY } else { value }
 }
 
-/// [`exp`] for `x` up to 88; beyond it the result means nothing.
+/// Like [`exp`], for `x` up to 88; beyond that the result is meaningless.
 #[inline(always)]
 pub(crate) fn exp_nonpositive(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it rounds to a whole number.
@@ -37,7 +37,7 @@ pub(crate) fn silu(x: f32) -> f32 {
 
 /// The hyperbolic tangent, to about 2 units in the last place.
 ///
-/// Near 0 the polynomial of Cephes `tanhf`, elsewhere from the exponential.
+/// Near 0 it is the polynomial of Cephes `tanhf`, elsewhere it is computed from the exponential.
 #[inline(always)]
 pub(crate) fn tanh(x: f32) -> f32 {
     let size = x.abs();
@@ -52,10 +52,11 @@ pub(crate) fn tanh(x: f32) -> f32 {
     if size < 0.625 { near } else { far }
 }
 
-/// The error function, to 4e-7 absolutely.
+/// The error function, with an absolute error of at most 4e-7.
 ///
-/// A rational function of `x` up to 3.95, beyond which it is 1 to 3e-8. The coefficients come from
-/// a least-squares fit of `erf(x) / x` in f64, reweighted until its largest error, 2e-8, was level.
+/// A rational function of `x` up to 3.95, beyond which erf is 1 to within 3e-8. The coefficients
+/// come from a least-squares fit of `erf(x) / x` in f64, reweighted until its largest error, 2e-8,
+/// was level.
 #[inline(always)]
 pub(crate) fn erf(x: f32) -> f32 {
     let x = if x > 3.95 { 3.95 } else { x };

@@ -58,7 +58,7 @@ impl FeedForward {
         FeedForward { activation, gate: gate.map(blocks), up: blocks(up), down: blocks(down) }
     }
 
-    /// Channels that a task's right operands have, all together.
+    /// Total number of channels in a task's right operands.
     pub(crate) fn width(&self) -> usize {
         self.up.inputs + self.up.outputs
     }
@@ -68,7 +68,8 @@ impl FeedForward {
         self.up.outputs
     }
 
-    /// Writes `columns` of `act(gate(x)) * up(x)`, or `act(up(x))`, of `panels` panels to `out`.
+    /// Writes `columns` of `act(gate(x)) * up(x)`, or of `act(up(x))`, for `panels` panels to
+    /// `out`.
     #[inline(always)]
     pub(crate) fn activate<S: Simd, const NR: usize>(
         &self,
@@ -115,7 +116,7 @@ impl FeedForward {
 }
 
 impl CpuOps {
-    /// What the block adds to `x`, from panel `wanted` of every sequence on.
+    /// The block's contribution to `x`, from panel `wanted` of every sequence on.
     pub(crate) fn mlp_output(
         &mut self,
         x: &Panels,
@@ -134,7 +135,7 @@ impl CpuOps {
         for rank in 0..ranks {
             let mut y = x.clone();
             let columns = Columns::of_rank(rank, ranks, inner, 1);
-            // Every rank reads the same stream, so that its experts are sent the same, too.
+            // Every rank reads the same stream, so its experts get the same inputs, too.
             let none = &mut LayerTap::none();
             self.think(&mut y, weights, wanted, Ending::Sums(columns), none)?;
             sums.push(y.to_hidden(Dtype::F32));
@@ -143,7 +144,7 @@ impl CpuOps {
         Ok(self.end_of_sums(&sum, weights.norm_out.as_ref()))
     }
 
-    /// Joins the MLP's result of panels from `wanted` on to `x` as `ending` says.
+    /// Joins the MLP's result for panels from `wanted` on to `x` as `ending` specifies.
     pub(crate) fn think(
         &mut self,
         x: &mut Panels,

@@ -1,4 +1,5 @@
-//! Norms of a panel: every token's channels, in order, apart from the other tokens'.
+//! Norms of a panel: every token's channels are processed in order and independently of other
+//! tokens.
 
 use pulp::Simd;
 use strait_ops::{NormKind, NormTensors};
@@ -61,7 +62,7 @@ impl Norm {
     }
 }
 
-/// What a norm takes away from a token's channels, and what it multiplies them by.
+/// What a norm subtracts from a token's channels, and the factor it multiplies them by.
 struct Moments<const NR: usize> {
     mean: [f32; NR],
     factor: [f32; NR],

@@ -1,4 +1,4 @@
-//! Activations in panels of tokens, and how panels are shared among threads.
+//! Activations in panels of tokens, and how panels are distributed over threads.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -39,14 +39,14 @@ pub(crate) fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
     SCRATCH.with_borrow_mut(work)
 }
 
-/// f32 values on a 64-byte boundary, so that no vector load crosses a cache line.
+/// f32 values aligned to 64 bytes, so that no vector load crosses a cache line.
 pub(crate) type Floats = AVec<f32, ConstAlign<64>>;
 
 pub(crate) fn zeros(length: usize) -> Floats {
     aligned_vec::avec!([64]| 0.0; length)
 }
 
-/// Makes `buffer` at least `length` long and gives its first `length` values.
+/// Grows `buffer` to at least `length` values and returns the first `length`.
 pub(crate) fn grow(buffer: &mut Floats, length: usize) -> &mut [f32] {
     if buffer.len() < length {
         buffer.resize(length, 0.0);
@@ -55,7 +55,7 @@ pub(crate) fn grow(buffer: &mut Floats, length: usize) -> &mut [f32] {
 }
 
 /// Activations `[batch * panels, channels, panel_tokens]`; the last panel of every sequence is
-/// filled up with zero tokens.
+/// padded with zero tokens.
 #[derive(Clone)]
 pub struct Panels {
     pub(crate) batch: usize,
@@ -70,7 +70,7 @@ impl Panels {
         Panels { batch, tokens, channels, data: zeros(length) }
     }
 
-    /// Some panels of one sequence, as a sequence of their own.
+    /// Some panels of one sequence, as a separate sequence.
     pub(crate) fn panels(&self, sequence: usize, panels: Range<usize>) -> Panels {
         let nr = panel_tokens();
         let (size, start) = (self.channels * nr, sequence * per_sequence(self.tokens));
@@ -93,7 +93,7 @@ impl Panels {
         panels
     }
 
-    /// Fills the panels with rows: `row(sequence * tokens + token, values)`.
+    /// Fills the panels from rows: `row(sequence * tokens + token, values)`.
     pub(crate) fn fill(&mut self, tokens: usize, row: impl Fn(usize, &mut [f32]) + Sync) {
         let (nr, channels) = (panel_tokens(), self.channels);
         let panels = per_sequence(tokens);
@@ -131,8 +131,8 @@ impl Panels {
         hidden
     }
 
-    /// The panels of every sequence from `first` on, in runs of at most `longest`; gives each run's
-    /// first panel.
+    /// The panels of every sequence from `first` on, in runs of at most `longest`; returns each run
+    /// with its first panel.
     pub(crate) fn wanted(&mut self, first: usize, longest: usize) -> Vec<(usize, &mut [f32])> {
         let panels = per_sequence(self.tokens);
         let (size, first) = (self.channels * panel_tokens(), first.min(panels));
@@ -155,12 +155,12 @@ impl Panels {
     }
 }
 
-/// Panels that `tokens` take.
+/// Number of panels that `tokens` tokens occupy.
 pub(crate) fn per_sequence(tokens: usize) -> usize {
     tokens.div_ceil(panel_tokens())
 }
 
-/// Splits `units` units into runs of at most `longest`, of lengths as equal as can be, and in a
+/// Splits `units` units into runs of at most `longest`, as equal in length as possible and in a
 /// number that the threads share evenly.
 pub(crate) fn runs(units: usize, longest: usize) -> Vec<Range<usize>> {
     let threads = rayon::current_num_threads();
@@ -168,7 +168,7 @@ pub(crate) fn runs(units: usize, longest: usize) -> Vec<Range<usize>> {
     (0..count).map(|run| run * units / count..(run + 1) * units / count).collect()
 }
 
-/// Splits `data`, `units` units of equal size, into [`runs`]; gives each run's first unit.
+/// Splits `data`, `units` units of equal size, into [`runs`]; returns each run with its first unit.
 pub(crate) fn balanced(data: &mut [f32], units: usize, longest: usize) -> Vec<(usize, &mut [f32])> {
     let size = data.len() / units.max(1);
     let mut rest = data;

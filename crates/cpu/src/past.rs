@@ -1,5 +1,5 @@
-//! Caches of keys and values that outlive a call: how runs of tokens are added, and how attention
-//! finds what they hold.
+//! Caches of keys and values that outlive a call: how runs of tokens are added, and how attention reads
+//! them.
 
 use strait_ops::{CacheContents, HeadEntries};
 
@@ -9,7 +9,7 @@ use crate::panels::per_sequence;
 
 /// Keys and values of one sequence in one attention block.
 ///
-/// Rows lie one behind the other, so that a decoded token reads exactly what is kept.
+/// Rows are contiguous, so that a decoded token reads exactly what is kept.
 #[derive(Debug)]
 pub struct Cache {
     pub(crate) contents: CacheContents,
@@ -23,7 +23,7 @@ impl Cache {
         Cache { contents: CacheContents { heads }, rotated }
     }
 
-    /// Adds the keys and values of sequence `sequence` of `projected`, `[panels, queries, keys and
+    /// Adds the keys and values of sequence `sequence` from `projected`, `[panels, queries, keys and
     /// values of all heads]`.
     pub(crate) fn add(
         &mut self,
@@ -55,7 +55,7 @@ impl Cache {
         }
     }
 
-    /// The entries of a key head that a query at `position` sees.
+    /// The entries of a key head that a query at `position` attends to.
     pub(crate) fn seen(
         entries: &HeadEntries,
         position: usize,
@@ -67,8 +67,8 @@ impl Cache {
     }
 }
 
-/// Room for `more` values: an eighth at a time, where a vector would double and a compact cache take as
-/// much as a whole one.
+/// Reserves room for `more` values, growing by an eighth: a vector would double, and a compact cache
+/// would then take as much memory as a whole one.
 fn make_room<T>(values: &mut Vec<T>, more: usize) {
     if values.capacity() - values.len() < more {
         values.reserve_exact(more.max(values.len() / 8));

@@ -1,4 +1,4 @@
-//! What can be asked about attention. Probabilities of a row at a time are in memory.
+//! Probes of attention. Only one row of probabilities is in memory at a time.
 
 use pulp::Simd;
 use rayon::prelude::*;
@@ -92,10 +92,10 @@ impl CpuOps {
     }
 }
 
-/// For every query head the 1-norm of each value times the head's part of the output projection.
+/// For every query head, the 1-norm of each value times the head's part of the output projection.
 fn output_norms(weights: &Attention, contents: &CacheContents) -> Vec<Vec<f32>> {
     let (heads, output) = (weights.heads, &weights.output);
-    // By input, so that what a value adds is a sum of rows.
+    // Arranged by input, so that what a value adds is a sum of rows.
     let mut by_input = vec![0.0; output.inputs * output.outputs];
     let mut row = vec![0.0; output.inputs];
     for index in 0..output.outputs {
@@ -111,7 +111,8 @@ fn output_norms(weights: &Attention, contents: &CacheContents) -> Vec<Vec<f32>> 
     (0..heads.queries).into_par_iter().map(of_head).collect()
 }
 
-/// Values `[entries, dim]` times rows `[dim, outputs]`, 1-norms of the results.
+/// Multiplies values `[entries, dim]` by rows `[dim, outputs]` and takes the 1-norms of the
+/// results.
 struct OutputTask<'a> {
     values: &'a [f32],
     rows: &'a [f32],
@@ -139,7 +140,7 @@ impl Task for OutputTask<'_> {
     }
 }
 
-/// Panels `[panels, channels, NR]` to their norms.
+/// Replaces panels `[panels, channels, NR]` by their norms.
 struct NormTask<'a> {
     x: &'a mut [f32],
     norm: &'a Norm,
@@ -157,7 +158,7 @@ impl Task for NormTask<'_> {
     }
 }
 
-/// What one query head sees.
+/// What one query head attends to.
 struct HeadProbe {
     sums: Vec<f32>,
     each: Vec<f32>,
@@ -181,7 +182,7 @@ impl Task for ProbeTask<'_> {
     fn run<S: Simd, const NR: usize>(self, _: S) -> HeadProbe {
         let ProbeTask { queries, keys, entries, weights, first, request } = self;
         let (dim, count) = (weights.heads.dim, entries.len());
-        // Sums of thousands of small numbers.
+        // In f64, because thousands of small numbers are summed.
         let mut sums = vec![0.0f64; count];
         let mut result = HeadProbe { sums: Vec::new(), each: Vec::new(), entropy: Vec::new() };
         let mut shares = vec![0.0f32; count];

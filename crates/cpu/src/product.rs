@@ -1,9 +1,9 @@
-//! Matrix products on the two units that a CPU may have for them: its vectors, and its tiles.
+//! Matrix products on the two units that a CPU may have for them: vectors and tiles.
 //!
-//! A [`Left`] operand is weights, keys or values in blocks of [`ROWS`] outputs; a [`Right`] operand
-//! is one panel of tokens. In f32 and f16 products run on the vectors in f32. In bf16 they run on
-//! the tiles where the CPU has them, and else on the vectors: the same products, exact in f32, summed
-//! in another order.
+//! A [`Left`] operand is weights, keys or values in blocks of [`ROWS`] outputs; a [`Right`] operand is
+//! one panel of tokens. In f32 and f16, products run on the vectors in f32. In bf16 they run on the tiles
+//! if the CPU has them, and otherwise on the vectors: the same products, exact in f32, summed in another
+//! order.
 
 use aligned_vec::{AVec, ConstAlign};
 use pulp::Simd;
@@ -14,10 +14,10 @@ use crate::amx::{self, COLUMN_STEP, LEFT_TILE, RIGHT_STEP, STEP, Tiles};
 use crate::kernel::{MR, tile};
 use crate::panels::{Floats, zeros};
 
-/// Outputs of a block.
+/// Number of outputs in a block.
 pub(crate) const ROWS: usize = 2 * MR;
 
-/// What computes products.
+/// The unit that computes products.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
     /// Fused multiply-adds of f32 vectors.
@@ -27,12 +27,12 @@ pub(crate) enum Unit {
 }
 
 impl Unit {
-    /// The fastest unit that computes with values of `dtype` exactly.
+    /// The fastest unit that multiplies values of `dtype` exactly.
     pub(crate) fn of(dtype: Dtype) -> Unit {
         if dtype == Dtype::Bf16 && amx::available() { Unit::Tiles } else { Unit::Vectors }
     }
 
-    /// Bytes of a value in an operand.
+    /// Size of a value in an operand, in bytes.
     pub(crate) fn size(self) -> usize {
         match self {
             Unit::Vectors => 4,
@@ -40,7 +40,7 @@ impl Unit {
         }
     }
 
-    /// Makes the unit ready on this thread.
+    /// Prepares the unit on this thread.
     #[inline(always)]
     pub(crate) fn start(self) -> Started {
         match self {
@@ -50,11 +50,11 @@ impl Unit {
     }
 }
 
-/// A unit that is ready on this thread.
+/// A unit that is prepared on this thread.
 pub(crate) struct Started(Option<Tiles>);
 
 impl Started {
-    /// `out[i][t] = Σ_k left[i][k] right[k][t]`, or added to `out` with `ADD`.
+    /// Computes `out[i][t] = Σ_k left[i][k] right[k][t]`, added to `out` with `ADD`.
     #[inline(always)]
     pub(crate) fn product<S: Simd, const NR: usize, const ADD: bool>(
         &self,
@@ -76,7 +76,7 @@ impl Started {
         }
     }
 
-    /// As [`Started::product`] on the tiles, with one token.
+    /// Like [`Started::product`] on the tiles, for one token.
     #[inline(always)]
     pub(crate) fn column(&self, left: LeftBlock<'_>, column: &Column, out: &mut [f32; ROWS]) {
         match (left, column, &self.0) {
@@ -88,10 +88,10 @@ impl Started {
     }
 }
 
-/// One token, for either unit.
+/// One token, in the layout of either unit.
 pub(crate) enum Column {
     Rows(Vec<f32>),
-    /// `[steps, 16, 16]` pairs of neighbouring inputs, of which the first of every row is the token's.
+    /// Pairs of neighbouring inputs `[steps, 16, 16]`, of which the first in every row is the token's.
     Pairs(Pairs),
 }
 
@@ -112,7 +112,7 @@ impl Column {
     }
 }
 
-/// Matrices `[outputs, inputs]` in blocks of [`ROWS`] outputs, filled up with zeros.
+/// Matrices `[outputs, inputs]` in blocks of [`ROWS`] outputs, padded with zeros.
 pub(crate) struct Left {
     inputs: usize,
     data: LeftData,
@@ -135,7 +135,7 @@ pub(crate) enum LeftBlock<'a> {
 }
 
 impl Left {
-    /// `blocks` blocks of zeros. A block that is filled piece by piece has inputs in whole steps.
+    /// Makes `blocks` blocks of zeros. A block that is filled piece by piece has inputs in whole steps.
     pub(crate) fn zeros(unit: Unit, blocks: usize, inputs: usize) -> Left {
         match unit {
             Unit::Vectors => {
@@ -149,8 +149,8 @@ impl Left {
         }
     }
 
-    /// Makes room for `blocks` blocks of `inputs`, as [`Left::zeros`] does; what was there before may
-    /// still be there where nothing is filled in.
+    /// Makes room for `blocks` blocks of `inputs` inputs, like [`Left::zeros`]; old contents may remain
+    /// where nothing is filled in.
     pub(crate) fn reuse(&mut self, unit: Unit, blocks: usize, inputs: usize) {
         let (whole, length) = match unit {
             Unit::Vectors => (inputs, blocks * inputs * ROWS),
@@ -196,7 +196,7 @@ impl Left {
         }
     }
 
-    /// Value `[output, input]`.
+    /// The value at `[output, input]`.
     pub(crate) fn value(&self, output: usize, input: usize) -> f32 {
         match self.block(output / ROWS) {
             LeftBlock::Vectors(halves) => halves[output % ROWS / MR][input][output % MR],
@@ -209,7 +209,8 @@ impl Left {
 }
 
 impl<'a> LeftBlock<'a> {
-    /// The same block with only `count` inputs from `from` on; both in whole steps, or to the last input.
+    /// The same block restricted to `count` inputs from `from` on; both are in whole steps, or reach the
+    /// last input.
     #[inline(always)]
     pub(crate) fn inputs(self, from: usize, count: usize) -> LeftBlock<'a> {
         match self {
@@ -284,7 +285,7 @@ pub(crate) enum Right<'a, const NR: usize> {
 }
 
 impl<'a, const NR: usize> Right<'a, NR> {
-    /// `rows` as they are, or as pairs in `pairs`.
+    /// Uses `rows` directly, or as pairs in `pairs`.
     #[inline(always)]
     pub(crate) fn new(unit: Unit, rows: &'a [[f32; NR]], pairs: &'a mut Pairs) -> Right<'a, NR> {
         if unit == Unit::Vectors {
@@ -299,7 +300,7 @@ impl<'a, const NR: usize> Right<'a, NR> {
 /// Pairs of neighbouring inputs, for the tiles.
 pub(crate) type Pairs = AVec<u32, ConstAlign<64>>;
 
-/// Memory for panels, for either unit.
+/// Memory for panels, in the layout of either unit.
 #[derive(Debug)]
 pub(crate) struct PanelMemory {
     rows: Floats,
@@ -312,9 +313,9 @@ impl PanelMemory {
     }
 }
 
-/// Panels that are being written, and right operands once they are.
+/// Panels while they are written, and right operands afterwards.
 pub(crate) struct Rights<'a, const NR: usize> {
-    /// `[panels, inputs, NR]`, or one panel that waits to be packed.
+    /// The panels `[panels, inputs, NR]`, or one panel that waits to be packed.
     rows: &'a mut [[f32; NR]],
     pairs: Option<&'a mut [u32]>,
     inputs: usize,
@@ -322,7 +323,7 @@ pub(crate) struct Rights<'a, const NR: usize> {
 }
 
 impl<'a, const NR: usize> Rights<'a, NR> {
-    /// Room for `panels` panels `[inputs, NR]`.
+    /// Makes room for `panels` panels `[inputs, NR]`.
     #[inline(always)]
     pub(crate) fn new(
         unit: Unit,
@@ -346,7 +347,7 @@ impl<'a, const NR: usize> Rights<'a, NR> {
         &mut self.rows[index * self.inputs..(index + 1) * self.inputs]
     }
 
-    /// Makes what is in [`Rights::staging`] panel `index`.
+    /// Makes the contents of [`Rights::staging`] panel `index`.
     #[inline(always)]
     pub(crate) fn commit(&mut self, index: usize) {
         if let Some(pairs) = &mut self.pairs {
@@ -389,7 +390,7 @@ fn grow<T: Copy + Default>(buffer: &mut AVec<T, ConstAlign<64>>, length: usize) 
     &mut buffer[..length]
 }
 
-/// Rounds rows to bf16 and pairs neighbours; what is missing to a whole step becomes zero.
+/// Rounds rows to bf16 and pairs neighbours; pads the last step with zeros.
 #[inline(always)]
 fn pack<const NR: usize>(rows: &[[f32; NR]], pairs: &mut [u32]) {
     for (rows, step) in rows.chunks(STEP).zip(pairs.chunks_exact_mut(RIGHT_STEP)) {
@@ -398,7 +399,7 @@ fn pack<const NR: usize>(rows: &[[f32; NR]], pairs: &mut [u32]) {
     }
 }
 
-/// Zeros for the inputs of a step from `filled` on.
+/// Zeros the inputs of a step from `filled` on.
 #[inline(always)]
 fn clear(step: &mut [u32], filled: usize) {
     if filled < STEP {
@@ -437,7 +438,7 @@ mod tests {
     use super::*;
     use crate::kernel::{Task, dispatch};
 
-    /// One block times one panel on a unit, twice, the second time added.
+    /// Multiplies one block by one panel on a unit, twice, adding the second time.
     struct Twice<'a> {
         unit: Unit,
         left: &'a Left,

@@ -10,17 +10,17 @@ use crate::product::{ROWS, Rights};
 use crate::rope::{RopePanels, rotate};
 use crate::rules::Rules;
 
-/// Writes the rotated queries and keys, and the values, of a run of panels:
-/// `out` is `[panels, (queries + 2 * keys) * dim, NR]`.
+/// Writes the rotated queries and keys, and the values, of a run of panels to `out`, `[panels,
+/// (queries + 2 * keys) * dim, NR]`.
 pub(crate) struct ProjectTask<'a> {
     pub(crate) x: &'a [f32],
     pub(crate) out: &'a mut [f32],
     pub(crate) weights: &'a Attention,
     pub(crate) rope: Option<&'a RopePanels>,
-    /// Whether keys are rotated, too.
+    /// Whether keys are also rotated.
     pub(crate) rotate_keys: bool,
     pub(crate) scratch: &'a mut Scratch,
-    /// Index of the run's first panel, and panels of one sequence.
+    /// Index of the run's first panel, and panels per sequence.
     pub(crate) first: usize,
     pub(crate) panels: usize,
     /// Panels of a sequence before this one need no queries.

@@ -1,5 +1,5 @@
-//! Tensor parallelism: which inputs of a block's last projection a rank has, and how the ranks' sums
-//! become the block's output.
+//! Tensor parallelism: which inputs of a block's last projection belong to a rank, and how the ranks'
+//! sums become the block's output.
 
 use std::ops::Range;
 
@@ -14,12 +14,12 @@ use crate::norm::Norm;
 use crate::panels::Panels;
 use crate::rules::Rules;
 
-/// Some inputs of a projection, and the whole steps of the tile unit that they lie in.
+/// Some inputs of a projection, and the whole steps of the tile unit that contain them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Columns {
     /// The first input of the first step.
     pub(crate) first: usize,
-    /// Inputs of all steps, which are not filled up beyond the projection's.
+    /// Number of inputs in all steps, without padding beyond the projection's inputs.
     pub(crate) count: usize,
     /// Whether the sums over these inputs get the bias.
     pub(crate) with_bias: bool,
@@ -28,13 +28,13 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    /// All of `inputs` inputs.
+    /// All `inputs` inputs.
     pub(crate) fn all(inputs: usize) -> Columns {
         Columns { first: 0, count: inputs, with_bias: true, own_start: 0, own_end: inputs }
     }
 
-    /// What rank `rank` of `ranks` has of `units` units of `size` inputs each, at least as many units as
-    /// ranks.
+    /// The share of rank `rank` of `ranks` in `units` units of `size` inputs each; there are at least as
+    /// many units as ranks.
     pub(crate) fn of_rank(rank: usize, ranks: usize, units: usize, size: usize) -> Columns {
         let (start, end) = (units * rank / ranks * size, units * (rank + 1) / ranks * size);
         let first = start / STEP * STEP;
@@ -47,8 +47,8 @@ impl Columns {
         self.first..self.first + self.count
     }
 
-    /// Clears what is not the rank's own of `rows`, which begin at input `from`: zeros leave a sum as
-    /// it is.
+    /// Zeros the values in `rows`, which begin at input `from`, that are not the rank's own: zeros do
+    /// not change a sum.
     #[inline(always)]
     pub(crate) fn keep_own<const NR: usize>(self, from: usize, rows: &mut [[f32; NR]]) {
         if from >= self.own_start && from + rows.len() <= self.own_end {
@@ -62,7 +62,7 @@ impl Columns {
     }
 }
 
-/// Refuses more ranks than there are parts of a block, `what`, to give them.
+/// Rejects more ranks than there are parts `what` of a block.
 pub(crate) fn check_degree(ranks: usize, parts: usize, what: &str) -> Result<(), OpsError> {
     if ranks > parts {
         let expected = format!("at most {parts}, the {what} of a block");
@@ -72,7 +72,7 @@ pub(crate) fn check_degree(ranks: usize, parts: usize, what: &str) -> Result<(),
 }
 
 impl CpuOps {
-    /// A block's output, of which `sum` is the sum over all ranks.
+    /// The output of a block, from `sum`, the sum over all ranks.
     pub(crate) fn end_of_sums(&self, sum: &Hidden, norm: Option<&Norm>) -> Panels {
         let (mut y, rules) = (Panels::from_hidden(sum), self.rules);
         let size = (y.channels * panel_tokens()).max(1);

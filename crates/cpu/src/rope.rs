@@ -4,13 +4,13 @@ use strait_ops::{Dtype, RopeConfig, RopeTable};
 
 use crate::kernel::panel_tokens;
 
-/// Cosines and sines `[panels, pairs, panel_tokens]`.
+/// Tables of cosines and sines, `[panels, pairs, panel_tokens]`.
 pub(crate) struct RopePanels {
     pub(crate) cos: Vec<f32>,
     pub(crate) sin: Vec<f32>,
-    /// Pairs of channels that rotate.
+    /// Number of channel pairs that are rotated.
     pub(crate) pairs: usize,
-    /// As in [`RopeConfig`]; if not, cosines and sines are rounded already.
+    /// As in [`RopeConfig`]; if false, cosines and sines are already rounded.
     pub(crate) rounded_once: bool,
     panels: usize,
     table: RopeTable,
@@ -50,7 +50,7 @@ impl RopePanels {
         self.panels = panels;
     }
 
-    /// Turns the first channels of a head's row.
+    /// Rotates the first channels of a head's row.
     fn rotate(&self, position: usize, row: &mut [f32], dtype: Dtype) {
         let start = position * self.pairs;
         let mut cos = self.table.cos[start..start + self.pairs].to_vec();
@@ -91,14 +91,14 @@ pub(crate) struct Ropes(Vec<Rope>);
 
 struct Rope {
     config: RopeConfig,
-    /// From position 0 on, for short sequences and for long ones.
+    /// Tables from position 0 on, for short sequences and for long ones.
     tables: [RopePanels; 2],
-    /// From a later position on: that and how many tokens, and their table.
+    /// Tables from a later position on: that position, the number of tokens, and the tables.
     later: (usize, usize, [RopePanels; 2]),
 }
 
 impl Ropes {
-    /// The place of `config`, where it is put if it is new.
+    /// The index of `config`, which is added if it is new.
     pub(crate) fn place(&mut self, config: RopeConfig) -> usize {
         if let Some(place) = self.0.iter().position(|rope| rope.config == config) {
             return place;
@@ -109,7 +109,7 @@ impl Ropes {
         self.0.len() - 1
     }
 
-    /// The table at `place` for `tokens` positions from `first` on, where the sequence ends.
+    /// The table at index `place` for `tokens` positions from `first` on, where the sequence ends.
     pub(crate) fn table(
         &mut self,
         place: usize,
@@ -132,7 +132,7 @@ impl Ropes {
         &tables[kind]
     }
 
-    /// Turns rows of `dim` channels by their positions, in a sequence of `length` tokens.
+    /// Rotates rows of `dim` channels by their positions, in a sequence of `length` tokens.
     pub(crate) fn rotate(
         &mut self,
         place: usize,
@@ -165,7 +165,7 @@ fn rotate_pair<const NR: usize>(
     }
 }
 
-/// The same with every product rounded.
+/// Rotates with every product rounded.
 #[inline(always)]
 fn rotate_in_steps<const NR: usize>(
     low: &mut [f32; NR],

@@ -5,14 +5,14 @@ use strait_ops::{Dtype, NormKind, Shape};
 use crate::kernel::panel_tokens;
 use crate::product::Unit;
 
-/// Right operands of a run that should stay in a core's second-level cache.
+/// Size in bytes of a run's right operands that should stay in a core's second-level cache.
 const CACHED_BYTES: usize = 1280 * 1024;
 
 /// How values are computed and rounded.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
     pub(crate) dtype: Dtype,
-    /// What computes products.
+    /// The unit that computes products.
     pub(crate) unit: Unit,
     pub(crate) norm: NormKind,
     pub(crate) eps: f32,
@@ -24,8 +24,8 @@ impl Rules {
         Rules { dtype, unit: Unit::of(dtype), norm: shape.norm.kind, eps }
     }
 
-    /// Panels that one task takes, so that weights are read once for all of them, where its right
-    /// operands have `channels` channels.
+    /// Number of panels that one task processes, so that weights are read once for all of them, if
+    /// its right operands have `channels` channels.
     pub(crate) fn run_length(self, channels: usize) -> usize {
         (CACHED_BYTES / (channels * panel_tokens() * self.unit.size()).max(1)).clamp(1, 8)
     }

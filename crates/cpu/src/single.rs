@@ -1,7 +1,6 @@
-//! One token of every sequence: products of a matrix and a vector, whose outputs the threads share.
+//! One token of every sequence: matrix-vector products, whose outputs are shared among threads.
 //!
-//! The sums are made in the order of the panels' products, so that a token has the same values on both
-//! ways.
+//! The sums are made in the order of the panels' products, so that a token has the same values either way.
 
 use pulp::Simd;
 use rayon::prelude::*;
@@ -19,7 +18,7 @@ use crate::panels::{Panels, grow, per_sequence};
 use crate::product::{Column, LeftBlock, ROWS};
 use crate::rules::Rules;
 
-/// Weights of a product below which sharing it costs more than it gains.
+/// Number of weights in a product below which sharing it costs more than it gains.
 const SHARED: usize = 1 << 17;
 
 impl Blocks {
@@ -93,13 +92,13 @@ impl Task for TimesTask<'_> {
     }
 }
 
-/// What happens to a vector between two products.
+/// The work on a vector between two products.
 struct VectorTask<'a, F> {
     values: &'a mut [f32],
     work: F,
 }
 
-/// `work(values)`, compiled for every vector width.
+/// Runs `work(values)`, compiled for every vector width.
 trait Work {
     fn apply<S: Simd>(self, simd: S, values: &mut [[f32; 1]]);
 }
@@ -117,7 +116,7 @@ fn apply(values: &mut [f32], work: impl Work) {
     dispatch(VectorTask { values, work });
 }
 
-/// The norm of every run of its channels.
+/// Norms every group of channels.
 struct Normed<'a>(&'a Norm, Rules);
 
 impl Work for Normed<'_> {
@@ -129,7 +128,7 @@ impl Work for Normed<'_> {
     }
 }
 
-/// `act(values) * ups`, or `act(values)`.
+/// Computes `act(values) * ups`, or `act(values)`.
 struct Activated<'a> {
     network: &'a FeedForward,
     ups: Option<&'a [f32]>,
@@ -149,7 +148,7 @@ impl Work for Activated<'_> {
     }
 }
 
-/// The result joins the stream.
+/// Joins the result to the stream.
 struct Joined<'a> {
     y: Vec<f32>,
     how: Join<'a>,
@@ -188,7 +187,8 @@ fn set_lanes(rows: &mut [f32], values: &[f32]) {
 }
 
 impl CpuOps {
-    /// As [`CpuOps::project`], of one token a sequence: the other lanes of `self.projected` stay as they are.
+    /// Like [`CpuOps::project`], for one token per sequence: the other lanes of `self.projected` are
+    /// unchanged.
     pub(crate) fn project_single(
         &mut self,
         x: &Panels,
@@ -223,7 +223,7 @@ impl CpuOps {
         }
     }
 
-    /// As [`CpuOps::project_context`], of one token a sequence.
+    /// Like [`CpuOps::project_context`], for one token per sequence.
     pub(crate) fn project_context_single(
         &self,
         x: &mut Panels,
@@ -240,7 +240,7 @@ impl CpuOps {
         }
     }
 
-    /// As [`CpuOps::think`], of one token a sequence and one network.
+    /// Like [`CpuOps::think`], for one token per sequence and one network.
     pub(crate) fn think_single(
         &self,
         x: &mut Panels,

@@ -1,4 +1,4 @@
-//! Attention of a single token: every cached key and value is read once, in the order of memory.
+//! Attention of a single token: every cached key and value is read once, in memory order.
 
 use std::ops::Range;
 
@@ -14,14 +14,14 @@ use crate::panels::grow;
 use crate::past::Cache;
 use crate::rules::Rules;
 
-/// Entries of one task.
+/// Number of entries per task.
 const ENTRIES: usize = 1024;
-/// Lanes of a sum of products.
+/// Number of lanes in a sum of products.
 const LANES: usize = 16;
 
 impl CpuOps {
-    /// Leaves every head's context of the only token of each of `batch` sequences in `self.context`. Its
-    /// projections are in `self.projected`, its key and value in the caches already.
+    /// Writes every head's context of the only token of each of `batch` sequences to `self.context`. Its
+    /// projections are in `self.projected`; its key and value are already in the caches.
     pub(crate) fn step(
         &mut self,
         batch: usize,
@@ -76,12 +76,12 @@ impl CpuOps {
 struct Part {
     highest: f32,
     total: f32,
-    /// `[dim]`.
+    /// Weighted sums of the values, `[dim]`.
     sums: Vec<f32>,
 }
 
 impl Part {
-    /// Takes in other entries.
+    /// Merges the part for other entries.
     fn join(&mut self, other: Part) {
         let highest = self.highest.max(other.highest);
         let (own, more) = ((self.highest - highest).exp(), (other.highest - highest).exp());
@@ -96,7 +96,7 @@ impl Part {
 struct StepTask<'a> {
     queries: &'a [f32],
     entries: &'a HeadEntries,
-    /// Keys with all channels, where those of `entries` are not rotated.
+    /// Keys with all channels, if those of `entries` are not rotated.
     rotated: Option<&'a [f32]>,
     run: Range<usize>,
     weights: &'a Attention,
@@ -118,7 +118,8 @@ impl Task for StepTask<'_> {
         let mut parts = Vec::with_capacity(queries.len() / dim);
         let mut chosen = vec![0.0; kept];
         let mut shares = vec![0.0; run.len()];
-        // Loops, not iterators with closures: what stays a call is not compiled for wide vectors.
+        // Loops instead of iterators with closures, because what remains a call is not compiled for wide
+        // vectors.
         for query in queries.chunks_exact(dim) {
             match channels {
                 None => chosen.copy_from_slice(query),
@@ -171,7 +172,7 @@ fn highest(scores: &[f32]) -> f32 {
     highest
 }
 
-/// Replaces scores by their exponentials relative to the highest; gives the sum.
+/// Replaces scores by their exponentials relative to the highest; returns the sum.
 #[inline(always)]
 fn exponentials(scores: &mut [f32], highest: f32) -> f32 {
     let mut lanes = [0.0f32; LANES];
@@ -193,7 +194,7 @@ fn exponentials(scores: &mut [f32], highest: f32) -> f32 {
     total
 }
 
-/// Adds `4 * LANES` channels of the values, from `first` on, times their shares.
+/// Adds `4 * LANES` channels of the values, from `first` on, weighted by their shares.
 #[inline(always)]
 fn add_wide(shares: &[f32], values: &[f32], dim: usize, first: usize, sums: &mut [f32]) {
     let mut lanes = [[0.0f32; LANES]; 4];
@@ -208,7 +209,7 @@ fn add_wide(shares: &[f32], values: &[f32], dim: usize, first: usize, sums: &mut
     sums.copy_from_slice(lanes.as_flattened());
 }
 
-/// As [`add_wide`], of fewer channels.
+/// Like [`add_wide`], for fewer channels.
 #[inline(always)]
 fn add(shares: &[f32], values: &[f32], dim: usize, first: usize, sums: &mut [f32]) {
     for (share, value) in shares.iter().zip(values.chunks_exact(dim)) {
@@ -218,7 +219,7 @@ fn add(shares: &[f32], values: &[f32], dim: usize, first: usize, sums: &mut [f32
     }
 }
 
-/// The sum of the products of equally many numbers.
+/// The inner product of two slices of equal length.
 #[inline(always)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let (a, a_rest) = a.as_chunks::<LANES>();

@@ -1,4 +1,4 @@
-//! What taps are shown inside a block: rows of panels in host memory, and back into panels.
+//! What taps are shown inside a block: copies rows of panels to host memory and back.
 
 use strait_ops::{Hidden, LayerTap, OpsError, Part, Site};
 
@@ -9,7 +9,7 @@ use crate::kernel::panel_tokens;
 use crate::panels::{Panels, per_sequence};
 
 impl CpuOps {
-    /// Lets a tap have the keys and the values in `self.projected`.
+    /// Passes the keys and the values in `self.projected` through a tap.
     pub(crate) fn tap_keys_and_values(
         &mut self,
         x: &Panels,
@@ -40,7 +40,8 @@ impl CpuOps {
         Ok(())
     }
 
-    /// What a tap leaves of the rows in `self.projected` that every expert is sent, if one wants them.
+    /// Passes the rows in `self.projected` that every expert receives through a tap; `None` if no tap
+    /// wants them.
     pub(crate) fn tap_dispatch(
         &self,
         x: &Panels,
@@ -62,7 +63,8 @@ impl CpuOps {
         Ok(Some(left.iter().map(|part| Panels::from_hidden(&part.states)).collect()))
     }
 
-    /// The sum over what a tap leaves of the experts' results in `self.context`, if one wants them.
+    /// Passes the experts' results in `self.context` through a tap and adds them up; `None` if no tap
+    /// wants them.
     pub(crate) fn tap_combine(
         &self,
         x: &Panels,
@@ -109,7 +111,7 @@ fn set_row(states: &mut Hidden, row: usize, values: &[f32]) {
     states.dtype.encode(values, &mut states.data[row * size..][..size]);
 }
 
-/// Places in panels as numbers of tokens, sequences of `length` tokens one behind the other.
+/// Converts places in panels to token numbers, for concatenated sequences of `length` tokens.
 fn tokens_of(places: &[usize], length: usize) -> Vec<usize> {
     let (nr, panels) = (panel_tokens(), per_sequence(length));
     let token = |&place: &usize| {

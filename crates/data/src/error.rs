@@ -6,12 +6,12 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
-    /// A file that was named is not there or cannot be read.
+    /// A named file does not exist or cannot be read.
     #[error("cannot read {}: {source}\n  hint: {hint}", path.display())]
     Read {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
         /// What to do.
         hint: &'static str,
@@ -23,27 +23,27 @@ pub enum DataError {
         assets.display(), known.join(", ")
     )]
     UnknownSource {
-        /// The source as it was given.
+        /// The source, as given.
         found: String,
-        /// Where named sets are looked for.
+        /// The folder in which named sets are searched for.
         assets: PathBuf,
-        /// The named sets, there and on the hub.
+        /// The named sets, both there and on the hub.
         known: Vec<String>,
         /// What to do.
         hint: String,
     },
-    /// `hf:` with something else than a file of a data set.
+    /// The part after `hf:` does not name a file of a data set.
     #[error(
         "text source {found:?}: {reason}\n  hint: expected hf:owner/name/path/of/file.parquet, or .jsonl or \
          .txt, with @revision if it is not main"
     )]
     Address {
-        /// The source as it was given.
+        /// The source, as given.
         found: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// A file of the hub that could not be had.
+    /// A file could not be fetched from the hub.
     #[error(transparent)]
     Hub(#[from] strait_hub::HubError),
     /// A known set has no such split.
@@ -54,7 +54,7 @@ pub enum DataError {
     UnknownSplitOfSet {
         /// The set.
         set: &'static str,
-        /// The split that was asked for.
+        /// The requested split.
         split: String,
         /// The splits that it has.
         known: Vec<&'static str>,
@@ -68,22 +68,22 @@ pub enum DataError {
     UnknownSplit {
         /// The folder of the data set.
         path: PathBuf,
-        /// The split that was asked for.
+        /// The requested split.
         split: String,
         /// The data files there.
         found: Vec<String>,
     },
-    /// Text that is not UTF-8.
+    /// The text is not UTF-8.
     #[error(
         "{place}: expected UTF-8, found an invalid byte after {valid_up_to} valid ones\n  hint: convert the file to UTF-8"
     )]
     NotUtf8 {
-        /// File, with the row or line where there is one.
+        /// The file, with the row or line if there is one.
         place: String,
-        /// Bytes before the invalid one, counted within the place.
+        /// Number of valid bytes before the first invalid one, counted within `place`.
         valid_up_to: usize,
     },
-    /// A line of a .jsonl file does not hold a text.
+    /// A line of a .jsonl file does not contain a text.
     #[error(
         "{}:{line}: expected a JSON object with a string under {key:?}, found {found}\n  hint: name the key that \
          holds the text with `key` in [data]",
@@ -99,7 +99,7 @@ pub enum DataError {
         /// What is wrong with it.
         found: String,
     },
-    /// A parquet file that cannot be read.
+    /// A parquet file cannot be read.
     #[error(
         "cannot read {} as parquet: {message}\n  hint: expected a complete file, uncompressed or \
          compressed with snappy or zstd",
@@ -108,10 +108,10 @@ pub enum DataError {
     Parquet {
         /// The file.
         path: PathBuf,
-        /// What the reader said.
+        /// The reader's message.
         message: String,
     },
-    /// A parquet file without the string column of the text.
+    /// A parquet file lacks the string column of the text.
     #[error(
         "{}: expected a string column `{key}`, found {}\n  hint: name the column that holds the text with `key` in \
          [data]",
@@ -125,7 +125,7 @@ pub enum DataError {
         /// The columns there, with their types.
         found: Vec<String>,
     },
-    /// A row without a text.
+    /// A row has no text.
     #[error("{}: row {row} of column `{key}` is null, expected a string\n  hint: drop the row or write \"\"", path.display())]
     NullRow {
         /// The file.
@@ -140,21 +140,21 @@ pub enum DataError {
     StandIn {
         /// The file.
         path: PathBuf,
-        /// What is there, and what to do.
+        /// What was found, and what to do about it.
         what: strait_hub::StandIn,
     },
-    /// A tokenizer that cannot be used.
+    /// The tokenizer cannot be used.
     #[error(
         "cannot use the tokenizer {name}: {message}\n  hint: expected a tokenizer.json as the Hugging \
          Face tokenizers library writes it"
     )]
     Tokenizer {
-        /// Its file, or where it came from.
+        /// Its file, or its origin.
         name: String,
-        /// What the library said.
+        /// The library's message.
         message: String,
     },
-    /// A token that the model does not know.
+    /// A token is outside the model's vocabulary.
     #[error(
         "token {token} at position {position} is outside the model's vocabulary of {vocabulary}\n  \
          hint: the tokenizer belongs to another model"
@@ -162,38 +162,38 @@ pub enum DataError {
     OutsideVocabulary {
         /// The token id.
         token: u32,
-        /// Where in the stream.
+        /// Position in the token stream.
         position: usize,
-        /// Tokens the model knows.
+        /// Size of the model's vocabulary.
         vocabulary: usize,
     },
-    /// A protocol field out of range.
+    /// A protocol field is out of range.
     #[error("{key} = {found}: expected {expected}\n  hint: change `{key}` in {section}")]
     OutOfRange {
         /// The key in the experiment file.
         key: &'static str,
-        /// Its section there.
+        /// The section of that key.
         section: &'static str,
         /// Its value.
         found: usize,
-        /// What it may be.
+        /// The allowed values.
         expected: String,
     },
-    /// Fewer tokens than the protocol needs.
+    /// There are fewer tokens than the protocol needs.
     #[error(
         "the text has {found} token{}{}, but preset {preset} with window {window} needs at least {needed}\n  hint: {hint}",
         if *found == 1 { "" } else { "s" }, if *cut { " after first_k_tokens" } else { "" }
     )]
     TooShort {
-        /// Tokens in use.
+        /// Number of tokens in use.
         found: usize,
-        /// Whether `first_k_tokens` cut the text to them.
+        /// Whether `first_k_tokens` reduced the text to them.
         cut: bool,
         /// The preset.
         preset: &'static str,
-        /// Tokens in a window.
+        /// Number of tokens in a window.
         window: usize,
-        /// Tokens it needs.
+        /// Number of tokens that the protocol needs.
         needed: usize,
         /// What to set.
         hint: String,

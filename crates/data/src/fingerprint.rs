@@ -1,5 +1,5 @@
-//! The name of a protocol applied to a text: equal fingerprints mean that every score is about the
-//! same token in the same context.
+//! The identity of a protocol applied to a text: equal fingerprints mean that every score is about
+//! the same token in the same context.
 
 use std::fmt;
 
@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::hash::sha256_hex;
 use crate::{Bos, Protocol, Text, TokenStream, Window};
 
-/// The first line of what is hashed. A change of the fields or of their meaning counts it up, for
-/// then equal ids would no longer mean equal protocols.
+/// The first line of the hashed text. Its number increases when the fields or their meaning change,
+/// because equal ids would then no longer mean equal protocols.
 const VERSION: &str = "strait-protocol 1";
 
-/// Everything that a score depends on besides the model, and an id of it.
+/// Everything except the model that a score depends on, and an id of it.
 ///
 /// The preset is not part of it: a preset with overridden fields that equals another one measures
 /// the same. Nor are limits that were not reached.
@@ -84,7 +84,7 @@ impl Fingerprint {
         fingerprint
     }
 
-    /// Every field but the id, in the order in which they are hashed.
+    /// All fields except the id, in the order in which they are hashed.
     #[must_use]
     pub fn fields(&self) -> [(&'static str, String); 12] {
         [
@@ -104,7 +104,7 @@ impl Fingerprint {
     }
 }
 
-/// One line `field = value` for every field but the id.
+/// Prints one line `field = value` for every field except the id.
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.fields().iter().try_for_each(|(name, value)| writeln!(f, "{name} = {value}"))

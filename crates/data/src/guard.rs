@@ -1,18 +1,19 @@
-//! Calls into libraries that meet damaged files with a panic.
+//! Guards calls into libraries that panic on damaged files.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
 thread_local! {
-    /// Whether a panic of this thread is caught and told as an error, so that nothing else should tell it.
+    /// Whether a panic of this thread is caught and returned as an error, so that nothing else should
+    /// report it.
     static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What `work` gives, or the text of its panic.
+/// Returns the result of `work`, or the message of its panic.
 ///
 /// # Errors
-/// The text.
+/// The message.
 pub(crate) fn guard<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     install_hook();
     let outer = GUARDED.replace(true);
@@ -25,7 +26,7 @@ pub(crate) fn guard<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// Panics inside [`guard`] go to the log, all others to the hook that was there before.
+/// Sends panics inside [`guard`] to the log, and all others to the previous hook.
 fn install_hook() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -1,9 +1,9 @@
 //! Data sets, tokenization and protocols: from a text source to the windows whose tokens are scored.
 //!
-//! [`load`] reads a text and joins its rows, [`Protocol::tokenize`] makes one token stream of it,
-//! [`Protocol::windows`] says which positions are scored in which context, and
-//! [`Protocol::fingerprint`] names all of it, so that two results can be told apart when they were
-//! not measured in the same way.
+//! [`load`] reads a text and joins its rows, [`Protocol::tokenize`] turns it into one token stream,
+//! [`Protocol::windows`] determines which positions are scored in which context, and
+//! [`Protocol::fingerprint`] identifies all of it, so that two results can be told apart when they
+//! were not measured in the same way.
 
 mod error;
 mod fingerprint;

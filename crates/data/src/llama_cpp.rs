@@ -1,10 +1,11 @@
-//! What llama.cpp's `perplexity` does otherwise than the Hugging Face library with the same tokenizer.
+//! The differences between llama.cpp's `perplexity` and the Hugging Face library with the same tokenizer.
 
 use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
 use tokenizers::{NormalizerWrapper, PreTokenizerWrapper, Tokenizer, normalizers};
 
-/// `tokenizer` as llama.cpp has it: control tokens in a text are text, a text is not brought into a form of Unicode before it is
-/// cut, and the space before a text is put there whether the text begins with one or not.
+/// `tokenizer` as llama.cpp uses it: control tokens in a text are plain text, a text is not normalised to a
+/// form of Unicode before it is split, and a space is put before a text whether or not the text begins with
+/// one.
 pub(crate) fn plain(tokenizer: &Tokenizer) -> Tokenizer {
     let mut plain = tokenizer.clone();
     plain.set_encode_special_tokens(true);

@@ -16,11 +16,11 @@ const CONTEXT: usize = 2048;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tail {
-    /// A shorter last window takes it.
+    /// A shorter last window contains it.
     Ragged,
     /// It is dropped.
     Drop,
-    /// It is dropped, and so is a window that would end with the stream: exllamav3 counts
+    /// It is dropped, and so is a window that would end with the stream, because exllamav3 counts
     /// `range(0, n − window, stride)`.
     DropLast,
 }
@@ -31,13 +31,13 @@ named!(Tail, "tail rule", Ragged = "ragged", Drop = "drop", DropLast = "drop-las
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scored {
-    /// Those that no earlier window held. Every token but the first is scored exactly once.
+    /// The targets that no earlier window contained. Every token but the first is scored exactly once.
     New,
-    /// All but its first. Where windows overlap, a token is scored several times.
+    /// All targets but the first. Where windows overlap, a token is scored several times.
     All,
-    /// Those predicted from position ⌊window / 2⌋ on.
+    /// The targets predicted from position ⌊window / 2⌋ on.
     SecondHalf,
-    /// Those behind the context and the first token after it, which the context alone predicts.
+    /// The targets after the context and the first token following it, which the context alone predicts.
     AfterContext,
 }
 
@@ -50,7 +50,7 @@ named!(
     AfterContext = "after-context",
 );
 
-/// A protocol with every field settled.
+/// A protocol with every field resolved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Protocol {
     /// The preset it started from.
@@ -62,20 +62,20 @@ pub struct Protocol {
     /// Tokens of a window before the scored ones, under [`Scored::AfterContext`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<usize>,
-    /// Windows after which to stop; all if `None`.
+    /// Number of windows after which to stop; `None` for all.
     pub max_windows: Option<usize>,
-    /// Tokens from the start of the text that are used; all if `None`.
+    /// Number of tokens used from the start of the text; `None` for all.
     pub first_k_tokens: Option<usize>,
-    /// Where BOS stands.
+    /// Where the beginning token is placed.
     pub bos: Bos,
     /// Which tokens are scored.
     pub scored: Scored,
-    /// What becomes of the end of the stream.
+    /// What happens to the end of the stream.
     pub tail: Tail,
 }
 
 /// How rows of the text `source` are joined under a preset: as the published evaluations on that set join
-/// them if they agree on it (C4), else as the preset's source does.
+/// them if they agree (C4), otherwise as the preset's source does.
 #[must_use]
 pub fn join_of(preset: Preset, source: &str) -> Join {
     let of_set = sets::find(source).and_then(|set| set.join);
@@ -121,7 +121,7 @@ impl Protocol {
         protocol
     }
 
-    /// Checks the fields against each other.
+    /// Checks the fields for consistency.
     ///
     /// # Errors
     /// The field that is out of range.
@@ -155,17 +155,17 @@ impl Protocol {
         Ok(())
     }
 
-    /// Whether special tokens that the text spells out stand for themselves, as where Transformers
-    /// encodes it; llama.cpp's `perplexity` takes them for text, and under its preset the whole text is
-    /// read as it reads it.
+    /// Whether special tokens that are spelled out in the text are parsed as such, as Transformers does.
+    /// llama.cpp's `perplexity` treats them as text, and under its preset the whole text is read as it
+    /// reads it.
     #[must_use]
     pub fn parses_specials(&self) -> bool {
         self.preset != Preset::Llamacpp
     }
 
-    /// Encodes a text as the BOS rule says and keeps the first `first_k_tokens`. Under preset
-    /// `llamacpp` one line break at the end of the text is left out, as llama.cpp does with a file.
-    /// A text that begins with the beginning token does not get a second one.
+    /// Encodes a text according to the BOS rule and keeps the first `first_k_tokens`. Under preset
+    /// `llamacpp`, one line break at the end of the text is omitted, as llama.cpp does with a file. A
+    /// text that begins with the beginning token does not get a second one.
     ///
     /// # Errors
     /// A field out of range, or a text that the tokenizer cannot encode.
@@ -190,8 +190,8 @@ impl Protocol {
         Ok(stream)
     }
 
-    /// The windows over a stream of `n_tokens`, of which the first `first_k_tokens` count. `bos_id`
-    /// is the tokenizer's, for [`Bos::EachWindow`].
+    /// The windows over a stream of `n_tokens` tokens, of which the first `first_k_tokens` count.
+    /// `bos_id` is the tokenizer's, for [`Bos::EachWindow`].
     ///
     /// # Errors
     /// A field out of range, or a stream too short for the preset.
@@ -203,7 +203,7 @@ impl Protocol {
             return Err(self.too_short(n, n < n_tokens, needed));
         }
         let starts = (0..n).step_by(self.stride).take_while(|&begin| match self.tail {
-            // The window before this one has not reached the end of the stream.
+            // The previous window has not reached the end of the stream.
             Tail::Ragged => begin == 0 || begin - self.stride + self.window < n,
             Tail::Drop => begin + self.window <= n,
             Tail::DropLast => begin + self.window < n,
@@ -220,11 +220,12 @@ impl Protocol {
             Window { index, begin, end, score_from, bos }
         };
         let all = starts.enumerate().map(window).take(self.max_windows.unwrap_or(usize::MAX));
-        // A ragged last window may be too short to hold a target.
+        // A ragged last window may be too short to contain a target.
         Ok(all.filter(|window| window.score_from < window.end).collect())
     }
 
-    /// Names text, tokens, windows and scored positions, all that a score depends on besides the model.
+    /// Identifies text, tokens, windows and scored positions: all that a score depends on besides the
+    /// model.
     #[must_use]
     pub fn fingerprint(
         &self,
@@ -237,7 +238,7 @@ impl Protocol {
 
     fn needed_tokens(&self) -> usize {
         match (self.preset, self.tail) {
-            // llama.cpp refuses less.
+            // llama.cpp rejects shorter streams.
             (Preset::Llamacpp, _) => self.window.saturating_mul(2),
             (_, Tail::Ragged) if self.scored == Scored::SecondHalf => self.window / 2 + 2,
             (_, Tail::Ragged) => 2,

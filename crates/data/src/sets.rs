@@ -10,13 +10,13 @@ pub(crate) struct NamedSet {
     pub(crate) repository: &'static str,
     /// The files of each split, in the order of their rows.
     pub(crate) splits: &'static [(&'static str, &'static [&'static str])],
-    /// How evaluations on it join rows, where they agree.
+    /// How evaluations on the set join rows, if they agree.
     pub(crate) join: Option<Join>,
-    /// Rows from the start that are used if the experiment does not say.
+    /// Default number of rows used from the start.
     pub(crate) max_documents: Option<usize>,
 }
 
-/// A set that is in the assets folder is not fetched, split by split.
+/// The known sets. A split that is in the assets folder is not fetched.
 const SETS: &[NamedSet] = &[
     NamedSet {
         name: "wikitext-2-raw",
@@ -65,7 +65,7 @@ const SETS: &[NamedSet] = &[
         join: Some(Join::Space),
         max_documents: Some(1100),
     },
-    // As preprocessed by OpenAI, which most published figures are about.
+    // As preprocessed by OpenAI; most published figures refer to this version.
     NamedSet {
         name: "lambada",
         repository: "EleutherAI/lambada_openai",
@@ -75,12 +75,12 @@ const SETS: &[NamedSet] = &[
     },
 ];
 
-/// The set of this name.
+/// The set with this name.
 pub(crate) fn find(name: &str) -> Option<&'static NamedSet> {
     SETS.iter().find(|set| set.name == name)
 }
 
-/// The set that others call by this name.
+/// The strait name of a set that is known elsewhere by this one.
 pub(crate) fn meant(name: &str) -> Option<&'static str> {
     match name.to_ascii_lowercase().as_str() {
         "wikitext" | "wikitext2" | "wikitext-2" | "wikitext-2-v1" | "wikitext-2-raw-v1"

@@ -1,5 +1,5 @@
-//! Where a text comes from: a file of the user's, or a named data set in the assets folder or on the
-//! Hugging Face hub.
+//! Where a text comes from: a user's file, or a named data set in the assets folder or on the Hugging
+//! Face hub.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,43 +13,43 @@ use crate::{DataError, Join, read};
 /// A text to evaluate on, as an experiment names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TextSource {
-    /// A `.txt`, `.raw`, `.jsonl`, `.json` (one object a line) or `.parquet` file, text and JSON also
-    /// with `.gz`; `hf:owner/name/path/of/such/a/file[@revision]` in a data set of the hub; or the name
-    /// of a data set: one of the known ones or a folder that holds such files.
+    /// A `.txt`, `.raw`, `.jsonl`, `.json` (one object per line) or `.parquet` file, text and JSON also
+    /// with `.gz`; `hf:owner/name/path/of/such/a/file[@revision]` in a data set on the hub; or the name
+    /// of a data set: one of the known ones or a folder that contains such files.
     pub source: String,
-    /// The split of a data set, the beginning of its files' names. A single file has none, and this
-    /// is not looked at.
+    /// The split of a data set, with which its files' names begin. A single file has no split, and this
+    /// is ignored.
     pub split: String,
-    /// How rows are joined; [`Join::BlankLine`] if left out. A `.txt` or `.raw` file is the text as it
-    /// stands, and this is not looked at.
+    /// How rows are joined; [`Join::BlankLine`] by default. Ignored for a `.txt` or `.raw` file, whose
+    /// text is used unchanged.
     pub join: Option<Join>,
-    /// Use this row alone (from 0), as it stands.
+    /// Use only this row (from 0), unchanged.
     pub sample_idx: Option<usize>,
-    /// Use only so many rows from the start; all if left out, but 1100 of `c4-en`.
+    /// Use only this many rows from the start; by default all, except 1100 for `c4-en`.
     pub max_documents: Option<usize>,
-    /// The key of JSON lines, or column of parquet, that holds the text; `text` if left out.
+    /// The JSON Lines key, or parquet column, of the text; `text` by default.
     pub key: Option<String>,
 }
 
 /// A text, ready for tokenization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text {
-    /// What it is called: the source as it was given, with the split if it has one.
+    /// The name of the text: the source as given, with the split if it has one.
     pub name: String,
     /// The whole text.
     pub text: String,
     /// SHA-256 (hexadecimal) of the text in UTF-8.
     pub sha256: String,
-    /// Rows it was joined from, empty ones included.
+    /// Number of rows it was joined from, including empty ones.
     pub rows: usize,
-    /// How they were joined; `None` for a text that is one file as it stands.
+    /// How they were joined; `None` for a file whose text is used unchanged.
     pub join: Option<Join>,
 }
 
-/// Reads a text, from the hub with the settings of the environment.
+/// Reads a text, using the hub as the environment configures it.
 ///
 /// # Errors
-/// As [`load_with`].
+/// As for [`load_with`].
 pub fn load(source: &TextSource, base: &Path, assets: &Path) -> Result<Text, DataError> {
     let hub = Hub::from_environment(|name| std::env::var(name).ok());
     load_with(source, base, assets, &hub, &mut Silent)
@@ -57,13 +57,14 @@ pub fn load(source: &TextSource, base: &Path, assets: &Path) -> Result<Text, Dat
 
 /// Reads a text.
 ///
-/// A source that ends in a known file extension is a file, relative to `base`. Any other is a
-/// folder, `assets/<source>` if there is one, else relative to `base`; or, where neither has the split,
-/// a known set of the `hub`, which tells `progress` what it fetches.
+/// A source that ends in a known file extension is a file, relative to `base`. Any other is a folder:
+/// `assets/<source>` if it exists, otherwise relative to `base`. If neither has the split, it is a
+/// known set of the `hub`, which reports its downloads to `progress`.
 ///
 /// # Errors
 /// A missing or unreadable file, an unknown name, split or row, a missing column, a line that is not
-/// JSON with a text, bytes that are not UTF-8, and whatever keeps a file of the hub from arriving.
+/// JSON with a text, bytes that are not UTF-8, and anything that prevents a file from being fetched
+/// from the hub.
 pub fn load_with(
     source: &TextSource,
     base: &Path,
@@ -118,7 +119,7 @@ fn files(
     Ok(Some(paths.collect::<Result<_, _>>()?))
 }
 
-/// Takes `owner/name/path/of/file[@revision]` apart.
+/// Parses `owner/name/path/of/file[@revision]`.
 fn address(text: &str) -> Result<(Repository, String), String> {
     let address = Address::parse(text)?;
     let repository = address.repository(Kind::Dataset);
@@ -129,10 +130,10 @@ fn address(text: &str) -> Result<(Repository, String), String> {
     }
 }
 
-/// Rows that were read, and what is made of them.
+/// Rows that were read, and how they become a text.
 struct Rows {
     rows: Vec<String>,
-    /// `None` for a text that is one file or row as it stands.
+    /// How to join them; `None` for a text that is one file or row, unchanged.
     join: Option<Join>,
     sample: Option<usize>,
 }

@@ -1,29 +1,29 @@
-//! Tokens to text, one after the other: a character that several tokens share appears with the last
-//! of them.
+//! Converts tokens to text one by one: a character that several tokens share appears with the last of
+//! them.
 
 use std::collections::VecDeque;
 
 use crate::{DataError, Tokenizer};
 
-/// Tokens before the first new one that decide how it is spelt, at least: some tokenizers leave out the
+/// Fewest tokens before the first new one that are decoded with it, because some tokenizers omit the
 /// space at the start of a text.
 const CONTEXT: usize = 8;
-/// What stands for bytes that are no whole character.
+/// Stands for bytes that do not form a complete character.
 const INCOMPLETE: char = '\u{FFFD}';
 
-/// Spells tokens that arrive one by one. Special tokens are left out.
+/// Spells tokens that arrive one by one. Special tokens are omitted.
 #[derive(Debug)]
 pub struct TextStream<'a> {
     tokenizer: &'a Tokenizer,
     tokens: Vec<u32>,
-    /// Tokens that have been spelt, and where among them characters end: a text that began within a
-    /// character would be spelt otherwise.
+    /// Number of tokens that have been spelled. It stops where a character ends, because a text that
+    /// began within a character would be spelled differently.
     spelt: usize,
     ends: VecDeque<usize>,
 }
 
 impl<'a> TextStream<'a> {
-    /// Begins behind `before`, which is not spelt.
+    /// Begins after `before`, which is not spelled.
     #[must_use]
     pub fn new(tokenizer: &'a Tokenizer, before: &[u32]) -> TextStream<'a> {
         let mut tokens = &before[before.len().saturating_sub(CONTEXT)..];
@@ -38,7 +38,7 @@ impl<'a> TextStream<'a> {
         TextStream { tokenizer, tokens, spelt, ends: VecDeque::from([spelt]) }
     }
 
-    /// Takes in a token and gives the text that is complete with it, which may be none.
+    /// Adds a token and returns the text that it completes, which may be empty.
     ///
     /// # Errors
     /// When the tokenizer cannot spell the token.
@@ -47,7 +47,7 @@ impl<'a> TextStream<'a> {
         self.rest(false)
     }
 
-    /// What is left when no more tokens come: a replacement character for half a character.
+    /// The remaining text when no more tokens come: a replacement character for an incomplete one.
     ///
     /// # Errors
     /// When the tokenizer cannot spell the tokens.
@@ -79,7 +79,7 @@ impl<'a> TextStream<'a> {
 mod tests {
     use super::*;
 
-    /// Every byte is a token.
+    /// A tokenizer in which every byte is a token.
     fn bytes() -> Tokenizer {
         let vocab: Vec<String> =
             (0..256).map(|byte| format!("\"<0x{byte:02X}>\": {byte}")).collect();

@@ -1,4 +1,4 @@
-//! Text to token ids through the Hugging Face `tokenizers` library.
+//! Converts text to token ids through the Hugging Face `tokenizers` library.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -12,25 +12,25 @@ use crate::llama_cpp;
 use crate::tokenizer_config::TokenizerConfig;
 use crate::{DataError, Window};
 
-/// A `tokenizer.json`. It encodes a whole text at once: truncation and padding that the file may
-/// set are off, as they are when Transformers calls a tokenizer with its defaults.
+/// A `tokenizer.json`. It encodes a whole text at once: truncation and padding set in the file are disabled, as
+/// when Transformers calls a tokenizer with its defaults.
 #[derive(Debug)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
-    /// The same as llama.cpp reads a text, made when it is first asked for.
+    /// The same tokenizer as llama.cpp applies it, made on first use.
     plain: OnceLock<tokenizers::Tokenizer>,
     name: String,
     sha256: String,
     bos_id: Option<u32>,
 }
 
-/// What special tokens a text is encoded with.
+/// How special tokens are treated when a text is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Specials {
-    /// Whether the tokenizer adds those that it adds by default: a beginning, an end.
+    /// Whether the tokenizer adds its default tokens at the beginning and end.
     pub added: bool,
-    /// Whether those that the text spells out are taken for what they stand for; otherwise they are text, and the rest is
-    /// read as llama.cpp reads it.
+    /// Whether special tokens spelled out in the text are parsed; otherwise they are plain text, and the rest
+    /// is read as llama.cpp reads it.
     pub parsed: bool,
 }
 
@@ -39,9 +39,8 @@ pub struct Specials {
 pub struct Encoded {
     /// The tokens.
     pub tokens: Vec<u32>,
-    /// For each token, the bytes of the text that it and the tokens before it spell. A character
-    /// that several tokens share counts for the first of them, white space that a tokenizer trims off
-    /// for the next.
+    /// For each token, the bytes of the text that it and the tokens before it spell. A character that several
+    /// tokens share counts for the first of them, white space that a tokenizer trims off counts for the next.
     pub ends: Vec<usize>,
 }
 
@@ -50,18 +49,18 @@ pub struct Encoded {
 pub struct TokenStream {
     /// The tokens in use.
     pub tokens: Vec<u32>,
-    /// For each of them, the UTF-8 bytes of text up to its end, as in [`Encoded::ends`].
+    /// For each token, the UTF-8 bytes of text up to its end, as in [`Encoded::ends`].
     pub ends: Vec<usize>,
-    /// Tokens of the whole text, before `first_k_tokens`.
+    /// Number of tokens in the whole text, before `first_k_tokens` is applied.
     pub total: usize,
     /// [`token_stream_sha256`] of the tokens in use.
     pub sha256: String,
-    /// The token that the tokenizer puts before a text, if it does.
+    /// The token that the tokenizer puts before a text, if any.
     pub bos_id: Option<u32>,
 }
 
 impl Tokenizer {
-    /// Reads a `tokenizer.json`, and what a `tokenizer_config.json` beside it changes.
+    /// Reads a `tokenizer.json`, and the changes from a `tokenizer_config.json` beside it.
     ///
     /// # Errors
     /// A file that is missing or is not a tokenizer.
@@ -81,7 +80,7 @@ impl Tokenizer {
         }
     }
 
-    /// Takes the text of a `tokenizer.json`; `name` says in messages where it came from.
+    /// Parses the text of a `tokenizer.json`; `name` is its origin for messages.
     ///
     /// # Errors
     /// A text that is not a tokenizer.
@@ -109,7 +108,7 @@ impl Tokenizer {
         self.encode_spans(text, specials).map(|encoded| encoded.tokens)
     }
 
-    /// The token ids of a text, with no special token added.
+    /// The token ids of a text, without added special tokens.
     ///
     /// # Errors
     /// A text that the tokenizer cannot encode.
@@ -118,7 +117,7 @@ impl Tokenizer {
         self.encode_spans(text, specials).map(|encoded| encoded.tokens)
     }
 
-    /// The tokens of a text and how much of it they spell.
+    /// The tokens of a text, and how much of it they spell.
     ///
     /// # Errors
     /// A text that the tokenizer cannot encode.
@@ -136,7 +135,7 @@ impl Tokenizer {
         Ok(Encoded { ends: ends.collect(), tokens: encoding.get_ids().to_vec() })
     }
 
-    /// The text of some tokens, special ones left out.
+    /// The text of some tokens, without special ones.
     ///
     /// # Errors
     /// Tokens that the tokenizer cannot spell.
@@ -156,7 +155,7 @@ impl Tokenizer {
         &self.sha256
     }
 
-    /// The token that the tokenizer puts before a text by default, if it does.
+    /// The token that the tokenizer puts before a text by default, if any.
     #[must_use]
     pub fn bos_id(&self) -> Option<u32> {
         self.bos_id
@@ -164,7 +163,7 @@ impl Tokenizer {
 }
 
 impl Encoded {
-    /// Leaves out the beginning token that a tokenizer put before a text which has one already.
+    /// Removes the beginning token that a tokenizer put before a text which already has one.
     pub(crate) fn merge_beginning(&mut self, bos_id: Option<u32>) {
         if let (Some(bos), [first, second, ..]) = (bos_id, self.tokens.as_slice())
             && (*first, *second) == (bos, bos)
@@ -176,7 +175,7 @@ impl Encoded {
 }
 
 impl TokenStream {
-    /// The first `limit` of a text's tokens, or all of them.
+    /// Keeps the first `limit` of a text's tokens, or all of them.
     #[must_use]
     pub fn new(encoded: Encoded, limit: Option<usize>, bos_id: Option<u32>) -> Self {
         let Encoded { mut tokens, mut ends } = encoded;
@@ -186,8 +185,8 @@ impl TokenStream {
         Self { sha256: token_stream_sha256(&tokens), tokens, ends, total, bos_id }
     }
 
-    /// UTF-8 bytes of text that the scored tokens of `windows` spell, a token that is scored several
-    /// times counted as often: what bits per byte divides by.
+    /// UTF-8 bytes of text that the scored tokens of `windows` spell, which bits per byte are divided by. A
+    /// token that is scored several times counts that often.
     #[must_use]
     pub fn scored_bytes(&self, windows: &[Window]) -> u64 {
         let end_of = |tokens: usize| match tokens.checked_sub(1) {
@@ -198,10 +197,10 @@ impl TokenStream {
         windows.iter().map(|window| bytes(window) as u64).sum()
     }
 
-    /// Makes sure that a model of `vocabulary` tokens knows every token.
+    /// Checks that every token is in a vocabulary of `vocabulary` tokens.
     ///
     /// # Errors
-    /// The first token that it does not know.
+    /// The first token that is not.
     pub fn check_vocabulary(&self, vocabulary: usize) -> Result<(), DataError> {
         let outside = |&token: &u32| token as usize >= vocabulary;
         match self.tokens.iter().position(outside) {
@@ -215,7 +214,7 @@ impl TokenStream {
     }
 }
 
-/// The tokenizer of a `tokenizer.json`, and the token that it puts before a text.
+/// Builds the tokenizer of a `tokenizer.json`, and finds the token that it puts before a text.
 fn build(
     json: &[u8],
     config: &TokenizerConfig,
@@ -229,8 +228,8 @@ fn build(
     Ok((inner, before))
 }
 
-/// The first token that post-processing puts before a text. Configuration files disagree about it (`add_bos_token`,
-/// templates), so it is read off an encoded letter.
+/// The first token that post-processing puts before a text. Configuration files disagree about it
+/// (`add_bos_token`, templates), so it is determined by encoding a letter.
 fn prefix(tokenizer: &tokenizers::Tokenizer) -> tokenizers::Result<Option<u32>> {
     let (with, without) = (tokenizer.encode_fast("a", true)?, tokenizer.encode_fast("a", false)?);
     let (with, without) = (with.get_ids(), without.get_ids());
@@ -238,7 +237,7 @@ fn prefix(tokenizer: &tokenizers::Tokenizer) -> tokenizers::Result<Option<u32>> 
     Ok(with[..added].first().copied())
 }
 
-/// What `work` gives; a panic of the library, which meets some damaged files with one, is an error.
+/// Runs `work` and turns a panic of the library, which some damaged files cause, into an error.
 fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     guard(work).unwrap_or_else(|panic| Err(format!("the file is damaged ({panic})")))
 }
@@ -246,7 +245,7 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
 /// The key of the table of characters that SentencePiece replaces.
 const CHARACTER_MAP: &str = "precompiled_charsmap";
 
-/// Refuses sizes that the library would make room for before it looks at what there is.
+/// Rejects sizes for which the library would allocate memory before checking the data.
 fn check_sizes(json: &[u8]) -> Result<(), String> {
     let text = std::str::from_utf8(json).unwrap_or_default();
     if !text.contains(CHARACTER_MAP) {
@@ -261,7 +260,7 @@ fn check_sizes(json: &[u8]) -> Result<(), String> {
                 if let Some(Value::String(map)) = object.get(CHARACTER_MAP) {
                     check_character_map(map)?;
                 }
-                // The vocabulary has no such thing and may be large.
+                // The vocabulary contains no such table and may be large.
                 let parts = object.iter().filter(|(key, _)| *key != "vocab" && *key != "merges");
                 values.extend(parts.map(|(_, value)| value));
             }
@@ -271,7 +270,7 @@ fn check_sizes(json: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// Its first four bytes are the length in bytes of a table of whole words behind them.
+/// Its first four bytes are the length in bytes of the table of whole words that follows.
 fn check_character_map(base64: &str) -> Result<(), String> {
     let digits = base64.bytes().filter(|byte| *byte != b'=').count();
     let bytes = (digits as u64 * 3 / 4).saturating_sub(4);
@@ -296,7 +295,7 @@ fn check_character_map(base64: &str) -> Result<(), String> {
     }
 }
 
-/// One line of at most some hundred letters.
+/// One line of at most about a hundred letters.
 fn brief(text: &str) -> String {
     const MOST: usize = 300;
     let letter = |letter: char| if letter.is_control() { ' ' } else { letter };

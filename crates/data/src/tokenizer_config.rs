@@ -1,7 +1,7 @@
-//! `tokenizer_config.json`, as far as it changes what a `tokenizer.json` beside it does.
+//! Reads `tokenizer_config.json`, as far as it changes what a `tokenizer.json` beside it does.
 //!
-//! Transformers reads both: tokens that the second file lacks are added, and tokens with a name are special. What stands before
-//! and behind a text is the template's matter, whatever `add_bos_token` says.
+//! Transformers reads both: tokens that `tokenizer.json` lacks are added, and named tokens are special. The
+//! template decides what is put before and after a text, whatever `add_bos_token` says.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,14 +10,14 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokenizers::{AddedToken, Tokenizer};
 
-/// Keys of tokens that have a name.
+/// Keys of named tokens.
 const NAMED: [&str; 7] =
     ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
 /// Keys of lists of further special tokens, the older one last.
 const FURTHER: [&str; 2] = ["extra_special_tokens", "additional_special_tokens"];
 
-/// What the file says.
+/// The relevant content of the file.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct TokenizerConfig {
     /// Tokens by id.
@@ -26,7 +26,7 @@ pub(crate) struct TokenizerConfig {
     other: BTreeMap<String, Value>,
 }
 
-/// A token and how it is found in a text.
+/// A token, and how it is matched in a text.
 #[derive(Debug, Deserialize)]
 struct Added {
     content: String,
@@ -45,7 +45,7 @@ impl TokenizerConfig {
     /// Reads the file beside `tokenizer`, if there is one.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// A phrase that says what is wrong with it.
     pub(crate) fn beside(tokenizer: &Path) -> Result<Self, String> {
         let path = tokenizer.with_file_name("tokenizer_config.json");
         let Ok(json) = std::fs::read(&path) else { return Ok(Self::default()) };
@@ -53,7 +53,7 @@ impl TokenizerConfig {
         serde_json::from_slice(&json).map_err(failed)
     }
 
-    /// Does to `tokenizer` what Transformers does.
+    /// Changes `tokenizer` as Transformers does.
     ///
     /// # Errors
     /// A token that the vocabulary has under another id.
@@ -85,7 +85,7 @@ impl TokenizerConfig {
         Ok(())
     }
 
-    /// Tokens with a name are special wherever else they are.
+    /// Makes named tokens special, wherever else they occur.
     fn add_named(&self, tokenizer: &mut Tokenizer) {
         let named = NAMED.iter().filter_map(|key| self.other.get(*key));
         let further = FURTHER.iter().filter_map(|key| self.other.get(*key)?.as_array()).flatten();
@@ -113,7 +113,7 @@ impl Added {
     }
 }
 
-/// A token's text, written as a text or as an object.
+/// The text of a token that is written as a string or as an object.
 fn content(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| value.get("content")?.as_str()).filter(|text| !text.is_empty())
 }

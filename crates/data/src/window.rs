@@ -4,7 +4,7 @@
 /// its targets, each predicted from the tokens before it in this window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Window {
-    /// Its number, from 0.
+    /// Index of the window, from 0.
     pub index: usize,
     /// First token of the input.
     pub begin: usize,
@@ -12,7 +12,7 @@ pub struct Window {
     pub end: usize,
     /// First target; greater than `begin`, less than `end`.
     pub score_from: usize,
-    /// The token that stands in the input instead of the one at `begin`.
+    /// The token that replaces the one at `begin` in the input.
     pub bos: Option<u32>,
 }
 

@@ -38,8 +38,7 @@ impl Address {
     ///
     /// # Errors
     /// Returns a phrase that completes a sentence when the text is malformed: owner and name are
-    /// required, and every part may
-    /// contain only letters, digits, `-`, `_` and `.`.
+    /// required, and every part may contain only letters, digits, `-`, `_` and `.`.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (path, revision) = text.rsplit_once('@').unwrap_or((text, "main"));
         let parts: Vec<_> = path.split('/').collect();

@@ -23,8 +23,7 @@ pub struct HubError {
 #[non_exhaustive]
 pub enum Reason {
     /// The hub requires a token, or one with more rights (HTTP 401 or 403). It gives the same answer for a
-    /// repository that
-    /// does not exist.
+    /// repository that does not exist.
     Denied(u16),
     /// The licence must be accepted first; holds the page on which to do so.
     Gated(String),

@@ -3,8 +3,7 @@
 /// Receives the progress of every download. Files are downloaded one at a time.
 pub trait Progress {
     /// A download of `file` (`size` bytes) begins, with the first `done` bytes already present.
-    /// Called again for the same
-    /// file when a broken download is resumed.
+    /// Called again for the same file when a broken download is resumed.
     fn start(&mut self, file: &str, size: u64, done: u64);
 
     /// `bytes` more bytes have arrived.

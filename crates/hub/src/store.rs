@@ -1,6 +1,5 @@
 //! The hub's cache on disk: `blobs` holds contents by checksum, and `snapshots` holds one folder of links
-//! to them per
-//! commit.
+//! to them per commit.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -62,8 +61,7 @@ impl Store {
     }
 
     /// Keeps other processes from fetching the same contents until the returned file is dropped. Waits for
-    /// a process that is
-    /// already fetching them.
+    /// a process that is already fetching them.
     pub(crate) fn lock(&self, etag: &str) -> Result<File, Reason> {
         let path = self.blob(&format!("{etag}.lock"))?;
         let lock = File::create(&path).map_err(Reason::cache("create", &path))?;

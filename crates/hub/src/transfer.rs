@@ -1,8 +1,8 @@
 //! Transfers one file over the network: what the hub says about it, and its bytes, resumed where a connection
 //! broke.
 //!
-//! hf-hub's own client is not used for this: it compares no checksum, and its retries append to the
-//! partial file from an offset that is wrong if the first attempt received nothing.
+//! hf-hub's own client is not used for this: it compares no checksum, and its retries append to the partial
+//! file from an offset that is wrong if the first attempt received nothing.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -276,8 +276,7 @@ fn agent() -> Agent {
 }
 
 /// Size of the whole file: the end of `Content-Range: bytes 0-0/1234`, or the length of an answer that
-/// contains the
-/// whole file.
+/// contains the whole file.
 fn total(answer: &Response) -> Option<u64> {
     match answer.header("content-range") {
         Some(range) => range.rsplit('/').next()?.parse().ok(),

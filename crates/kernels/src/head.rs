@@ -13,10 +13,8 @@ pub struct Compared<R: Runtime> {
     /// The most likely tokens, the first among equals, `[rows]` in i32.
     pub top: TensorHandle<R>,
     /// Figures `[rows, 3]` in f32. With a reference: negative log-likelihood, divergence from the
-    /// reference,
-    /// and 1 where both have the same most likely token. Without one: negative log-likelihood,
-    /// probability of the most
-    /// likely token, and 1.
+    /// reference, and 1 where both have the same most likely token. Without one: negative
+    /// log-likelihood, probability of the most likely token, and 1.
     pub figures: TensorHandle<R>,
 }
 

@@ -2,10 +2,9 @@
 //! that multiplies.
 //!
 //! Burn would compose these operations from elementwise kernels and reductions, chosen by autotuning or
-//! a
-//! fuser. Here each is one kernel with one order of summation, so that a device
-//! gives the same bits every time, whatever ran on it before. All of them compute in f32 and round to
-//! the model's dtype where the CPU's operations do.
+//! a fuser. Here each is one kernel with one order of summation, so that a device gives the same bits
+//! every time, whatever ran on it before. All of them compute in f32 and round to the model's dtype
+//! where the CPU's operations do.
 //!
 //! The crate depends on neither burn nor the model: tensors are handles of CubeCL's runtime.
 

@@ -1,8 +1,7 @@
 //! Matrix products: types and shapes decide which of cubek's kernels multiplies, never autotuning.
 //!
-//! f32 factors are multiplied on the vector units, which do not round them; tensor cores
-//! would truncate them to TF32. Half types go to the tensor cores, which multiply them exactly. All sums
-//! are in f32.
+//! f32 factors are multiplied on the vector units, which do not round them; tensor cores would truncate
+//! them to TF32. Half types go to the tensor cores, which multiply them exactly. All sums are in f32.
 
 use std::sync::RwLock;
 
@@ -110,8 +109,7 @@ fn kernels(f32_factors: bool, rows: usize, columns: usize) -> Vec<Product> {
 }
 
 /// Multiplies `lhs` `[.., rows, inner]` by `rhs` `[.., inner, columns]`, both of one type and with any
-/// strides; the
-/// result is contiguous in `dtype`.
+/// strides; the result is contiguous in `dtype`.
 ///
 /// # Errors
 /// When the device has no kernel for it.

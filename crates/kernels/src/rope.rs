@@ -20,8 +20,7 @@ pub struct Rotation<'a, R: Runtime> {
 /// pairs `(c, c + pairs)`, and copies the others. `x` may have any strides; the result is contiguous.
 ///
 /// Tokens have consecutive positions from `first` on, unless `given` holds the i32 position of every
-/// token of
-/// every head, `[heads * tokens]`; positions outside the table are clamped to its ends.
+/// token of every head, `[heads * tokens]`; positions outside the table are clamped to its ends.
 pub fn rotate<R: Runtime>(
     client: &ComputeClient<R>,
     x: &TensorHandle<R>,

@@ -9,8 +9,7 @@ use crate::launch::{ELEMENTWISE, cubes, empty};
 /// Gathers rows `[indices, width]` of `table` `[rows, width]`, each times `scale`, rounded.
 ///
 /// If `added` `[length, width]` is given, its row `i % length` is added to row `i` of the result. A
-/// row outside
-/// the table is NaN: the host checks tokens, and a wrong one must not look right.
+/// row outside the table is NaN: the host checks tokens, and a wrong one must not look right.
 pub fn gather_rows<R: Runtime>(
     client: &ComputeClient<R>,
     table: &TensorHandle<R>,

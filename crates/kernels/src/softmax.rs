@@ -31,9 +31,8 @@ pub struct Shares {
 }
 
 /// Computes `exp(score - highest)` for the keys that a query attends to and 0 for the others, in the
-/// shape of `scores`
-/// `[batch, heads, rows, keys]` (contiguous f32), with the sums `[batch * heads * rows]` in f32
-/// before rounding. `heads / kv_heads` neighbouring heads read the same keys.
+/// shape of `scores` `[batch, heads, rows, keys]` (contiguous f32), with the sums `[batch * heads *
+/// rows]` in f32 before rounding. `heads / kv_heads` neighbouring heads read the same keys.
 pub fn shares<R: Runtime>(
     client: &ComputeClient<R>,
     scores: &TensorHandle<R>,
@@ -72,8 +71,7 @@ pub fn shares<R: Runtime>(
 }
 
 /// Divides the rows of `context` `[batch, heads, rows, channels]` (contiguous f32) by their sums and
-/// returns
-/// `[batch, rows, heads, channels]` in `dtype`, the layout that the output projection reads.
+/// returns `[batch, rows, heads, channels]` in `dtype`, the layout that the output projection reads.
 pub fn divide_rows<R: Runtime>(
     client: &ComputeClient<R>,
     context: &TensorHandle<R>,

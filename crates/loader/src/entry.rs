@@ -51,8 +51,7 @@ impl CodecEntry {
     }
 
     /// The same codec for a cell of an experiment: calls that do not return are noted under the
-    /// cell's
-    /// name. Inner codecs are opened for the same cell.
+    /// cell's name. Inner codecs are opened for the same cell.
     #[must_use]
     pub fn for_cell(mut self, cell: CellName) -> Self {
         self.callee = callee(&self.plugin, self.index, Some(&cell));
@@ -80,13 +79,12 @@ impl CodecEntry {
     }
 
     /// Checks parameters and fills in the defaults, in the order of the codec's table. This
-    /// includes
-    /// the parameters of inner codecs, whose keys are named by their path, such as `inner.bits`.
+    /// includes the parameters of inner codecs, whose keys are named by their path, such as
+    /// `inner.bits`.
     ///
     /// # Errors
     /// The first unknown key, wrong type, value out of range, missing key or unknown inner codec,
-    /// or
-    /// codecs nested too deeply.
+    /// or codecs nested too deeply.
     pub fn resolve(&self, params: &Map<String, Value>) -> Result<Map<String, Value>, ParamError> {
         self.resolve_inside(params, &[])
     }

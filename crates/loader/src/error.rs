@@ -236,8 +236,7 @@ impl CallError {
 const MOST_LETTERS: usize = 2000;
 
 /// Makes a plugin's message fit to print: one line, of bounded length, with escapes for characters that
-/// a
-/// terminal would interpret instead of showing.
+/// a terminal would interpret instead of showing.
 pub(crate) fn one_line(text: &str) -> String {
     let mut line = String::new();
     let mut letters = text.split_whitespace().flat_map(|word| word.chars().chain([' ']));
@@ -252,8 +251,8 @@ pub(crate) fn one_line(text: &str) -> String {
     line
 }
 
-/// Whether a terminal interprets a character instead of showing it: control characters, and
-/// those that change the direction of text.
+/// Whether a terminal interprets a character instead of showing it: control characters, and those that
+/// change the direction of text.
 fn is_obeyed(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

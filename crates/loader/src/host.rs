@@ -11,8 +11,7 @@ use strait_abi::{HostServices as AbiServices, HostServicesRef};
 use crate::inner::open_inner;
 
 /// The services that the host provides to plugins. Their log records arrive in the host's `log`
-/// crate with the
-/// target `plugin::<file stem>`, up to the host's level.
+/// crate with the target `plugin::<file stem>`, up to the host's level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostServices {
     /// Threads a codec may use in one call.

@@ -14,8 +14,8 @@ use crate::{CallError, CodecEntry, MatrixMut, MatrixRef, Side};
 /// Bytes by which any payload may exceed its bound.
 const LIMIT_SLACK: usize = 64 * 1024;
 
-/// The byte that fills a message before it is decoded: NaN in every dtype, so that what a
-/// decoder leaves out cannot pass for a value.
+/// The byte that fills a message before it is decoded: NaN in every dtype, so that what a decoder
+/// leaves out cannot pass for a value.
 const UNWRITTEN: u8 = 0xff;
 
 /// One open codec for one side of a link.
@@ -28,8 +28,7 @@ pub struct CodecInstance {
 }
 
 // SAFETY: the SDK only opens codecs that are Send, and every call takes `&mut self`, so one thread
-// at a time
-// uses the handle.
+// at a time uses the handle.
 unsafe impl Send for CodecInstance {}
 
 impl CodecInstance {

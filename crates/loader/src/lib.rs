@@ -1,11 +1,9 @@
 //! Finds, verifies and opens plugin files behind a safe interface.
 //!
 //! The order is fixed. A file is hashed, its header read and its pin checked before any of its code
-//! runs; then it is
-//! loaded, its layout checked, and its descriptor read. Parameters are
-//! resolved against the descriptor before a codec is opened. Encoders run from one private copy of
-//! the file, decoders from another, so the two share no static variable, and overwriting the file
-//! in the
+//! runs; then it is loaded, its layout checked, and its descriptor read. Parameters are resolved
+//! against the descriptor before a codec is opened. Encoders run from one private copy of the file,
+//! decoders from another, so the two share no static variable, and overwriting the file in the
 //! meantime changes nothing.
 
 mod calls;

@@ -19,8 +19,8 @@ use crate::error::one_line;
 use crate::host::HostServices;
 use crate::{FileHeader, LoaderError};
 
-/// Loads `file`, a private copy of the plugin at `path`. It stays loaded until the
-/// process ends, because its code may have left threads, hooks and statics behind.
+/// Loads `file`, a private copy of the plugin at `path`. It stays loaded until the process ends,
+/// because its code may have left threads, hooks and statics behind.
 pub(crate) fn load(
     path: &Path,
     file: &Path,
@@ -93,12 +93,9 @@ fn finished(path: &Path, call: &str, outcome: Outcome) -> Result<(), LoaderError
 /// side's.
 ///
 /// abi_stable's own `init_root_module` is unsuitable for two reasons. It expects the smaller layout
-/// as its first
-/// argument but always passes the host's there, which rejects every plugin of an older minor version.
-/// And it compares
-/// each plugin with all those loaded before, which rejects mixed minor versions although plugins
-/// share
-/// no values with each other.
+/// as its first argument but always passes the host's there, which rejects every plugin of an older
+/// minor version. And it compares each plugin with all those loaded before, which rejects mixed minor
+/// versions although plugins share no values with each other.
 fn check_layout(
     path: &Path,
     plugin: &'static LibHeader,

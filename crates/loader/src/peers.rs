@@ -1,6 +1,5 @@
 //! Plugin files that are available together, such as those of a folder: their codecs may be opened
-//! inside
-//! one another. A file is loaded only when something that it provides is requested.
+//! inside one another. A file is loaded only when something that it provides is requested.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,8 +54,8 @@ impl Peers {
         Peers { folder, files: vec![PeerFile::loaded(plugin)], left_out: Vec::new() }
     }
 
-    /// Finds an id and loads the file that provides it. Files without a listing are
-    /// loaded too, but only if no other file lists the id.
+    /// Finds an id and loads the file that provides it. Files without a listing are loaded too, but
+    /// only if no other file lists the id.
     ///
     /// # Errors
     /// When the file that provides the id does not load.

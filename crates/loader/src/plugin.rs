@@ -127,8 +127,8 @@ impl Plugin {
     }
 }
 
-/// Loads a private copy of the file, so that it has its own static variables and no
-/// one can change its bytes. The copy is removed at once; the mapping keeps what it needs.
+/// Loads a private copy of the file, so that it has its own static variables and no one can change
+/// its bytes. The copy is removed at once; the mapping keeps what it needs.
 fn load_private_copy(
     path: &Path,
     bytes: &[u8],
@@ -222,8 +222,7 @@ fn check_descriptors(path: &Path, descriptor: &PluginDescriptor) -> Result<(), L
 }
 
 /// Requires that the file's listing equals its code's description, because the listing decides which
-/// file
-/// is loaded for an id.
+/// file is loaded for an id.
 fn check_listing(
     path: &Path,
     listing: Option<&Listing>,

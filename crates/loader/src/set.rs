@@ -18,9 +18,8 @@ impl PluginSet {
     /// Verifies every `*.so` file of `folder`, in the order of their names. No code of a file runs.
     ///
     /// `pins` maps file names to `sha256:<hex>`. With pins, only the pinned files are used. A
-    /// rejected
-    /// file is kept as a failure, as is a pinned file that is missing. A folder that
-    /// does not exist is an empty set.
+    /// rejected file is kept as a failure, as is a pinned file that is missing. A folder that does
+    /// not exist is an empty set.
     ///
     /// # Errors
     /// When the folder exists but cannot be read.
@@ -78,8 +77,8 @@ impl PluginSet {
     /// Finds the codec with this id and loads its file.
     ///
     /// # Errors
-    /// When no plugin provides it, with the nearest ids and the rejected files; when several
-    /// do; when the file does not load.
+    /// When no plugin provides it, with the nearest ids and the rejected files; when several do;
+    /// when the file does not load.
     pub fn codec(&self, id: &str) -> Result<CodecEntry, LoaderError> {
         CodecEntry::find(&self.peers, id)
     }

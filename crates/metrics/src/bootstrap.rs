@@ -5,8 +5,7 @@ use crate::{PairedSums, quantile};
 
 /// A bootstrap over blocks: whole windows are drawn with replacement, as many as there are, and the
 /// figure is computed from each draw. The standard errors of [`crate::Paired`] assume independent
-/// tokens;
-/// the bootstrap does not, and it assumes no particular distribution either.
+/// tokens; the bootstrap does not, and it assumes no particular distribution either.
 ///
 /// The same seed gives the same bits on every machine.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,8 +36,7 @@ impl Default for Bootstrap {
 
 impl Bootstrap {
     /// The interval of any figure: `statistic` receives the indices of the drawn blocks, `blocks` of
-    /// them
-    /// from `0..blocks`. `None` for fewer than two blocks or no draws.
+    /// them from `0..blocks`. `None` for fewer than two blocks or no draws.
     #[must_use]
     pub fn interval(
         &self,

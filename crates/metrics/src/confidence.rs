@@ -29,10 +29,8 @@ pub struct ConfidenceBucket {
 }
 
 /// One bucket for each pair of neighbouring [`CONFIDENCE_EDGES`], empty ones included. For each token,
-/// `top` is the
-/// baseline's largest probability, `kld` the divergence in nats, and `same` whether the most likely
-/// tokens
-/// agree. The excess of longer slices is ignored.
+/// `top` is the baseline's largest probability, `kld` the divergence in nats, and `same` whether the
+/// most likely tokens agree. The excess of longer slices is ignored.
 #[must_use]
 pub fn confidence_buckets(top: &[f32], kld: &[f32], same: &[bool]) -> Vec<ConfidenceBucket> {
     let place = |&p: &f32| CONFIDENCE_EDGES[1..5].iter().filter(|&&e| f64::from(p) >= e).count();

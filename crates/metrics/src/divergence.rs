@@ -35,8 +35,7 @@ pub struct Divergence {
 
 impl Divergence {
     /// Summarises the per-token values, in any order. The order affects only the rounding of the
-    /// mean and its error. A NaN
-    /// counts as the largest value.
+    /// mean and its error. A NaN counts as the largest value.
     #[must_use]
     pub fn from_values(values: &[f32]) -> Self {
         if values.is_empty() {

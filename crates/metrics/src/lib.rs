@@ -1,11 +1,10 @@
-//! Pure functions from slices and sums to numbers: perplexity with paired errors and with
-//! bootstrap intervals, Kullback–Leibler divergence, change of probability, top-1 agreement,
-//! reconstruction error, lower bounds on the rate at that error, noise floor, Pareto fronts and break-even
-//! bandwidth.
+//! Pure functions from slices and sums to numbers: perplexity with paired errors and with bootstrap
+//! intervals, Kullback–Leibler divergence, change of probability, top-1 agreement, reconstruction error,
+//! lower bounds on the rate at that error, noise floor, Pareto fronts and break-even bandwidth.
 //!
-//! Nothing here reads a file or a clock, and nothing depends on the order of threads: the same
-//! values in the same order give the same bits. Types that end up in a record keep raw sums and
-//! serialise; ratios are computed when they are read. Sums are `f64` throughout.
+//! Nothing here reads a file or a clock, and nothing depends on the order of threads: the same values in the
+//! same order give the same bits. Types that end up in a record keep raw sums and serialise; ratios are
+//! computed when they are read. Sums are `f64` throughout.
 
 mod agreement;
 mod bootstrap;

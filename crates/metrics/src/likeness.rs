@@ -58,10 +58,8 @@ pub fn wasserstein_sorted(a: &[f32], b: &[f32]) -> f64 {
 }
 
 /// KL(a ‖ b) in nats between the histograms of two sorted samples. There are `bins` equal bins between
-/// the lower of
-/// their 0.1 % quantiles and the higher of their 99.9 % quantiles, one bin below and one above. Every bin
-/// counts one
-/// extra value, so that none is empty.
+/// the lower of their 0.1 % quantiles and the higher of their 99.9 % quantiles, one bin below and one
+/// above. Every bin counts one extra value, so that none is empty.
 #[must_use]
 pub fn histogram_divergence_sorted(a: &[f32], b: &[f32], bins: usize) -> f64 {
     let quantile = |values: &[f32], share: f64| {

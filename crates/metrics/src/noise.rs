@@ -3,9 +3,8 @@
 use crate::PairedSums;
 
 /// What the baseline loses against itself when its hidden states are disturbed as much as a
-/// different
-/// rounding would disturb them. A cell whose loss is near 1 in these units loses nothing that
-/// a different kernel would not.
+/// different rounding would disturb them. A cell whose loss is near 1 in these units loses nothing
+/// that a different kernel would not.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NoiseFloor {
     /// Change of the perplexity that the noise causes; never negative.
@@ -18,8 +17,7 @@ impl NoiseFloor {
     /// The floor from the disturbed baseline's sums and mean divergence.
     ///
     /// Its ΔPPL has either sign and may be close to zero by chance, so the unit is the standard
-    /// error
-    /// where that is larger than the difference.
+    /// error where that is larger than the difference.
     #[must_use]
     pub fn new(sums: &PairedSums, kld_mean: f64) -> Self {
         let paired = sums.summary();

@@ -33,8 +33,7 @@ pub struct PairedSums {
 }
 
 /// The figures that follow from [`PairedSums`]. An error is one standard error with the n − 1
-/// correction, and 0 where
-/// fewer than two tokens leave it undefined.
+/// correction, and 0 where fewer than two tokens leave it undefined.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Paired {
     /// Scored tokens.
@@ -138,8 +137,7 @@ impl PairedSums {
 }
 
 /// Bits per byte of text: `nll` is in nats over all scored tokens, `bytes` counts the UTF-8 bytes that
-/// they spell.
-/// Unlike perplexity, it is comparable between models with different tokenizers.
+/// they spell. Unlike perplexity, it is comparable between models with different tokenizers.
 #[must_use]
 pub fn bits_per_byte(nll: f64, bytes: u64) -> f64 {
     nll / (std::f64::consts::LN_2 * bytes as f64)

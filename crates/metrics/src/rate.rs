@@ -1,12 +1,11 @@
 //! How many bits values need at a given distortion: what a payload must at least contain, unless its
-//! decoder
-//! knows something that was not counted.
+//! decoder knows something that was not counted.
 //!
 //! No such bound holds for every message, since a codec may simply expect the one that comes. So several
 //! estimates are made, each for a structure that a codec can exploit, and the smallest counts:
 //!
-//! * independent Gaussian channels, by reverse water-filling over the channels' variances
-//!   ([Cover and Thomas, Elements of Information Theory, 10.3.3](https://doi.org/10.1002/047174882X));
+//! * independent Gaussian channels, by reverse water-filling over the channels' variances ([Cover and
+//!   Thomas, Elements of Information Theory, 10.3.3](https://doi.org/10.1002/047174882X));
 //! * the same over the singular values of the first rows, for messages of low rank, slow change and
 //!   correlated channels; the basis counts as free;
 //! * only rows that differ from all earlier rows, for messages that repeat themselves;
@@ -33,8 +32,7 @@ const HISTOGRAM: usize = 1 << 18;
 const DIRECTIONS: usize = 32;
 
 /// Bits per value that a scalar quantizer with an entropy coder needs beyond the best code: a quarter,
-/// and another
-/// quarter for coarse ones.
+/// and another quarter for coarse ones.
 const SCALAR_LOSS_BITS: f64 = 0.5;
 
 /// A payload with fewer than 1/`MARGIN` of the needed bits is too short.
@@ -57,8 +55,7 @@ pub struct Shortfall {
 
 impl Shortfall {
     /// Whether a payload may be too short. This test costs nothing, since it uses the sums alone: among
-    /// all values with
-    /// these sums, those of equal variance need the most bits.
+    /// all values with these sums, those of equal variance need the most bits.
     #[must_use]
     pub fn is_possible(distortion: &Distortion, mantissa_bits: u32, payload_bytes: u64) -> bool {
         let Distortion { values, squared_error, squared_signal, .. } = *distortion;
@@ -128,8 +125,7 @@ impl Crossing<'_> {
     }
 
     /// The squared error over all values, but at least that of rounding to the mantissa; `None` for
-    /// values that
-    /// no estimate covers.
+    /// values that no estimate covers.
     fn squared_error(&self) -> Option<f64> {
         let whole = self.sent.len() == self.arrived.len()
             && self.channels > 0
@@ -171,8 +167,8 @@ impl Crossing<'_> {
         filled_bits(&variances, longer, error) * self.rows() as f64 / rows as f64
     }
 
-    /// The entropy of the values in steps of the error, around their channels' means or around 0;
-    /// only around 0 do zeros among other values share one level.
+    /// The entropy of the values in steps of the error, around their channels' means or around 0; only
+    /// around 0 do zeros among other values share one level.
     fn entropy_bits(&self, error: f64) -> f64 {
         let around_zero = self.entropy_bits_around(&vec![0.0; self.channels], error);
         around_zero.min(self.entropy_bits_around(&self.means(), error))
@@ -243,8 +239,8 @@ fn is_short(payload_bytes: u64, needed_bits: f64) -> bool {
     (payload_bytes as f64 + SLACK_BYTES) * 8.0 * MARGIN < needed_bits
 }
 
-/// Bits of Gaussian components with these variances, `count` coefficients each, whose squared errors
-/// sum to `error`.
+/// Bits of Gaussian components with these variances, `count` coefficients each, whose squared errors sum
+/// to `error`.
 fn filled_bits(variances: &[f64], count: f64, error: f64) -> f64 {
     let filled =
         |level: f64| variances.iter().map(|variance| variance.min(level)).sum::<f64>() * count;
@@ -317,8 +313,7 @@ fn rotate(matrix: &mut [Vec<f64>], p: usize, q: usize) {
 }
 
 /// Projects a row onto random directions, which preserves distances: each entry is a sum with signs drawn
-/// from the
-/// channel's number.
+/// from the channel's number.
 fn projected(row: &[f32]) -> [f64; DIRECTIONS] {
     let mut sums = [0.0; DIRECTIONS];
     for (channel, value) in row.iter().enumerate() {

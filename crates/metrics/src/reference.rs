@@ -22,8 +22,7 @@ pub fn nll_f64(logits: &[f32], target: usize) -> f64 {
 
 /// KL(reference ‖ model) in nats at one position, `Σ p·(ln p − ln q)` over the whole vocabulary.
 /// Infinite where the model gives probability 0 to a token that the reference considers possible,
-/// and for
-/// vocabularies of different size.
+/// and for vocabularies of different size.
 ///
 /// # Shapes
 /// `reference_logits` and `logits` `[vocabulary]`
@@ -43,8 +42,7 @@ pub fn kld_f64(reference_logits: &[f32], logits: &[f32]) -> f64 {
 }
 
 /// Index of the largest logit, the first among equals; `None` without logits. NaN is never the
-/// largest
-/// unless there is nothing else.
+/// largest unless there is nothing else.
 #[must_use]
 pub fn argmax(logits: &[f32]) -> Option<usize> {
     let first = logits.iter().position(|x| !x.is_nan()).unwrap_or(0);

@@ -52,8 +52,7 @@ pub struct ProbabilityShift {
 
 impl ProbabilityShift {
     /// Summarises the tokens whose negative log-likelihoods (nats) are `cell` and `baseline`. Both
-    /// have the same length;
-    /// the excess of a longer slice is ignored.
+    /// have the same length; the excess of a longer slice is ignored.
     #[must_use]
     pub fn from_nll(cell: &[f64], baseline: &[f64]) -> Self {
         let mut shifts: Vec<f64> =

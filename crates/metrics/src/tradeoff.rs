@@ -2,8 +2,8 @@
 
 /// Indices of the points `(cost, loss)` that no other point dominates, cheapest first.
 ///
-/// A point is dominated by another that is no worse in both and better in one. Equal points are
-/// kept together; a point with a NaN is never on the front.
+/// A point is dominated by another that is no worse in both and better in one. Equal points are kept
+/// together; a point with a NaN is never on the front.
 #[must_use]
 pub fn pareto_front(points: &[(f64, f64)]) -> Vec<usize> {
     let mut order: Vec<usize> =
@@ -22,8 +22,8 @@ pub fn pareto_front(points: &[(f64, f64)]) -> Vec<usize> {
     front
 }
 
-/// The bandwidth in bits per second below which a codec makes a message arrive earlier:
-/// `bytes saved / bandwidth > encode_s + decode_s`.
+/// The bandwidth in bits per second below which a codec makes a message arrive earlier: `bytes saved
+/// / bandwidth > encode_s + decode_s`.
 ///
 /// Infinite if the codec takes no time, 0 if it saves no bytes. Bytes and seconds refer to the same
 /// messages.

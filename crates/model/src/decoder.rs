@@ -169,8 +169,7 @@ impl<O: Ops> Decoder<O> {
 }
 
 /// The embedding's table. A head that uses the same table finds it in `tied`, whichever stage of
-/// the
-/// device loaded it, because a large vocabulary is a good part of a small model.
+/// the device loaded it, because a large vocabulary is a good part of a small model.
 fn embedding_table<O: Ops>(
     ops: &mut O,
     tensors: &Tensors<'_>,

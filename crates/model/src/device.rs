@@ -31,8 +31,7 @@ impl Device {
     }
 
     /// Multiplies random matrices `[size, size]` `count` times, to measure what products alone
-    /// achieve
-    /// on a burn device, which must have been opened.
+    /// achieve on a burn device, which must have been opened.
     ///
     /// # Errors
     /// When the device fails, or is the CPU without burn.

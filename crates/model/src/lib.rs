@@ -1,14 +1,12 @@
 //! The decoder, cut into stages: tokens in, scores out, hidden states in between.
 //!
 //! [`Model::load`] reads a checkpoint and returns a chain of [`Stage`]s. The first one embeds
-//! tokens,
-//! every one passes [`Hidden`] states to the next through host memory, and the last one scores them:
-//! exact negative log-likelihood of every target over the full vocabulary, and the divergence from
-//! a baseline whose logits are still in memory.
+//! tokens, every one passes [`Hidden`] states to the next through host memory, and the last one
+//! scores them: exact negative log-likelihood of every target over the full vocabulary, and the
+//! divergence from a baseline whose logits are still in memory.
 //!
 //! A model is data: a [`ModelConfig`], which one of the [`FAMILIES`] derives from a `config.json`.
-//! The
-//! decoder is written once over [`strait_ops::Ops`]; it runs on strait-cpu and strait-burn.
+//! The decoder is written once over [`strait_ops::Ops`]; it runs on strait-cpu and strait-burn.
 
 mod config;
 mod decoder;

@@ -9,9 +9,8 @@ use strait_weights::load_in::{LoadIn, apply};
 use crate::source::{SourceTensor, TensorSource};
 
 /// Provides the weights of the decoder blocks' linear layers as bitsandbytes would hold them: rounded
-/// to
-/// the model's dtype, quantized, and made dense again. Embedding, norms, biases, router gates and head
-/// are unchanged. A matrix that a family stores fused (queries, keys and values) is quantized as
+/// to the model's dtype, quantized, and made dense again. Embedding, norms, biases, router gates and
+/// head are unchanged. A matrix that a family stores fused (queries, keys and values) is quantized as
 /// one.
 ///
 /// Only weights are quantized: LLM.int8 also quantizes the activations that they multiply, which this

@@ -24,8 +24,7 @@ pub struct Model {
 
 impl Model {
     /// Loads a model with a cut after each of the layers `cuts` (counted from 0, ascending), which
-    /// gives one
-    /// more stage than cuts. `devices` has one device for all stages, or one for each.
+    /// gives one more stage than cuts. `devices` has one device for all stages, or one for each.
     ///
     /// # Errors
     /// When the configuration, a tensor, a cut or the number of devices does not fit, or a device
@@ -40,8 +39,8 @@ impl Model {
     }
 
     /// Like [`Model::load`], but keeps only embedding and head resident: a layer is read each time
-    /// it runs and
-    /// dropped afterwards, so that a model larger than memory can be run. Results are bit-identical.
+    /// it runs and dropped afterwards, so that a model larger than memory can be run. Results are
+    /// bit-identical.
     ///
     /// # Errors
     /// As for [`Model::load`]; tensors of layers are checked only when a stage runs.

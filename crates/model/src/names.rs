@@ -5,8 +5,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Names {
     /// Possible prefixes of all names but the head's. The first one that matches is used, or the first of all
-    /// if none
-    /// does.
+    /// if none does.
     pub(crate) prefixes: &'static [&'static str],
     pub(crate) embedding: &'static str,
     pub(crate) positions: &'static str,

@@ -12,9 +12,8 @@ use crate::names::{Network, Projections, Up};
 
 impl ModelConfig {
     /// Rejects a checkpoint that lacks a tensor of the model or has one of another shape, and one that contains
-    /// more than the
-    /// model reads: a tensor, or a key that changes the arithmetic. Whatever the patterns `ignore` match may go
-    /// unread.
+    /// more than the model reads: a tensor, or a key that changes the arithmetic. Whatever the patterns
+    /// `ignore` match may go unread.
     ///
     /// # Errors
     /// The first tensor that does not fit, or everything that goes unread.
@@ -39,8 +38,7 @@ impl ModelConfig {
     }
 
     /// Calls `visit` with name and stored shape of each tensor that the model reads from a checkpoint;
-    /// `contains` tells
-    /// which tensors that has.
+    /// `contains` tells which tensors that has.
     ///
     /// # Errors
     /// The first error of `visit`, which ends the walk: counts in a configuration may be larger than any

@@ -6,8 +6,7 @@ use rayon::prelude::*;
 use strait_ops::{Hidden, OpsError, Part, Place, Site, Tap};
 
 /// A tap that multiplies the output of every layer by `1 + 2⁻⁹·N(0, 1)`, value by value: about the effect of
-/// rounding to
-/// bf16, and so of summing in another order.
+/// rounding to bf16, and so of summing in another order.
 ///
 /// A value's noise depends only on the seed, its sequence's number, the layer, the position and the channel;
 /// not on what is stacked with the sequence, nor on cuts or threads.

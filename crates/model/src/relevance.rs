@@ -9,21 +9,19 @@ use crate::source::TensorSource;
 use crate::tensors::Tensors;
 
 /// For every layer, the share of each query head in the layer's relevance, by attention times
-/// gradient, rolled
-/// out from the last layer to the first (Chefer et al. 2021, <https://arxiv.org/abs/2103.15679>):
+/// gradient, rolled out from the last layer to the first (Chefer et al. 2021,
+/// <https://arxiv.org/abs/2103.15679>):
 ///
 /// - `L` is the sum of the log-likelihoods of a window's tokens, each given those before it;
 /// - `R[h][i][j] = max(0, A[h][i][j] dL/dA[h][i][j])` for a head's probabilities `A`;
 /// - head `h` scores `sum over i, j of r[i] R[h][i][j]`, where `r` begins as 1 for every token that
 ///   predicts one, and becomes `r[j] + mean over heads of sum over i of r[i] R[h][i][j]` below the
-/// layer;
+///   layer;
 /// - a layer's scores are summed over the windows and divided by their sum.
 ///
 /// Computed in f32 on the CPU, one layer at a time: memory holds one layer and the hidden states of
-/// all
-/// windows before every layer. The routing of a mixture of experts is treated as constant. `step`
-/// receives the
-/// work done and the total, in layers.
+/// all windows before every layer. The routing of a mixture of experts is treated as constant. `step`
+/// receives the work done and the total, in layers.
 ///
 /// # Errors
 /// When a tensor does not fit, a token is outside the vocabulary, a window is too short to predict

@@ -11,8 +11,7 @@ impl<O: Ops> Decoder<O> {
     /// Takes tokens through the layers, without caches or attending to them.
     ///
     /// Without caches, a run leaves the layers of the last stage to the scoring methods, which need
-    /// only a part of
-    /// the last layer.
+    /// only a part of the last layer.
     pub(crate) fn run_tokens(
         &mut self,
         input: RunInput<'_>,
@@ -159,8 +158,7 @@ impl<O: Ops> Layer<O> {
     }
 
     /// Like `run`, but keeps the outputs of the blocks apart from the stream, so that a tap can visit
-    /// them. The
-    /// sums are made in the same order, so a tap that changes nothing changes no bit.
+    /// them. The sums are made in the same order, so a tap that changes nothing changes no bit.
     fn run_apart(
         &self,
         ops: &mut O,

@@ -31,8 +31,7 @@ pub trait TensorSource {
     fn tensor(&self, name: &str) -> Result<SourceTensor, Box<dyn Error + Send + Sync>>;
 
     /// Transforms the weight `[out, in]` of a linear layer of a decoder block, router gates
-    /// excluded,
-    /// before it is used.
+    /// excluded, before it is used.
     ///
     /// # Errors
     /// When the source cannot work with these values.

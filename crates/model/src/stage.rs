@@ -8,12 +8,11 @@ use strait_ops::{CacheContents, Hidden, ScoreRange, SequenceScores, Tap};
 use crate::error::ModelError;
 use crate::past::{CacheVisitor, StageCaches};
 
-/// Consecutive layers on one device. The first stage also holds the embedding, the last one the
-/// final norm and the head. Hidden states come from host memory and return there.
+/// Consecutive layers on one device. The first stage also holds the embedding, the last one the final
+/// norm and the head. Hidden states come from host memory and return there.
 ///
 /// A sequence's results do not depend on which sequences are stacked with it; on the CPU this holds to
-/// the
-/// last bit.
+/// the last bit.
 pub trait Stage: Send {
     /// The layers of this stage; empty when a cut lies after the last layer.
     fn layers(&self) -> Range<usize>;
@@ -34,8 +33,7 @@ pub trait Stage: Send {
     /// Runs tokens through the layers of this stage, without caches or attending to them.
     ///
     /// Without caches, a run ends before the layers of the last stage. Those run when the stage scores,
-    /// because
-    /// only the scored positions are needed there. For a model with one stage, that leaves the
+    /// because only the scored positions are needed there. For a model with one stage, that leaves the
     /// embedding. With caches nothing is left out: the states have been through all layers.
     ///
     /// # Errors
@@ -49,9 +47,8 @@ pub trait Stage: Send {
     ) -> Result<Hidden, ModelError>;
 
     /// On the last stage: takes `states` through what lies `ahead` of them, scores the baseline and
-    /// keeps its
-    /// logits. `score` has one range for each sequence; norm and head run on the scored positions
-    /// only.
+    /// keeps its logits. `score` has one range for each sequence; norm and head run on the scored
+    /// positions only.
     ///
     /// # Errors
     /// When this is not the last stage, the ranges do not fit, or the tap or the device fails.
@@ -63,13 +60,12 @@ pub trait Stage: Send {
     ) -> Result<(Vec<SequenceScores>, Reference), ModelError>;
 
     /// On the last stage: takes `states` through what lies `ahead` of them, and scores them against a
-    /// reference.
-    /// Sequence `i` is compared with sequence `sequence_of[i]` of the reference; `score` has one
-    /// range for each sequence, as long as the reference's.
+    /// reference. Sequence `i` is compared with sequence `sequence_of[i]` of the reference; `score` has
+    /// one range for each sequence, as long as the reference's.
     ///
     /// # Errors
-    /// When this is not the last stage, the ranges do not fit, the reference is another stage's, or
-    /// the tap or the device fails.
+    /// When this is not the last stage, the ranges do not fit, the reference is another stage's, or the
+    /// tap or the device fails.
     fn score(
         &mut self,
         states: &Hidden,
@@ -96,8 +92,7 @@ pub trait Stage: Send {
     ) -> Result<(), ModelError>;
 
     /// On the last stage: the logits `[vocab]` for the token after the last one of the first sequence
-    /// of `states`,
-    /// which have been through all layers.
+    /// of `states`, which have been through all layers.
     ///
     /// # Errors
     /// When this is not the last stage, the states do not fit the model, or the device fails.

@@ -29,8 +29,7 @@ impl<'a> Tensors<'a> {
     }
 
     /// Whether the head is the embedding. A checkpoint whose configuration says so may still store
-    /// a
-    /// separate head.
+    /// a separate head.
     ///
     /// # Errors
     /// When embedding or head cannot be read.

@@ -1,4 +1,4 @@
-//! The choice of a compiler and headers that go together, and run on the driver and the cards.
+//! Chooses a compiler and headers that match each other, the driver and the cards.
 
 use std::path::PathBuf;
 
@@ -9,12 +9,13 @@ use crate::packages::{Install, Part, fitting};
 use crate::sources::Source;
 use crate::version::Version;
 
-/// The first CUDA whose headers PyPI has whole, and the oldest that kernels were compiled with.
+/// The first CUDA version whose headers are complete on PyPI, and the oldest that kernels were
+/// compiled with.
 pub(crate) const OLDEST: Version = Version::new(12, 4);
 
-/// NVRTC somewhere.
+/// An NVRTC that was found.
 pub(crate) struct Offer {
-    /// Its file; none where the loader found it and does not say where.
+    /// Its file; `None` if the loader found it and does not say where.
     pub(crate) file: Option<PathBuf>,
     /// Whether the loader finds it by name.
     pub(crate) named: bool,
@@ -22,29 +23,29 @@ pub(crate) struct Offer {
     pub(crate) about: Result<About, String>,
 }
 
-/// What NVRTC says of itself.
+/// What NVRTC reports about itself.
 pub(crate) struct About {
     pub(crate) version: Version,
-    /// The architectures that it compiles for; empty when it does not say.
+    /// The architectures that it compiles for; empty if it does not say.
     pub(crate) architectures: Vec<u32>,
 }
 
-/// What a compiler has to suit.
+/// What a compiler has to match.
 pub(crate) struct Need<'a> {
     pub(crate) driver: Version,
-    /// Empty before the driver was started.
+    /// The cards; empty before the driver has been started.
     pub(crate) cards: &'a [Card],
 }
 
-/// A compiler by its position among the offers, and headers for it by their source's.
+/// A compiler by its index among the offers, and its headers by the index of their source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Choice {
     pub(crate) offer: usize,
     pub(crate) source: usize,
 }
 
-/// Takes the first offer that suits, with headers of its own version if there are such. `compiles`
-/// says whether an offer finds all that it needs in headers that look incomplete.
+/// Chooses the first offer that matches, with headers of its own version if there are any.
+/// `compiles` says whether an offer finds all that it needs in headers that look incomplete.
 pub(crate) fn choose(
     offers: &[Offer],
     sources: &[Source],
@@ -59,7 +60,8 @@ pub(crate) fn choose(
             Err(reason) => reasons.push(reason),
         }
     }
-    // What the loader finds by name is what burn's backend gets, so it goes with any headers first.
+    // burn's backend gets the compiler that the loader finds by name, so that one is tried first
+    // with any headers.
     let (named, others): (Vec<_>, Vec<_>) = suiting.iter().partition(|(_, offer, _)| offer.named);
     for group in [named, others] {
         for fit in [Fit::Version, Fit::Major, Fit::Compiles] {
@@ -70,7 +72,7 @@ pub(crate) fn choose(
             }
         }
     }
-    // Headers alone are less to bring than another compiler too.
+    // Installing headers only is less than installing another compiler too.
     if let Some((_, _, about)) = suiting.first() {
         return Err(missing(about.version, sources));
     }
@@ -78,19 +80,19 @@ pub(crate) fn choose(
     Err(reasons.into_iter().next().unwrap_or_else(nothing))
 }
 
-/// How headers go with a compiler.
+/// How headers match a compiler.
 #[derive(Clone, Copy)]
 enum Fit {
-    /// They are complete and of its version.
+    /// They are complete and of the same version.
     Version,
-    /// They are complete and of its major version.
+    /// They are complete and of the same major version.
     Major,
-    /// They look incomplete, but it compiles with them. The list of files is a guess, the compiler's
-    /// word is not.
+    /// They look incomplete, but the compiler works with them. The list of files is a guess, the
+    /// compiler's verdict is not.
     Compiles,
 }
 
-/// Whether a compiler suits the driver and all cards.
+/// Checks that a compiler matches the driver and all cards.
 fn check<'o>(offer: &'o Offer, need: &Need) -> Result<&'o About, NvidiaError> {
     let about = offer.about.as_ref().map_err(|reason| NvidiaError::BrokenCompiler {
         file: offer.file.clone().unwrap_or_default(),
@@ -109,7 +111,7 @@ fn check<'o>(offer: &'o Offer, need: &Need) -> Result<&'o About, NvidiaError> {
     Ok(about)
 }
 
-/// Whether a compiler knows the card's instructions.
+/// Checks that a compiler supports the card's architecture.
 pub(crate) fn compiles_for(about: &About, card: &Card, driver: Version) -> Result<(), NvidiaError> {
     let architecture = card.capability.architecture();
     let (first, last) = (about.architectures.iter().min(), about.architectures.iter().max());
@@ -126,7 +128,7 @@ pub(crate) fn compiles_for(about: &About, card: &Card, driver: Version) -> Resul
     })
 }
 
-/// The first source whose headers go with a compiler.
+/// The first source whose headers match a compiler.
 fn headers_for(
     offer: &Offer,
     about: &About,
@@ -145,12 +147,12 @@ fn headers_for(
     sources.iter().position(|source| source.headers.as_ref().is_some_and(fits))
 }
 
-/// Whether headers are of a compiler's CUDA, as far as they say.
+/// Whether headers belong to a compiler's CUDA version, as far as they say.
 fn akin(headers: Option<Version>, compiler: Version) -> bool {
     headers.is_none_or(|headers| headers.major == compiler.major)
 }
 
-/// What is missing for a compiler, counted from where the least is.
+/// What is missing for a compiler, measured from the source that lacks the least.
 fn missing(compiler: Version, sources: &[Source]) -> NvidiaError {
     let beside = sources.iter().filter_map(|source| Some((source, source.headers.as_ref()?)));
     let near = beside.filter(|(_, headers)| akin(headers.version(), compiler));
@@ -170,7 +172,7 @@ fn missing(compiler: Version, sources: &[Source]) -> NvidiaError {
     }
 }
 
-/// The command that brings everything.
+/// The command that installs everything.
 fn whole(need: &Need) -> Install {
     let architecture = need.cards.first().map(|card| card.capability.architecture());
     Install { parts: Part::ALL.to_vec(), cuda: fitting(need.driver, architecture) }
@@ -236,7 +238,7 @@ mod tests {
         let offers = [offer(12, 8), Offer { named: true, ..offer(12, 4) }];
         let choice = choose(&offers, &sources, &driver(13, 0), &never).unwrap();
         assert_eq!(choice, Choice { offer: 1, source: 0 });
-        // But not before one that runs on the driver.
+        // But it does not precede one that runs on the driver.
         let offers = [offer(12, 8), Offer { named: true, ..offer(13, 0) }];
         let choice = choose(&offers, &sources, &driver(12, 8), &never).unwrap();
         assert_eq!(choice, Choice { offer: 0, source: 0 });

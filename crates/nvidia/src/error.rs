@@ -1,4 +1,4 @@
-//! What can be missing, and what brings it.
+//! What can be missing, and what installs it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,38 +10,38 @@ use crate::version::Version;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NvidiaError {
-    /// The driver's library is nowhere.
+    /// The driver's library was not found.
     #[error("no NVIDIA driver (libcuda.so.1 cannot be loaded)")]
     NoDriver,
-    /// The driver's library is there, but it does not start.
+    /// The driver's library exists, but the driver does not start.
     #[error("the NVIDIA driver does not start: {0}")]
     DriverFails(Failure),
-    /// The driver is of a CUDA that kernels cannot be compiled for.
+    /// Kernels cannot be compiled for the driver's CUDA version.
     #[error("the NVIDIA driver runs CUDA up to {driver}: expected {oldest} or later")]
     DriverTooOld {
-        /// The latest CUDA that it runs.
+        /// The latest CUDA version that it runs.
         driver: Version,
-        /// The first that would do.
+        /// The oldest version that would do.
         oldest: Version,
     },
     /// The driver shows no card.
     #[error("the NVIDIA driver shows no card{}", if *hidden { ": CUDA_VISIBLE_DEVICES hides them" } else { "" })]
     NoCard {
-        /// Whether the user hides them.
+        /// Whether the user's environment hides them.
         hidden: bool,
     },
-    /// There are cards, but fewer.
+    /// The index is beyond the existing cards.
     #[error("expected an index below {count}, the number of CUDA devices, found {index}")]
     NoSuchCard {
         /// The index as given.
         index: usize,
-        /// How many there are.
+        /// The number of cards.
         count: usize,
     },
-    /// NVRTC is nowhere.
+    /// NVRTC was not found.
     #[error("NVRTC, which compiles kernels, is missing")]
     NoCompiler {
-        /// What brings it, with headers.
+        /// What installs it, with headers.
         install: Install,
     },
     /// The only NVRTC cannot be loaded.
@@ -49,32 +49,32 @@ pub enum NvidiaError {
     BrokenCompiler {
         /// Its file.
         file: PathBuf,
-        /// Why not.
+        /// Why it cannot be loaded.
         reason: String,
-        /// What brings another.
+        /// What installs another.
         install: Install,
     },
     /// The only NVRTC is older than what kernels need.
     #[error("NVRTC is that of CUDA {compiler}: expected {oldest} or later")]
     CompilerTooOld {
-        /// What is there.
+        /// The version found.
         compiler: Version,
-        /// The first that would do.
+        /// The oldest version that would do.
         oldest: Version,
-        /// What brings another.
+        /// What installs another.
         install: Install,
     },
-    /// The only NVRTC writes kernels that the driver cannot read.
+    /// The only NVRTC generates code that the driver cannot read.
     #[error(
         "NVRTC is that of CUDA {compiler}, and the driver runs CUDA up to {driver}: expected an NVRTC \
          that is not newer than the driver"
     )]
     CompilerTooNew {
-        /// What is there.
+        /// The version found.
         compiler: Version,
-        /// The latest CUDA that the driver runs.
+        /// The latest CUDA version that the driver runs.
         driver: Version,
-        /// What brings another.
+        /// What installs another.
         install: Install,
     },
     /// NVRTC does not compile for the card.
@@ -82,13 +82,13 @@ pub enum NvidiaError {
         "NVRTC of CUDA {compiler} does not compile for {card}, whose compute capability is {capability}"
     )]
     CardNotCompiledFor {
-        /// What is there.
+        /// The version found.
         compiler: Version,
         /// The card's name.
         card: String,
         /// The card's compute capability.
         capability: Version,
-        /// What brings another.
+        /// What installs another.
         install: Install,
     },
     /// Headers that kernels include are missing.
@@ -99,36 +99,36 @@ pub enum NvidiaError {
     NoHeaders {
         /// NVRTC's version.
         compiler: Version,
-        /// Where most of them are.
+        /// The folder that has most of them.
         place: Option<PathBuf>,
-        /// Those that are not there.
+        /// The missing headers.
         missing: Vec<&'static str>,
-        /// What brings them.
+        /// What installs them.
         install: Install,
     },
-    /// The folder that joins the headers of Python packages cannot be made.
+    /// The folder that joins the headers of Python packages cannot be created.
     #[error("{}: cannot be written ({reason}); CUDA's headers are put there", folder.display())]
     Cache {
         /// The folder.
         folder: PathBuf,
-        /// Why not.
+        /// Why it cannot be created.
         reason: String,
     },
-    /// The loader finds another NVRTC before the one that fits.
+    /// The loader finds another NVRTC before the one that matches.
     #[error(
         "NVRTC of CUDA {wanted} would do ({}), but another is found first", file.display()
     )]
     Shadowed {
-        /// The version that fits.
+        /// The version that matches.
         wanted: Version,
         /// Its file.
         file: PathBuf,
     },
-    /// The variable that kernels' headers are found by would have had to be set before threads were
+    /// The variable by which kernels' headers are found should have been set before threads were
     /// started.
     #[error("CUDA_PATH is not {}, where CUDA's headers are", root.display())]
     NotSet {
-        /// The folder that it should be.
+        /// The value that it should have.
         root: PathBuf,
     },
 }
@@ -171,7 +171,7 @@ impl NvidiaError {
         }
     }
 
-    /// Whether there is nothing to use, rather than something that cannot be used.
+    /// Whether nothing was found, as opposed to something unusable.
     #[must_use]
     pub fn is_absence(&self) -> bool {
         matches!(self, NvidiaError::NoDriver | NvidiaError::NoCard { hidden: true })
@@ -184,10 +184,10 @@ impl NvidiaError {
     }
 }
 
-/// What brings what is missing.
+/// How to install what is missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Remedy {
-    /// A line for a shell.
+    /// A shell command.
     Command(String),
     /// Something to do by hand.
     Advice(String),
@@ -202,17 +202,17 @@ impl fmt::Display for Remedy {
     }
 }
 
-/// What the driver answers when it does not do what it was asked.
+/// The driver's error code and message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// Its number; 0 when a function is missing.
+    /// The error code; 0 if a function is missing.
     pub code: i32,
-    /// What it says.
+    /// The message.
     pub text: String,
 }
 
 impl Failure {
-    /// The driver was asked to start where it shows no card.
+    /// The driver's error code if it is started where it shows no card.
     pub(crate) const NO_CARD: i32 = 100;
 
     fn remedy(&self) -> Remedy {

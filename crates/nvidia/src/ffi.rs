@@ -1,8 +1,8 @@
-//! Everything of this crate that is not checked by the compiler: calls into NVIDIA's libraries, and
-//! a change of the process's environment.
+//! Everything in this crate that the compiler does not check: calls into NVIDIA's libraries, and a
+//! change of the process's environment.
 //!
-//! The libraries are loaded when they are asked for and called by the few names below, whose
-//! signatures NVIDIA has kept since CUDA 11. A name that is missing is an error, never a panic.
+//! The libraries are loaded on request and called by the few names below, whose signatures NVIDIA
+//! has kept since CUDA 11. A missing name is an error, never a panic.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, OsStr, OsString, c_char, c_int, c_uint, c_void};
@@ -20,12 +20,12 @@ const ATTRIBUTE_CAPABILITY_MINOR: c_int = 76;
 pub(crate) struct Driver(Library);
 
 impl Driver {
-    /// The first that loads by one of these names.
+    /// Loads the first library that is found under one of these names.
     pub(crate) fn named(names: &[OsString]) -> Option<Driver> {
         names.iter().find_map(|name| load(name).ok()).map(Driver)
     }
 
-    /// The latest CUDA that it runs. Does not start the driver.
+    /// The latest CUDA version that the driver runs. Does not start the driver.
     pub(crate) fn version(&self) -> Result<Version, Failure> {
         let mut number: c_int = 0;
         let get = self.function::<unsafe extern "C" fn(*mut c_int) -> c_int>("cuDriverGetVersion");
@@ -34,7 +34,7 @@ impl Driver {
         Ok(Version::from_number(number.unsigned_abs()))
     }
 
-    /// Starts the driver and asks for its cards.
+    /// Starts the driver and lists its cards.
     pub(crate) fn cards(&self) -> Result<Vec<Card>, Failure> {
         let mut count: c_int = 0;
         let init = self.function::<unsafe extern "C" fn(c_uint) -> c_int>("cuInit")?;
@@ -93,7 +93,8 @@ impl Driver {
         let Ok(get) = self.function::<Text>("cuGetErrorString") else {
             return format!("CUDA error {code}");
         };
-        // SAFETY: the signature is the driver's; the text that it points to lives as long as it.
+        // SAFETY: the signature is the driver's; the text that the pointer leads to lives as long as
+        // the driver.
         unsafe {
             if get(code, &raw mut text) == 0 && !text.is_null() {
                 return format!("{} (CUDA error {code})", CStr::from_ptr(text).to_string_lossy());
@@ -102,7 +103,7 @@ impl Driver {
         format!("CUDA error {code}")
     }
 
-    /// Leaves the library loaded for good: a started driver must not go away.
+    /// Keeps the library loaded for good, because a started driver must not be unloaded.
     pub(crate) fn keep(self) {
         std::mem::forget(self.0);
     }
@@ -112,12 +113,12 @@ impl Driver {
 pub(crate) struct Compiler(Library);
 
 impl Compiler {
-    /// The first that the loader finds by one of these names.
+    /// Loads the first library that the loader finds under one of these names.
     pub(crate) fn named(names: &[OsString]) -> Option<Compiler> {
         names.iter().find_map(|name| load(name).ok()).map(Compiler)
     }
 
-    /// The one of a file.
+    /// Loads the library in a file.
     pub(crate) fn at(file: &Path) -> Result<Compiler, String> {
         load(file.as_os_str()).map(Compiler)
     }
@@ -134,8 +135,8 @@ impl Compiler {
         Ok(Version::new(major.unsigned_abs(), minor.unsigned_abs()))
     }
 
-    /// The architectures that it compiles for, 90 for compute capability 9.0; none when it does not
-    /// say.
+    /// The architectures that it compiles for, such as 90 for compute capability 9.0; empty if it
+    /// does not say.
     pub(crate) fn architectures(&self) -> Vec<u32> {
         type Get = unsafe extern "C" fn(*mut c_int) -> c_int;
         let counting = self.function::<Get>("nvrtcGetNumSupportedArchs");
@@ -154,7 +155,7 @@ impl Compiler {
         list.into_iter().map(c_int::unsigned_abs).collect()
     }
 
-    /// Compiles a program and forgets what came of it; the error is what NVRTC says.
+    /// Compiles a program and discards the result; the error is NVRTC's log.
     pub(crate) fn compile(&self, program: &str, options: &[String]) -> Result<(), String> {
         type Program = *mut c_void;
         type Texts = *const *const c_char;
@@ -193,7 +194,7 @@ impl Compiler {
     }
 
     /// # Safety
-    /// `program` is one of this compiler's, and not destroyed.
+    /// `program` belongs to this compiler and has not been destroyed.
     unsafe fn log_of(&self, program: *mut c_void) -> String {
         type Size = unsafe extern "C" fn(*mut c_void, *mut usize) -> c_int;
         type Log = unsafe extern "C" fn(*mut c_void, *mut c_char) -> c_int;
@@ -211,7 +212,7 @@ impl Compiler {
         }
     }
 
-    /// Whether the two are one library, loaded once.
+    /// Whether both are the same loaded library.
     pub(crate) fn is(&self, other: &Compiler) -> bool {
         self.address() == other.address()
     }
@@ -241,30 +242,30 @@ impl Compiler {
         function(&self.0, name)
     }
 
-    /// Leaves the library loaded for good, so that who asks for its name gets it.
+    /// Keeps the library loaded for good, so that later lookups by its name find it.
     pub(crate) fn keep(self) {
         std::mem::forget(self.0);
     }
 }
 
-/// Sets a variable of the environment, if no other thread could be reading it now.
+/// Sets an environment variable, if no other thread could be reading it now.
 pub(crate) fn set_variable(name: &str, value: &Path) -> bool {
     let threads = std::fs::read_dir("/proc/self/task").map_or(0, |tasks| tasks.count());
     if threads != 1 {
         return false;
     }
-    // SAFETY: this thread is the only one of the process, so nobody reads the environment.
+    // SAFETY: this thread is the only one of the process, so nothing else reads the environment.
     unsafe { std::env::set_var(name, value) };
     true
 }
 
 fn load(name: &OsStr) -> Result<Library, String> {
-    // SAFETY: NVIDIA's libraries, which every program that uses a card loads, do nothing when they
-    // are loaded that this one had to prepare for.
+    // SAFETY: NVIDIA's libraries, which every program that uses a card loads, run no initialisation
+    // on loading that this program would have to prepare for.
     unsafe { Library::new(name) }.map_err(|error| error.to_string())
 }
 
-/// A function of a library by its name. Whoever calls it answers for the signature.
+/// Looks up a library's function by name. The caller is responsible for the signature.
 fn function<'library, F>(
     library: &'library Library,
     name: &str,

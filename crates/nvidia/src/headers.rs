@@ -1,5 +1,5 @@
-//! CUDA's headers: what kernels include, whether a folder has it, and one folder out of the several
-//! that Python packages put them into.
+//! CUDA's headers: what kernels include, whether a folder contains it, and how to join the folders
+//! of several Python packages into one.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -10,7 +10,7 @@ use crate::error::NvidiaError;
 use crate::packages::Part;
 use crate::version::Version;
 
-/// What kernels include, and what that includes from another package.
+/// What kernels include, and what those files include from another package.
 const NEEDED: &[(&str, Part)] = &[
     ("cuda_runtime.h", Part::Runtime),
     ("cuda_fp16.h", Part::Runtime),
@@ -25,29 +25,29 @@ const NEEDED: &[(&str, Part)] = &[
 /// The file that names CUDA's version.
 const VERSION_FILE: &str = "cuda_runtime_api.h";
 
-/// Where headers are.
+/// Where headers are found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Headers {
-    /// In `include` of a folder, and in `include/cccl`, as burn's backend looks for them.
+    /// In `include` below a folder, and in `include/cccl`, as burn's backend expects them.
     Root(PathBuf),
-    /// In a folder for each part.
+    /// In a separate folder for each part.
     Parts {
-        /// That of `cuda_runtime.h`.
+        /// The folder of `cuda_runtime.h`.
         runtime: Option<PathBuf>,
-        /// That which `crt` is in.
+        /// The folder that contains `crt`.
         crt: Option<PathBuf>,
-        /// That of `cuda/barrier`.
+        /// The folder of `cuda/barrier`.
         cccl: Option<PathBuf>,
     },
 }
 
 impl Headers {
-    /// The files that are not there, with the part that they belong to.
+    /// The missing files, with the part that they belong to.
     pub(crate) fn missing(&self) -> Vec<(&'static str, Part)> {
         NEEDED.iter().filter(|(file, _)| !self.has(file)).copied().collect()
     }
 
-    /// CUDA's version by a header of the runtime's.
+    /// The CUDA version according to one of the runtime's headers.
     pub(crate) fn version(&self) -> Option<Version> {
         let folders = self.folders();
         let text = folders
@@ -61,7 +61,7 @@ impl Headers {
         Some(Version::from_number(number))
     }
 
-    /// The folder whose `include` holds them; for parts it is made in `cache`.
+    /// The folder whose `include` contains them; for separate parts it is created in `cache`.
     pub(crate) fn root(&self, cache: &Path) -> Result<PathBuf, NvidiaError> {
         match self {
             Headers::Root(root) => Ok(root.clone()),
@@ -93,7 +93,7 @@ impl Headers {
         }
     }
 
-    /// A folder's name that other parts do not have.
+    /// A folder name that is unique to these parts.
     fn name(&self) -> String {
         let mut hasher = DefaultHasher::new();
         self.folders().hash(&mut hasher);
@@ -102,10 +102,10 @@ impl Headers {
     }
 }
 
-/// Puts links to the parts into a folder of `cache`, unless they are there.
+/// Links the parts into a folder of `cache`, unless that exists.
 ///
-/// It is made beside its place and moved there, so that another program that does the same, or one
-/// that is killed, leaves nothing half-made.
+/// The folder is created beside its place and moved there, so that neither a concurrent program nor
+/// a killed one leaves anything half-made.
 fn join(parts: [Option<&Path>; 3], cache: &Path, name: &str) -> io::Result<PathBuf> {
     let place = cache.join(name);
     let joined = Headers::Root(place.clone());
@@ -131,7 +131,8 @@ fn join(parts: [Option<&Path>; 3], cache: &Path, name: &str) -> io::Result<PathB
         remove(&include.join("cccl"))?;
         link(cccl, &include.join("cccl"))?;
     }
-    // What is there is an older one whose links lead nowhere, or another program's, just made.
+    // The existing folder is an older one with dangling links, or was just created by another
+    // program.
     if !joined.missing().is_empty() {
         remove(&place)?;
     }
@@ -203,7 +204,7 @@ mod tests {
         let made = std::fs::metadata(&root).unwrap().modified().unwrap();
         assert_eq!(headers.root(cache.path()).unwrap(), root);
         assert_eq!(std::fs::metadata(&root).unwrap().modified().unwrap(), made);
-        // Nothing else is left behind.
+        // No temporary files are left.
         assert_eq!(std::fs::read_dir(cache.path()).unwrap().count(), 1);
     }
 

@@ -1,14 +1,15 @@
-//! What a machine has of NVIDIA's: the driver, cards, the compiler of kernels (NVRTC) and the headers
-//! that kernels include.
+//! Finds the NVIDIA software on a machine: the driver, cards, the compiler of kernels (NVRTC) and the
+//! headers that kernels include.
 //!
-//! Who has PyTorch has a driver and no toolkit. burn's backend looks for NVRTC by name and for headers
-//! by the variable `CUDA_PATH`, and panics on its threads where one of them is missing. So this is
-//! looked for before burn is touched: in `$CUDA_PATH`, in the usual folders, and in the packages of the
-//! active Python environment. What is missing is an error that says so, with the command that brings it.
+//! A machine with PyTorch has a driver and no toolkit. burn's backend looks for NVRTC by name and for
+//! headers by the variable `CUDA_PATH`, and panics on its own threads if one of them is missing. This
+//! crate therefore searches for them before burn is used: in `$CUDA_PATH`, in the usual folders, and in
+//! the packages of the active Python environment. Anything missing is an error that says so, with the
+//! command that installs it.
 //!
-//! [`machine`] looks once. Where headers are in another place than burn's backend would look, `CUDA_PATH`
-//! is set, which is sound only while the process has one thread: a program calls [`prepare`] first thing
-//! in `main`. NVRTC is loaded by its path; who asks the loader for its name afterwards gets it.
+//! [`machine`] searches once. If headers are not where burn's backend would look, `CUDA_PATH` is set,
+//! which is sound only while the process has one thread: a program calls [`prepare`] at the start of
+//! `main`. NVRTC is loaded by its path; later lookups by name get the same library.
 
 mod choose;
 mod error;
@@ -40,39 +41,39 @@ use crate::search::Prepared;
 pub struct Card {
     /// The index that `cuda:N` names.
     pub index: usize,
-    /// `NVIDIA H200`.
+    /// The card's name, such as `NVIDIA H200`.
     pub name: String,
-    /// 9.0 for an H200.
+    /// Compute capability, 9.0 for an H200.
     pub capability: Version,
-    /// Size of its memory.
+    /// Size of its memory in bytes.
     pub memory_bytes: u64,
 }
 
-/// The compiler of kernels and the headers for it.
+/// The compiler of kernels and its headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Toolkit {
     /// NVRTC's version.
     pub compiler: Version,
-    /// NVRTC's file; none where the loader found it and does not say where.
+    /// NVRTC's file; `None` if the loader found it and does not say where.
     pub file: Option<PathBuf>,
-    /// The folder whose `include` has the headers, as in `CUDA_PATH`.
+    /// The folder whose `include` contains the headers, as in `CUDA_PATH`.
     pub root: PathBuf,
     architectures: Vec<u32>,
 }
 
-/// What a machine with a driver has.
+/// The NVIDIA software of a machine with a driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
-    /// The latest CUDA that the driver runs.
+    /// The latest CUDA version that the driver runs.
     pub driver: Version,
     /// Its cards, at least one.
     pub cards: Vec<Card>,
-    /// What kernels are compiled with, or what is missing for it.
+    /// The toolkit that compiles kernels, or what is missing for it.
     pub toolkit: Result<Toolkit, NvidiaError>,
 }
 
 impl Machine {
-    /// The card of an index, if it can be used.
+    /// The card with this index, if it can be used.
     ///
     /// # Errors
     /// When there is no such card, or kernels cannot be compiled for it.
@@ -91,8 +92,8 @@ impl Toolkit {
     }
 }
 
-/// The first half of [`machine`], which does not start the driver: what a program that may use a card
-/// calls first thing in `main`, while it has one thread.
+/// The first half of [`machine`], which does not start the driver. A program that may use a card calls it
+/// at the start of `main`, while it has one thread.
 pub fn prepare() {
     let mut prepared = lock(&PREPARED);
     if prepared.is_none() {
@@ -100,7 +101,7 @@ pub fn prepare() {
     }
 }
 
-/// What this machine has, looked for once; see the crate's own text.
+/// The software of this machine, determined once; see the crate's documentation.
 ///
 /// # Errors
 /// When there is no driver, it does not start, or it shows no card.
@@ -113,7 +114,7 @@ pub fn machine() -> &'static Result<Machine, NvidiaError> {
     })
 }
 
-/// The card of an index, if it can be used: [`Machine::card`] of this machine.
+/// The card with this index, if it can be used: [`Machine::card`] of this machine.
 ///
 /// # Errors
 /// When there is no such card, or something is missing for it.

@@ -1,10 +1,10 @@
-//! The PyPI packages that hold what kernels are compiled with, and the command that installs them.
+//! The PyPI packages that contain what compiling kernels needs, and the command that installs them.
 
 use std::fmt;
 
 use crate::version::Version;
 
-/// A part of CUDA as PyPI has it.
+/// A part of CUDA that is a package on PyPI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
     /// NVRTC.
@@ -18,12 +18,12 @@ pub enum Part {
 }
 
 impl Part {
-    /// All of them.
+    /// All parts.
     pub(crate) const ALL: [Part; 4] = [Part::Compiler, Part::Runtime, Part::Crt, Part::Cccl];
-    /// Those with headers.
+    /// The parts that contain headers.
     pub(crate) const HEADERS: [Part; 3] = [Part::Runtime, Part::Crt, Part::Cccl];
 
-    /// Name and versions of the package for a version of CUDA, as pip takes them.
+    /// Name and version range of the package for a CUDA version, in pip's syntax.
     fn requirement(self, cuda: Version) -> String {
         let name = match self {
             Part::Compiler => "nvrtc",
@@ -33,8 +33,8 @@ impl Part {
             Part::Cccl => "cccl",
         };
         let suffix = if cuda.major < 13 { format!("-cu{}", cuda.major) } else { String::new() };
-        // `~=12.8.0` is any 12.8; no shell reads anything into it. CCCL's numbers leave CUDA's after
-        // 13.3, and each serves all of its CUDA.
+        // `~=12.8.0` matches any 12.8, and no shell interprets it. CCCL's version numbers differ
+        // from CUDA's after 13.3, and each serves all of its CUDA.
         let versions = match self {
             Part::Cccl if cuda.major >= 13 => format!("{}.0", cuda.major),
             _ => format!("{cuda}.0"),
@@ -46,9 +46,9 @@ impl Part {
 /// The command that installs parts of a version of CUDA.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Install {
-    /// What is missing.
+    /// The missing parts.
     pub parts: Vec<Part>,
-    /// For which CUDA.
+    /// The CUDA version they are for.
     pub cuda: Version,
 }
 
@@ -59,19 +59,19 @@ impl fmt::Display for Install {
     }
 }
 
-/// Architectures that NVRTC 12.8 compiles for, the version that this was tried with most.
+/// Architectures that NVRTC 12.8 compiles for, the version that was tested most.
 const ARCHITECTURES_OF_12_8: std::ops::RangeInclusive<u32> = 50..=120;
-/// Those between them that came later.
+/// Architectures in that range that were added later.
 const LATER: [u32; 3] = [88, 103, 110];
 
-/// The CUDA to install for a driver and a card.
+/// The CUDA version to install for a driver and a card.
 pub(crate) fn fitting(driver: Version, architecture: Option<u32>) -> Version {
     let usual = architecture.is_none_or(|architecture| {
         ARCHITECTURES_OF_12_8.contains(&architecture) && !LATER.contains(&architecture)
     });
     let wanted = if usual { Version::new(12, 8) } else { Version::new(13, 0) };
     match wanted.min(driver) {
-        // The only one of the family that never was.
+        // The only version of its family that was never released.
         Version { major: 12, minor: 7 } => Version::new(12, 6),
         version => version,
     }

@@ -1,4 +1,4 @@
-//! Where toolkits and Python packages are looked for, in order.
+//! Where toolkits and Python packages are searched for, in order.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::sources::{Source, folders, packages, toolkit};
 
-/// Names of the driver's library: as the loader knows it, then where WSL and NixOS put it.
+/// Names of the driver's library: as the loader knows it, then where WSL and NixOS place it.
 const DRIVERS: &[&str] = &[
     "libcuda.so",
     "libcuda.so.1",
@@ -15,28 +15,28 @@ const DRIVERS: &[&str] = &[
     "/run/opengl-driver/lib/libcuda.so.1",
 ];
 
-/// Names by which cudarc, which burn's backend is built on, asks for NVRTC, in its order.
+/// Names under which cudarc, on which burn's backend is built, loads NVRTC, in its order.
 const COMPILERS: &[&str] = &["libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11"];
 
-/// Where things are for a process; tests make up others.
+/// The places that a process searches; tests make up their own.
 #[derive(Clone)]
 pub(crate) struct Places {
-    /// Variables of the environment.
+    /// Environment variables.
     pub(crate) variables: HashMap<OsString, OsString>,
     /// The root of the file system.
     pub(crate) root: PathBuf,
-    /// Where headers of several packages are joined.
+    /// The folder in which headers of several packages are joined.
     pub(crate) cache: PathBuf,
-    /// The Python that is asked for its folders.
+    /// The Python interpreter that is run to list its folders.
     pub(crate) python: OsString,
     /// Names of the driver's library.
     pub(crate) drivers: Vec<OsString>,
-    /// Names of NVRTC, as burn's backend asks the loader for it.
+    /// Names of NVRTC under which burn's backend loads it.
     pub(crate) compilers: Vec<OsString>,
 }
 
 impl Places {
-    /// Those of this process.
+    /// The places of this process.
     pub(crate) fn here() -> Places {
         let cache = dirs::cache_dir().unwrap_or_else(std::env::temp_dir);
         Places {
@@ -49,13 +49,13 @@ impl Places {
         }
     }
 
-    /// A variable that is set to something.
+    /// An environment variable that is set to a non-empty value.
     pub(crate) fn variable(&self, name: &str) -> Option<&OsStr> {
         let value = self.variables.get(OsStr::new(name)).map(OsString::as_os_str);
         value.filter(|value| !value.is_empty())
     }
 
-    /// The folder that burn's backend takes headers from by itself.
+    /// The folder from which burn's backend takes headers by default.
     pub(crate) fn assumed(&self) -> Option<PathBuf> {
         if let Some(set) = self.variable("CUDA_PATH") {
             return Some(PathBuf::from(set));
@@ -66,7 +66,7 @@ impl Places {
         found.or_else(|| nvcc().then(|| self.root.join("usr")))
     }
 
-    /// What is there by variables and in the usual folders.
+    /// The sources named by variables and in the usual folders.
     pub(crate) fn sources(&self) -> Vec<Source> {
         let mut sources: Vec<Source> =
             self.toolkits().iter().filter_map(|folder| toolkit(folder)).collect();
@@ -78,7 +78,7 @@ impl Places {
         sources
     }
 
-    /// What the Python on the path has, which is asked for its folders.
+    /// The packages of the Python on the path, which is run to list its folders.
     pub(crate) fn of_python(&self) -> Vec<Source> {
         // Its own folders and the user's; not the current one, which an empty entry stands for.
         let program = "import sys; print('\\n'.join(path for path in sys.path if path))";
@@ -90,7 +90,7 @@ impl Places {
         packages(&sites)
     }
 
-    /// Folders that may be toolkits: the user's choice first, each once.
+    /// Folders that may be toolkits, the user's choice first, without repetition.
     fn toolkits(&self) -> Vec<PathBuf> {
         let chosen = ["CUDA_PATH", "CUDA_HOME", "CUDA_ROOT"].map(|name| self.variable(name));
         let mut list: Vec<PathBuf> = chosen.into_iter().flatten().map(PathBuf::from).collect();
@@ -98,7 +98,7 @@ impl Places {
         list.extend(self.variable("CONDA_PREFIX").map(PathBuf::from));
         let local = self.root.join("usr/local");
         list.extend([local.join("cuda"), self.root.join("opt/cuda")]);
-        // `cuda-12.8`, where nothing leads from `cuda` to it.
+        // Folders such as `cuda-12.8`, which no link `cuda` may point to.
         list.extend(folders(&local, |name| name.starts_with("cuda-")).into_iter().rev());
         list.extend(
             ["usr/lib/cuda", "usr/lib/nvidia-cuda-toolkit", "usr"]
@@ -116,7 +116,7 @@ impl Places {
         list
     }
 
-    /// The toolkit whose `nvcc` is on the path, as with module systems of clusters.
+    /// The toolkit whose `nvcc` is on the path, as in module systems of clusters.
     fn of_nvcc(&self) -> Option<PathBuf> {
         let path = self.variable("PATH")?;
         let nvcc = std::env::split_paths(path).map(|folder| folder.join("nvcc"));
@@ -125,7 +125,7 @@ impl Places {
     }
 }
 
-/// Folders that hold what is known beside a compiler's file: its toolkit's, or its packages'.
+/// The sources around a compiler's file: its toolkit, or its packages.
 pub(crate) fn around(compiler: &Path) -> Vec<Source> {
     let mut sources = Vec::new();
     let site = compiler.ancestors().find(|folder| {

@@ -1,5 +1,5 @@
-//! A test for each thing that can be missing: a machine is made up with stub libraries, one thing is
-//! taken away, and the error says which it is and what brings it.
+//! A test for each thing that can be missing: a machine is made up from stub libraries, one thing is
+//! removed, and the error must name it and what installs it.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::places::Places;
 use crate::search::prepare;
 use crate::{Machine, NvidiaError, Version, tree};
 
-/// A machine with a driver, a card and, unless a test takes it away, a toolkit.
+/// A machine with a driver, a card and, unless a test removes it, a toolkit.
 struct World {
     folder: TempDir,
     places: Places,
@@ -31,13 +31,13 @@ impl World {
         self.folder.path().join(path)
     }
 
-    /// The driver's library, compiled with these definitions.
+    /// Adds the driver's library, compiled with these definitions.
     fn driver(self, definitions: &[&str]) -> World {
         compile("cuda.c", &self.at("driver/libcuda.so.1"), "libcuda.so.1", definitions);
         self
     }
 
-    /// NVRTC in a file. No program asks for this soname, so the machine's own is not met.
+    /// Adds NVRTC as a file. No program loads this soname, so the machine's own is never used.
     fn compiler(&self, file: &str, definitions: &[&str]) -> OsString {
         let soname = format!("libmade-up-{:x}.so", std::ptr::from_ref(&self.set).addr());
         let file = self.at(file);
@@ -45,7 +45,8 @@ impl World {
         soname.into()
     }
 
-    /// A complete toolkit of CUDA 12.8 in the usual folder, whose NVRTC burn's backend asks for.
+    /// Adds a complete toolkit of CUDA 12.8 in the usual folder, whose NVRTC burn's backend loads by
+    /// name.
     fn toolkit(mut self) -> World {
         tree::toolkit(&self.at("usr/local/cuda"), "lib64", 12080);
         self.places.compilers = vec![self.compiler("usr/local/cuda/lib64/libnvrtc.so.12", &[])];
@@ -74,7 +75,7 @@ impl World {
         prepare(self.places.clone(), &set)?.finish(&set)
     }
 
-    /// What is said of card 0.
+    /// The message and remedy for card 0.
     fn says(&self) -> (String, String) {
         let error = match self.find() {
             Ok(machine) => machine.card(0).map(|card| card.name.clone()).unwrap_err(),
@@ -111,7 +112,7 @@ fn a_whole_machine_can_be_used() {
     assert_eq!(toolkit.compiler, Version::new(12, 8));
     assert_eq!(toolkit.file, Some(world.at("usr/local/cuda/lib64/libnvrtc.so.12")));
     assert_eq!(toolkit.root, world.at("usr/local/cuda"));
-    // burn's backend looks there anyway.
+    // burn's backend looks there by default.
     assert_eq!(*world.set.lock().unwrap(), None);
     let error = machine.card(2).unwrap_err();
     assert_eq!(error.to_string(), "expected an index below 2, the number of CUDA devices, found 2");
@@ -202,7 +203,7 @@ fn a_card_older_than_the_compiler() {
         "NVRTC of CUDA 13.0 does not compile for NVIDIA Stub, whose compute capability is 7.0"
     );
     assert!(remedy.contains("nvidia-cuda-nvrtc-cu12~=12.8.0"), "{remedy}");
-    // The other card, of compute capability 8.0, is none the worse for it.
+    // The other card, of compute capability 8.0, is unaffected.
     assert_eq!(world.find().unwrap().card(1).unwrap().capability, Version::new(8, 0));
 }
 
@@ -259,7 +260,7 @@ fn the_packages_of_pytorch_and_those_that_it_lacks() {
     let machine = world.find().unwrap();
     let toolkit = machine.toolkit.unwrap();
     assert_eq!(toolkit.file, Some(library));
-    // The headers of three packages, joined in the cache, and burn's backend told so.
+    // The headers of three packages are joined in the cache, and burn's backend is pointed there.
     assert!(toolkit.root.starts_with(world.at("cache")), "{toolkit:?}");
     assert!(toolkit.root.join("include/cccl/cuda/barrier").is_file());
     assert_eq!(*world.set.lock().unwrap(), Some(toolkit.root));
@@ -314,7 +315,7 @@ fn threads_that_may_read_the_environment() {
 
 #[test]
 fn the_environment_is_left_alone_while_there_are_threads() {
-    // Tests run on a thread of their own. The command's tests have a process with one.
+    // Tests run on their own threads. The command's tests have a process with a single one.
     assert!(!crate::ffi::set_variable("STRAIT_NVIDIA_TEST", Path::new("/x")));
     assert_eq!(std::env::var_os("STRAIT_NVIDIA_TEST"), None);
 }

@@ -10,7 +10,7 @@ use crate::places::{Places, around};
 use crate::sources::Source;
 use crate::{Card, Failure, Machine, NvidiaError, Toolkit, Version};
 
-/// Sets a variable of the environment, if that can be done now.
+/// Sets an environment variable, if that is possible now.
 pub(crate) type Set<'a> = &'a dyn Fn(&str, &Path) -> bool;
 
 /// What is known before the driver is started.
@@ -21,8 +21,8 @@ pub(crate) struct Prepared {
     toolkit: Result<Toolkit, NvidiaError>,
 }
 
-/// Finds the driver, and a toolkit for it; where its headers are in another place than burn's backend
-/// looks, it is told. The driver is not started: that may take a second, and threads.
+/// Finds the driver and a toolkit for it. If its headers are not where burn's backend looks, the
+/// backend is pointed there. The driver is not started, because that may take a second and threads.
 pub(crate) fn prepare(places: Places, set: Set) -> Result<Prepared, NvidiaError> {
     let driver = Driver::named(&places.drivers).ok_or(NvidiaError::NoDriver)?;
     let version = driver.version().map_err(NvidiaError::DriverFails)?;
@@ -37,7 +37,7 @@ pub(crate) fn prepare(places: Places, set: Set) -> Result<Prepared, NvidiaError>
 }
 
 impl Prepared {
-    /// Starts the driver, asks for its cards and loads the compiler for them.
+    /// Starts the driver, lists its cards and loads the compiler for them.
     pub(crate) fn finish(mut self, set: Set) -> Result<Machine, NvidiaError> {
         let cards = self.driver.cards();
         self.driver.keep();
@@ -45,7 +45,8 @@ impl Prepared {
         let toolkit = self.toolkit.and_then(|toolkit| {
             let about = toolkit.about();
             let suits = |card| compiles_for(&about, card, self.version);
-            // Another may suit all cards. If none does, each card says for itself whether this does.
+            // Another toolkit may match all cards. If none does, each card reports for itself whether
+            // this one does.
             let better = match cards.iter().try_for_each(suits) {
                 Ok(()) => None,
                 Err(_) => self.search.toolkit(&cards).ok(),
@@ -74,13 +75,13 @@ fn cards_or_reason(
     }
 }
 
-/// What was found in places so far.
+/// The sources found so far.
 struct Search {
     places: Places,
     driver: Version,
     offers: Vec<Offer>,
     sources: Vec<Source>,
-    /// Whether Python was asked.
+    /// Whether Python has been run.
     asked: bool,
 }
 
@@ -89,7 +90,7 @@ impl Search {
         Search { places, driver, offers: Vec::new(), sources: Vec::new(), asked: false }
     }
 
-    /// Looks everywhere but in Python.
+    /// Searches everywhere except in Python.
     fn look(&mut self) {
         self.add(self.places.sources());
         if let Some(compiler) = Compiler::named(&self.places.compilers) {
@@ -107,7 +108,7 @@ impl Search {
         self.sources.extend(sources);
     }
 
-    /// The toolkit for these cards. Python is asked only where nothing else will do.
+    /// The toolkit for these cards. Python is run only if nothing else will do.
     fn toolkit(&mut self, cards: &[Card]) -> Result<Toolkit, NvidiaError> {
         let need = Need { driver: self.driver, cards };
         let mut choice = self.choose(&need);
@@ -137,7 +138,7 @@ impl Search {
     }
 }
 
-/// Sets `CUDA_PATH` unless burn's backend looks at the toolkit's headers anyway.
+/// Sets `CUDA_PATH` unless burn's backend finds the toolkit's headers anyway.
 fn publish(places: &Places, toolkit: Toolkit, set: Set) -> Result<Toolkit, NvidiaError> {
     let real = |folder: &Path| folder.canonicalize().ok();
     if places.assumed().is_some_and(|assumed| real(&assumed) == real(&toolkit.root)) {
@@ -158,7 +159,7 @@ fn publish(places: &Places, toolkit: Toolkit, set: Set) -> Result<Toolkit, Nvidi
     }
 }
 
-/// Loads the compiler for good, so that burn's backend finds it by its name.
+/// Keeps the compiler loaded for good, so that burn's backend finds it by its name.
 fn keep(places: &Places, toolkit: Toolkit) -> Result<Toolkit, NvidiaError> {
     let Some(file) = &toolkit.file else { return Ok(toolkit) };
     let shadowed = || NvidiaError::Shadowed { wanted: toolkit.compiler, file: file.clone() };
@@ -172,7 +173,7 @@ fn about(compiler: &Compiler) -> Result<About, String> {
     Ok(About { version: compiler.version()?, architectures: compiler.architectures() })
 }
 
-/// A kernel as CubeCL writes it, with all that one includes.
+/// A kernel like those that CubeCL generates, with everything that they include.
 const KERNEL: &str = "#include <cuda_runtime.h>
 #include <cuda_fp16.h>
 #include <cuda_bf16.h>
@@ -184,10 +185,11 @@ extern \"C\" __global__ void __launch_bounds__(32)nothing (
 ) {
 }
 ";
-/// The oldest that every version of NVRTC knows. By itself it takes one that barriers are an error for.
+/// The oldest architecture that every version of NVRTC knows. NVRTC's default is one for which barriers
+/// are an error.
 const ARCHITECTURE: &str = "--gpu-architecture=sm_75";
 
-/// Whether a compiler finds what it needs in headers, by its own word.
+/// Whether a compiler finds what it needs in headers, according to a test compilation.
 fn compiles(places: &Places, offer: &Offer, headers: &Headers) -> bool {
     let Headers::Root(root) = headers else { return false };
     let include = root.join("include");

@@ -1,22 +1,22 @@
-//! Places that hold a compiler or headers: toolkits, and the Python packages of an environment.
+//! Places that contain a compiler or headers: toolkits, and the Python packages of an environment.
 
 use std::path::{Path, PathBuf};
 
 use crate::headers::Headers;
 
-/// A place that holds a compiler, headers, or both.
+/// A place that contains a compiler, headers, or both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Source {
-    /// The folder as the user knows it.
+    /// The folder under the name that the user knows.
     pub(crate) place: PathBuf,
     /// NVRTC's file.
     pub(crate) compiler: Option<PathBuf>,
     pub(crate) headers: Option<Headers>,
-    /// Whether it is of Python packages, so that others complete it.
+    /// Whether it consists of Python packages, so that further packages complete it.
     pub(crate) packages: bool,
 }
 
-/// What a folder holds as a toolkit: one of NVIDIA's installer, of a distribution or of conda.
+/// The contents of a folder as a toolkit: from NVIDIA's installer, a distribution or conda.
 pub(crate) fn toolkit(root: &Path) -> Option<Source> {
     let targets = folders(&root.join("targets"), |name| name.ends_with("-linux"));
     let mut libraries = vec![root.join("lib64"), root.join("lib")];
@@ -26,7 +26,7 @@ pub(crate) fn toolkit(root: &Path) -> Option<Source> {
     let compiler = libraries.iter().find_map(|folder| compiler_in(folder));
     let mut roots = std::iter::once(root.to_owned()).chain(targets);
     let headers = roots.find(|root| root.join("include/cuda_runtime.h").is_file());
-    // A compiler may have all that it includes inside.
+    // A compiler may have all its headers built in.
     let bare = || compiler.is_some() && root.join("include").is_dir();
     let headers = headers.or_else(|| bare().then(|| root.to_owned())).map(Headers::Root);
     if compiler.is_none() && headers.is_none() {
@@ -35,7 +35,8 @@ pub(crate) fn toolkit(root: &Path) -> Option<Source> {
     Some(Source { place: root.to_owned(), compiler, headers, packages: false })
 }
 
-/// What the `site-packages` of one Python environment hold, the first site that has a part giving it.
+/// The contents of the `site-packages` of one Python environment; each part comes from the first site
+/// that has it.
 pub(crate) fn packages(sites: &[PathBuf]) -> Vec<Source> {
     let mut sources = Vec::new();
     // Since CUDA 13 the packages share one folder, which is a toolkit.
@@ -68,7 +69,7 @@ pub(crate) fn packages(sites: &[PathBuf]) -> Vec<Source> {
     sources
 }
 
-/// NVRTC's file in a folder: the one of the name that programs ask the loader for.
+/// NVRTC's file in a folder: the one under the name that programs load.
 fn compiler_in(folder: &Path) -> Option<PathBuf> {
     let mut found: Vec<(u32, PathBuf)> = files(folder)
         .filter_map(|path| {
@@ -155,7 +156,7 @@ mod tests {
         let found = packages(&sites);
         assert_eq!(found[0].headers.as_ref().unwrap().missing(), []);
         assert_eq!(found[0].place, site.path().join("nvidia"));
-        // Not the slower twin beside it.
+        // The slower variant beside it is not chosen.
         let compiler = site.path().join("nvidia/cuda_nvrtc/lib/libnvrtc.so.12");
         assert_eq!(found[0].compiler, Some(compiler));
     }

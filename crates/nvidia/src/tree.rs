@@ -1,11 +1,11 @@
-//! Made-up folders for the tests: what a toolkit and Python packages look like.
+//! Made-up folders for the tests, like those of a toolkit and of Python packages.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use crate::places::Places;
 
-/// The files that the Python packages of CUDA 12 bring, in the order of those that are needed.
+/// The files that the Python packages of CUDA 12 contain, in the order of the required ones.
 pub(crate) const HEADERS_OF_WHEELS: &[&str] = &[
     "nvidia/cuda_runtime/include/cuda_runtime.h",
     "nvidia/cuda_runtime/include/cuda_fp16.h",
@@ -23,7 +23,7 @@ pub(crate) fn put(file: &Path, text: &str) {
     std::fs::write(file, text).unwrap();
 }
 
-/// The packages of CUDA 12, NVRTC among them.
+/// The packages of CUDA 12, including NVRTC.
 pub(crate) fn wheels_12(site: &Path, number: u32) {
     HEADERS_OF_WHEELS.iter().for_each(|file| put(&site.join(file), ""));
     version(&site.join("nvidia/cuda_runtime/include"), number);
@@ -32,7 +32,7 @@ pub(crate) fn wheels_12(site: &Path, number: u32) {
     put(&site.join("nvidia/cuda_nvrtc/lib/libnvrtc-builtins.so.12.8"), "");
 }
 
-/// A toolkit as NVIDIA installs it, and as the packages of CUDA 13 are.
+/// A toolkit as NVIDIA installs it, which is also the layout of the packages of CUDA 13.
 pub(crate) fn toolkit(root: &Path, libraries: &str, number: u32) {
     for file in HEADERS_OF_WHEELS {
         let inside = file.split("/include/").last().unwrap();
@@ -49,7 +49,7 @@ fn version(include: &Path, number: u32) {
     put(&include.join("cuda_runtime_api.h"), &text);
 }
 
-/// Places below `root`, where no library is, no Python, and no variable set.
+/// Places below `root`, with no library, no Python, and no variable set.
 pub(crate) fn places(root: &Path) -> Places {
     Places {
         variables: HashMap::new(),

@@ -7,23 +7,23 @@ use std::fmt;
 pub struct Version {
     /// The number before the point.
     pub major: u32,
-    /// The number behind the point.
+    /// The number after the point.
     pub minor: u32,
 }
 
 impl Version {
-    /// A version of its two numbers.
+    /// A version from its two numbers.
     #[must_use]
     pub const fn new(major: u32, minor: u32) -> Version {
         Version { major, minor }
     }
 
-    /// Reads CUDA's own way to write a version, 12080 for 12.8.
+    /// Parses CUDA's numeric form of a version, 12080 for 12.8.
     pub(crate) fn from_number(number: u32) -> Version {
         Version::new(number / 1000, number % 1000 / 10)
     }
 
-    /// A compute capability as compilers write it: 9.0 is 90.
+    /// A compute capability in the compilers' notation: 9.0 is 90.
     pub(crate) fn architecture(self) -> u32 {
         self.major * 10 + self.minor
     }

@@ -124,8 +124,7 @@ impl ProbeRequest {
 }
 
 /// What a probe found. Every field but `states` has one element per query head; fields that were not requested
-/// are empty. Query head `h`
-/// attends to the entries of key head `h / (heads / kv_heads)`.
+/// are empty. Query head `h` attends to the entries of key head `h / (heads / kv_heads)`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProbeResult {
     /// Queries of each head, `[rows, head_dim]`.

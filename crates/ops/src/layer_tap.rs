@@ -43,8 +43,7 @@ impl<'a> LayerTap<'a> {
     }
 
     /// The number of ranks whose partial sums the tap receives at a block's output; `None` if it
-    /// does not want
-    /// partial sums.
+    /// does not want partial sums.
     #[must_use]
     pub fn ranks(&self, site: Site) -> Option<usize> {
         let degree = self.tap.as_ref()?.degree()?;
@@ -92,8 +91,8 @@ impl<'a> LayerTap<'a> {
         self.visit_alike(Site::ExpertDispatch, experts)
     }
 
-    /// Passes the outputs of every expert through the tap and adds them up for every token:
-    /// `[batch, tokens, channels]`, rounded to `dtype` after each row.
+    /// Passes the outputs of every expert through the tap and adds them up for every token: `[batch,
+    /// tokens, channels]`, rounded to `dtype` after each row.
     ///
     /// # Errors
     /// When the tap fails, or returns a part whose rows do not belong to tokens.

@@ -33,8 +33,8 @@ pub trait Ops: Send + 'static {
     /// The device's name, such as `cpu` or `cuda:0`.
     fn device(&self) -> String;
 
-    /// Bytes of the device's own memory that its pool has allocated from the driver; `None` where the
-    /// model lives in host memory. The pool grows to the peak demand and shrinks only in
+    /// Bytes of the device's own memory that its pool has allocated from the driver; `None` where the model
+    /// lives in host memory. The pool grows to the peak demand and shrinks only in
     /// [`release_memory`](Ops::release_memory).
     fn reserved_bytes(&self) -> Option<u64> {
         None
@@ -68,8 +68,7 @@ pub trait Ops: Send + 'static {
     fn copy(&self, stream: &Self::Stream) -> Self::Stream;
 
     /// Scaled embedding rows for `batch` sequences of equal length that begin at position `first_position`,
-    /// plus learned
-    /// positions where the model has them.
+    /// plus learned positions where the model has them.
     fn embed(
         &self,
         table: &Self::Table,
@@ -82,10 +81,10 @@ pub trait Ops: Send + 'static {
     /// The attention block's contribution to the stream:
     /// `norm_out(output(attention(rope(head_norms(project(norm_in(x)))))))`.
     ///
-    /// Positions of the result before `wanted`, in any sequence, are never read: they may hold anything
-    /// finite. With a past, keys and values are appended to its caches, and every token attends to their
-    /// contents. `tap` is called at [`Site::Keys`] and [`Site::Values`], and at
-    /// [`Site::AttentionOutput`] if it wants partial sums.
+    /// Positions of the result before `wanted`, in any sequence, are never read: they may hold anything finite.
+    /// With a past, keys and values are appended to its caches, and every token attends to their contents.
+    /// `tap` is called at [`Site::Keys`] and [`Site::Values`], and at [`Site::AttentionOutput`] if it wants
+    /// partial sums.
     ///
     /// # Errors
     /// When the tap or the device fails.
@@ -99,8 +98,8 @@ pub trait Ops: Send + 'static {
     ) -> Result<Self::Stream, OpsError>;
 
     /// The MLP block's contribution to the stream: `norm_out(network(norm_in(x)))`; `wanted` is as in
-    /// [`Ops::attention`]. `tap` is called at [`Site::ExpertDispatch`] and [`Site::ExpertCombine`],
-    /// and at [`Site::MlpOutput`] if it wants partial sums.
+    /// [`Ops::attention`]. `tap` is called at [`Site::ExpertDispatch`] and [`Site::ExpertCombine`], and at
+    /// [`Site::MlpOutput`] if it wants partial sums.
     ///
     /// # Errors
     /// When the tap or the device fails.
@@ -116,8 +115,7 @@ pub trait Ops: Send + 'static {
     fn add(&mut self, x: Self::Stream, y: Self::Stream) -> Self::Stream;
 
     /// Computes `x + attention(x)` for layers whose block outputs are not tapped. A backend that can fuse the
-    /// addition into
-    /// the block's last product does so.
+    /// addition into the block's last product does so.
     ///
     /// # Errors
     /// As for [`Ops::attention`].
@@ -185,8 +183,7 @@ pub trait Ops: Send + 'static {
     }
 
     /// An empty cache for one sequence in a block of this shape. With `rotated`, keys are stored rotated by
-    /// their positions (RoPE);
-    /// otherwise as they are before rotation.
+    /// their positions (RoPE); otherwise as they are before rotation.
     fn open_cache(&self, shape: &AttentionShape, rotated: bool) -> Self::Cache;
     /// The contents of a cache.
     ///
@@ -196,8 +193,8 @@ pub trait Ops: Send + 'static {
     /// Replaces the contents of a cache; `contents` must fit the block.
     fn set_cache(&mut self, cache: &mut Self::Cache, contents: CacheContents);
 
-    /// Answers `request` about the attention of sequence `sequence` of `x`, the input of the block,
-    /// whose tokens begin at `first_position`. The cache already holds their keys and values.
+    /// Answers `request` about the attention of sequence `sequence` of `x`, the input of the block, whose
+    /// tokens begin at `first_position`. The cache already holds their keys and values.
     ///
     /// # Errors
     /// When the device fails.
@@ -210,8 +207,8 @@ pub trait Ops: Send + 'static {
         request: &ProbeRequest,
     ) -> Result<ProbeResult, OpsError>;
 
-    /// Norm, head and log-softmax on the scored positions of sequence `sequence`. Without a
-    /// reference, the logits are returned so that they can serve as one.
+    /// Norm, head and log-softmax on the scored positions of sequence `sequence`. Without a reference, the
+    /// logits are returned so that they can serve as one.
     ///
     /// # Errors
     /// When the device fails.

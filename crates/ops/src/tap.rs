@@ -116,17 +116,14 @@ pub trait Tap: Send {
 
     /// The degree of tensor parallelism: with one, attention heads and MLP channels are split evenly
     /// among that many ranks, and the outputs of the blocks come as the ranks' partial sums. Rank 0
-    /// adds
-    /// the bias. Experts are split like any other MLP; while they are, their inputs and outputs are
-    /// not
-    /// shown separately.
+    /// adds the bias. Experts are split like any other MLP; while they are, their inputs and outputs
+    /// are not shown separately.
     fn degree(&self) -> Option<usize> {
         None
     }
 
     /// Whether the tap also needs positions that are not scored. The last layer otherwise leaves them
-    /// out, and they
-    /// hold anything finite.
+    /// out, and they hold anything finite.
     fn every_position(&self) -> bool {
         true
     }
@@ -135,8 +132,8 @@ pub trait Tap: Send {
     /// The model continues with what the tap leaves in `parts`:
     ///
     /// - for partial sums, any number of parts, which are added up in f32 in their order;
-    /// - for [`Site::ExpertCombine`], any number of parts with their tokens: every token adds up
-    ///   its rows in the order of the parts;
+    /// - for [`Site::ExpertCombine`], any number of parts with their tokens: every token adds up its
+    ///   rows in the order of the parts;
     /// - elsewhere, the same parts in the same shapes, with values changed or unchanged.
     ///
     /// # Errors

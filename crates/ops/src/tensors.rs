@@ -47,8 +47,7 @@ pub struct AttentionTensors {
 }
 
 /// Norms of queries and keys. Each applies to consecutive groups of as many channels as it has
-/// weights:
-/// `head_dim` for a norm per head, all channels for one norm over all heads.
+/// weights: `head_dim` for a norm per head, all channels for one norm over all heads.
 #[derive(Debug, Clone)]
 pub struct HeadNorms {
     /// The norm of the queries.

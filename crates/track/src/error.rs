@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// A tracker that cannot go on.
+/// Why a tracker cannot continue.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrackError {

@@ -51,8 +51,7 @@ pub struct Point {
     /// Payload bytes so far, over all links.
     pub total_bytes: u64,
     /// Tokens that crossed links so far, counted once for every link and window; counted once for the keys
-    /// and values of a
-    /// cache.
+    /// and values of a cache.
     pub total_tokens: u64,
     /// Messages so far.
     pub messages: u64,

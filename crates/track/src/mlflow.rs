@@ -33,8 +33,7 @@ struct Run {
 
 impl Mlflow {
     /// A client for the server at `address` (`http://127.0.0.1:5000`), with a point every `every` windows.
-    /// `token` is sent
-    /// as a bearer token.
+    /// `token` is sent as a bearer token.
     #[must_use]
     pub fn new(address: &str, token: Option<String>, every: usize) -> Self {
         let agent = ureq::AgentBuilder::new().timeout(PATIENCE).build();

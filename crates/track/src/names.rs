@@ -1,5 +1,5 @@
-//! Names of metrics: those of the split-bench scripts, so that old and new runs share charts,
-//! and additional ones that have no counterpart there.
+//! Names of metrics: those of the split-bench scripts, so that old and new runs share charts, and
+//! additional ones that have no counterpart there.
 
 use strait_schema::Record;
 

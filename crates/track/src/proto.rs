@@ -1,6 +1,5 @@
 //! The wire format of protocol buffers, as far as trackers' files need it: varints, 32-bit and 64-bit
-//! values, and
-//! length-delimited bytes (<https://protobuf.dev/programming-guides/encoding/>).
+//! values, and length-delimited bytes (<https://protobuf.dev/programming-guides/encoding/>).
 
 /// A message under construction. Fields are encoded as they are added.
 #[derive(Debug, Clone, Default)]

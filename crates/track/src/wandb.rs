@@ -2,8 +2,7 @@
 //!
 //! `wandb/offline-run-<date>_<time>-<id>/run-<id>.wandb` is LevelDB's log format after a header of seven
 //! bytes: blocks of 32 KiB that consist of chunks with CRC-32, length and type, in which each record is
-//! a protocol buffer
-//! (`wandb_internal.proto` of the wandb package, 0.13 to 0.31).
+//! a protocol buffer (`wandb_internal.proto` of the wandb package, 0.13 to 0.31).
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -1,10 +1,8 @@
 //! Bits accounting: how many stored bits a weight costs, in the decoder blocks and in the head.
 //!
 //! The definitions are those of exllamav3's `compare_q` and `qbench`. The bits are those of the decoder blocks'
-//! matrices, including the scales, zero
-//! points, maps and codebooks that belong to them, divided by the number of their values; norms, biases, router
-//! gates and
-//! embeddings are excluded. The head is counted separately.
+//! matrices, including the scales, zero points, maps and codebooks that belong to them, divided by the number
+//! of their values; norms, biases, router gates and embeddings are excluded. The head is counted separately.
 
 use std::collections::BTreeMap;
 
@@ -21,12 +19,10 @@ const GIB: f64 = (1u64 << 30) as f64;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
     /// The format of most of the decoder blocks' weights, for example `Q4_K` or `gptq int4 g128`; of all
-    /// tensors if there
-    /// are no blocks. Empty for a checkpoint without tensors.
+    /// tensors if there are no blocks. Empty for a checkpoint without tensors.
     pub format: String,
     /// Number of values in all tensors, except `rope_freqs.weight` and `rope_factors_*`, which are constants of
-    /// the position encoding, and scales of
-    /// a quantized KV cache.
+    /// the position encoding, and scales of a quantized KV cache.
     pub parameters: u64,
     /// Number of values in the decoder blocks' matrices, router gates excluded.
     pub decoder_values: u64,
@@ -159,8 +155,7 @@ impl Summary {
 }
 
 /// The size that `infos` have when the decoder blocks' matrices are quantized to `kind` on load. `transposed`
-/// says that they are
-/// stored as `[in, out]`.
+/// says that they are stored as `[in, out]`.
 pub(crate) fn loaded_in<'a>(
     infos: impl IntoIterator<Item = &'a TensorInfo>,
     kind: LoadIn,

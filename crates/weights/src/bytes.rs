@@ -1,8 +1,7 @@
 //! The bytes of one checkpoint file, memory-mapped or owned.
 //!
 //! Mapping a file is `unsafe` because another process may shorten or rewrite it in the meantime. Only this file
-//! does it: reading
-//! gigabytes into memory first would double the memory a model needs.
+//! does it: reading gigabytes into memory first would double the memory a model needs.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -35,12 +34,9 @@ impl FileBytes {
             Content::Owned(Vec::new())
         } else {
             // SAFETY: the mapping is private to this value, read-only, and never exposed as anything but bytes,
-            // for
-            // which every bit pattern is valid. A file changed by another process meanwhile yields other bytes,
-            // or a bus
-            // error if it is shortened; checkpoints are written once, and the crate's documentation of
-            // `Checkpoint::open`
-            // states the condition.
+            // for which every bit pattern is valid. A file changed by another process meanwhile yields other
+            // bytes, or a bus error if it is shortened; checkpoints are written once, and the crate's
+            // documentation of `Checkpoint::open` states the condition.
             Content::Mapped(unsafe { memmap2::Mmap::map(&file) }.map_err(io("map"))?)
         };
         let file = Self { path: path.to_path_buf(), content };
@@ -54,8 +50,7 @@ impl FileBytes {
     pub(crate) fn release(&self) {
         let Content::Mapped(map) = &self.content else { return };
         // SAFETY: the mapping is backed by a file, private and never written to, so dropped pages come back
-        // from the file
-        // with the same bytes.
+        // from the file with the same bytes.
         let released = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
         if let Err(error) = released {
             log::debug!("{}: pages stay in memory: {error}", self.path.display());

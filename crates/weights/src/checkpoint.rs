@@ -39,12 +39,10 @@ enum TokenizerPlace {
 
 impl Checkpoint {
     /// Opens a model directory (`config.json` with `model.safetensors` or `model.safetensors.index.json`), a
-    /// `.gguf` file,
-    /// or the first file of a GGUF model in several files.
+    /// `.gguf` file, or the first file of a GGUF model in several files.
     ///
     /// All headers are read and checked here; values are read on request. The files are mapped into memory and
-    /// must not
-    /// be changed while the checkpoint is open.
+    /// must not be changed while the checkpoint is open.
     ///
     /// # Errors
     /// The path is not a model, a file is missing, truncated or inconsistent, or a tensor's type is unknown.
@@ -85,8 +83,7 @@ impl Checkpoint {
     }
 
     /// Opens one safetensors file that is in memory, with its configuration; `name` stands for its path in
-    /// messages. The
-    /// checkpoint has no tokenizer.
+    /// messages. The checkpoint has no tokenizer.
     ///
     /// # Errors
     /// As for [`Checkpoint::open`].
@@ -132,13 +129,11 @@ impl Checkpoint {
     }
 
     /// One tensor's values, by its Hugging Face name. They are dequantized on all threads of the current rayon
-    /// pool, in the arithmetic
-    /// and dtype of the format's reference implementation, and then widened to f32.
+    /// pool, in the arithmetic and dtype of the format's reference implementation, and then widened to f32.
     ///
     /// # Errors
     /// No tensor has the name (the message gives the nearest one), its stored format is not supported, or one
-    /// of its scales, zero
-    /// points or group indices has an invalid value.
+    /// of its scales, zero points or group indices has an invalid value.
     pub fn tensor(&self, name: &str) -> Result<DenseTensor, WeightsError> {
         let Some(&index) = self.by_name.get(name) else {
             return Err(WeightsError::UnknownTensor {
@@ -185,8 +180,7 @@ impl Checkpoint {
     }
 
     /// What the checkpoint quantizes besides weights, such as `input activations int8 by token` or `KV cache
-    /// fp8`. None of it is
-    /// simulated, so figures of such a model reflect its weights only.
+    /// fp8`. None of it is simulated, so figures of such a model reflect its weights only.
     pub fn weights_only(&self) -> &[String] {
         &self.weights_only
     }

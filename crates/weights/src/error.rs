@@ -55,7 +55,7 @@ pub enum WeightsError {
         path: PathBuf,
         /// What can be opened.
         expected: &'static str,
-        /// What is there.
+        /// What was found.
         found: String,
     },
 
@@ -64,7 +64,7 @@ pub enum WeightsError {
     StandIn {
         /// The file.
         path: PathBuf,
-        /// What is there, and what to do.
+        /// What was found, and what to do about it.
         what: StandIn,
     },
 
@@ -75,7 +75,7 @@ pub enum WeightsError {
         directory: PathBuf,
         /// The file that is needed.
         expected: String,
-        /// What is there instead.
+        /// What was found instead.
         found: String,
     },
 
@@ -126,9 +126,9 @@ pub enum WeightsError {
         path: PathBuf,
         /// Which part is wrong.
         what: String,
-        /// What the format asks for.
+        /// What the format requires.
         expected: String,
-        /// What is there.
+        /// What was found.
         found: String,
     },
 
@@ -167,7 +167,7 @@ pub enum WeightsError {
         key: String,
         /// What can be used.
         expected: String,
-        /// What is there.
+        /// What was found.
         found: String,
     },
 
@@ -178,9 +178,9 @@ pub enum WeightsError {
         path: PathBuf,
         /// The part, or the weight that lacks it.
         tensor: String,
-        /// What the format asks for.
+        /// What the format requires.
         expected: String,
-        /// What is there.
+        /// What was found.
         found: String,
         /// What to do.
         hint: &'static str,

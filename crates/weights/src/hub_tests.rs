@@ -1,5 +1,5 @@
-//! Tests which files of a model are fetched, with a small server on this machine. Failures of a single
-//! file are tested in crates/hub.
+//! Tests which files of a model are fetched, with a small server on this machine. Failures of a single file
+//! are tested in crates/hub.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};

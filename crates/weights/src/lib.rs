@@ -1,11 +1,9 @@
 //! Checkpoint readers: files in, dense tensors and a count of their stored bits out.
 //!
 //! [`Checkpoint::open`] opens a model directory (safetensors, one file or sharded) or a GGUF file, checks every
-//! size and
-//! offset in it, and then provides each tensor by its Hugging Face name as f32, dequantized where several
-//! stored tensors form
-//! one (`docs/formats.md` lists the formats). Configuration and tokenizer come from the
-//! files beside the weights, or, for GGUF, from the metadata inside. This crate depends on neither burn nor
+//! size and offset in it, and then provides each tensor by its Hugging Face name as f32, dequantized where
+//! several stored tensors form one (`docs/formats.md` lists the formats). Configuration and tokenizer come from
+//! the files beside the weights, or, for GGUF, from the metadata inside. This crate depends on neither burn nor
 //! plugins.
 
 mod accounting;

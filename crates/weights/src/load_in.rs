@@ -1,8 +1,7 @@
 //! Quantizes dense weights on load as bitsandbytes does: LLM.int8 rows, NF4 and FP4 blocks of 64.
 //!
 //! bitsandbytes quantizes the linear layers of the decoder blocks; embeddings, norms, biases and the head are
-//! unchanged.
-//! The caller chooses the tensors accordingly.
+//! unchanged. The caller chooses the tensors accordingly.
 //!
 //! Source: bitsandbytes 0.50 (`nn/modules.py`, `backends/default/ops.py`).
 
@@ -22,8 +21,7 @@ const TINY: f32 = 1e-38;
 /// Quantizes the values of `tensor` to `kind` and dequantizes them again in place, in f32.
 ///
 /// Rounding the result to the dtype of the weight gives what bitsandbytes gives for a weight of that dtype. For
-/// int8 the
-/// weight is rounded to f16 first, as bitsandbytes does.
+/// int8 the weight is rounded to f16 first, as bitsandbytes does.
 ///
 /// # Errors
 /// A value is not finite (for int8: after rounding to f16), or an int8 weight does not have two axes.

@@ -11,10 +11,9 @@ use crate::tokenizer::{self, TokenizerSource};
 /// Resolves `source` to the path of a model directory or GGUF file.
 ///
 /// A plain path is relative to `base`. `hf:owner/name@revision` fetches configuration, tokenizer and
-/// safetensors into
-/// the Hugging Face cache, `hf:owner/name/file.gguf@revision` only that file. Cached files are not fetched
-/// again, and
-/// the revision defaults to `main`. The environment is read as described at [`Hub::from_environment`].
+/// safetensors into the Hugging Face cache, `hf:owner/name/file.gguf@revision` only that file. Cached files are
+/// not fetched again, and the revision defaults to `main`. The environment is read as described at
+/// [`Hub::from_environment`].
 ///
 /// # Errors
 /// Nothing exists there, the source is malformed, or the hub cannot be reached or has no such file.
@@ -46,8 +45,7 @@ pub fn resolve_source_with(
 }
 
 /// The tokenizer that `source` names: a `tokenizer.json`, a folder that contains one, a `.gguf` file, or
-/// `hf:owner/name@revision`.
-/// A plain path is relative to `base`.
+/// `hf:owner/name@revision`. A plain path is relative to `base`.
 ///
 /// # Errors
 /// As for [`resolve_source`], and if there is no tokenizer there.

@@ -34,8 +34,7 @@ pub struct DenseTensor {
 }
 
 /// A tensor inside one of the checkpoint's files. Its byte range has been checked to lie within that file and
-/// to match shape
-/// and format.
+/// to match shape and format.
 pub(crate) struct StoredTensor {
     pub(crate) info: TensorInfo,
     /// The format, if it can be made dense.

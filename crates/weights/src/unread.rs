@@ -1,10 +1,8 @@
 //! What a checkpoint stores and nothing reads.
 //!
 //! Dropping a tensor or key that changes the arithmetic gives the numbers of another model, without any sign of
-//! it. So
-//! nothing stored may go unread: what the model did not request is an error, unless a list here says why it may
-//! be
-//! left out, or the experiment names it.
+//! it. So nothing stored may go unread: what the model did not request is an error, unless a list here says why
+//! it may be left out, or the experiment names it.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -103,8 +101,7 @@ impl Checkpoint {
     }
 
     /// Rejects what is stored and read by nothing, except what one of the patterns `ignore` matches; in a
-    /// pattern, `*` stands
-    /// for any letters.
+    /// pattern, `*` stands for any letters.
     ///
     /// # Errors
     /// What is unread, or a pattern that matches nothing unread.
@@ -177,8 +174,7 @@ impl Checkpoint {
 }
 
 /// The error for `unread`, unless it is empty; `layers` are those of the configuration and of the checkpoint,
-/// if they
-/// differ.
+/// if they differ.
 fn refuse(
     path: &Path,
     unread: &[Unread],

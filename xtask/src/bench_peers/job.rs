@@ -1,14 +1,14 @@
-//! The jobs: which cells are measured, and how near the two perplexities must be.
+//! The jobs: which cells are measured, and how close the two perplexities must be.
 
 use serde_json::{Value, json};
 
-/// Tokens of a window, in every job.
+/// Number of tokens in a window, in every job.
 pub(super) const WINDOW: u32 = 2048;
 
 /// The job that is run with `--llama-cpp`.
 pub(super) const LLAMA_CPP: &str = "llama_cpp_f32kv";
 
-/// What `--job` accepts.
+/// The values that `--job` accepts.
 pub(super) const NAMES: [&str; 5] =
     ["one_cell_f32", "one_cell_bf16", "eight_codecs_f32", "eight_codecs_mid_cut_f32", LLAMA_CPP];
 
@@ -16,18 +16,18 @@ pub(super) const NAMES: [&str; 5] =
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Job {
     pub(super) name: &'static str,
-    /// As an experiment file names it.
+    /// The dtype, as an experiment file names it.
     pub(super) dtype: &'static str,
-    /// As an experiment file names it.
+    /// The preset, as an experiment file names it.
     pub(super) preset: &'static str,
     /// Cut after each of these layers.
     pub(super) cuts: &'static [usize],
     pub(super) with_codecs: bool,
-    /// How far the uncompressed perplexities may be apart, relative to strait's.
+    /// Largest accepted difference of the uncompressed perplexities, relative to strait's.
     pub(super) baseline_limit: f64,
 }
 
-/// A codec with its parameters, named as in an experiment file. The peer has them too.
+/// A codec with its parameters, named as in an experiment file. The peer implements it too.
 #[derive(Debug, Clone)]
 pub(super) struct Codec {
     pub(super) label: &'static str,
@@ -35,11 +35,11 @@ pub(super) struct Codec {
     pub(super) params: Value,
 }
 
-/// How far the perplexities under a codec may be apart. Rounding is a threshold: hidden states that
-/// differ in the last place give another code here and there.
+/// Largest accepted relative difference of the perplexities under a codec. Rounding is a threshold:
+/// hidden states that differ in the last place occasionally give another code.
 pub(super) const CODEC_LIMIT: f64 = 1e-2;
 
-/// `ring-4` over 30 layers.
+/// The cuts of `ring-4` over 30 layers.
 const RING_4: &[usize] = &[2, 10, 18, 25];
 const MIDDLE: &[usize] = &[14];
 
@@ -59,8 +59,8 @@ pub(super) const JOBS: [Job; 4] = [
     Job { name: NAMES[3], with_codecs: true, cuts: MIDDLE, ..ONE_CELL },
 ];
 
-/// llama.cpp multiplies the 4-bit weights with activations of 8 bits, so its perplexity is near
-/// strait's and not the same.
+/// llama.cpp multiplies the 4-bit weights by 8-bit activations, so its perplexity is close to
+/// strait's but not equal.
 pub(super) fn llama_cpp() -> Job {
     Job { name: LLAMA_CPP, preset: "llamacpp", cuts: &[], baseline_limit: 2e-2, ..ONE_CELL }
 }

@@ -9,7 +9,7 @@ use super::job::WINDOW;
 use super::outcome::{BASELINE, Score, Sitting};
 use super::python::{environment, install, succeed};
 
-/// What the figures call it.
+/// The tool's name in the figures.
 pub(super) const NAME: &str = "llama.cpp's llama-perplexity";
 
 /// The package whose source distribution contains llama.cpp.
@@ -17,7 +17,7 @@ const PACKAGE: &str = "llama-cpp-python";
 const VERSION: &str = "0.3.36";
 const BUILD_TOOLS: [&str; 2] = ["cmake==4.4.4", "ninja==1.13.2"];
 
-/// Parts of llama.cpp that the tool does without.
+/// Parts of llama.cpp that the tool does not need.
 const LEFT_OUT: [&str; 5] = [
     "-DLLAMA_BUILD_TESTS=OFF",
     "-DLLAMA_BUILD_EXAMPLES=OFF",
@@ -26,7 +26,7 @@ const LEFT_OUT: [&str; 5] = [
     "-DLLAMA_OPENSSL=OFF",
 ];
 
-/// Builds the tool in `folder`, unless it is there.
+/// Builds the tool in `folder`, unless it exists there.
 pub(super) fn build(folder: &Path) -> Result<PathBuf> {
     let tool = folder.join("build/bin/llama-perplexity");
     if tool.is_file() {
@@ -62,7 +62,7 @@ pub(super) struct Tool {
     program: PathBuf,
     arguments: Vec<String>,
     windows: u32,
-    /// Whether weights stay as they are in the file.
+    /// Whether weights are used in the layout of the file.
     plain_weights: bool,
 }
 
@@ -93,8 +93,8 @@ impl Tool {
 
     /// Evaluates the text once.
     ///
-    /// On CPUs with AMX this release's kernel for Q4_1 is ended by the system, so a first run that
-    /// fails is tried again with the weights as they are in the file, which takes another kernel.
+    /// On CPUs with AMX this release's kernel for Q4_1 crashes, so a first run that fails is
+    /// repeated with the weights in the layout of the file, which uses another kernel.
     pub(super) fn run(&mut self) -> Result<Sitting> {
         match self.evaluate() {
             Err(_) if !self.plain_weights => {
@@ -105,7 +105,7 @@ impl Tool {
         }
     }
 
-    /// What a reader of the figures should know.
+    /// A remark for readers of the figures.
     pub(super) fn note(&self) -> String {
         let repacked = if self.plain_weights {
             ", run with --no-repack because it crashes without"
@@ -129,14 +129,14 @@ impl Tool {
         }
         let output =
             command.output().with_context(|| format!("starting {}", self.program.display()))?;
-        // Which stream it writes to has changed between releases.
+        // Releases differ in the stream that they write to.
         let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
         text.push_str(&String::from_utf8_lossy(&output.stderr));
         if !output.status.success() {
             bail!("llama-perplexity failed with {}:\n{}", output.status, text.trim_end());
         }
         let (seconds, perplexity) = parse(&text)?;
-        // Of a window all targets after its middle, as the preset `llamacpp` has it.
+        // All targets after the middle of each window, as under the preset `llamacpp`.
         let scored = u64::from(self.windows * (WINDOW - WINDOW / 2 - 1));
         let nll = perplexity.ln() * scored as f64;
         let scores = vec![Score { label: BASELINE.to_owned(), nll, scored }];

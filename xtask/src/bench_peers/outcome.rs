@@ -1,4 +1,5 @@
-//! From sittings to figures: perplexities that must agree, ratios, medians, the file and the table.
+//! Turns the results of both programs into figures: perplexities that must agree, ratios, medians, the file and
+//! the table.
 
 use std::fmt;
 
@@ -8,13 +9,13 @@ use serde::Serialize;
 use super::job::{CODEC_LIMIT, Job};
 use super::{peer, strait};
 
-/// The label of the cell without a codec, as records have it.
+/// The label of the cell without a codec, as in records.
 pub(super) const BASELINE: &str = "baseline";
 
-/// What one program did in one round: all cells of a job, once.
+/// The result of one program in one round: all cells of a job, once.
 #[derive(Debug, Clone)]
 pub(super) struct Sitting {
-    /// From the first window to the last, of all cells.
+    /// Seconds from the first window to the last, over all cells.
     pub(super) seconds: f64,
     pub(super) scores: Vec<Score>,
 }
@@ -23,7 +24,7 @@ pub(super) struct Sitting {
 #[derive(Debug, Clone)]
 pub(super) struct Score {
     pub(super) label: String,
-    /// Sum in nats.
+    /// Sum over the scored tokens, in nats.
     pub(super) nll: f64,
     pub(super) scored: u64,
 }
@@ -34,7 +35,7 @@ impl Score {
     }
 }
 
-/// `results/peers.json`.
+/// The content of `results/peers.json`.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     timed: &'static str,
@@ -43,12 +44,12 @@ pub(super) struct Report {
     pub(super) jobs: Vec<JobResult>,
 }
 
-/// What the figures were taken with.
+/// The conditions under which the figures were measured.
 #[derive(Debug, Serialize)]
 pub(super) struct Environment {
     cpu: String,
     cores: usize,
-    /// Cores that other programs kept busy over the minute before; null where it is not known.
+    /// Number of cores that other programs kept busy over the minute before; null if unknown.
     load_before: Option<f64>,
     strait: String,
     strait_threads: usize,
@@ -63,7 +64,7 @@ pub(super) struct Environment {
     rounds: u32,
 }
 
-/// The figures of one job; `ratio` is the peer's seconds over strait's in the same round.
+/// The figures of one job; `ratio` is the peer's seconds divided by strait's in the same round.
 #[derive(Debug, Serialize)]
 pub(super) struct JobResult {
     name: &'static str,
@@ -81,10 +82,10 @@ pub(super) struct JobResult {
     strait_tokens_per_s: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     peer_tokens_per_s: Option<f64>,
-    /// Of the cell without a codec.
+    /// Perplexity of the cell without a codec.
     ppl_strait: f64,
     ppl_peer: f64,
-    /// The largest relative distance between the two perplexities of a cell.
+    /// The largest relative difference between the two perplexities of a cell.
     largest_deviation: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
@@ -110,7 +111,7 @@ pub(super) struct Round {
     peer_scored_only_s: Option<f64>,
 }
 
-/// The cells of both programs, in pairs and in the peer's order, if they are the same work with the same result.
+/// Pairs the cells of both programs, in the peer's order, if they did the same work with the same result.
 ///
 /// # Errors
 /// If a cell is missing, scores another number of tokens, or has another perplexity.
@@ -189,7 +190,7 @@ impl JobResult {
         }
     }
 
-    /// Adds the speed in tokens that went through the model.
+    /// Adds the speed in tokens per second that went through the model.
     pub(super) fn with_throughput(mut self, tokens: u32) -> Self {
         self.strait_tokens_per_s = Some(f64::from(tokens) / self.strait_s);
         self.peer_tokens_per_s = Some(f64::from(tokens) / self.peer_s);
@@ -202,7 +203,7 @@ impl JobResult {
     }
 }
 
-/// The middle of the values, the mean of the middle two if their number is even; NaN of none.
+/// The median: the middle value, or the mean of the middle two if their number is even; NaN without values.
 fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_unstable_by(f64::total_cmp);

@@ -13,13 +13,14 @@ use serde_json::{Value, json};
 use super::job::Job;
 use super::outcome::{BASELINE, Score, Sitting};
 
-/// What the figures call it.
+/// The peer's name in the figures.
 pub(super) const NAME: &str = "PyTorch, Transformers (sdpa) and forward hooks";
 
-/// The joined text, which the peer leaves in the scratch folder for programs that read no Parquet.
+/// The joined text, which the peer leaves in the scratch folder for programs that cannot read
+/// Parquet.
 pub(super) const TEXT_FILE: &str = "text.txt";
 
-/// Lines of the peer's own messages that an error shows.
+/// Number of lines of the peer's own messages that an error shows.
 const SHOWN: usize = 12;
 
 /// A running peer.
@@ -28,12 +29,12 @@ pub(super) struct Peer {
     child: Child,
     requests: ChildStdin,
     answers: BufReader<ChildStdout>,
-    /// Where the peer's messages go.
+    /// The file that receives the peer's messages.
     log: PathBuf,
     facts: Facts,
 }
 
-/// What the peer says about itself.
+/// The peer's description of itself.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Facts {
     pub(super) python: String,
@@ -93,7 +94,7 @@ impl Peer {
         &self.facts
     }
 
-    /// The whole model once for each cell of the job.
+    /// Runs the whole model once for each cell of the job.
     pub(super) fn run(&mut self, job: &Job, scored_only: bool) -> Result<Sitting> {
         let codecs = job.codecs();
         let mut sitting = Sitting { seconds: 0.0, scores: Vec::new() };
@@ -107,7 +108,7 @@ impl Peer {
                 "params": params,
                 "scored_only": scored_only,
             });
-            // A peer that has ended is reported by `read`, with its own words.
+            // If the peer has ended, `read` reports it, in the peer's own words.
             let _ = writeln!(self.requests, "{request}").and_then(|()| self.requests.flush());
             let pass: Pass =
                 read(&mut self.answers, &self.log).with_context(|| label.to_owned())?;
@@ -121,7 +122,7 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may already have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! The Python that runs the peer: one that the user names, or a virtual environment of our own.
+//! The Python that runs the peer: one that the user names, or a virtual environment of its own.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +18,8 @@ def version(name):
 print(json.dumps({name: version(name) for name in sys.argv[1:]}))
 ";
 
-/// The user's interpreter. It must have the packages; other versions than the pinned ones are said.
+/// The user's interpreter. It must have the packages; a version other than the pinned one is
+/// reported.
 pub(super) fn given(python: &Path, requirements: &Path) -> Result<PathBuf> {
     let wanted = read(requirements)?;
     let installed = versions(python, &wanted)?;
@@ -37,7 +38,7 @@ pub(super) fn given(python: &Path, requirements: &Path) -> Result<PathBuf> {
     Ok(python.to_owned())
 }
 
-/// The interpreter of the virtual environment in `folder`, made and filled if it is not.
+/// The interpreter of the virtual environment in `folder`, which is created and filled if needed.
 pub(super) fn installed(folder: &Path, requirements: &Path) -> Result<PathBuf> {
     let python = environment(folder)?;
     let wanted = read(requirements)?;
@@ -48,7 +49,7 @@ pub(super) fn installed(folder: &Path, requirements: &Path) -> Result<PathBuf> {
     Ok(python)
 }
 
-/// A virtual environment's interpreter; the environment is made if it is not there.
+/// A virtual environment's interpreter; the environment is created if needed.
 pub(super) fn environment(folder: &Path) -> Result<PathBuf> {
     let python = folder.join("bin").join("python");
     if !python.exists() {
@@ -59,14 +60,14 @@ pub(super) fn environment(folder: &Path) -> Result<PathBuf> {
     Ok(python)
 }
 
-/// `pip install` with these arguments.
+/// Runs `pip install` with these arguments.
 pub(super) fn install(python: &Path, arguments: &[&std::ffi::OsStr]) -> Result<()> {
     let mut command = Command::new(python);
     command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
     succeed(command.args(arguments))
 }
 
-/// Runs a command whose output is the user's to see.
+/// Runs a command whose output the user sees.
 pub(super) fn succeed(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
     let status = command.status().with_context(|| format!("starting {program}"))?;
@@ -110,7 +111,7 @@ fn versions(python: &Path, wanted: &Pins) -> Result<BTreeMap<String, Option<Stri
         .with_context(|| format!("{} printed unexpected JSON", python.display()))
 }
 
-/// A line for each pin that is not met. What follows `+` in a version names a build of it.
+/// A line for each pin that is not satisfied. What follows `+` in a version names a build of it.
 fn unmet(wanted: &Pins, installed: &BTreeMap<String, Option<String>>) -> Vec<String> {
     let mut lines = Vec::new();
     for (name, version) in wanted {

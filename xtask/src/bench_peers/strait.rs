@@ -28,7 +28,7 @@ pub(super) struct Strait<'a> {
     threads: Option<u32>,
 }
 
-/// What one run gave.
+/// The result of one run.
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) sitting: Sitting,
@@ -118,7 +118,7 @@ impl<'a> Strait<'a> {
 }
 
 impl Facts {
-    /// Whether the peer has the same tokens.
+    /// Checks that the peer has the same tokens.
     pub(super) fn check_tokens(&self, peer: &peer::Facts) -> Result<()> {
         ensure!(
             self.tokens_sha256 == peer.tokens_sha256,

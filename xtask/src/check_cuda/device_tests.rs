@@ -24,7 +24,7 @@ pub(super) struct Tests {
     pub(super) seconds: f64,
 }
 
-/// An integration test, and what its short form leaves out or takes.
+/// An integration test, and what its short form omits or selects.
 struct Suite {
     package: &'static str,
     test: &'static str,
@@ -88,7 +88,7 @@ fn run_suite(
     Ok(tests)
 }
 
-/// Passed and failed of the harness's last line.
+/// Numbers of passed and failed tests from the harness's last line.
 fn counts(text: &str) -> Option<(usize, usize)> {
     let line = text.lines().rfind(|line| line.starts_with("test result: "))?;
     let words: Vec<&str> = line.split([' ', ';']).collect();

@@ -1,4 +1,4 @@
-//! A row's experiment file: one of `xtask/check-cuda` with the row's model, dtype and devices.
+//! A row's experiment file: one from `xtask/check-cuda` with the row's model, dtype and devices.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 use super::rows::Row;
 
-/// The text of an experiment as it is kept.
+/// The text of an experiment as it is stored.
 pub(super) fn template(root: &Path, name: &str) -> Result<String> {
     let path = root.join("xtask/check-cuda").join(format!("{name}.toml"));
     fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
@@ -37,7 +37,7 @@ pub(super) fn text(
         let devices: Vec<Value> = on.iter().copied().map(Value::from).collect();
         section(&mut table, "partition")?.insert("devices".to_owned(), devices.into());
     }
-    // Several rows run side by side, and no number depends on threads.
+    // Several rows run side by side, and no number depends on the number of threads.
     let threads = i64::try_from(threads)?;
     section(&mut table, "run")?.insert("threads".to_owned(), threads.into());
     Ok(toml::to_string(&table)?)

@@ -1,4 +1,5 @@
-//! Made-up checkpoints: the tiny ones of every family with a tokenizer, and shapes that no kept model has.
+//! Made-up checkpoints: the tiny ones of every family with a tokenizer, and shapes that no stored model
+//! has.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::rows::{FAMILIES, Row};
 
-/// Their folder, in that of the check.
+/// The folder of the models within that of the check.
 pub(super) const FOLDER: &str = "models";
 
 /// The shape of a Llama with random weights.
@@ -28,7 +29,7 @@ const SHAPES: [Shape; 2] = [
 
 const HEADS: usize = 4;
 
-/// Makes the models that rows name, in `folder`.
+/// Writes the models that rows name to `folder`.
 pub(super) fn make(root: &Path, folder: &Path, rows: &[Row]) -> Result<()> {
     let wanted: BTreeSet<&str> = rows.iter().filter_map(|row| row.model).collect();
     for name in wanted {
@@ -116,7 +117,7 @@ fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     fs::write(&path, bytes).with_context(|| format!("writing {}", path.display()))
 }
 
-/// A safetensors file of bf16 values in the making.
+/// A safetensors file of bf16 values under construction.
 #[derive(Debug, Default)]
 struct Tensors {
     header: Map<String, Value>,
@@ -125,7 +126,7 @@ struct Tensors {
 }
 
 impl Tensors {
-    /// Values between `-largest` and `largest`, each as likely, the same ones in every run.
+    /// Adds uniformly distributed values between `-largest` and `largest`, the same ones in every run.
     fn random(&mut self, name: &str, shape: &[usize], largest: f32) {
         let start = self.data.len();
         for _ in 0..shape.iter().product() {

@@ -1,4 +1,4 @@
-//! What a row left, and how far two of them are apart.
+//! The results of a row, and how far two of them differ.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,18 +10,18 @@ use serde_json::Value;
 
 use super::rows::Row;
 
-/// What is compared.
+/// The results that are compared.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Outcome {
     /// The cells of a run by label.
     Cells(BTreeMap<String, Cell>),
-    /// Generated tokens, and the bytes of the cache behind the prompt.
+    /// Generated tokens, and the bytes of the cache after the prompt.
     Text { tokens: Vec<u64>, cache_bytes: u64 },
     /// The numbers of every file by name.
     Numbers(BTreeMap<String, Vec<f64>>),
 }
 
-/// A difference, and what is allowed of it.
+/// A difference, and the largest one that is accepted.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Measure {
     pub(super) name: &'static str,
@@ -29,7 +29,7 @@ pub(super) struct Measure {
     pub(super) allowed: f64,
 }
 
-/// What a record says of a cell.
+/// The part of a record about a cell that is compared.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(super) struct Cell {
     label: String,
@@ -64,7 +64,7 @@ struct Window {
     sums: Sums,
 }
 
-/// What does not depend on values.
+/// Counts that do not depend on values.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct Link {
     tokens: u64,
@@ -93,7 +93,7 @@ pub(super) struct CellLine {
     ppl_expected: f64,
     kld: f64,
     kld_expected: f64,
-    /// Largest difference of a window's likelihood, in nats a token.
+    /// Largest difference of a window's likelihood, in nats per token.
     window: f64,
 }
 
@@ -109,7 +109,7 @@ impl Outcome {
         Ok(Self::Cells(cells))
     }
 
-    /// Reads what `strait generate --json` printed.
+    /// Parses the output of `strait generate --json`.
     pub(super) fn text(printed: &str) -> Result<Self> {
         let value: Value = serde_json::from_str(printed.trim()).context("the text's JSON")?;
         let tokens = value["tokens"].as_array().context("expected `tokens`")?;
@@ -137,7 +137,7 @@ impl Outcome {
         }
     }
 
-    /// Compares with what the reference left.
+    /// Compares with the results of the reference.
     pub(super) fn differences(&self, expected: &Self, row: &Row) -> Result<Vec<Measure>> {
         let tolerance = row.tolerance();
         match (self, expected) {
@@ -182,7 +182,7 @@ impl Outcome {
         }
     }
 
-    /// Whether every cell has times, and says what memory was used; the error is what is missing.
+    /// Checks that every cell has times and reports its memory; the error is what is missing.
     pub(super) fn check_speed(&self, expected: &Self) -> Result<()> {
         let (Self::Cells(found), Self::Cells(expected)) = (self, expected) else {
             bail!("expected cells");
@@ -211,14 +211,15 @@ fn kld(line: &CellLine, floor: f64) -> f64 {
     (line.kld - line.kld_expected).abs() / (line.kld_expected + floor)
 }
 
-/// The windows of a cell that loses nothing: its divergence is 0, but for rounding.
+/// The largest difference over the windows of a lossless cell, whose divergence is 0 except for
+/// rounding.
 fn exact(line: &CellLine, _: f64) -> f64 {
     if line.kld_expected.abs() < LOSSLESS { line.window } else { 0.0 }
 }
 
 const LOSSLESS: f64 = 1e-9;
 
-/// The larger one, or NaN if one is.
+/// The larger value, or NaN if either is NaN.
 fn largest(a: f64, b: f64) -> f64 {
     if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
 }
@@ -270,7 +271,7 @@ impl Sums {
     }
 }
 
-/// Largest difference of two files' numbers, relative to the largest number of the file.
+/// Largest difference of two files' numbers, relative to the largest number in the file.
 fn number_difference(
     found: &BTreeMap<String, Vec<f64>>,
     expected: &BTreeMap<String, Vec<f64>>,
@@ -292,7 +293,7 @@ fn number_difference(
     Ok(worst)
 }
 
-/// The files of a folder with this extension: name and text, sorted.
+/// The files of a folder with this extension, as name and text, sorted.
 fn texts(folder: &Path, extension: &str) -> Result<BTreeMap<String, String>> {
     let mut texts = BTreeMap::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {

@@ -1,4 +1,4 @@
-//! A command with a limit of time, whose streams go to files.
+//! Runs a command with a time limit, with its streams going to files.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::test::now;
 /// How a command ended.
 #[derive(Debug)]
 pub(super) struct Ended {
-    /// `None` where it was stopped by a signal, or here at its limit.
+    /// Exit code; `None` if it was stopped by a signal, or here at its limit.
     pub(super) code: Option<i32>,
     pub(super) in_time: bool,
     pub(super) seconds: f64,
@@ -20,10 +20,10 @@ pub(super) struct Ended {
     pub(super) stderr: PathBuf,
 }
 
-/// How often a running command is looked at.
+/// Interval at which a running command is polled.
 const STEP: Duration = Duration::from_millis(20);
 
-/// Runs `command` with its streams in `folder`, and stops it when `limit` is over.
+/// Runs `command` with its streams in `folder`, and stops it after `limit`.
 pub(super) fn run(mut command: Command, folder: &Path, limit: Duration) -> Result<Ended> {
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let (stdout, stderr) = (folder.join("stdout.txt"), folder.join("stderr.txt"));
@@ -52,7 +52,7 @@ impl Ended {
         self.code == Some(0)
     }
 
-    /// What a failed command said: its error, or how it ended and its last line.
+    /// Why a command failed: its error message, or how it ended and its last line.
     pub(super) fn reason(&self) -> String {
         let text = fs::read(&self.stderr).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);

@@ -1,21 +1,22 @@
-//! The matrix: which experiment runs in which dtype, on which devices, in which way of the emulator.
+//! The matrix: which experiment runs in which dtype, on which devices, and with which settings of
+//! the emulator.
 
 use std::time::Duration;
 
 /// What is done with an experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Work {
-    /// `strait run`: every cell's likelihoods and divergence.
+    /// `strait run`: compares every cell's likelihoods and divergence.
     Run,
-    /// `strait run` with `[speed]`: that times and bytes are there, too.
+    /// `strait run` with `[speed]`: also checks that times and bytes are present.
     Speed,
-    /// `strait generate` from a cell's cache, or from the whole cache: the same tokens.
+    /// `strait generate` from a cell's cache, or from the whole cache: compares the tokens.
     Generate { cell: Option<&'static str> },
-    /// `strait analyze importance`: every number of its tables.
+    /// `strait analyze importance`: compares every number of its tables.
     Importance,
-    /// `strait analyze heads`: the relevance of every head.
+    /// `strait analyze heads`: compares the relevance of every head.
     Heads,
-    /// `strait run` where no kernel of a product compiles: has to end in an error.
+    /// `strait run` where no kernel of a product compiles: it must end in an error.
     Refused,
 }
 
@@ -23,34 +24,35 @@ pub(super) enum Work {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Row {
     pub(super) name: String,
-    /// A file of `xtask/check-cuda`, without `.toml`.
+    /// Name of a file in `xtask/check-cuda`, without `.toml`.
     pub(super) experiment: &'static str,
     pub(super) work: Work,
     pub(super) dtype: &'static str,
-    /// One for the whole model, or one for each node of the experiment's partition.
+    /// One device for the whole model, or one for each node of the experiment's partition.
     pub(super) devices: &'static [&'static str],
     /// A made-up model instead of the experiment's own.
     pub(super) model: Option<&'static str>,
-    /// Variables of the emulator.
+    /// Environment variables of the emulator.
     pub(super) settings: Vec<(&'static str, &'static str)>,
     pub(super) limit: Duration,
 }
 
-/// Largest differences to the CPU that are accepted.
+/// Largest accepted differences from the CPU.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Tolerance {
-    /// In nats a token, of any window of a cell that loses nothing.
+    /// Difference in nats per token, in any window of a lossless cell.
     pub(super) exact: f64,
-    /// Relative, of a cell's perplexity. A difference in the last place makes a codec choose another
-    /// code, or a press another entry, where two are equally near: a few of many.
+    /// Relative difference of a cell's perplexity. A difference in the last place makes a codec
+    /// choose another code, or a press another entry, where two are equally near, which happens to a
+    /// few of many.
     pub(super) ppl: f64,
-    /// Of a cell's mean divergence, relative to that divergence and the row's floor.
+    /// Difference of a cell's mean divergence, relative to that divergence and the row's floor.
     pub(super) kld: f64,
-    /// Relative, of importances and of heads' relevance.
+    /// Relative difference of importances and of heads' relevance.
     pub(super) number: f64,
 }
 
-/// The divergence in nats that a difference is at least compared with: f32, and half types.
+/// The smallest divergence in nats that a difference is divided by: for f32, and for half types.
 const KLD_FLOORS: [f64; 2] = [1e-4, 1e-2];
 
 impl Row {
@@ -88,18 +90,18 @@ impl Row {
         self
     }
 
-    /// Whether the row is about the emulator's ways rather than about CUDA.
+    /// Whether the row tests the emulator's settings rather than CUDA.
     pub(super) fn needs_emulator(&self) -> bool {
         self.settings.iter().any(|(name, _)| name.starts_with("EMU_"))
     }
 
-    /// Whether the row needs what the emulator does not have: the tensor memory accelerator.
+    /// Whether the row needs what the emulator lacks: the tensor memory accelerator.
     pub(super) fn needs_card(&self) -> bool {
         self.settings.contains(&(PRODUCTS, ACCELERATED))
     }
 
-    /// The device that the row is compared with: the CPU, or in half types the CPU that rounds where
-    /// a device does.
+    /// The device that the row is compared with: the CPU or, in half types, the CPU path that rounds
+    /// where a device does.
     pub(super) fn reference_device(&self) -> &'static str {
         if self.dtype == "f32" { "cpu" } else { "cpu:plain" }
     }
@@ -128,7 +130,8 @@ impl Row {
     }
 }
 
-/// Which of the product's kernels comes first, for half types (`crates/kernels/src/product.rs`).
+/// The variable that selects the product kernel to try first, for half types
+/// (`crates/kernels/src/product.rs`).
 const PRODUCTS: &str = "STRAIT_PRODUCTS";
 const ACCELERATED: &str = "accelerated";
 
@@ -155,7 +158,7 @@ pub(super) const FAMILIES: [&str; 19] = [
     "qwen3-moe-mixed",
 ];
 
-/// The rows of the short form, or all of them, the short ones first.
+/// The rows of the short form, or all rows, beginning with the short ones.
 pub(super) fn all(long: bool) -> Vec<Row> {
     let mut rows = short();
     if long {
@@ -168,7 +171,8 @@ pub(super) fn all(long: bool) -> Vec<Row> {
     rows
 }
 
-/// What the gate runs: links and caches, every dtype, several devices, a family that is no Llama.
+/// The rows that the gate runs: links and caches, every dtype, several devices, a family other than
+/// Llama.
 fn short() -> Vec<Row> {
     vec![
         Row::new("links f32", "links"),
@@ -265,7 +269,7 @@ fn shapes() -> Vec<Row> {
     rows
 }
 
-/// Devices that meet at a link, kinds of cards, and ways of the emulator that show mistakes.
+/// Devices that meet at a link, kinds of cards, and settings of the emulator that expose mistakes.
 fn ways() -> Vec<Row> {
     let mut rows = vec![
         Row::new("cuda:0 and cuda:1 f32", "quantized")

@@ -15,7 +15,7 @@ use super::rows::Row;
 pub(super) const MARKDOWN: &str = "table.md";
 const JSON: &str = "table.json";
 
-/// A row and what came of it.
+/// A row with its outcome.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Line {
     name: String,
@@ -28,7 +28,7 @@ pub(super) struct Line {
     pub(super) device: Option<String>,
     pub(super) measures: Vec<Measure>,
     pub(super) error: Option<String>,
-    /// What the emulator said of wrong addresses and blocks that hang.
+    /// The emulator's reports of wrong addresses and blocks that hang.
     pub(super) complaints: Vec<String>,
     pub(super) cells: Vec<CellLine>,
 }
@@ -84,14 +84,14 @@ impl Line {
         found.map_or(String::new(), |measure| short(measure.value))
     }
 
-    /// What is not one of the three columns.
+    /// The measures that are not in one of the three columns.
     fn other(&self) -> String {
         let other = self.measures.iter().filter(|measure| !COLUMNS.contains(&measure.name));
         other.map(|measure| format!("{} {}", short(measure.value), measure.name)).collect()
     }
 }
 
-/// Measures with columns of their own; the others stand across them.
+/// Measures with their own columns; the others are written across them.
 const COLUMNS: [&str; 3] = ["exact", "PPL", "KLD"];
 
 /// A number in eight characters.
@@ -142,7 +142,7 @@ impl Report {
         self.tests.iter().all(|tests| tests.failed == 0) && self.lines.iter().all(Line::agrees)
     }
 
-    /// Leaves both files in `folder`.
+    /// Writes both files to `folder`.
     pub(super) fn write(&self, folder: &Path) -> Result<()> {
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
         let json = serde_json::to_string_pretty(self)? + "\n";

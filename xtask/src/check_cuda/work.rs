@@ -19,19 +19,19 @@ use crate::emulator::Emulator;
 pub(super) struct Bench<'a> {
     pub(super) program: PathBuf,
     pub(super) root: PathBuf,
-    /// Where everything is made that rows need and leave.
+    /// The folder for everything that rows need and write.
     pub(super) folder: PathBuf,
     pub(super) emulator: Option<&'a Emulator>,
     pub(super) jobs: usize,
 }
 
-/// What the CPU made of an experiment.
+/// The CPU's results for an experiment.
 #[derive(Debug)]
 pub(super) struct Reference {
     outcome: Option<Outcome>,
 }
 
-/// From which text is generated.
+/// The prompt for generation.
 const PROMPT: &str =
     " = Robert Boulter = \n Robert Boulter is an English film , television and theatre actor .";
 const NEW_TOKENS: &str = "12";
@@ -80,7 +80,7 @@ impl Bench<'_> {
         Ok(line)
     }
 
-    /// Writes the experiment and runs the command that the row is about.
+    /// Writes the experiment and runs the row's command.
     fn start(&self, row: &Row, folder: &Path, reference: bool) -> Result<Ended> {
         if folder.exists() {
             fs::remove_dir_all(folder).with_context(|| folder.display().to_string())?;
@@ -88,7 +88,7 @@ impl Bench<'_> {
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
         let template = experiment::template(&self.root, row.experiment)?;
         let models = self.folder.join(models::FOLDER);
-        // One row alone may have all threads.
+        // A single row may use all threads.
         let threads = if self.jobs > 1 { 1 } else { 2 };
         let text = experiment::text(&template, row, reference, &models, threads)?;
         let file = folder.join("experiment.toml");
@@ -140,7 +140,7 @@ impl Bench<'_> {
     }
 }
 
-/// Whether a run that had no kernel for its products ended in an error that says so.
+/// Checks that a run without a kernel for its products ended in an error that says so.
 fn refusal(ended: &Ended) -> Result<()> {
     ensure!(ended.in_time, "did not end within {:.0} s", ended.seconds);
     ensure!(ended.code.is_some_and(|code| code > 0), "expected an error, found {:?}", ended.code);
@@ -149,7 +149,7 @@ fn refusal(ended: &Ended) -> Result<()> {
     Ok(())
 }
 
-/// What the emulator says of a kernel that no card would run: wrong addresses, and blocks that hang.
+/// The emulator's reports of what no card would run: wrong addresses, and blocks that hang.
 fn complaints(ended: &Ended) -> Result<Vec<String>> {
     let text = fs::read(&ended.stderr).context("standard error")?;
     let text = String::from_utf8_lossy(&text);
@@ -159,7 +159,7 @@ fn complaints(ended: &Ended) -> Result<Vec<String>> {
     Ok(severe.map(str::to_owned).collect())
 }
 
-/// Letters, digits and points, with hyphens for all else.
+/// Replaces everything except letters, digits and points by hyphens.
 fn slug(name: &str) -> String {
     let mut slug = String::new();
     for letter in name.chars() {

@@ -1,5 +1,5 @@
-//! A headless Chromium, driven over two pipes: messages of the DevTools protocol as JSON, each ended by a
-//! zero byte (`--remote-debugging-pipe`: it reads descriptor 3 and writes descriptor 4).
+//! A headless Chromium, driven over two pipes with messages of the DevTools protocol as JSON, each
+//! terminated by a zero byte (`--remote-debugging-pipe`: it reads descriptor 3 and writes descriptor 4).
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-/// What is tried when no browser is named.
+/// Programs to try when no browser is named.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
 
 /// A browser with one page.
@@ -51,7 +51,7 @@ impl Browser {
             .stderr(Stdio::null())
             .spawn()
             .with_context(|| program.display().to_string())?;
-        // In the order in which the shell opens them, for each waits for the other end.
+        // In the order in which the shell opens them, because each end waits for the other.
         let to = OpenOptions::new().write(true).open(&to)?;
         let from = BufReader::new(File::open(&from)?);
         let (session, complaints) = (String::new(), Vec::new());
@@ -66,14 +66,14 @@ impl Browser {
         Ok(browser)
     }
 
-    /// Opens a page and waits until it has drawn itself.
+    /// Opens a page and waits until it has been drawn.
     pub(super) fn open(&mut self, url: &str, width: u32, height: u32) -> Result<()> {
         self.size(width, height)?;
         self.call("Page.navigate", json!({ "url": url }))?;
         self.ready()
     }
 
-    /// Loads the page again in another window; `media` is `light`, `dark` or `print`.
+    /// Loads the page again with another window size; `media` is `light`, `dark` or `print`.
     pub(super) fn reload(&mut self, width: u32, height: u32, media: &str) -> Result<()> {
         let scheme = if media == "dark" { "dark" } else { "light" };
         let kind = if media == "print" { "print" } else { "screen" };
@@ -102,7 +102,7 @@ impl Browser {
         bail!("the page did not get ready: {}", self.complaints())
     }
 
-    /// The value of an expression.
+    /// Evaluates an expression.
     pub(super) fn evaluate(&mut self, expression: &str) -> Result<Value> {
         let answer = self
             .call("Runtime.evaluate", json!({"expression": expression, "returnByValue": true}))?;
@@ -131,7 +131,7 @@ impl Browser {
         decode_base64(data.as_str().context("no picture")?)
     }
 
-    /// Everything that the page said on its console as a warning or worse.
+    /// All console messages of the page that are warnings or worse.
     pub(super) fn complaints(&self) -> String {
         self.complaints.join("; ")
     }

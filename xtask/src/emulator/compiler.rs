@@ -4,17 +4,17 @@ use std::fmt;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-/// A compiler that was tried and does.
+/// A compiler that was tried and works.
 #[derive(Debug)]
 pub(super) struct Compiler {
-    /// The program, and options that belong to it (`CXX="ccache g++"`).
+    /// The program, and its own options (`CXX="ccache g++"`).
     words: Vec<String>,
-    /// The first line of what it says of itself.
+    /// The first line of its version message.
     version: String,
 }
 
-/// The address sanitizer of the kernel calls a function before every access and leaves stack and
-/// globals alone.
+/// In kernels, the address sanitizer calls a function before every access and ignores stack and
+/// globals.
 const GCC_MEMCHECK: &[&str] = &[
     "-fsanitize=kernel-address",
     "--param=asan-stack=0",
@@ -31,13 +31,13 @@ const CLANG_MEMCHECK: &[&str] = &[
     "-asan-instrumentation-with-call-threshold=0",
 ];
 
-/// What a compiler has to know: C++20 with its library, and the vectors that kernels use.
+/// What a compiler must support: C++20 with its library, and the vectors that kernels use.
 const TRIAL: &str =
     "#include <numeric>\n#include <string>\nint main() { return std::gcd(2, 4); }\n";
 const TRIAL_OPTIONS: &[&str] =
     &["-std=c++20", "-march=x86-64-v3", "-x", "c++", "-o", "/dev/null", "-"];
 
-/// `$CXX`, or else g++ or clang++; the error is the reason why there is none.
+/// `$CXX`, or otherwise g++ or clang++; the error is the reason why there is none.
 pub(super) fn find() -> Result<Compiler, String> {
     find_in(std::env::var("CXX").ok().as_deref())
 }

@@ -1,5 +1,4 @@
-//! Compares the codecs and presses that plugins declare in Cargo.toml with those that the built
-//! files hold.
+//! Compares the codecs and presses that plugins declare in Cargo.toml with those in the built files.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -19,7 +18,7 @@ struct Listed {
     file: String,
 }
 
-/// Asks the host what it finds in the libraries in `plugins/`.
+/// Has the host list the libraries in `plugins/` and compares.
 pub(super) fn check(workspace: &Workspace) -> Result<()> {
     let Some(host) = workspace.packages.iter().find(|package| package.name == "strait") else {
         bail!("this workspace has no package \"strait\"");
@@ -42,7 +41,8 @@ pub(super) fn check(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Reads the list's columns: codec or press, version, file. Other lines name no library as their third word.
+/// Reads the list's columns: codec or press, version, file. Lines whose third word is not a library are
+/// skipped.
 fn parse(list: &str) -> Vec<Listed> {
     let listed = list.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
@@ -53,7 +53,7 @@ fn parse(list: &str) -> Vec<Listed> {
     listed.collect()
 }
 
-/// One line for every plugin whose file holds other codecs or presses than its manifest declares.
+/// One line for every plugin whose file contains other codecs or presses than its manifest declares.
 fn differences(plugins: &[Plugin<'_>], listed: &[Listed]) -> Vec<String> {
     let mut built: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for codec in listed {

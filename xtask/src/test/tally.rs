@@ -1,4 +1,4 @@
-//! Runs `cargo test`, shows its output as it comes and adds up the results of all test binaries.
+//! Runs `cargo test`, passes its output through and adds up the results of all test binaries.
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -19,8 +19,8 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Runs the command and copies what it prints to `output`. A run that broke in another way than
-/// by failed tests is an error.
+/// Runs the command and copies its output to `output`. A run that failed for any reason other than
+/// failed tests is an error.
 pub(super) fn run(command: &mut Command, output: &mut impl Write) -> Result<Tally> {
     let mut child = command.stdout(Stdio::piped()).spawn().context("cargo did not start")?;
     let stdout = child.stdout.take().context("cargo's output is piped")?;
@@ -35,7 +35,7 @@ pub(super) fn run(command: &mut Command, output: &mut impl Write) -> Result<Tall
     Ok(tally)
 }
 
-/// Copies the lines to `output` and adds up those that give a result.
+/// Copies the lines to `output` and adds up the results among them.
 fn pass_through(input: impl Read, output: &mut impl Write) -> Result<Tally> {
     let mut tally = Tally::default();
     let mut input = BufReader::new(input);

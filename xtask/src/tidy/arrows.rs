@@ -1,10 +1,10 @@
-//! The dependency arrows of ARCHITECTURE.md, one way only.
+//! Checks the dependency arrows of ARCHITECTURE.md, which point one way only.
 
 use super::tree::Tree;
 use super::{Violation, violation};
 use crate::workspace::{Package, Workspace};
 
-/// What each crate may link from this workspace. Plugins have the rule of their own below.
+/// The workspace crates that each crate may link. Plugins have their own rule below.
 const ARROWS: &[(&str, &[&str])] = &[
     ("strait-abi", &[]),
     ("strait-sdk-derive", &[]),
@@ -67,9 +67,9 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("ureq", &["strait-hub", "strait-track"]),
 ];
 
-/// Only this package may use burn, whatever the name of burn's crate, and CubeCL below it.
-/// Device kernels are written in CubeCL, which burn is written in too.
+/// The only package besides [`BURN_USER`] that may use CubeCL, in which device kernels are written.
 const KERNELS: &str = "strait-kernels";
+/// The only package that may use burn, whatever the name of burn's crate, and CubeCL below it.
 const BURN_USER: &str = "strait-burn";
 
 pub(super) fn check(workspace: &Workspace, tree: &Tree) -> Vec<Violation> {
@@ -94,7 +94,7 @@ fn check_arrows(workspace: &Workspace, package: &Package, plugin: Option<&str>, 
     let name = &package.name;
     let row = ARROWS.iter().find(|(from, _)| from == name).map(|(_, to)| *to);
     let allowed: &[&str] = match plugin {
-        // The bad examples speak the ABI directly.
+        // The bad examples use the ABI directly.
         Some("hostile") => &["strait-sdk", "strait-abi"],
         Some(_) => &["strait-codec-kit", "strait-sdk"],
         None => row.unwrap_or_default(),

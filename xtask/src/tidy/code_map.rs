@@ -1,4 +1,4 @@
-//! ARCHITECTURE.md's code map names every crate, and names nothing that is not there.
+//! Checks that ARCHITECTURE.md's code map names every crate, and nothing that does not exist.
 
 use super::tree::Tree;
 use super::{Violation, violation};
@@ -25,7 +25,7 @@ pub(super) fn check(workspace: &Workspace, tree: &Tree) -> Vec<Violation> {
     let mut violations = Vec::new();
     for package in &workspace.packages {
         let folder = workspace.folder(package);
-        // One paragraph speaks for all plugins: adding one edits no shared file.
+        // One paragraph covers all plugins, so that adding one edits no shared file.
         let listed = folder.starts_with("plugins/")
             || section.iter().any(|(_, line)| line.contains(&format!("`{folder}`")));
         if !listed {

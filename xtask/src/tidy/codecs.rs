@@ -1,4 +1,4 @@
-//! docs/codecs.md is what the figures and the plugins' sources give.
+//! Checks that docs/codecs.md matches the figures and the plugins' sources.
 
 use anyhow::Result;
 
@@ -8,13 +8,13 @@ use crate::codecs_page::{FIGURES, PAGE, render};
 use crate::plugins;
 use crate::workspace::Workspace;
 
-/// The page as it should be.
+/// The correct content of the page.
 pub(super) fn page(workspace: &Workspace, tree: &Tree) -> Result<String> {
     let source = |path: &str| tree.file(path).map(|file| file.text.as_str());
     render(&plugins::all(workspace)?, source)
 }
 
-/// Nothing to check where there are no figures.
+/// Without figures there is nothing to check.
 pub(super) fn check(workspace: &Workspace, tree: &Tree) -> Vec<Violation> {
     if !tree.exists(FIGURES) {
         return Vec::new();

@@ -1,4 +1,5 @@
-//! Experiments in `configs/` and those of `check-cuda`: every codec and press that they name has a plugin in this repository.
+//! Checks that every codec and press named by an experiment in `configs/` or `xtask/check-cuda` has a plugin in
+//! this repository.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! C++ files: the head and the length, as for Rust.
+//! Checks the head and the length of C++ files, as for Rust.
 
 use super::rust::LONGEST;
 use super::tree::{SourceFile, Tree};

@@ -1,8 +1,8 @@
-//! The host and the tests build their shared dependencies with the same features.
+//! Checks that the host and the tests build their shared dependencies with the same features.
 //!
-//! Cargo unites the features that the packages of one command ask for. If a dev-dependency turned
-//! on one more feature below burn, `cargo test` would compile burn a second time after a build of
-//! the host: many minutes for nothing.
+//! Cargo unifies the features requested by the packages of one command. If a dev-dependency enabled
+//! one more feature below burn, `cargo test` would compile burn a second time after a build of the
+//! host, which takes many minutes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ pub(super) fn check(workspace: &Workspace) -> Result<Vec<Violation>> {
     Ok(compare(&host, &tests))
 }
 
-/// One `name version|features` a line.
+/// Lists one `name version|features` per line.
 fn tree(workspace: &Workspace, selection: &[&str]) -> Result<String> {
     let output = cargo::command()
         .current_dir(&workspace.root)

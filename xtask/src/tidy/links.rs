@@ -1,4 +1,4 @@
-//! Markdown: relative links and anchors lead somewhere.
+//! Checks that relative links and anchors in Markdown lead somewhere.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Violation> {
     violations
 }
 
-/// What is wrong with a link, if anything: what, and how to mend it.
+/// What is wrong with a link, if anything, and how to fix it.
 fn broken(tree: &Tree, file: &SourceFile, target: &str) -> Option<(String, &'static str)> {
     let outside = ["http://", "https://", "mailto:"];
     if outside.iter().any(|scheme| target.starts_with(scheme)) {
@@ -38,7 +38,7 @@ fn broken(tree: &Tree, file: &SourceFile, target: &str) -> Option<(String, &'sta
     None
 }
 
-/// The path from the root of a link found in the file `from`; `None` if it leaves the tree.
+/// The path from the root for a link found in the file `from`; `None` if it leaves the tree.
 fn resolve(from: &str, link: &str) -> Option<String> {
     let mut parts: Vec<&str> = match link.strip_prefix('/') {
         Some(_) => Vec::new(),
@@ -58,7 +58,7 @@ fn resolve(from: &str, link: &str) -> Option<String> {
 }
 
 /// The targets of `[text](target)`, `[name]: target`, `src="target"` and `href="target"`, with
-/// their lines; code is left out.
+/// their line numbers; code is excluded.
 fn targets(file: &SourceFile) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for (number, line) in prose(file) {
@@ -98,7 +98,7 @@ fn without_code_spans(line: &str) -> String {
     line.split('`').step_by(2).collect::<Vec<_>>().join("``")
 }
 
-/// The anchors that GitHub gives to the headings of a file.
+/// The anchors that GitHub generates for the headings of a file.
 fn anchors(file: &SourceFile) -> BTreeSet<String> {
     let mut anchors = BTreeSet::new();
     let mut fenced = false;

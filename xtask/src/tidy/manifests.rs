@@ -1,4 +1,5 @@
-//! Manifests: the shared lints, names, test binaries, and a plugin's library kinds and codec table.
+//! Checks manifests: the shared lints, names, test binaries, and a plugin's library kinds and codec
+//! table.
 
 use std::collections::BTreeMap;
 
@@ -96,7 +97,7 @@ fn check_names(package: &Package, id: &str, report: Report) {
     }
 }
 
-/// `owners` collects which plugin declared a codec id first.
+/// Checks a plugin's codec ids; `owners` records which plugin declared an id first.
 fn check_codecs(
     package: &Package,
     id: &str,

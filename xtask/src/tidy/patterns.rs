@@ -1,13 +1,13 @@
-//! All text files: white space, marks of unfinished work, and paths of one machine.
+//! Checks all text files for white space, marks of unfinished work, and machine-specific paths.
 
 use super::rust::OWN_SOURCES;
 use super::tree::{SourceFile, Tree};
 use super::{Violation, violation};
 
-/// Folders that exist on somebody's machine only.
+/// Folders that exist only on a particular machine.
 const MACHINE_FOLDERS: &[&str] = &["/home/", "/root/", "/work/", "/tmp/", "/Users/", "C:\\Users"];
 
-/// Files that people write; the others are written by programs.
+/// Extensions of files that people write; the others are generated.
 const WRITTEN: &[&str] = &["rs", "toml", "md", "py", "sh", "yml", "cpp", "h", ""];
 
 pub(super) fn check(tree: &Tree) -> Vec<Violation> {
@@ -42,7 +42,7 @@ fn check_space(line: &str, report: Report) {
     }
 }
 
-/// Markdown may talk about these words.
+/// Markdown may mention these words.
 fn check_unfinished(file: &SourceFile, line: &str, report: Report) {
     if file.extension() == "md" {
         return;
@@ -58,7 +58,7 @@ fn words(line: &str) -> impl Iterator<Item = &str> {
     line.split(|letter: char| !letter.is_alphanumeric() && letter != '_')
 }
 
-/// A folder counts where a path begins: not in the middle of an address or of another path.
+/// A folder counts only where a path begins, not in the middle of an address or another path.
 fn check_machine(line: &str, report: Report) {
     for folder in MACHINE_FOLDERS {
         let begins = line.match_indices(folder).any(|(at, _)| {

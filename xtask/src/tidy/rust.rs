@@ -1,15 +1,16 @@
-//! Rust files: the head, the length, where a strict lint may be lifted, and tests that really run.
+//! Checks Rust files: the head, the length, where a strict lint may be lifted, and that tests
+//! really run.
 
 use super::tree::{SourceFile, Tree};
 use super::{Violation, violation};
 
-/// Lines a file may have.
+/// Most lines in a file.
 pub(super) const LONGEST: usize = 600;
 
-/// Files that may be longer, with the reason.
+/// Exceptions for longer files, each with the reason.
 const LONG_FILES: &[(&str, &str)] = &[];
 
-/// Lints that are lifted in few places: paths that begin so may do it, each for its reason.
+/// Lints that may be lifted only in paths with these prefixes, each for its reason.
 const LIFTED: &[(&str, &[(&str, &str)])] = &[
     (
         "unsafe_code",
@@ -37,10 +38,10 @@ const LIFTED: &[(&str, &[(&str, &str)])] = &[
     ),
 ];
 
-/// The rules' own sources name what they look for.
+/// The rules' own sources contain the words that they search for.
 pub(super) const OWN_SOURCES: &str = "xtask/src/tidy/";
 
-/// Words that hide a test's result, or that leave work undone.
+/// Words that hide a test's result or mark unfinished work.
 const FORBIDDEN: &[(&str, &str)] = &[
     ("#[ignore", "make the test run always, or remove it"),
     ("should_panic", "assert on the error value instead"),

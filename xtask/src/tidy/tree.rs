@@ -1,4 +1,4 @@
-//! The repository's files as the rules see them: every path, and the text of those that are text.
+//! The repository's files as the rules see them: every path, and the content of text files.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// Paths are relative to the root, with `/` between their parts.
+/// All paths, relative to the root with `/` between their parts, and the text files.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
     pub(super) files: Vec<SourceFile>,
@@ -38,7 +38,7 @@ const TEXT: &[&str] = &["rs", "toml", "md", "py", "sh", "yml", "json", "csv", "s
 
 impl Tree {
     /// Reads the tree below `root`. Hidden folders other than `.ci`, `.cargo` and `.github`,
-    /// folders named `target`, and what lies below `assets/` (other people's data) is not read.
+    /// folders named `target`, and everything below `assets/` (other people's data) are skipped.
     pub(super) fn read(root: &Path) -> Result<Self> {
         let mut tree = Self::default();
         tree.add_folder(root, "")?;
@@ -46,7 +46,7 @@ impl Tree {
         Ok(tree)
     }
 
-    /// Whether there is a file or folder of this path.
+    /// Whether a file or folder with this path exists.
     pub(super) fn exists(&self, path: &str) -> bool {
         self.paths.contains(path)
     }
@@ -59,7 +59,7 @@ impl Tree {
         self.files.iter().filter(move |file| file.extension() == extension)
     }
 
-    /// The line of a file that contains `needle`, or 1: where to point a person to.
+    /// The line of a file that contains `needle`, or 1: where to direct the reader.
     pub(super) fn line_of(&self, path: &str, needle: &str) -> usize {
         let line = self.file(path).and_then(|file| {
             file.lines().find(|(_, line)| line.contains(needle)).map(|(number, _)| number)

@@ -12,13 +12,13 @@ use crate::ops::tensors::{Linear, Maker, NormWeights, normed};
 /// An attention block on a device.
 pub(crate) struct Attention<B: Kernels> {
     pub(crate) shape: AttentionShape,
-    /// Place in the model's [`Ropes`].
+    /// Index in the model's [`Ropes`].
     pub(crate) rope: Option<usize>,
     norm_in: Option<NormWeights<B>>,
     query: Linear<B>,
     key: Linear<B>,
     value: Linear<B>,
-    /// Of queries and of keys.
+    /// Norms of queries and of keys.
     head_norms: Option<(NormWeights<B>, NormWeights<B>)>,
     output: Linear<B>,
     norm_out: Option<NormWeights<B>>,
@@ -29,9 +29,9 @@ pub(crate) struct Ropes<B: Kernels>(Vec<Rope<B>>);
 
 struct Rope<B: Kernels> {
     config: RopeConfig,
-    /// For short sequences, and for long ones.
+    /// Tables for short sequences, and for long ones.
     tables: [RopeTable; 2],
-    /// Those of the longest sequence so far, of both kinds.
+    /// The tables on the device, for the longest sequence so far, of both kinds.
     uploaded: [Option<Rotation<B>>; 2],
 }
 
@@ -97,7 +97,8 @@ impl<B: Kernels> Attention<B> {
         Ok(normed(self.norm_out.as_ref(), y))
     }
 
-    /// What the context `[batch, heads, tokens, dim]` adds to the stream, `[batch, tokens, hidden]`.
+    /// The contribution of the context `[batch, heads, tokens, dim]` to the stream, `[batch, tokens,
+    /// hidden]`.
     pub(crate) fn finish(&self, context: Tensor<B, 4>) -> Tensor<B, 3> {
         let [batch, heads, tokens, dim] = context.dims();
         let context = context.swap_dims(1, 2).reshape([batch * tokens, heads * dim]);
@@ -116,8 +117,8 @@ impl<B: Kernels> Attention<B> {
         normed(self.norm_in.as_ref(), x)
     }
 
-    /// For every query head the 1-norm of each of the values `[1, kv_heads, entries, dim]` times the
-    /// head's part of the output projection, `[1, heads, 1, entries]`.
+    /// For every query head, the 1-norm of each of the values `[1, kv_heads, entries, dim]` times
+    /// the head's part of the output projection, `[1, heads, 1, entries]`.
     pub(crate) fn output_norms(&self, values: &Tensor<B, 4>) -> Tensor<B, 4> {
         let AttentionShape { heads, kv_heads, head_dim, .. } = self.shape;
         let entries = values.dims()[2];
@@ -165,7 +166,7 @@ impl<B: Kernels> Default for Ropes<B> {
 }
 
 impl<B: Kernels> Ropes<B> {
-    /// The place of `config`, where it is put if it is new.
+    /// The index of `config`, which is added if it is new.
     fn place(&mut self, config: &RopeConfig) -> usize {
         if let Some(place) = self.0.iter().position(|rope| rope.config == *config) {
             return place;
@@ -175,8 +176,8 @@ impl<B: Kernels> Ropes<B> {
         self.0.len() - 1
     }
 
-    /// Turns keys `[1, kv_heads, entries, dim]` by their positions `[1, kv_heads, 1, entries]`, in a
-    /// sequence of `length` tokens.
+    /// Rotates keys `[1, kv_heads, entries, dim]` by their positions `[1, kv_heads, 1, entries]`, in
+    /// a sequence of `length` tokens.
     pub(crate) fn turn_at(
         &mut self,
         place: usize,
@@ -192,7 +193,7 @@ impl<B: Kernels> Ropes<B> {
 }
 
 impl<B: Kernels> Rope<B> {
-    /// Cosines and sines of at least the first `tokens` positions of a sequence of as many.
+    /// Cosines and sines of at least the first `tokens` positions, for a sequence of that length.
     fn rotation(&mut self, tokens: usize, maker: &Maker<B>) -> &Rotation<B> {
         let kind = usize::from(self.config.is_long(tokens));
         let (table, uploaded) = (&mut self.tables[kind], &mut self.uploaded[kind]);
@@ -212,7 +213,7 @@ impl<B: Kernels> Rope<B> {
     }
 }
 
-/// The norm of every run of as many channels as it has weights.
+/// The norm of every group of as many channels as it has weights.
 fn in_runs<B: Kernels>(norm: Option<&NormWeights<B>>, x: Tensor<B, 2>) -> Tensor<B, 2> {
     let Some(norm) = norm else { return x };
     let [rows, channels] = x.dims();

@@ -103,10 +103,10 @@ impl<B: Kernels> Mlp<B> {
     }
 }
 
-/// The tokens of an expert, and what its results are multiplied by.
+/// The tokens of an expert, and the factors for its results.
 pub(crate) type Routes = (Vec<i32>, Vec<f32>);
 
-/// Which tokens go to which expert: decided on the host, which waits for the device here.
+/// Which tokens go to which expert. The host decides, which requires waiting for the device.
 fn route<B: Kernels>(
     x: &Tensor<B, 2>,
     (router, routing): &(Linear<B>, Routing),
@@ -128,7 +128,7 @@ fn route<B: Kernels>(
     routes
 }
 
-/// The sum of what each token's experts give, experts in order.
+/// The sum of each token's expert results, in the order of the experts.
 fn consult<B: Kernels>(
     x: Tensor<B, 2>,
     routes: &[Routes],
@@ -161,7 +161,7 @@ fn consult<B: Kernels>(
     if apart { tapping.combine(results, routes, x.dims()) } else { Ok(y) }
 }
 
-/// What one of `ranks` ranks adds to [`consult`], in f32.
+/// The contribution of one of `ranks` ranks to [`consult`], in f32.
 fn consult_rank<B: Kernels>(
     x: &Tensor<B, 2>,
     routes: &[Routes],
@@ -185,7 +185,7 @@ fn rows_of<B: Kernels>(x: &Tensor<B, 2>, tokens: &[i32], maker: &Maker<B>) -> Op
     (!tokens.is_empty()).then(|| B::gather(x, indices(), 1.0, None))
 }
 
-/// `y` with `given`, times `shares`, added to its rows `rows`.
+/// Adds `given`, times `shares`, to the rows `rows` of `y`.
 fn add_shared<B: Kernels>(
     y: Tensor<B, 2>,
     given: Tensor<B, 2>,

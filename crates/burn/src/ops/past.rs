@@ -1,7 +1,7 @@
-//! Caches of keys and values on a device, and what can be asked about attention to them.
+//! Caches of keys and values on a device, and probes of the attention to them.
 //!
-//! Key heads may keep different tokens: all are as long as the longest, and what fills up the others
-//! has a position that no query reaches.
+//! Key heads may keep different tokens: all are padded to the longest, and the padding has a position
+//! that no query reaches.
 
 use burn_tensor::{DType, FloatDType, Int, Tensor, TensorData};
 use strait_ops::{AttentionShape, CacheContents, HeadEntries, OpsError, ProbeRequest, ProbeResult};
@@ -11,7 +11,7 @@ use crate::kernels::Kernels;
 use crate::ops::attention::{Attention, Ropes};
 use crate::ops::tensors::Maker;
 
-/// A position behind all others.
+/// A position after all others.
 const NOWHERE: i32 = i32::MAX;
 
 /// Keys and values of one sequence in one attention block.
@@ -20,9 +20,9 @@ pub(crate) struct Cache<B: Kernels> {
     pub(crate) rotated: bool,
     kv_heads: usize,
     dim: usize,
-    /// Nothing before the first token.
+    /// The entries; `None` before the first token.
     entries: Option<Entries<B>>,
-    /// Key channels that are left, of every key head.
+    /// Key channels that are kept, for every key head.
     channels: Vec<Option<Vec<u16>>>,
 }
 
@@ -67,7 +67,7 @@ impl<B: Kernels> Cache<B> {
         });
     }
 
-    /// What attention sees: keys that are rotated in a sequence of `length` tokens, values, positions.
+    /// What attention reads: keys that are rotated in a sequence of `length` tokens, values, positions.
     pub(crate) fn seen(
         &self,
         weights: &Attention<B>,
@@ -147,9 +147,9 @@ impl<B: Kernels> Cache<B> {
     }
 }
 
-/// What `request` asks about queries `[1, heads, tokens, dim]`, not rotated and rotated, of tokens from
-/// `first_position` on, and about `outputs` `[1, heads, 1, entries]`, which are asked for if they are
-/// there.
+/// Answers `request` about queries `[1, heads, tokens, dim]`, given unrotated and rotated, of tokens
+/// from `first_position` on, and about `outputs` `[1, heads, 1, entries]`, which are included if
+/// present.
 pub(crate) fn probe<B: Kernels>(
     [plain, rotated]: [Tensor<B, 4>; 2],
     causal: &Causal,
@@ -171,7 +171,7 @@ pub(crate) fn probe<B: Kernels>(
     if request.queries {
         result.queries = split(floats(plain.narrow(2, first, rows).cast(FloatDType::F32))?);
     }
-    // Entries that stand for nothing are left out on the host.
+    // Padding entries are removed on the host.
     let [_, kv_heads, _, count] = entries.positions.dims();
     let positions: Vec<i32> = entries.positions.clone().into_data().iter().collect();
     let real = |head: usize| {

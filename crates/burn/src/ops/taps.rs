@@ -1,4 +1,4 @@
-//! What taps are shown inside a block: tensors brought to host memory, and back.
+//! What taps are shown inside a block: copies tensors to host memory and back.
 
 use burn_tensor::{FloatDType, Tensor, TensorData};
 use strait_ops::{Dtype, Hidden, LayerTap, OpsError, Part, Site};
@@ -8,7 +8,7 @@ use crate::kernels::Kernels;
 use crate::ops::mlp::Routes;
 use crate::ops::tensors::{Linear, Maker, float};
 
-/// A layer's tap, and what brings tensors to it.
+/// A layer's tap, with what is needed to pass tensors to it.
 pub(crate) struct Tapping<'a, 't, B: Kernels> {
     pub(crate) tap: &'a mut LayerTap<'t>,
     pub(crate) maker: &'a Maker<B>,
@@ -17,7 +17,7 @@ pub(crate) struct Tapping<'a, 't, B: Kernels> {
 }
 
 impl<B: Kernels> Tapping<'_, '_, B> {
-    /// Keys or values `[batch, heads, tokens, dim]` as a tap leaves them.
+    /// Passes keys or values `[batch, heads, tokens, dim]` through a tap.
     pub(crate) fn heads(&mut self, site: Site, x: Tensor<B, 4>) -> Result<Tensor<B, 4>, OpsError> {
         if !self.tap.wants(site) {
             return Ok(x);
@@ -29,7 +29,7 @@ impl<B: Kernels> Tapping<'_, '_, B> {
         Ok(left.reshape([batch, tokens, heads, dim]).swap_dims(1, 2))
     }
 
-    /// What a tap leaves of the rows of `channels` channels that every expert is sent.
+    /// Passes the rows of `channels` channels that every expert receives through a tap.
     pub(crate) fn dispatch(
         &mut self,
         sent: Vec<Option<Tensor<B, 2>>>,
@@ -41,7 +41,8 @@ impl<B: Kernels> Tapping<'_, '_, B> {
         Ok(left.iter().map(|part| self.rows(part)).collect())
     }
 
-    /// The sum `[tokens, channels]` of what a tap leaves of the experts' results, times their shares.
+    /// Passes the experts' results, times their shares, through a tap and adds them up, `[tokens,
+    /// channels]`.
     pub(crate) fn combine(
         &mut self,
         given: Vec<Option<Tensor<B, 2>>>,
@@ -100,14 +101,14 @@ impl<B: Kernels> Tapping<'_, '_, B> {
         self.sum(site, sums)
     }
 
-    /// The sum of what a tap leaves of the ranks' sums, in the model's dtype.
+    /// Passes the ranks' sums through a tap and adds them up, in the model's dtype.
     pub(crate) fn sum(&mut self, site: Site, sums: Vec<Hidden>) -> Result<Tensor<B, 3>, OpsError> {
         let sum = self.tap.sums(site, sums)?;
         Ok(upload(&sum, self.maker).cast(self.maker.native()))
     }
 }
 
-/// What one of `ranks` ranks adds to a projection of rows `x`, in f32; rank 0 has the bias.
+/// The contribution of one of `ranks` ranks to a projection of rows `x`, in f32; rank 0 has the bias.
 pub(crate) fn rank_sum<B: Kernels>(
     last: &Linear<B>,
     x: &Tensor<B, 2>,
@@ -123,7 +124,7 @@ pub(crate) fn rank_sum<B: Kernels>(
     }
 }
 
-/// Refuses more ranks than there are units to give them.
+/// Rejects more ranks than there are units for them.
 pub(crate) fn check_degree(ranks: usize, units: usize) -> Result<(), OpsError> {
     if ranks > units {
         let expected = format!("at most {units}, the heads or MLP channels of a block");
@@ -132,7 +133,7 @@ pub(crate) fn check_degree(ranks: usize, units: usize) -> Result<(), OpsError> {
     Ok(())
 }
 
-/// A tensor of the type `dtype` in host memory; `name` is the device's.
+/// Copies a tensor of type `dtype` to host memory; `name` is the device's name.
 pub(crate) fn host<B: Kernels>(
     x: Tensor<B, 3>,
     dtype: Dtype,
@@ -152,7 +153,7 @@ pub(crate) fn host<B: Kernels>(
     Ok(hidden)
 }
 
-/// Hidden states on the device, in their own type.
+/// Copies hidden states to the device, in their own type.
 pub(crate) fn upload<B: Kernels>(hidden: &Hidden, maker: &Maker<B>) -> Tensor<B, 3> {
     let shape = [hidden.batch, hidden.tokens, hidden.channels];
     let dtype = float(hidden.dtype).into();

@@ -1,11 +1,11 @@
-//! Weights on a device, and the operations that are nothing but one of them.
+//! Weights on a device, and the operations that consist of a single one of them.
 
 use burn_tensor::{Bytes, DType, Distribution, FloatDType, Tensor, TensorData};
 use strait_ops::{Dtype, LinearTensors, Norm, NormKind, NormTensors};
 
 use crate::kernels::Kernels;
 
-/// Standard deviation of random weights, as models start their training.
+/// Standard deviation of random weights, as at the start of a model's training.
 const RANDOM_SCALE: f64 = 0.02;
 
 /// Makes tensors for a model on one device.
@@ -13,7 +13,7 @@ pub(crate) struct Maker<B: Kernels> {
     pub(crate) device: B::Device,
     pub(crate) dtype: Dtype,
     pub(crate) norm: Norm,
-    /// Whether matrices are random ones of the same shapes.
+    /// Whether matrices are replaced by random ones of the same shapes.
     pub(crate) random: bool,
 }
 
@@ -23,7 +23,7 @@ pub(crate) struct Linear<B: Kernels> {
     bias: Option<Tensor<B, 1>>,
 }
 
-/// The final norm, or another one.
+/// The weights of a norm.
 pub(crate) struct NormWeights<B: Kernels> {
     pub(crate) weight: Tensor<B, 1>,
     pub(crate) bias: Option<Tensor<B, 1>>,
@@ -41,7 +41,8 @@ impl<B: Kernels> Maker<B> {
         Tensor::from_data(TensorData::new(values, shape), (&self.device, DType::F32))
     }
 
-    /// A tensor of the model's dtype. Rounded on the host, so that the device never holds it in f32.
+    /// A tensor of the model's dtype. It is rounded on the host, so that the device never holds it
+    /// in f32.
     pub(crate) fn weights<const D: usize>(
         &self,
         values: Vec<f32>,
@@ -55,7 +56,7 @@ impl<B: Kernels> Maker<B> {
         self.values(values, shape)
     }
 
-    /// The same whether weights are random or not.
+    /// A tensor with the given values, even if weights are random.
     pub(crate) fn values<const D: usize>(
         &self,
         values: Vec<f32>,
@@ -81,7 +82,7 @@ impl<B: Kernels> Maker<B> {
         }
     }
 
-    /// A norm's weights: in f32, rounded to the model's dtype, where they multiply f32.
+    /// A norm's weights, rounded to the model's dtype but kept in f32 if they multiply f32.
     pub(crate) fn norm(&self, tensors: NormTensors) -> NormWeights<B> {
         let vector = |mut values: Vec<f32>| {
             let length = values.len();
@@ -98,13 +99,13 @@ impl<B: Kernels> Maker<B> {
         NormWeights { weight, bias, formula: self.norm, native: self.native() }
     }
 
-    /// The model's dtype by burn's name.
+    /// The model's dtype as burn names it.
     pub(crate) fn native(&self) -> FloatDType {
         float(self.dtype)
     }
 }
 
-/// An element type by burn's name.
+/// An element type as burn names it.
 pub(crate) fn float(dtype: Dtype) -> FloatDType {
     match dtype {
         Dtype::F32 => FloatDType::F32,
@@ -114,7 +115,7 @@ pub(crate) fn float(dtype: Dtype) -> FloatDType {
 }
 
 impl<B: Kernels> Linear<B> {
-    /// Rows `[rows, in]` to `[rows, out]`.
+    /// Maps rows `[rows, in]` to `[rows, out]`.
     pub(crate) fn apply(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
         let native = FloatDType::from(x.dtype());
         let y = B::product(x, self.weight.clone(), native);
@@ -129,12 +130,13 @@ impl<B: Kernels> Linear<B> {
         self.weight.dims()[0]
     }
 
-    /// The bias, where there is one.
+    /// The bias, if there is one.
     pub(crate) fn bias(&self) -> Option<Tensor<B, 1>> {
         self.bias.clone()
     }
 
-    /// Rows `[rows, part]` of the inputs from `first` on, given in f32 and without a bias.
+    /// Maps rows `[rows, part]` of the inputs from `first` on; the result is in f32 and without a
+    /// bias.
     pub(crate) fn apply_part(&self, x: Tensor<B, 2>, first: usize) -> Tensor<B, 2> {
         let weight = self.weight.clone().narrow(0, first, x.dims()[1]);
         B::product(x, weight, FloatDType::F32)
@@ -147,13 +149,13 @@ impl<B: Kernels> NormWeights<B> {
         B::norm(x, self)
     }
 
-    /// Channels that the norm is taken over.
+    /// Number of channels that the norm is taken over.
     pub(crate) fn channels(&self) -> usize {
         self.weight.dims()[0]
     }
 }
 
-/// The norm, or `x` where there is none.
+/// The norm of `x`, or `x` itself if there is none.
 pub(crate) fn normed<B: Kernels, const D: usize>(
     norm: Option<&NormWeights<B>>,
     x: Tensor<B, D>,

@@ -1,4 +1,4 @@
-//! What the processes say to each other: a question or an answer as JSON, and bytes behind it.
+//! The protocol between the processes: a request or an answer as JSON, followed by bytes.
 
 use std::io::{self, Read, Write};
 
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use strait_loader::{CodecDescriptor, Dtype, Shape};
 
-/// More than any check sends.
+/// Upper limit; no check sends this much.
 const MOST_BYTES: u32 = 1 << 30;
 
-/// A shape as it is sent.
+/// A shape in its transmitted form.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Size {
     rows: usize,
@@ -18,16 +18,16 @@ pub(super) struct Size {
     dtype: Dtype,
 }
 
-/// A question of the process that checks. The bytes behind it are said to each.
+/// A request from the checking process. Each variant states the bytes that follow it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
-    /// What is in the file?
+    /// Describe the contents of the file.
     Describe,
-    /// Are these parameters right?
+    /// Check these parameters.
     Resolve { codec: String, params: Map<String, Value> },
-    /// Make an artifact. Bytes: the samples, one after the other.
+    /// Make an artifact. Bytes: the samples, concatenated.
     Fit { codec: String, params: Map<String, Value>, samples: Vec<Size> },
-    /// Open an instance. Bytes: the artifact, where there is one.
+    /// Open an instance. Bytes: the artifact, if there is one.
     Open { codec: String, encoder: bool, params: Map<String, Value>, fitted: bool },
     /// Encode. Bytes: the message.
     Encode { instance: usize, size: Size },
@@ -46,17 +46,17 @@ pub(super) enum Request {
 /// An answer.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Reply {
-    /// It is done. Bytes: artifact, payload or message.
+    /// The request succeeded. Bytes: artifact, payload or message.
     Done,
     /// The descriptors of the codecs, and the ids of the presses.
     Described { codecs: Vec<CodecDescriptor>, presses: Vec<String> },
     /// The number of the instance.
     Opened(usize),
-    /// Bytes of a payload, and whether it has always so many.
+    /// Payload size in bytes, and whether it is always exactly that.
     Bounded { bytes: usize, exact: bool },
-    /// Why each check of a press failed.
+    /// Why each check of a press failed, in order; `None` if it passed.
     Checked(Vec<Option<String>>),
-    /// The codec or the loader refused, with this text.
+    /// The codec or the loader returned this error.
     Refused(String),
     /// The codec panicked with this text.
     Panicked(String),
@@ -74,7 +74,7 @@ impl From<Size> for Shape {
     }
 }
 
-/// Writes a question or an answer and its bytes.
+/// Writes a request or an answer with its bytes.
 pub(super) fn write(out: &mut impl Write, head: &impl Serialize, bytes: &[u8]) -> io::Result<()> {
     let head = serde_json::to_vec(head)?;
     for part in [head.as_slice(), bytes] {
@@ -85,7 +85,7 @@ pub(super) fn write(out: &mut impl Write, head: &impl Serialize, bytes: &[u8]) -
     out.flush()
 }
 
-/// Reads a question or an answer and its bytes.
+/// Reads a request or an answer with its bytes.
 pub(super) fn read<H: DeserializeOwned>(from: &mut impl Read) -> io::Result<(H, Vec<u8>)> {
     let head = read_part(from)?;
     let bytes = read_part(from)?;

@@ -1,4 +1,4 @@
-//! One process with a plugin in it, as the process that checks sees it.
+//! A process that contains a plugin, as the checking process sees it.
 
 use std::io::ErrorKind;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -13,10 +13,10 @@ use tempfile::TempDir;
 use super::Program;
 use super::frame::{self, Reply, Request};
 
-/// How long a process may take for an answer; those of the checks take milliseconds.
+/// Most time that a process may take to answer; an ordinary answer takes milliseconds.
 const ANSWER: Duration = Duration::from_secs(60);
 
-/// How long a process may take to start, in steps.
+/// Interval between checks whether a process has started.
 const STEP: Duration = Duration::from_millis(5);
 const STEPS: usize = 6000;
 
@@ -24,7 +24,7 @@ const STEPS: usize = 6000;
 pub(super) struct Process {
     child: Child,
     stream: UnixStream,
-    /// Everything that it may leave behind.
+    /// The folder that receives everything it may leave behind.
     _folder: TempDir,
 }
 
@@ -41,7 +41,7 @@ impl Process {
         for variable in ["TMPDIR", "TMP", "TEMP", "HOME", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME"] {
             command.env(variable, &own);
         }
-        // What the plugin prints is not what the checks found.
+        // The plugin's own output is not part of the checks' results.
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
         let stream = accept(&listener, &mut child)?;
         stream.set_nonblocking(false)?;
@@ -49,7 +49,7 @@ impl Process {
         Ok(Process { child, stream, _folder: folder })
     }
 
-    /// Asks a question.
+    /// Sends a request and returns the answer.
     ///
     /// # Errors
     /// How the process ended instead of answering.
@@ -82,7 +82,7 @@ impl Process {
     }
 
     fn end(&mut self) {
-        // It may have ended by itself.
+        // It may already have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

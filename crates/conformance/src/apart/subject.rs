@@ -1,4 +1,4 @@
-//! A codec whose two sides are in two processes, behind the trait that the checks see.
+//! A codec whose two sides are in two processes, behind the trait that the checks use.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,12 +20,12 @@ pub(super) struct Apart {
     pub(super) decoding: Arc<Mutex<Place>>,
 }
 
-/// Where one side runs: a process that is started when it is needed, and again after it has ended.
+/// The process of one side, started on demand and restarted after it has ended.
 pub(super) struct Place {
     pub(super) file: PathBuf,
     pub(super) program: Program,
     pub(super) process: Option<Process>,
-    /// How many processes there have been: an instance is gone with its own.
+    /// How often the process has been started: an instance is lost with its process.
     pub(super) starts: usize,
 }
 
@@ -49,7 +49,7 @@ impl Place {
     }
 }
 
-/// Ends the check at work, so that no check takes the end of a process or a panic for a refusal.
+/// Ends the current check, so that no check mistakes the end of a process or a panic for an error.
 fn ended<T>(how: &str) -> Call<T> {
     #[allow(clippy::panic, reason = "the checks run behind `guarded`, which reports it")]
     {
@@ -156,7 +156,7 @@ impl Drop for Opened {
             && let Some(process) = &mut place.process
             && process.ask(&Request::Close { instance: self.number }, &[]).is_err()
         {
-            // A crash while it is dropped shows in the next check, which finds no process.
+            // A crash on dropping shows in the next check, which finds no process.
             place.process = None;
         }
     }

@@ -1,4 +1,4 @@
-//! The inside of such a process: loads the plugin and answers.
+//! The body of such a process: loads the plugin and answers requests.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -15,7 +15,8 @@ use crate::sample::AlignedBytes;
 use crate::subject::{Call, End, Instance, Subject};
 use crate::{Sample, press};
 
-/// Answers the questions of [`check_library_apart`](super::check_library_apart) until it has no more.
+/// Answers the requests of [`check_library_apart`](super::check_library_apart) until there are no
+/// more.
 ///
 /// # Errors
 /// A connection that breaks.
@@ -26,7 +27,7 @@ pub fn work(socket: &Path, file: &Path) -> io::Result<()> {
     loop {
         let (request, bytes) = match frame::read(&mut stream) {
             Ok(question) => question,
-            // The other process has what it wants.
+            // The other process has finished.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
             Err(error) => return Err(error),
         };
@@ -108,7 +109,7 @@ impl Side {
     }
 }
 
-/// The samples of these shapes, one after the other in the bytes.
+/// Splits bytes into samples of these shapes.
 fn split(mut bytes: &[u8], shapes: impl Iterator<Item = Shape>) -> Call<Vec<Sample>> {
     let mut samples = Vec::new();
     for shape in shapes {

@@ -1,4 +1,4 @@
-//! Payloads that no encoder wrote: an error or a full decode, never a panic.
+//! Payloads that no encoder wrote: they must give an error or a full decode, never a panic.
 
 use strait_sdk::{Dtype, PayloadBytes, Shape};
 
@@ -8,10 +8,10 @@ use crate::Sample;
 use crate::sample::{Bits, ordinary};
 use crate::subject::{Call, End};
 
-/// At most this many single bits are flipped in one payload.
+/// Most single bits that are flipped in one payload.
 const FLIPS: usize = 200;
 
-/// Payloads of random bytes.
+/// Number of payloads of random bytes.
 const NOISE: usize = 40;
 
 pub(super) fn survives_truncated_payloads(trial: &Trial) -> Result<(), String> {
@@ -41,7 +41,7 @@ pub(super) fn survives_altered_payloads(trial: &Trial) -> Result<(), String> {
         }
         let mut bits = Bits::new(payload.len() as u64);
         let mut altered = vec![vec![0; payload.len()], vec![0xff; payload.len()]];
-        // The first bytes hold whatever header there is: flip all of their bits.
+        // The first bytes contain the header, if any, so all of their bits are flipped.
         let head = (payload.len() * 8).min(FLIPS / 2);
         let spread = (0..FLIPS / 2).map(|_| bits.next() as usize % (payload.len() * 8));
         for bit in (0..head).chain(spread) {
@@ -56,7 +56,7 @@ pub(super) fn survives_altered_payloads(trial: &Trial) -> Result<(), String> {
     })
 }
 
-/// Decodes altered payloads of small messages. A payload of a wrong length must be an error where
+/// Decodes altered payloads of small messages. A payload of the wrong length must be an error if
 /// the codec states its length exactly.
 fn each_payload(trial: &Trial, alter: fn(&[u8]) -> Vec<Vec<u8>>) -> Result<(), String> {
     for dtype in Dtype::ALL {
@@ -87,7 +87,7 @@ fn each_payload(trial: &Trial, alter: fn(&[u8]) -> Vec<Vec<u8>>) -> Result<(), S
     Ok(())
 }
 
-/// Decodes in a new instance, since an error may end the old one's sequence.
+/// Decodes in a new instance, since an error may end the old instance's sequence.
 fn decode_anew(trial: &Trial, sample: &Sample, payload: &[u8]) -> Call<Call<()>> {
     let mut decoder = trial.open(End::Decoder)?;
     decoder.reset()?;

@@ -1,4 +1,4 @@
-//! What a codec says about itself and its parameters.
+//! What a codec states about itself and its parameters.
 
 use serde_json::{Map, Value, json};
 use strait_sdk::{ParamKind, ParamSpec};
@@ -64,7 +64,7 @@ pub(super) fn refuses_unknown_keys(trial: &Trial) -> Result<(), String> {
     }
 }
 
-/// A doc line on a parameter and on each of its choices.
+/// Checks that a parameter and each of its choices have a line of documentation.
 pub(crate) fn documented(spec: &ParamSpec) -> Result<(), String> {
     let name = &spec.name;
     if spec.doc.trim().is_empty() {
@@ -81,11 +81,12 @@ pub(crate) fn documented(spec: &ParamSpec) -> Result<(), String> {
     }
 }
 
-/// Values of the wrong type, beyond the range, or not among the choices.
+/// Values of the wrong type, outside the range, or not among the choices.
 pub(crate) fn wrong_values(spec: &ParamSpec) -> Vec<Value> {
     let below = spec.min.as_ref().and_then(serde_json::Number::as_f64).map(|min| min - 1.0);
     let above = spec.max.as_ref().and_then(serde_json::Number::as_f64).map(|max| max + 1.0);
-    // Within the whole numbers that f64 holds exactly, so that the last one is really beyond.
+    // Limited to whole numbers that f64 represents exactly, so that the last value is really out of
+    // range.
     let exact = |value: &f64| value.abs() < 9e15;
     let beyond = below.into_iter().chain(above).filter(exact);
     let mut wrong: Vec<Value> = match spec.kind {

@@ -1,4 +1,4 @@
-//! Bytes against exactness: what was not written cannot arrive.
+//! Bytes compared with accuracy: what was not written cannot arrive.
 
 use strait_metrics::Crossing;
 use strait_sdk::{Dtype, Shape, widen};
@@ -8,8 +8,8 @@ use super::round_trip::{decode, place};
 use crate::sample::ordinary;
 use crate::subject::End;
 
-/// Values that nobody can foresee need as many bits as theory says for the error that they arrive with.
-/// A decoder that does with a quarter knows them from elsewhere.
+/// Unpredictable values need as many bits as theory requires for the error with which they arrive. A
+/// decoder that manages with a quarter of that gets them from elsewhere.
 pub(super) fn pays_for_what_it_decodes(trial: &Trial) -> Result<(), String> {
     for (dtype, mantissa_bits) in [(Dtype::F32, 24), (Dtype::F16, 11), (Dtype::BF16, 8)] {
         let sample = ordinary(Shape { rows: 96, channels: 129, dtype }, 31);

@@ -1,4 +1,4 @@
-//! Encode in one instance, decode in another.
+//! Encodes in one instance and decodes in another.
 
 use strait_sdk::{Dtype, PayloadBytes, Shape, widen};
 
@@ -7,10 +7,10 @@ use crate::Sample;
 use crate::sample::{AlignedBytes, ordinary, samples};
 use crate::subject::{Call, End, Instance};
 
-/// The decoder is opened after the encoder is gone, and sees nothing but payloads.
+/// The decoder is opened after the encoder is gone, and receives nothing but payloads.
 pub(super) fn decodes_in_a_second_instance(trial: &Trial) -> Result<(), String> {
     for dtype in Dtype::ALL {
-        // The samples are one sequence, so a stateful codec is checked in its own order.
+        // The samples form one sequence, so a stateful codec is checked in its own order.
         let samples = samples(dtype);
         let mut encoder = trial.open(End::Encoder)?;
         encoder.reset()?;
@@ -153,7 +153,7 @@ pub(super) fn forgets_at_reset(trial: &Trial) -> Result<(), String> {
     Ok(())
 }
 
-/// The payloads of one sequence; `None` where the codec refuses a sample that is not finite.
+/// The payloads of one sequence; `None` where the codec rejects a sample that is not finite.
 fn sequence(encoder: &mut dyn Instance, samples: &[Sample]) -> Call<Vec<Option<Vec<u8>>>> {
     encoder.reset()?;
     samples
@@ -165,7 +165,7 @@ fn sequence(encoder: &mut dyn Instance, samples: &[Sample]) -> Call<Vec<Option<V
         .collect()
 }
 
-/// Decodes into a message full of NaN, so that an element left out shows.
+/// Decodes into a message full of NaN, so that omitted elements show.
 pub(super) fn decode(
     decoder: &mut dyn Instance,
     payload: &[u8],

@@ -28,7 +28,7 @@ impl Trial {
         self.subject.open(&self.params).map_err(|error| format!("open: {error}"))
     }
 
-    /// What the press keeps of a sample, checked.
+    /// Presses a sample and checks the result.
     fn kept(
         &self,
         press: &mut dyn Instance,
@@ -42,7 +42,7 @@ impl Trial {
         Ok(kept)
     }
 
-    /// A common parameter, as text; `null` where the press has none.
+    /// A parameter that several presses share, as text; `null` if the press does not have it.
     fn common(&self, name: &str) -> String {
         let spec = self.facts.params.iter().find(|spec| spec.name == name);
         let default = || spec.and_then(|spec| spec.default.clone()).unwrap_or(Value::Null);
@@ -209,7 +209,7 @@ pub(super) fn survives_hard_layers(trial: &Trial) -> Result<(), String> {
         for ratio in RATIOS.into_iter().chain([1.0]) {
             let mut press = trial.open()?;
             let data = with_side(&sample.data, &press.needs()).pressed(ratio);
-            // An error is a fair answer; a panic ends the check.
+            // An error is acceptable; a panic ends the check.
             if let Ok(kept) = press.press(&data) {
                 let place = |error| format!("{} at ratio {ratio}: {error}", sample.name);
                 valid(&data, &kept).map_err(place)?;
@@ -239,7 +239,7 @@ pub(super) fn survives_missing_side(trial: &Trial) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a result fits its layer.
+/// Checks that a result fits its layer.
 fn valid(data: &LayerData, kept: &[Kept]) -> Result<(), String> {
     if kept.len() != data.kv_heads.len() {
         return Err(format!("expected {} kv heads, found {}", data.kv_heads.len(), kept.len()));

@@ -1,11 +1,11 @@
-//! Golden values of presses: layers with scores or kept entries from another implementation.
+//! Golden values for presses: layers with scores or kept entries from another implementation.
 //!
-//! The form of the files is that of `plugins/presses-basic/golden/layer.py`.
+//! The files have the form that `plugins/presses-basic/golden/layer.py` writes.
 
 use serde_json::Value;
 use strait_sdk::press::{HeadData, LayerData, Press, Scores, SideData};
 
-/// One layer, and what a press with these parameters makes of it.
+/// One layer, and the result of a press with these parameters.
 #[derive(Clone, Debug)]
 pub struct GoldenPress {
     /// Id of the press.

@@ -14,7 +14,7 @@ pub(super) struct Sample {
     pub(super) data: LayerData,
 }
 
-/// Layers that every press must be able to press.
+/// Layers that every press must be able to process.
 pub(super) fn ordinary() -> Vec<Sample> {
     let mut samples = vec![
         Sample { name: "12 entries", data: layer(4, 8, &[12, 12]) },
@@ -29,7 +29,7 @@ pub(super) fn ordinary() -> Vec<Sample> {
     samples
 }
 
-/// Layers that a press may refuse, with an error.
+/// Layers that a press may reject with an error.
 pub(super) fn hard() -> Vec<Sample> {
     let mut samples = vec![
         Sample { name: "no entry", data: layer(2, 4, &[0, 0]) },
@@ -64,7 +64,7 @@ pub(super) fn hard() -> Vec<Sample> {
     samples
 }
 
-/// The layer with the side information that a press asks for.
+/// The layer with the side information that a press needs.
 pub(super) fn with_side(data: &LayerData, needs: &[SideNeed]) -> LayerData {
     let group = data.heads / data.kv_heads.len();
     let entries: usize = data.kv_heads.iter().map(|head| head.positions.len()).sum();
@@ -91,7 +91,7 @@ pub(super) fn with_side(data: &LayerData, needs: &[SideNeed]) -> LayerData {
     LayerData { side: side.collect(), ..data.clone() }
 }
 
-/// Normal keys and values, with one channel that is larger than the others.
+/// Normally distributed keys and values, with one channel larger than the others.
 fn layer(heads: usize, head_dim: usize, entries: &[usize]) -> LayerData {
     let mut random = Random::new(&[head_dim as u64]);
     let mut rows = |count: usize| -> Vec<f32> {

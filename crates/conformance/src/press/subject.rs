@@ -1,4 +1,4 @@
-//! What is checked: a press in this process, or one in a built file.
+//! The object of the checks: a press in this process, or one in a built file.
 
 use std::marker::PhantomData;
 
@@ -10,7 +10,7 @@ use strait_loader::{
 use strait_sdk::press::abi::ROPE_HALVES;
 use strait_sdk::press::{Kept, LayerData, Opened, Press, describe};
 
-/// Result of a call into the press; the text is the press's or the loader's own.
+/// Result of a call into the press; the text is the press's or the loader's error.
 pub(super) type Call<T> = Result<T, String>;
 
 /// A press that can be opened.
@@ -138,10 +138,11 @@ impl Instance for PressInstance {
     }
 }
 
-/// The text of an error of the press.
+/// The message of a press's error.
 ///
 /// # Panics
-/// When the press panicked or returned nonsense, so that no check takes that for a refusal.
+/// When the press panicked or returned an invalid result, so that no check mistakes that for an
+/// ordinary error.
 fn text(error: PressError) -> String {
     match error {
         #[allow(clippy::panic)]

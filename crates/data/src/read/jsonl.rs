@@ -1,4 +1,4 @@
-//! JSON Lines: one object a line, its text under one key. Empty lines are no rows.
+//! Reads JSON Lines: one object per line, with its text under one key. Empty lines are skipped.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -40,7 +40,7 @@ pub(super) fn rows(
 fn text(line: &[u8], key: &str) -> Result<String, String> {
     let value: Value = serde_json::from_slice(line).map_err(|error| {
         let message = error.to_string();
-        // The library counts lines within this one.
+        // The library counts lines within this one, which would mislead.
         let what = message.split(" at line ").next().unwrap_or_default();
         format!("no JSON ({what} in column {})", error.column())
     })?;

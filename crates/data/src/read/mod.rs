@@ -1,5 +1,5 @@
-//! Rows of text from a file, one reader a format. The rows of a file that has several fields are under one key: `text`, or
-//! another one that the experiment names.
+//! Reads rows of text from a file, with one reader per format. In files with several fields, the rows are under
+//! the key `text` or another one that the experiment names.
 
 mod jsonl;
 mod parquet;
@@ -13,15 +13,15 @@ use strait_hub::StandIn;
 
 use crate::DataError;
 
-/// The key of JSON lines, and the column of parquet, that holds a row's text if the experiment names no other.
+/// The default JSON Lines key, and parquet column, of a row's text.
 pub(crate) const TEXT_KEY: &str = "text";
 
-/// A file format, known by the file's extension. Text and JSON lines may also be compressed (`.gz`).
+/// A file format, recognised by the file's extension. Text and JSON Lines may also be compressed (`.gz`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// `.txt`, `.raw`: the text as it stands, one row.
+    /// `.txt`, `.raw`: the text unchanged, as one row.
     Text,
-    /// `.jsonl`, `.json`: one object a line, the row under a key.
+    /// `.jsonl`, `.json`: one object per line, with the row under a key.
     JsonLines,
     /// `.parquet`: the rows of a column.
     Parquet,
@@ -43,7 +43,7 @@ impl Format {
     }
 }
 
-/// Appends the rows of a file until there are `limit`, and says what format it has. `key` is that of the text.
+/// Appends the rows of a file until there are `limit`, and returns its format. `key` is that of the text.
 pub(crate) fn rows(
     path: &Path,
     key: &str,
@@ -64,7 +64,8 @@ pub(crate) fn rows(
     Ok(format)
 }
 
-/// Refuses what was saved in place of the file. A page may be the text that is meant, a pointer of Git LFS hardly.
+/// Rejects what was saved in place of the file. A web page may be the intended text; a Git LFS pointer hardly
+/// ever is.
 fn refuse_stand_in(path: &Path, format: Format) -> Result<(), DataError> {
     let mut start = Vec::new();
     let file = File::open(path).map_err(|source| unreadable(path, source))?;

@@ -1,4 +1,4 @@
-//! Parquet: a string column, read through the low-level column reader, which needs no
+//! Reads a string column of a parquet file through the low-level column reader, which needs no
 //! Arrow and so a fraction of the compile time.
 
 use std::fs::File;
@@ -14,7 +14,7 @@ use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor};
 use crate::DataError;
 use crate::guard::guard;
 
-/// Rows decoded at a time.
+/// Number of rows decoded at a time.
 const BATCH: usize = 4096;
 
 pub(super) fn rows(
@@ -25,7 +25,7 @@ pub(super) fn rows(
 ) -> Result<(), DataError> {
     let limit = limit.saturating_sub(rows.len());
     let file = File::open(path).map_err(|source| super::unreadable(path, source))?;
-    // The reader meets some kinds of damage with a failed assertion.
+    // The reader responds to some kinds of damage with a failed assertion.
     let read = guard(|| column(path, file, key, limit));
     rows.extend(read.unwrap_or_else(|_| Err(broken(path, "the file is damaged".to_owned())))?);
     Ok(())
@@ -53,7 +53,7 @@ fn broken(path: &Path, message: String) -> DataError {
     DataError::Parquet { path: path.to_owned(), message }
 }
 
-/// Appends up to [`BATCH`] rows; false when the row group has no more.
+/// Appends up to [`BATCH`] rows; returns false when the row group has no more.
 fn batch(
     path: &Path,
     key: &str,
@@ -64,7 +64,7 @@ fn batch(
     let (records, _, _) = reader
         .read_records(BATCH, Some(&mut present), None, &mut values)
         .map_err(|error| broken(path, error.to_string()))?;
-    // A column that may hold nulls has one level per row, 0 for a null.
+    // A column that may contain nulls has one level per row, 0 for a null.
     if let Some(null) = present.iter().position(|&level| level == 0) {
         let (path, key, row) = (path.to_owned(), key.to_owned(), rows.len() + null);
         return Err(DataError::NullRow { path, key, row });

@@ -1,6 +1,5 @@
 //! The floating-point settings of a thread. A plugin that changes them would change every number
-//! that the thread
-//! computes from then on, including those of other cells and of the baseline.
+//! that the thread computes from then on, including those of other cells and of the baseline.
 
 // The control registers of the floating-point units; only assembly reads them.
 #![allow(unsafe_code)]

@@ -13,8 +13,7 @@ pub struct CellName {
 }
 
 /// The owner of a function that is called. It lives as long as the process, because a signal
-/// handler or another
-/// thread may read it during the call or just after it.
+/// handler or another thread may read it during the call or just after it.
 #[derive(Debug)]
 pub(crate) struct Callee {
     /// Plugin and codec or press, as messages name them.
@@ -57,8 +56,7 @@ pub enum CallKind {
 
 impl Callee {
     /// The callee with these names; equal names give the same callee. `offer` names a codec or
-    /// press, such as
-    /// "codec `raw`"; it is empty while the file itself is loaded.
+    /// press, such as "codec `raw`"; it is empty while the file itself is loaded.
     pub(crate) fn of(plugin: &str, offer: &str, cell: Option<&CellName>) -> &'static Callee {
         type Key = (String, String, Option<CellName>);
         static KNOWN: Mutex<Option<HashMap<Key, &'static Callee>>> = Mutex::new(None);

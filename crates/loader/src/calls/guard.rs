@@ -63,8 +63,7 @@ struct Restart {
 /// standard error and in the note, and `exit(0)` does not count as success.
 ///
 /// It is meant for programs, not for a library inside another program, since it handles the signals of
-/// the whole
-/// process.
+/// the whole process.
 #[derive(Debug)]
 pub struct Guard(());
 
@@ -85,8 +84,8 @@ impl Guard {
         Guard(())
     }
 
-    /// From now on, a process that plugin code ends while working for a cell is replaced by a fresh
-    /// one with these arguments (the first is the program's name), in the same folder and environment.
+    /// From now on, a process that plugin code ends while working for a cell is replaced by a fresh one
+    /// with these arguments (the first is the program's name), in the same folder and environment.
     pub fn start_again_with(&self, arguments: Vec<OsString>) {
         let program = std::env::current_exe().ok();
         // The link leads to the program even after its file has been replaced.
@@ -109,9 +108,8 @@ impl Guard {
     }
 
     /// Ends the process because a call has been in progress for `limit_s` seconds; does nothing if the
-    /// call
-    /// has just returned. A thread cannot be ended from outside: it may hold locks or be in the middle
-    /// of a write.
+    /// call has just returned. A thread cannot be ended from outside: it may hold locks or be in the
+    /// middle of a write.
     pub fn give_up(&self, call: &AtWork, limit_s: u64) {
         let Some((callee, kind)) = call.now() else { return };
         note::end(call.slot, End::Deadline(limit_s));
@@ -120,8 +118,7 @@ impl Guard {
     }
 
     /// Ends the process with this exit code although a call is in progress, and names the call; does
-    /// nothing
-    /// if it has just returned. The call's cell is not blamed.
+    /// nothing if it has just returned. The call's cell is not blamed.
     pub fn leave_behind(&self, call: &AtWork, code: i32) {
         let Some((callee, kind)) = call.now() else { return };
         say(&["\nstrait: stopped while ", &callee.words, ": ", kind.name(), " was at work\n"]);
@@ -158,16 +155,14 @@ pub(super) fn end_if_forked(callee: &Callee, kind: CallKind) {
 }
 
 /// Gives this thread a stack for handlers, so that a stack overflow can be reported too, and its own
-/// current
-/// folder, so that a plugin that changes it does not affect the host's files.
+/// current folder, so that a plugin that changes it does not affect the host's files.
 pub(super) fn prepare_thread(slot: usize) {
     if !INSTALLED.load(Relaxed) {
         return;
     }
     #[cfg(target_os = "linux")]
     // SAFETY: unshares the thread's folder and file mode mask; the main thread, whose id is that of the
-    // process,
-    // keeps those of the process.
+    // process, keeps those of the process.
     unsafe {
         if libc::getpid() != libc::gettid() {
             libc::unshare(libc::CLONE_FS);
@@ -210,8 +205,7 @@ fn handle(signal: c_int) -> libc::sigaction {
 }
 
 /// Runs in the thread that crashed. If the crash is not due to a plugin's call, the signal is passed on
-/// to
-/// the previous handler.
+/// to the previous handler.
 extern "C" fn crashed(signal: c_int, info: *mut libc::siginfo_t, _: *mut c_void) {
     let at = SIGNALS.iter().position(|(known, _)| *known == signal);
     if let (Some(at), false) = (at, FORKED.load(Relaxed))
@@ -245,8 +239,7 @@ extern "C" fn crashed(signal: c_int, info: *mut libc::siginfo_t, _: *mut c_void)
 static ENDING: AtomicBool = AtomicBool::new(false);
 
 /// Blocks every thread but the first that ends the process: messages of two that crash at the same time
-/// would
-/// interleave. What the others did is already in the note.
+/// would interleave. What the others did is already in the note.
 fn wait_for_the_first() {
     if ENDING.swap(true, Relaxed) {
         loop {

@@ -2,9 +2,9 @@
 //! ends.
 //!
 //! The file is mapped into memory, so that a call costs a few stores and no system call. It has a
-//! little-endian record of 128 bytes for each slot: 16 bytes of the cell's identity and 88 bytes of
-//! the plugin and codec as text, the number of the call (0 for none), how it ended (0 if
-//! unknown), the seconds of a deadline, and 8 bytes that mean nothing to a reader.
+//! little-endian record of 128 bytes for each slot: 16 bytes of the cell's identity and 88 bytes of the
+//! plugin and codec as text, the number of the call (0 for none), how it ended (0 if unknown), the
+//! seconds of a deadline, and 8 bytes that mean nothing to a reader.
 
 // The mapping is not shared with other processes, but it is backed by a file, which makes creating it
 // unsafe.
@@ -156,8 +156,8 @@ fn read_record(record: &[u8; RECORD_BYTES]) -> Option<Noted> {
     (!noted.cell.is_empty()).then_some(noted)
 }
 
-/// Copies the state of a slot into the open note. Calls for no cell leave no trace: there is no cell
-/// to continue without.
+/// Copies the state of a slot into the open note. Calls for no cell leave no trace: there is no cell to
+/// continue without.
 pub(super) fn mirror(slot: usize, call: Option<(&'static Callee, CallKind)>) {
     let Some(record) = record(slot) else { return };
     let cell = call.and_then(|(callee, kind)| Some((callee, callee.cell.as_ref()?, kind)));

@@ -28,8 +28,7 @@ impl PressEntry {
     }
 
     /// The same press for a cell of an experiment: calls that do not return are noted under the
-    /// cell's
-    /// name.
+    /// cell's name.
     #[must_use]
     pub fn for_cell(mut self, cell: &CellName) -> Self {
         self.callee = callee(&self.plugin, self.index, Some(cell));
@@ -113,8 +112,8 @@ impl PluginSet {
     /// Finds the press with this id and loads its file.
     ///
     /// # Errors
-    /// When no plugin provides it, with the nearest id and the rejected files; when several
-    /// do; when the file does not load.
+    /// When no plugin provides it, with the nearest id and the rejected files; when several do;
+    /// when the file does not load.
     pub fn press(&self, id: &str) -> Result<PressEntry, PressError> {
         let id = id.to_owned();
         match self.peers.find(Kind::Press, &id).map_err(Box::new)? {

@@ -100,7 +100,7 @@ pub enum PressError {
         layer: usize,
         /// What consistent sizes would be.
         expected: String,
-        /// What is there.
+        /// What was found.
         found: String,
     },
     /// The press returned something that does not fit the layer.

@@ -30,8 +30,7 @@ pub struct PressInstance {
 }
 
 // SAFETY: the SDK only opens presses that are Send, and every call takes `&mut self`, so one thread
-// at a time
-// uses the handle.
+// at a time uses the handle.
 unsafe impl Send for PressInstance {}
 
 impl PressInstance {

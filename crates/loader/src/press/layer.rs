@@ -100,8 +100,7 @@ pub struct LayerBudget {
 
 impl LayerBudget {
     /// Removes the share `ratio` of `entries`, rounding the number kept down; at least one entry
-    /// stays,
-    /// unless the ratio is 1.
+    /// stays, unless the ratio is 1.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     pub fn of_ratio(entries: usize, ratio: f64) -> Self {
         if ratio >= 1.0 || entries == 0 {
@@ -130,8 +129,7 @@ pub struct KeptHead {
     /// `[kept, value_dim]`: values to store in place of the kept ones.
     pub values: Option<Vec<f32>>,
     /// Key channels to keep, ascending, each once; `None` keeps all. Either every head of a layer
-    /// has a
-    /// list, or none has.
+    /// has a list, or none has.
     pub key_channels: Option<Vec<usize>>,
 }
 

@@ -11,8 +11,7 @@ pub(crate) struct RopeKeys<'a> {
     /// Key of the base, and the base if the key is absent.
     pub(crate) theta: (&'a str, f64),
     /// Key of the share of channels that are rotated, and the share if the key is absent; with `None`, only
-    /// a share of 1 is
-    /// allowed.
+    /// a share of 1 is allowed.
     pub(crate) share: Option<(&'a str, f64)>,
     /// The original training context, for families whose top level does not give it.
     pub(crate) original: Option<f64>,

@@ -1,10 +1,8 @@
 //! Keys of `config.json` that change the arithmetic of some model and that the model at hand does not read.
 //!
 //! A configuration has many keys without effect (token ids, training, names of classes), so an unknown key is
-//! no
-//! error. The keys listed here are known to change what is computed: one that a family does not read belongs to
-//! a model that
-//! merely resembles the family.
+//! no error. The keys listed here are known to change what is computed: one that a family does not read belongs
+//! to a model that merely resembles the family.
 
 use serde_json::Value;
 use strait_weights::Unread;

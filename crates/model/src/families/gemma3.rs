@@ -1,6 +1,5 @@
 //! Gemma-3: norms around both blocks, local layers with a window and their own base frequency among
-//! global
-//! ones, a scaled embedding.
+//! global ones, a scaled embedding.
 
 use serde_json::Value;
 use strait_ops::NormKind;

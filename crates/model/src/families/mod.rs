@@ -72,8 +72,7 @@ pub(crate) fn describe(config: &Value) -> Result<ModelConfig, ModelError> {
             let family = family(inner).ok_or_else(|| unknown(inner.or(found)))?;
             let mut model = (family.describe)(text)?;
             // The whole model's key applies where the text part has none. If neither has one, the tensors
-            // decide: a head that
-            // is stored and differs from the embedding is read.
+            // decide: a head that is stored and differs from the embedding is read.
             if text.value("tie_word_embeddings").is_none() {
                 model.tied_head = keys.flag("tie_word_embeddings", true)?;
             }

@@ -29,8 +29,7 @@ pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
 }
 
 /// The text part of Qwen2-VL and Qwen2.5-VL. In a text without images, all three positions of a token are the
-/// same, and its
-/// rotary positions are the plain ones.
+/// same, and its rotary positions are the plain ones.
 pub(super) fn describe_vl(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
     with_defaults(keys, VL_DEFAULTS)
 }

@@ -84,8 +84,8 @@ pub struct Massive {
     pub value: f32,
 }
 
-/// Runs the uncompressed model over the experiment's full-length windows and analyses every layer,
-/// by the metrics that its compressors name in `side`, or by the column mean.
+/// Runs the uncompressed model over the experiment's full-length windows and analyses every layer, by the
+/// metrics that its compressors name in `side`, or by the column mean.
 ///
 /// # Errors
 /// When the input is wrong, or the machine fails.

@@ -129,8 +129,7 @@ fn collect(
 }
 
 /// The links for which a cell's codec is fitted together: all of them if they share an artifact,
-/// otherwise each
-/// separately.
+/// otherwise each separately.
 fn groups(experiment: &Experiment, spec: &CellSpec, all: usize) -> Vec<Vec<usize>> {
     let links = spec.links.clone().unwrap_or_else(|| (0..all).collect());
     let of = |link: usize| artifact(experiment, spec, link);

@@ -1,11 +1,9 @@
 //! The scheduler: windows in the outer loop, cells in the inner one.
 //!
 //! A group of windows goes through the model once for every kind of cell. A [`Way`] decides which of
-//! its
-//! cells go together, and each [`Batch`] takes its cells through the stages. Batches travel in
-//! lanes: a device serves one batch at a time, while the codecs of another batch, or
-//! another device, are at work. The results of batches are delivered by the thread that started the
-//! lanes, so that
+//! its cells go together, and each [`Batch`] takes its cells through the stages. Batches travel in
+//! lanes: a device serves one batch at a time, while the codecs of another batch, or another device,
+//! are at work. The results of batches are delivered by the thread that started the lanes, so that
 //! journals have one writer.
 //!
 //! Nothing here knows what a stage is or what happens between two of them: `S` is whatever serves as a

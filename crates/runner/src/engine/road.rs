@@ -9,8 +9,8 @@ use super::trace::{Lane, Trace};
 use crate::clock::Stopwatch;
 use crate::error::RunnerError;
 
-/// The stages of the reference model and of those compared with it. Batches take turns on
-/// the devices that these run on.
+/// The stages of the reference model and of those compared with it. Batches take turns on the devices
+/// that these run on.
 pub(crate) struct Stages<'a, S: ?Sized> {
     /// The stages of each model, the reference model first.
     models: Vec<Vec<DeviceStage<S>>>,
@@ -65,8 +65,7 @@ impl<'a, S: ?Sized + Send> Stages<'a, S> {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Spent {
     /// Wall time of the run: from the end of the previous piece of work, of whichever batch, to the
-    /// end of each
-    /// of this batch's pieces. Over all batches these add up to the time of the run.
+    /// end of each of this batch's pieces. Over all batches these add up to the time of the run.
     pub(crate) wall_s: f64,
     /// Seconds in each stage.
     pub(crate) stage_s: Vec<f64>,

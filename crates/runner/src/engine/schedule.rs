@@ -17,9 +17,8 @@ use super::{BoxedBatch, Chosen, Measured, Trip, Way};
 use crate::book::journal::{WindowEntry, WindowTime};
 use crate::error::RunnerError;
 
-/// Receives every cell that has been through a group: its index in the experiment, with its
-/// windows or the reason why it cannot continue. The baseline arrives before every cell that was
-/// compared with it.
+/// Receives every cell that has been through a group: its index in the experiment, with its windows or
+/// the reason why it cannot continue. The baseline arrives before every cell that was compared with it.
 pub(crate) type Deliver<'a> =
     dyn FnMut(usize, Result<Vec<WindowEntry>, String>) -> Result<(), RunnerError> + 'a;
 
@@ -76,8 +75,7 @@ impl<S: ?Sized + Send> Schedule<'_, S> {
     }
 
     /// Number of batches in progress at the same time: one for every device, and one more whose codecs
-    /// run
-    /// meanwhile.
+    /// run meanwhile.
     fn lanes(&self) -> usize {
         self.stages.devices() + 1
     }
@@ -96,8 +94,8 @@ impl<S: ?Sized + Send> Schedule<'_, S> {
             }
             let _publish = leads.then(|| PublishOnDrop(group));
             let mut road = Road::new(self.stages, group, lane);
-            // A panic is treated like any other error of the run: the other lanes must finish, and
-            // their measurements must reach the journals.
+            // A panic is treated like any other error of the run: the other lanes must finish, and their
+            // measurements must reach the journals.
             let travelled = catch_unwind(AssertUnwindSafe(|| batch.travel(&mut road)));
             let (delivery, reference) = match travelled {
                 Ok(Ok(arrived)) => {
@@ -107,8 +105,8 @@ impl<S: ?Sized + Send> Schedule<'_, S> {
                 Ok(Err(error)) => (Err(error), None),
                 Err(panic) => (Err(RunnerError::panicked(&*panic)), None),
             };
-            // Sent before the reference is published, so that the baseline is delivered before any
-            // cell that was compared with it. Nothing receives it if the run has ended with an error.
+            // Sent before the reference is published, so that the baseline is delivered before any cell
+            // that was compared with it. Nothing receives it if the run has ended with an error.
             let _ = arrived.send(delivery);
             if reference.is_some() {
                 group.publish(reference);

@@ -25,8 +25,7 @@ struct Out {
 }
 
 /// The row of the timeline in which a span is shown: 0 is the thread that writes journals, the
-/// others
-/// are lanes.
+/// others are lanes.
 pub(crate) type Lane = usize;
 
 impl Trace {

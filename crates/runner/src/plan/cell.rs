@@ -48,8 +48,7 @@ pub(crate) struct CellCodec {
 
 impl PlannedCell {
     /// A cell whose identity is derived from its contents. Its name is recorded in the note of calls,
-    /// for plugins
-    /// that do not return.
+    /// for plugins that do not return.
     pub(crate) fn new(label: String, identity: RecordCell, work: Work) -> Self {
         let id = identity.identity();
         let name = CellName { id: id.clone(), label: label.clone() };

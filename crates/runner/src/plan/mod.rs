@@ -1,5 +1,5 @@
-//! From an experiment to everything that must be known before the first window. Nothing here
-//! depends on how the run proceeds, and every error in the input is found here.
+//! From an experiment to everything that must be known before the first window. Nothing here depends on
+//! how the run proceeds, and every error in the input is found here.
 
 pub(crate) mod caches;
 mod cell;
@@ -133,8 +133,8 @@ fn own_bos(experiment: &Experiment, protocol: &Protocol) -> Option<Bos> {
 /// Opens the models that are compared with the reference, which runs on `device`.
 ///
 /// # Errors
-/// Also if a model does not share vocabulary, tokens or device with the reference: divergences are
-/// sums over one vocabulary, from logits on one device.
+/// Also if a model does not share vocabulary, tokens or device with the reference: divergences are sums
+/// over one vocabulary, from logits on one device.
 fn open_others(
     bench: &Workbench<'_>,
     (reference, device): (&OpenModel, Device),

@@ -49,8 +49,8 @@ impl Ends {
         self.decoder.reset().map_err(|error| format!("decoder reset: {error}"))
     }
 
-    /// Sends a message across into `output`, which has the message's shape. Counts the message and
-    /// the time; returns the payload's size in bytes.
+    /// Sends a message across into `output`, which has the message's shape. Counts the message and the
+    /// time; returns the payload's size in bytes.
     ///
     /// # Errors
     /// The codec's error, with the end and the shape at which it occurred. `output` is then undefined.

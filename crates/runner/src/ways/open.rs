@@ -8,8 +8,7 @@ use crate::book::account::Account;
 use crate::plan::{PlannedCell, Work};
 
 /// Opens the cells that `accounts` belong to, except those that have failed; the first is the
-/// baseline. A cell
-/// that cannot be opened fails alone: its account says why.
+/// baseline. A cell that cannot be opened fails alone: its account says why.
 pub(crate) fn open<'a>(
     planned: &'a [PlannedCell],
     setting: LinkSetting<'a>,

@@ -1,5 +1,5 @@
-//! Whether a payload can carry what arrived. Every sequence gets the cheap test; the costly one
-//! is for those that fail it, which honest codecs hardly ever do.
+//! Whether a payload can carry what arrived. Every sequence gets the cheap test; the costly one is for
+//! those that fail it, which honest codecs hardly ever do.
 
 use strait_metrics::{Crossing, Distortion, Shortfall};
 use strait_model::Dtype;

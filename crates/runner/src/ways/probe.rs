@@ -1,10 +1,9 @@
 //! Importances of tokens, for codecs on links that request them: which layers are probed, and what
-//! accompanies
-//! a message.
+//! accompanies a message.
 //!
 //! A probe gives one value for every token, so memory stays linear in the number of tokens; the
-//! attention of all heads
-//! is never in memory at once. The layers before a cell's first codec are probed once for all cells.
+//! attention of all heads is never in memory at once. The layers before a cell's first codec are probed
+//! once for all cells.
 
 use std::error::Error;
 use std::ops::Range;

@@ -10,8 +10,7 @@ use crate::error::RunnerError;
 ///
 /// # Errors
 /// Also if the model itself gives no finite likelihood: no cell could be compared with it, and no codec
-/// is
-/// to blame.
+/// is to blame.
 pub(super) fn baseline(
     road: &mut Road<'_>,
     hidden: &Hidden,
@@ -60,8 +59,7 @@ pub(super) fn of_window(
 }
 
 /// A cell's result for a group: its windows, or why it failed, which includes an output without a
-/// finite
-/// likelihood. `blame` completes the message for that case.
+/// finite likelihood. `blame` completes the message for that case.
 pub(super) fn trip(
     cell: usize,
     failed: Option<String>,

@@ -21,8 +21,7 @@ pub(crate) enum Order {
     /// The first and second half of each head's rows are stored alternately; holds the number of heads.
     InterleavedHeads(usize),
     /// Query, key and value rows are wanted head by head, but all query rows are stored first, then all key
-    /// rows; holds the number of
-    /// heads.
+    /// rows; holds the number of heads.
     QueriesKeysValues(usize),
     /// The matrix is stored transposed.
     Transposed,

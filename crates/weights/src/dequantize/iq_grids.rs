@@ -87,8 +87,7 @@ pub(super) fn iq1_s(block: &[u8; 50], out: &mut [f32; 256]) {
 }
 
 /// 32 low codebook bytes; per 8 values, a nibble of 3 high codebook bits and the sign of the shift; 3 bits of
-/// scale per 16
-/// values in four 16-bit words, whose upper nibbles form an f16 d.
+/// scale per 16 values in four 16-bit words, whose upper nibbles form an f16 d.
 pub(super) fn iq1_m(block: &[u8; 56], out: &mut [f32; 256]) {
     let (low, high, scales) = (&block[..32], &block[32..48], &block[48..]);
     let words = [0, 2, 4, 6].map(|at| u16_at(scales, at));

@@ -1,8 +1,7 @@
 //! Converts stored bytes to f32, with one file per family of formats, in parallel over rows.
 //!
 //! Every formula keeps the operation order of the `gguf` package's reference, so results agree with it to the
-//! last bit
-//! (`golden/`).
+//! last bit (`golden/`).
 
 mod conversion;
 mod grids;
@@ -22,8 +21,7 @@ pub(crate) use conversion::{Adjust, Conversion, Order};
 const VALUES_PER_TASK: usize = 1 << 16;
 
 /// Makes a whole tensor dense and undoes what its converter did. `bytes` must be exactly the stored bytes in
-/// `format`.
-/// `shape` is the dense shape; the stored one differs only for [`Order::Transposed`].
+/// `format`. `shape` is the dense shape; the stored one differs only for [`Order::Transposed`].
 pub(crate) fn dense(
     format: Format,
     bytes: &[u8],

@@ -3,8 +3,7 @@
 use super::half_at;
 
 /// 48 bytes of five and 4 bytes of four base-3 digits, f16 d. A byte holds ⌈256 n / 243⌉ for the number n
-/// formed by its digits, so
-/// that the first digit is the carry of 3 times the byte.
+/// formed by its digits, so that the first digit is the carry of 3 times the byte.
 pub(super) fn tq1_0(block: &[u8; 54], out: &mut [f32; 256]) {
     let d = half_at(block, 52);
     let (first, out) = out.split_at_mut(160);

@@ -1,8 +1,7 @@
 //! The model architectures of llama.cpp that strait knows: their Hugging Face names and those of their tensors.
 //!
 //! Keys and tensor names are the constants of the `gguf` package; what the converter does to tensors is checked
-//! against
-//! its own files in `golden/families`.
+//! against its own files in `golden/families`.
 
 /// One architecture.
 #[derive(Debug)]
@@ -44,8 +43,7 @@ pub(super) struct Experts {
 }
 
 /// The architecture called `name`. `experts` distinguishes Mixtral from Llama; `window` distinguishes Mistral,
-/// which shares Llama's name, and
-/// OLMo 3 from OLMo 2.
+/// which shares Llama's name, and OLMo 3 from OLMo 2.
 pub(super) fn by_name(name: &str, experts: bool, window: bool) -> Option<&'static Architecture> {
     let model_type = match (name, experts, window) {
         ("llama", true, _) => "mixtral",

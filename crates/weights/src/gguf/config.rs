@@ -31,8 +31,7 @@ pub(super) fn architecture(
 }
 
 /// Builds the configuration. Keys with no counterpart in the metadata are omitted; `model_type` is Hugging
-/// Face's name of
-/// the architecture, or llama.cpp's `name` if it is unknown.
+/// Face's name of the architecture, or llama.cpp's `name` if it is unknown.
 pub(super) fn build(
     metadata: &Metadata,
     name: &str,

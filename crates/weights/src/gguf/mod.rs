@@ -46,8 +46,7 @@ pub(crate) struct Gguf {
 }
 
 /// Reads and checks the headers of `files`, which together are one model, maps names to Hugging Face's, and
-/// builds the
-/// configuration.
+/// builds the configuration.
 pub(crate) fn read(files: &[FileBytes]) -> Result<Gguf, WeightsError> {
     let (metadata, raw) = headers(files)?;
     let name = metadata.require_text("general.architecture")?;

@@ -2,8 +2,7 @@
 //! two tensors.
 //!
 //! The parameters of Llama 3's `config.json` cannot be derived from the factors in general, so the known sets
-//! are tried. Factors of
-//! other origin are used as they are, as llama.cpp does with all of them.
+//! are tried. Factors of other origin are used as they are, as llama.cpp does with all of them.
 
 use std::f64::consts::TAU;
 
@@ -14,8 +13,7 @@ pub(super) const LONG_AND_SHORT: [&str; 2] =
     ["rope_factors_long.weight", "rope_factors_short.weight"];
 
 /// Value of `rope_scaling` for Phi-3. The attention factor follows from the context lengths, as Transformers
-/// computes it, and is
-/// written only if the metadata has another.
+/// computes it, and is written only if the metadata has another.
 pub(super) fn longrope(
     [long, short]: [&[f32]; 2],
     lengths: Option<(f64, f64)>,

@@ -1,6 +1,5 @@
 //! One model in several GGUF files, as `llama-gguf-split` writes them: `name-00001-of-00003.gguf` and so on.
-//! The first has
-//! all the metadata; each has some of the tensors.
+//! The first has all the metadata; each has some of the tensors.
 
 use std::path::Path;
 

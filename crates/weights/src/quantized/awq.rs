@@ -1,10 +1,9 @@
 //! AWQ checkpoints: 4-bit integers, packed eight outputs per word in AWQ's order (GEMM) or eight inputs per
-//! word in plain order
-//! (GEMV).
+//! word in plain order (GEMV).
 //!
 //! `weight = (code - zero) * scale` in the dtype of the scales. GEMM stores `[in, out]`; GEMV stores `[out,
-//! in]`, with zero points
-//! and scales padded to as many groups as its kernel requires, of which only those of the inputs count.
+//! in]`, with zero points and scales padded to as many groups as its kernel requires, of which only those of
+//! the inputs count.
 //!
 //! Source: AutoAWQ 0.2.9 (`modules/linear/gemm.py`, `modules/linear/gemv.py`).
 

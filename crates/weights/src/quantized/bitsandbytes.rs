@@ -1,10 +1,9 @@
 //! bitsandbytes checkpoints: NF4 and FP4 in blocks of the flattened weight, and LLM.int8.
 //!
 //! Four-bit weights carry their shape, block size and dtype as JSON bytes in
-//! `weight.quant_state.bitsandbytes__nf4` (or
-//! `__fp4`), so the configuration adds nothing. `weight = code * absmax` in f32, rounded to that dtype; a
-//! nested `absmax` is
-//! `map[byte] * nested_absmax + nested_offset`. For LLM.int8, `weight = code * SCB * (1 / 127)` in f32.
+//! `weight.quant_state.bitsandbytes__nf4` (or `__fp4`), so the configuration adds nothing. `weight = code *
+//! absmax` in f32, rounded to that dtype; a nested `absmax` is `map[byte] * nested_absmax + nested_offset`. For
+//! LLM.int8, `weight = code * SCB * (1 / 127)` in f32.
 
 use serde::Deserialize;
 

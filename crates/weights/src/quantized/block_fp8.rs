@@ -2,8 +2,7 @@
 //! the whole weight.
 //!
 //! The product is computed in f32 and rounded to the model's dtype, as Transformers and compressed-tensors
-//! dequantize it. Despite
-//! its name, the scale multiplies.
+//! dequantize it. Despite its name, the scale multiplies.
 
 use serde_json::Value;
 

@@ -55,8 +55,7 @@ pub(crate) fn may_be_beside(config: &Value) -> bool {
 }
 
 /// The `quantization_config`, the older `compression_config`, or MLX's `quantization` of a model's
-/// configuration, or of a
-/// multimodal model's text part.
+/// configuration, or of a multimodal model's text part.
 pub(super) fn section_of(model: &Map<String, Value>) -> Option<(&'static str, &Value)> {
     let text = model.get("text_config").and_then(Value::as_object);
     let inner = || text.and_then(|text| section_in(text));
@@ -80,8 +79,7 @@ pub(super) fn model_precision(model: &Value) -> Precision {
 }
 
 /// An object of the configuration, with its place for messages. It remembers which members were requested, so
-/// that unread
-/// members can be reported.
+/// that unread members can be reported.
 pub(super) struct Section<'a> {
     path: &'a Path,
     place: String,

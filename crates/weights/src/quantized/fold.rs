@@ -15,8 +15,7 @@ pub(super) enum Fold {
     /// Each input is multiplied by its own number.
     Columns(Part),
     /// Groups of this many inputs, or all of them, are multiplied by the Hadamard matrix of Sylvester's
-    /// construction, divided by
-    /// the square root of its size.
+    /// construction, divided by the square root of its size.
     Hadamard(Option<usize>),
 }
 

@@ -1,14 +1,11 @@
 //! GPTQ checkpoints: integers of 2, 3, 4 or 8 bits in words along the inputs, with one scale and zero point for
-//! each output and
-//! group of inputs.
+//! each output and group of inputs.
 //!
 //! `weight = scale * (code - zero)` in the dtype of the scales. Checkpoints of the first version store zero - 1
-//! in each
-//! field; 1 is added after a field is extracted, without masking again (as AutoGPTQ's `qlinear_cuda_old` and
-//! the exllama
-//! kernels do), so a field of all ones means 2^bits. Symmetric quantization puts the zero point in the middle,
-//! so that
-//! a file reveals its version; one that declares another is rejected.
+//! in each field; 1 is added after a field is extracted, without masking again (as AutoGPTQ's
+//! `qlinear_cuda_old` and the exllama kernels do), so a field of all ones means 2^bits. Symmetric quantization
+//! puts the zero point in the middle, so that a file reveals its version; one that declares another is
+//! rejected.
 
 use super::codes::{Codes, Packing};
 use super::config::Section;

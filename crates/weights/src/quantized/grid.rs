@@ -1,6 +1,5 @@
 //! Scales and zero points over a matrix, and the formulas of all formats: value = round((code - zero) * scale),
-//! or
-//! round(round(code * scale) + bias).
+//! or round(round(code * scale) + bias).
 
 use super::numbers::Precision;
 

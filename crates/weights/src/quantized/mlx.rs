@@ -1,11 +1,9 @@
 //! MLX checkpoints: integers of 2, 3, 4, 5, 6 or 8 bits in one stream of 32-bit words along the inputs, with a
-//! scale and a
-//! bias for each group of inputs; or MXFP4.
+//! scale and a bias for each group of inputs; or MXFP4.
 //!
 //! `weight = code * scale + bias` in the dtype of the scales, with the product rounded before the sum.
-//! Embeddings are quantized
-//! like linear layers. Modules with other bits or groups are listed by name in the configuration, but the
-//! shapes decide.
+//! Embeddings are quantized like linear layers. Modules with other bits or groups are listed by name in the
+//! configuration, but the shapes decide.
 //!
 //! Source: mlx 0.32 (`mlx/ops.cpp`), mlx-lm 0.32 (`mlx_lm/utils.py`).
 

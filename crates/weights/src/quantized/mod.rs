@@ -1,12 +1,10 @@
 //! Quantized safetensors checkpoints, in which several stored tensors form one dense weight.
 //!
 //! [`arrange`] decides once, from the configuration and from the names, types and shapes of the stored tensors,
-//! which
-//! of them belong to which weight; [`config`] reads the configuration. Each format is one file with a function
-//! from a module's
-//! stored tensors to a [`Plan`]. A plan's [`Layout`] reads scales and zero points when values are requested.
-//! The rest
-//! is the same for all formats: codes to values ([`codes`]), then scales ([`grid`]), with rows in parallel.
+//! which of them belong to which weight; [`config`] reads the configuration. Each format is one file with a
+//! function from a module's stored tensors to a [`Plan`]. A plan's [`Layout`] reads scales and zero points when
+//! values are requested. The rest is the same for all formats: codes to values ([`codes`]), then scales
+//! ([`grid`]), with rows in parallel.
 
 mod affine;
 mod awq;

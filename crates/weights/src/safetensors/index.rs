@@ -48,9 +48,8 @@ impl Index {
     }
 
     /// Rejects a tensor in a shard other than the one the index names. Tensors that the index does not name are
-    /// kept. Those that it
-    /// names and that no shard contains may belong to an older version of the model; they are reported as
-    /// missing when requested.
+    /// kept. Those that it names and that no shard contains may belong to an older version of the model; they
+    /// are reported as missing when requested.
     pub(crate) fn check(
         &self,
         files: &[FileBytes],

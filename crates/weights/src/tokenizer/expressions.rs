@@ -1,6 +1,5 @@
 //! Regular expressions that split texts into the pieces within which byte-level BPE merges, taken from
-//! llama.cpp and the models' own
-//! `tokenizer.json`.
+//! llama.cpp and the models' own `tokenizer.json`.
 
 /// GPT-2's expression, which keeps the white space before a word apart.
 pub(super) const GPT2: &str =

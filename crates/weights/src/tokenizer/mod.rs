@@ -98,8 +98,8 @@ struct Parts {
     model: Value,
 }
 
-/// The post-processor that adds the beginning and end tokens around a text, as the metadata requires.
-/// `None` if neither is wanted.
+/// The post-processor that adds the beginning and end tokens around a text, as the metadata requires. `None` if
+/// neither is wanted.
 fn specials_around(
     metadata: &Metadata,
     vocabulary: &Vocabulary<'_>,

@@ -1,10 +1,9 @@
 //! The rules that split a text before byte-level BPE, by the name in `tokenizer.ggml.pre`.
 //!
 //! Names and expressions are llama.cpp's. Where llama.cpp notes that it replaced the expression of a model's
-//! `tokenizer.json` by one
-//! that its own matcher supports (classes of letters by case, combining marks), the model's expression is used.
-//! `golden/llama_cpp.py` produces
-//! llama.cpp's own results; the test beside it lists where they differ.
+//! `tokenizer.json` by one that its own matcher supports (classes of letters by case, combining marks), the
+//! model's expression is used. `golden/llama_cpp.py` produces llama.cpp's own results; the test beside it lists
+//! where they differ.
 
 use serde_json::{Value, json};
 

@@ -1,9 +1,8 @@
 //! SentencePiece BPE with byte fallback, GGUF's tokenizer model "llama".
 //!
 //! SentencePiece joins the two neighbours whose union is the piece with the highest score. The `tokenizers`
-//! crate expects the same
-//! as a ranked list of pairs: every split of every piece into two pieces, in the order of Transformers'
-//! converter.
+//! crate expects the same as a ranked list of pairs: every split of every piece into two pieces, in the order
+//! of Transformers' converter.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;

@@ -26,7 +26,7 @@ fn a_median_is_the_middle_value_or_the_mean_of_two() {
 
 #[test]
 fn ratios_are_taken_within_a_round() {
-    // A slow second round of both must not change the ratio: 2, 2 and 4.
+    // A second round in which both are slow must not change the ratio: 2, 2 and 4.
     let rounds =
         vec![round(4.0, 2.0, Some(3.0)), round(20.0, 10.0, Some(10.0)), round(8.0, 2.0, Some(4.0))];
     let result = JobResult::new("one_cell_f32", "a peer", Vec::new(), rounds);

@@ -1,6 +1,5 @@
 //! Generates text from a model: prefills the context in one run, applies the press and codecs of a cell to its
-//! cache,
-//! then decodes token by token on the compact cache.
+//! cache, then decodes token by token on the compact cache.
 
 mod sample;
 mod sequence;
@@ -77,12 +76,10 @@ pub struct Generated {
     /// Bytes of an uncompressed cache of the prompt in the model's dtype.
     pub cache_raw_bytes: u64,
     /// Peak memory of this process in bytes, including the model and its loading; `None` if the system does not
-    /// report
-    /// it.
+    /// report it.
     pub peak_bytes: Option<u64>,
     /// Bytes of memory that the devices have allocated from their drivers at the end; `None` if the model lives
-    /// in the
-    /// process's memory.
+    /// in the process's memory.
     pub device_bytes: Option<u64>,
     /// Where the model ran.
     pub device: String,

@@ -66,8 +66,8 @@ impl Sampler {
         order[drawn.unwrap_or(shares.len().saturating_sub(1))]
     }
 
-    /// A number in [0, 1): the top 53 bits of SplitMix64 (Steele, Lea and Flood 2014,
-    /// "Fast splittable pseudorandom number generators").
+    /// A number in [0, 1): the top 53 bits of SplitMix64 (Steele, Lea and Flood 2014, "Fast
+    /// splittable pseudorandom number generators").
     fn uniform(&mut self) -> f64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.state;

@@ -1,5 +1,5 @@
-//! One sequence on its way through the model: the context in one run, then token by token on what
-//! its cell has left of the cache.
+//! One sequence on its way through the model: the context in one run, then token by token on what its
+//! cell has left of the cache.
 
 use strait_model::{CacheVisitor, CachedRun, Hidden, RunInput, Stage, StageCaches};
 
@@ -62,8 +62,7 @@ impl<'a> Sequence<'a> {
     }
 
     /// Processes tokens, then compresses the cache if `compress` is set, and returns the logits of the
-    /// next
-    /// token.
+    /// next token.
     ///
     /// # Errors
     /// When a token is out of range, or a press, a codec or the device fails.
@@ -117,8 +116,7 @@ impl<'a> Sequence<'a> {
     }
 
     /// Drops everything known about the cached entries except keys and values, because nothing is
-    /// compressed any
-    /// more.
+    /// compressed any more.
     pub(crate) fn settle(&mut self) {
         if let Some((_, cache)) = &mut self.cell {
             cache.forget();

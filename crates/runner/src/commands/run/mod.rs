@@ -55,8 +55,8 @@ pub struct Outcome {
 /// Runs every cell of an experiment that has no finished record yet.
 ///
 /// # Errors
-/// When the input is wrong or the machine fails. Nothing that was finished is lost: the next
-/// run continues after it. A codec that fails is not an error but a record with status `failed`.
+/// When the input is wrong or the machine fails. Nothing that was finished is lost: the next run
+/// continues after it. A codec that fails is not an error but a record with status `failed`.
 pub fn run(
     experiment: &Experiment,
     options: &Options<'_>,
@@ -195,8 +195,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Finished records of this folder by identity. A record whose label has changed since gets a
-    /// new file name, so its old file is removed.
+    /// Finished records of this folder by identity. A record whose label has changed since gets a new
+    /// file name, so its old file is removed.
     fn finished(&self) -> Result<HashMap<String, Record>, RunnerError> {
         let mut finished = HashMap::new();
         for (path, record) in self.folder.records()? {

@@ -39,8 +39,7 @@ struct Round {
 
 impl Speed<'_> {
     /// Measures every cell; returns `false` if it was stopped earlier. The baseline has no entry in
-    /// `plans`. A cell
-    /// that fails causes a warning.
+    /// `plans`. A cell that fails causes a warning.
     pub(crate) fn measure(
         &self,
         pool: &ThreadPool,
@@ -109,8 +108,7 @@ impl Speed<'_> {
         context: &[u32],
     ) -> Result<Round, RunnerError> {
         // Memory is either the process's or the devices'; where a model spans both, no single figure
-        // would be
-        // meaningful.
+        // would be meaningful.
         let local = stages.iter().all(|stage| stage.reserved_bytes().is_none());
         let baseline = plan_of_baseline(self.model);
         let plan = plan.or(baseline.as_ref());

@@ -22,8 +22,7 @@ use crate::ways::links::LinkSetting;
 
 impl Run<'_> {
     /// Runs the windows that cells have not finished, until all are done or the run is stopped. Returns
-    /// the
-    /// accounts of the cells that ran, and what they were measured with.
+    /// the accounts of the cells that ran, and what they were measured with.
     pub(super) fn walk(
         &self,
         pending: &[usize],
@@ -216,8 +215,8 @@ impl Walk<'_> {
             }
         };
         for entry in entries {
-            // A window of the group may be in the journal already; the baseline's is when only
-            // other cells were left to run.
+            // A window of the group may be in the journal already; the baseline's is when only other
+            // cells were left to run.
             if entry.index == account.journal.windows() {
                 account.finish_window(&entry)?;
                 self.eta.finished += 1;

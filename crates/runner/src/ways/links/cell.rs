@@ -60,8 +60,8 @@ impl LinkCell {
         Ok(cell)
     }
 
-    /// Sends the sequences of all windows over one link, one after another. A failure marks the
-    /// cell; `output` then holds the input, so that a stacked pass can continue for the others.
+    /// Sends the sequences of all windows over one link, one after another. A failure marks the cell;
+    /// `output` then holds the input, so that a stacked pass can continue for the others.
     fn cross(
         &mut self,
         link: usize,
@@ -143,8 +143,8 @@ pub(super) struct Crossing {
     pub(super) sequence: Sequence,
 }
 
-/// Sends every cell over one link in parallel. `from(i)` and the i-th part of `output` belong to
-/// the i-th cell. A single cell runs on its own thread, outside the pool.
+/// Sends every cell over one link in parallel. `from(i)` and the i-th part of `output` belong to the i-th
+/// cell. A single cell runs on its own thread, outside the pool.
 pub(super) fn cross_all<'a>(
     pool: &ThreadPool,
     cells: &mut [&mut LinkCell],

@@ -116,8 +116,7 @@ fn counts(name: &str, sequence: Sequence, input: &[u8]) -> LinkCounts {
 }
 
 /// Adds the difference between what was sent and what arrived, one block at a time, so that no f32 copy
-/// of
-/// a whole sequence is made.
+/// of a whole sequence is made.
 fn measure(dtype: Dtype, sent: &[u8], arrived: &[u8], distortion: &mut Distortion) {
     const BLOCK: usize = 4096;
     let size = dtype.size();

@@ -1,6 +1,6 @@
-//! The way of cells that compress what crosses links. The stages before their first codecs run once
-//! for all of them; from there every cell continues with its own states, several of them stacked into
-//! one pass. The baseline goes this way too, without a codec on any link.
+//! The way of cells that compress what crosses links. The stages before their first codecs run once for
+//! all of them; from there every cell continues with its own states, several of them stacked into one
+//! pass. The baseline goes this way too, without a codec on any link.
 
 mod cell;
 mod link;
@@ -126,8 +126,7 @@ impl Batch<dyn Stage, Reference> for LinkBatch<'_, '_> {
 
 impl LinkBatch<'_, '_> {
     /// Goes from the shared hidden states over every link to the last stage. Returns hidden states
-    /// `[cells × windows,
-    /// tokens, channels]`, and the cost of each link for every cell and window.
+    /// `[cells × windows, tokens, channels]`, and the cost of each link for every cell and window.
     fn later_stages<'p>(
         &mut self,
         prefix: &'p Prefix,

@@ -1,8 +1,7 @@
 //! Four-bit floats, two per byte: `nvfp4-pack-quantized` and `mxfp4-pack-quantized`.
 //!
 //! NVFP4 stores an F8_E4M3 scale for every 16 inputs and divides it by one F32 number of the tensor; MXFP4
-//! stores a power of two
-//! for every 32 inputs. Both results are bf16, NVFP4's after arithmetic in f32.
+//! stores a power of two for every 32 inputs. Both results are bf16, NVFP4's after arithmetic in f32.
 
 use super::arguments::{Arguments, Strategy};
 use crate::WeightsError;

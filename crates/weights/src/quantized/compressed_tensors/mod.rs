@@ -120,8 +120,7 @@ impl Config {
     }
 
     /// The group of a module: a match by name takes precedence over one by pattern, and that over one by class.
-    /// Among equals the
-    /// alphabetically first target wins; of a target that two groups name, the last group.
+    /// Among equals the alphabetically first target wins; of a target that two groups name, the last group.
     fn group(&self, name: &str) -> Result<Option<&Group>, WeightsError> {
         let mut best: Option<((u8, &str), &Group)> = None;
         for group in &self.groups {

@@ -2,10 +2,8 @@
 //! strategy.
 //!
 //! Releases before 0.18 put whole values into a word and left its upper bits unused where the width does not
-//! divide 32;
-//! later ones write one dense stream. The number of words per row distinguishes them. Zero points are packed
-//! along the outputs in the
-//! same way.
+//! divide 32; later ones write one dense stream. The number of words per row distinguishes them. Zero points
+//! are packed along the outputs in the same way.
 
 use super::arguments::{Arguments, Strategy};
 use crate::WeightsError;
@@ -57,8 +55,7 @@ pub(super) fn plan(module: &Module<'_>, arguments: &Arguments) -> Result<Plan, W
 }
 
 /// The group of each input, if inputs were quantized in another order than they are stored in. If all inputs
-/// share a
-/// scale, their groups do not matter.
+/// share a scale, their groups do not matter.
 pub(super) fn order(
     module: &Module<'_>,
     arguments: &Arguments,

@@ -1,10 +1,8 @@
 //! The section `transform_config`: rotations that make weights easier to quantize (SpinQuant, QuIP).
 //!
 //! What a rotation does to a weight is already in the stored weight. What it does to a module's inputs while
-//! the model runs
-//! is folded into the weight's columns, which is the same product. Rotations of queries and keys by the same
-//! orthogonal
-//! matrix leave their products unchanged.
+//! the model runs is folded into the weight's columns, which is the same product. Rotations of queries and keys
+//! by the same orthogonal matrix leave their products unchanged.
 //!
 //! Source: compressed-tensors 0.20 (`transform/`).
 
