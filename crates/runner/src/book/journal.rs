@@ -62,7 +62,7 @@ pub struct WindowEntry {
 /// Seconds that one window of one cell took; passes that cells share are divided evenly.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct WindowTime {
-    /// Of the run.
+    /// Of the run, in seconds: from the end of the work before it.
     pub wall_s: f64,
     /// In the model's stages and the scoring.
     pub model_s: f64,
