@@ -162,19 +162,19 @@ mod tests {
 
     #[test]
     fn a_call_is_at_work_until_it_ends() {
-        let outer = Callee::of("x.so", "codec `outer`", None);
-        let inner = Callee::of("x.so", "codec `inner`", None);
-        let words = |call: &AtWork| call.words().filter(|words| words.contains("x.so"));
+        let outer = Callee::of("at-work.so", "codec `outer`", None);
+        let inner = Callee::of("at-work.so", "codec `inner`", None);
+        let words = |call: &AtWork| call.words().filter(|words| words.contains("at-work.so"));
         let entered = enter(outer, CallKind::Open);
         let calls: Vec<_> =
             calls_at_work().into_iter().filter(|call| words(call).is_some()).collect();
-        assert_eq!(words(&calls[0]).unwrap(), "plugin x.so, codec `outer`: open");
+        assert_eq!(words(&calls[0]).unwrap(), "plugin at-work.so, codec `outer`: open");
         {
             let _nested = enter(inner, CallKind::Decode);
             assert_eq!(calls[0].words(), None, "the slot has moved on");
             assert_eq!(
                 mine().map(|(_, callee, kind)| (callee.words.as_str(), kind)),
-                Some(("plugin x.so, codec `inner`", CallKind::Decode))
+                Some(("plugin at-work.so, codec `inner`", CallKind::Decode))
             );
         }
         assert_eq!(mine().map(|(_, _, kind)| kind), Some(CallKind::Open));
