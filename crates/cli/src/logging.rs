@@ -28,7 +28,19 @@ pub(crate) fn install(verbose: u8) -> MultiProgress {
 /// Prints an error with its causes.
 pub(crate) fn report(error: &anyhow::Error) {
     let label = console::style("error:").red().bold().for_stderr();
-    eprintln!("{label} {}", wrapped(&prose(&format!("{error:#}")), width()));
+    eprintln!("{label} {}", wrapped(&prose(&with_causes(error)), width()));
+}
+
+/// An error and its causes, each stated once: many messages already contain the text of their cause.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 /// Columns that messages may take: those of the terminal, at most 100; no limit in a pipe, where
@@ -96,7 +108,21 @@ impl Log for Logger {
 
 #[cfg(test)]
 mod tests {
-    use super::wrapped;
+    use anyhow::Context;
+
+    use super::{with_causes, wrapped};
+
+    #[test]
+    fn a_cause_is_stated_once() {
+        let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        let read = |source| strait_schema::SchemaError::Read { path: "a.toml".into(), source };
+        let once = "a.toml: cannot be read: entity not found";
+        let error = anyhow::Error::from(read(missing()));
+        assert_eq!(with_causes(&error), once);
+        assert_ne!(format!("{error:#}"), once, "what anyhow makes of it");
+        let wrapped = Err::<(), _>(read(missing())).context("cannot begin").unwrap_err();
+        assert_eq!(with_causes(&wrapped), format!("cannot begin: {once}"));
+    }
 
     #[test]
     fn messages_fit_and_lose_no_word() {

@@ -10,7 +10,7 @@ use super::harness::Bench;
 
 /// How far a window's sum may be from the other implementation's, as a share. Both compute in f32, in other
 /// orders: most cells agree to 2e-7, and where an entry at the border of what is kept gives way to another
-/// with nearly its score, as in `knorm`, to 2e-4. A hole left by `reposition` was 4e-2 away.
+/// with nearly its score, as in `knorm`, to 2e-4.
 const TOLERANCE: f64 = 5e-4;
 /// The same for codecs, where a value at the border of two codes may fall to either side.
 const CODEC_TOLERANCE: f64 = 1e-4;
