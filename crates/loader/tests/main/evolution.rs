@@ -152,7 +152,7 @@ fn a_plugin_of_a_newer_minor_loads_on_this_host_and_an_older_one_on_a_newer_host
 
 #[test]
 fn a_plugin_of_an_older_minor_loads_and_runs_and_takes_host_memory_alone() {
-    let older = [("older-0", "1.0.0"), ("older-1", "1.1.0"), ("older-2", "1.2.0")];
+    let older = [("older0", "1.0.0"), ("older1", "1.1.0"), ("older2", "1.2.0")];
     for (minor, (variant, version)) in (0..).zip(older) {
         let mut workspace = Workspace::new(variant, version);
         workspace.make_older(minor);
