@@ -15,6 +15,7 @@ mod matrix;
 mod module;
 mod outcome;
 pub mod params;
+mod placement;
 pub mod press;
 mod shape;
 mod side;
@@ -35,6 +36,7 @@ pub use module::{
     PluginModule, PluginModuleRef, PressModule, PressModuleRef, Text,
 };
 pub use outcome::{CallEnd, Outcome};
+pub use placement::{Placement, PlacementError};
 pub use shape::{PayloadBytes, Shape};
 pub use side::SideView;
 pub use sink::{BoundedBuffer, PayloadSink, TooMuch};

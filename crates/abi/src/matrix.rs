@@ -1,17 +1,19 @@
 //! Matrices as they cross the boundary: a borrowed view to encode, a borrowed target to decode into.
 //!
 //! Both carry a device tag, so that a later minor version can pass device memory; 0 is host memory,
-//! and a side that meets another tag refuses the call.
+//! and a side that meets another tag refuses the call. What else device memory takes is told to an
+//! instance beforehand, by a [`Placement`](crate::Placement).
 
 // The pointers come from the other side of the boundary and become slices here, in one place.
 #![allow(unsafe_code)]
 
 use std::marker::PhantomData;
+use std::num::NonZero;
 
 use abi_stable::StableAbi;
 use abi_stable::std_types::RSlice;
 
-use crate::{Dtype, SideView};
+use crate::{Dtype, Shape, SideView};
 
 /// Device tag of host memory.
 pub const DEVICE_HOST: u32 = 0;
@@ -79,6 +81,18 @@ impl<'a> MatrixView<'a> {
         }
     }
 
+    /// A view of a device's memory. Only a side that knows the tag may use the address.
+    pub fn on_device(
+        Shape { rows, channels, dtype }: Shape,
+        device: NonZero<u32>,
+        address: *const u8,
+        side: &'a [SideView<'a>],
+    ) -> Self {
+        let nothing = MatrixView::host(rows, channels, dtype, &[], side);
+        let length = rows * channels * dtype.size();
+        MatrixView { device: device.get(), bytes: address, length, ..nothing }
+    }
+
     /// Rows.
     pub fn rows(&self) -> usize {
         self.rows
@@ -100,7 +114,7 @@ impl<'a> MatrixView<'a> {
     /// A dtype or device that this version does not know.
     pub fn contents(&self) -> Result<(Dtype, &'a [u8]), MatrixError> {
         let dtype = check(self.dtype, self.device)?;
-        // SAFETY: a host-memory view is only made by `host`, on this or the other side, from a slice
+        // SAFETY: a view with the host's tag is only made by `host`, on this or the other side, from a slice
         // that lives for 'a; the layout of the fields is checked when the plugin is loaded.
         Ok((dtype, unsafe { std::slice::from_raw_parts(self.bytes, self.length) }))
     }
@@ -120,6 +134,25 @@ impl<'a> MatrixTarget<'a> {
         }
     }
 
+    /// A target in a device's memory. Only a side that knows the tag may use the address.
+    pub fn on_device(
+        Shape { rows, channels, dtype }: Shape,
+        device: NonZero<u32>,
+        address: *mut u8,
+    ) -> Self {
+        let length = rows * channels * dtype.size();
+        let lifetime = PhantomData;
+        MatrixTarget {
+            rows,
+            channels,
+            dtype: dtype.tag(),
+            device: device.get(),
+            bytes: address,
+            length,
+            lifetime,
+        }
+    }
+
     /// Rows.
     pub fn rows(&self) -> usize {
         self.rows
@@ -136,7 +169,7 @@ impl<'a> MatrixTarget<'a> {
     /// A dtype or device that this version does not know.
     pub fn contents(self) -> Result<(Dtype, &'a mut [u8]), MatrixError> {
         let dtype = check(self.dtype, self.device)?;
-        // SAFETY: a host-memory target is only made by `host` from a slice borrowed exclusively for
+        // SAFETY: a target with the host's tag is only made by `host` from a slice borrowed exclusively for
         // 'a, and this consumes the target, which is not Clone: the slice is handed out once.
         Ok((dtype, unsafe { std::slice::from_raw_parts_mut(self.bytes, self.length) }))
     }
@@ -159,7 +192,11 @@ mod tests {
         assert_eq!(view.contents().unwrap(), (Dtype::F16, &[1, 2, 3, 4][..]));
         view.dtype = 7;
         assert_eq!(view.contents().unwrap_err(), MatrixError::Dtype(7));
-        view.device = 1;
-        assert_eq!(view.contents().unwrap_err(), MatrixError::Device(1));
+        let shape = Shape { rows: 1, channels: 2, dtype: Dtype::F16 };
+        let device = NonZero::new(1).unwrap();
+        let nowhere = MatrixView::on_device(shape, device, std::ptr::without_provenance(8), &[]);
+        assert_eq!(nowhere.contents().unwrap_err(), MatrixError::Device(1));
+        let nowhere = MatrixTarget::on_device(shape, device, std::ptr::without_provenance_mut(8));
+        assert_eq!(nowhere.contents().unwrap_err(), MatrixError::Device(1));
     }
 }

@@ -10,7 +10,7 @@ use abi_stable::sabi_types::VersionStrings;
 use abi_stable::std_types::{ROption, RSlice, RStr, RString, RVec};
 
 use crate::press::{LayerRequest, Pressed};
-use crate::{HostServicesRef, MatrixTarget, MatrixView, Outcome, PayloadSink};
+use crate::{HostServicesRef, MatrixTarget, MatrixView, Outcome, PayloadSink, Placement};
 
 /// The root of a plugin: what is behind its module symbol.
 #[repr(C)]
@@ -50,6 +50,8 @@ pub struct CodecModule {
     /// `[exclusive, last]` Drops the instance; its handle is invalid afterwards.
     #[sabi(last_prefix_field)]
     pub close: extern "C" fn(InstanceHandle) -> Outcome,
+    /// `[exclusive]` Says where the matrices of the following calls lie. Since ABI 1.3.
+    pub place: extern "C" fn(InstanceHandle, Placement) -> Outcome,
 }
 
 /// The functions of kind `press`. A press is named by its index in the descriptor.
@@ -69,6 +71,8 @@ pub struct PressModule {
     pub press: extern "C" fn(InstanceHandle, LayerRequest<'_>) -> Pressed,
     /// `[exclusive]` Forgets everything learnt from earlier calls. Since ABI 1.1.
     pub reset: extern "C" fn(InstanceHandle) -> Outcome,
+    /// `[exclusive]` Says where the arrays of the following layers lie. Since ABI 1.3.
+    pub place: extern "C" fn(InstanceHandle, Placement) -> Outcome,
 }
 
 /// An open instance inside the plugin; only the plugin looks behind the pointer.

@@ -186,6 +186,14 @@ pub enum CallError {
         /// The call.
         call: &'static str,
     },
+    /// The plugin was built before instances could be placed.
+    #[error(
+        "codec `{codec}`: place refused: expected a plugin of ABI 1.3 or later, found an older one; pass it host memory, or rebuild it with a newer strait-sdk"
+    )]
+    HostMemoryAlone {
+        /// Id of the codec.
+        codec: String,
+    },
     /// A decoder was called to encode, or an encoder to decode.
     #[error("codec `{codec}`: {call} refused: this instance was opened for the other side")]
     WrongSide {

@@ -5,7 +5,7 @@
 
 use strait_abi::{
     BoundedBuffer, CodecModuleRef, InstanceHandle, MatrixTarget, MatrixView, Outcome, PayloadBytes,
-    Shape, SideView,
+    Placement, Shape, SideView,
 };
 
 use crate::calls::CallKind;
@@ -98,6 +98,21 @@ impl CodecInstance {
         let reset = || (self.module.reset())(self.handle);
         let outcome = self.entry.call(CallKind::Reset, reset)?;
         self.finished("reset", outcome)
+    }
+
+    /// Asks the codec to take matrices that lie elsewhere from now on. An instance starts in host memory,
+    /// which is all that [`encode`](CodecInstance::encode) and [`decode`](CodecInstance::decode) pass.
+    ///
+    /// # Errors
+    /// A plugin older than ABI 1.3; the codec's refusal, after which it is placed as it was.
+    pub fn place(&mut self, placement: Placement) -> Result<(), CallError> {
+        self.check(self.side, "place")?;
+        let Some(place) = self.module.place() else {
+            return Err(CallError::HostMemoryAlone { codec: self.entry.id().to_owned() });
+        };
+        let handle = self.handle;
+        let outcome = self.entry.call(CallKind::Place, || place(handle, placement))?;
+        self.finished("place", outcome)
     }
 
     /// The payload size in bytes that the codec announces for a message of this shape.

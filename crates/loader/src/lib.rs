@@ -40,4 +40,4 @@ pub use strait_abi::descriptor::CodecDescriptor;
 pub use strait_abi::params::{
     ChoiceSpec, ParamError, ParamKind, ParamSpec, json_schema, nearest, resolve,
 };
-pub use strait_abi::{ABI_MAJOR, ABI_MINOR, Dtype, PayloadBytes, Shape};
+pub use strait_abi::{ABI_MAJOR, ABI_MINOR, Dtype, PayloadBytes, Placement, Shape};

@@ -42,6 +42,12 @@ pub enum Error {
     /// A parameter was refused.
     #[error(transparent)]
     Param(#[from] strait_abi::params::ParamError),
+    /// A message whose dtype is not known, or that does not lie in the host's memory.
+    #[error("message: {0}")]
+    Matrix(#[from] strait_abi::MatrixError),
+    /// Messages are to lie where this codec or press cannot reach them.
+    #[error(transparent)]
+    Placement(#[from] strait_abi::PlacementError),
 }
 
 impl Error {

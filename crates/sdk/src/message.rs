@@ -2,12 +2,15 @@
 
 use std::borrow::Cow;
 
+use strait_abi::MatrixView;
+
 use crate::convert::widen;
 use crate::{Dtype, Error, Result, Shape};
 
 /// Hidden states `[rows, channels]` of one sequence, or any other matrix to encode.
 ///
-/// The elements are little-endian bytes of the model's dtype; rows come as `f32` on demand.
+/// The elements are little-endian bytes of the model's dtype; rows come as `f32` on demand. They lie in
+/// the host's memory: what does not never becomes a `Message`.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
     shape: Shape,
@@ -34,6 +37,17 @@ impl<'a> Message<'a> {
             ))),
             None => Ok(Message { shape, bytes, side }),
         }
+    }
+
+    /// The message that crossed the boundary as `view`, if it lies in the host's memory.
+    ///
+    /// # Errors
+    /// [`Error::Matrix`] when it lies elsewhere, without a look at its bytes, or has an unknown dtype; those of
+    /// [`new`](Message::new).
+    pub fn from_view(view: &MatrixView<'a>) -> Result<Self> {
+        let (dtype, bytes) = view.contents()?;
+        let shape = Shape { rows: view.rows(), channels: view.channels(), dtype };
+        Message::new(shape, bytes, view.side())
     }
 
     /// Shape and dtype.

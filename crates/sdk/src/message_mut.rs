@@ -1,12 +1,15 @@
 //! A message as the decoder fills it.
 
+use strait_abi::MatrixTarget;
+
 use crate::convert::narrow;
 use crate::message::check_bytes;
 use crate::{Dtype, Error, Result, Shape};
 
 /// A matrix of announced shape for the decoder to fill; every element must be written.
 ///
-/// What it holds before is not defined (the host fills it with NaN).
+/// What it holds before is not defined (the host fills it with NaN). It lies in the host's memory: what does
+/// not never becomes a `MessageMut`.
 #[derive(Debug)]
 pub struct MessageMut<'a> {
     shape: Shape,
@@ -21,6 +24,17 @@ impl<'a> MessageMut<'a> {
     pub fn new(shape: Shape, bytes: &'a mut [u8]) -> Result<Self> {
         check_bytes(shape, bytes.len())?;
         Ok(MessageMut { shape, bytes })
+    }
+
+    /// The message that crossed the boundary as `target`, if it lies in the host's memory.
+    ///
+    /// # Errors
+    /// [`Error::Matrix`] when it lies elsewhere, without a look at its bytes, or has an unknown dtype; those of
+    /// [`new`](MessageMut::new).
+    pub fn from_target(target: MatrixTarget<'a>) -> Result<Self> {
+        let (rows, channels) = (target.rows(), target.channels());
+        let (dtype, bytes) = target.contents()?;
+        MessageMut::new(Shape { rows, channels, dtype }, bytes)
     }
 
     /// Shape and dtype.

@@ -52,6 +52,8 @@ pub enum CallKind {
     Needs,
     /// A press chooses what stays of a layer.
     Press,
+    /// An instance is told where its matrices lie.
+    Place,
 }
 
 impl Callee {
@@ -78,7 +80,7 @@ impl Callee {
 }
 
 impl CallKind {
-    const ALL: [CallKind; 12] = [
+    const ALL: [CallKind; 13] = [
         CallKind::Load,
         CallKind::Start,
         CallKind::Describe,
@@ -91,6 +93,7 @@ impl CallKind {
         CallKind::Drop,
         CallKind::Needs,
         CallKind::Press,
+        CallKind::Place,
     ];
 
     /// The kind with this number; `None` for 0, which is no call, and for numbers of later
@@ -114,6 +117,7 @@ impl CallKind {
             CallKind::Drop => "drop",
             CallKind::Needs => "needs",
             CallKind::Press => "press",
+            CallKind::Place => "place",
         }
     }
 }
@@ -137,6 +141,6 @@ mod tests {
             assert_eq!(CallKind::of_number(number), Some(kind));
         }
         assert_eq!(CallKind::of_number(0), None);
-        assert_eq!(CallKind::of_number(13), None);
+        assert_eq!(CallKind::of_number(14), None);
     }
 }

@@ -77,7 +77,13 @@ impl PressEntry {
         };
         let opened = self.call(CallKind::Open, || (module.open())(request))?;
         PressError::from_end(id, "open", opened.outcome.end())?;
-        let calls = super::instance::Calls { needs, press, reset, close: module.close() };
+        let calls = super::instance::Calls {
+            needs,
+            press,
+            reset,
+            place: module.place(),
+            close: module.close(),
+        };
         PressInstance::new(self.clone(), calls, opened.handle)
     }
 

@@ -83,6 +83,14 @@ pub enum PressError {
         /// The panic's message.
         message: String,
     },
+    /// The plugin was built before instances could be placed.
+    #[error(
+        "press `{id}`: place refused: expected a plugin of ABI 1.3 or later, found an older one; pass it host memory, or rebuild it with a newer strait-sdk"
+    )]
+    HostMemoryAlone {
+        /// The id.
+        id: String,
+    },
     /// An earlier call panicked.
     #[error("press `{id}`: {call} refused: this instance panicked before; open another one")]
     Poisoned {

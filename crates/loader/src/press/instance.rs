@@ -6,7 +6,7 @@
 use strait_abi::press::{
     KvHeadView, LayerRequest, PressNeeds, Pressed, RopeView, SideArray, SideNeed,
 };
-use strait_abi::{InstanceHandle, Outcome, Text};
+use strait_abi::{InstanceHandle, Outcome, Placement, Text};
 
 use super::check::{check_layer, check_result};
 use super::{KeptHead, LayerRef, PressEntry, PressError};
@@ -17,6 +17,7 @@ pub(super) struct Calls {
     pub(super) needs: extern "C" fn(InstanceHandle) -> Text,
     pub(super) press: extern "C" fn(InstanceHandle, LayerRequest<'_>) -> Pressed,
     pub(super) reset: extern "C" fn(InstanceHandle) -> Outcome,
+    pub(super) place: Option<extern "C" fn(InstanceHandle, Placement) -> Outcome>,
     pub(super) close: extern "C" fn(InstanceHandle) -> Outcome,
 }
 
@@ -127,6 +128,21 @@ impl PressInstance {
         let reset = || (self.calls.reset)(self.handle);
         let outcome = self.entry.call(CallKind::Reset, reset)?;
         self.finished("reset", outcome)
+    }
+
+    /// Asks the press to take layers that lie elsewhere from now on. An instance starts in host memory,
+    /// which is all that [`press`](PressInstance::press) passes.
+    ///
+    /// # Errors
+    /// A plugin older than ABI 1.3; the press's refusal, after which it is placed as it was.
+    pub fn place(&mut self, placement: Placement) -> Result<(), PressError> {
+        self.check("place")?;
+        let Some(place) = self.calls.place else {
+            return Err(PressError::HostMemoryAlone { id: self.id().to_owned() });
+        };
+        let handle = self.handle;
+        let outcome = self.entry.call(CallKind::Place, || place(handle, placement))?;
+        self.finished("place", outcome)
     }
 
     /// Drops the press and reports whether that succeeded; merely dropping the instance logs a

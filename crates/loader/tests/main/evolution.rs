@@ -1,8 +1,8 @@
-//! Plugins built in another workspace, outside the repository, against the same SDK, a newer minor
-//! and another major; and a newer host that opens a plugin of today.
+//! Plugins built in another workspace, outside the repository, against the same SDK, older minors, a
+//! newer one and another major; and a newer host that opens a plugin of today.
 //!
 //! The other workspaces are copies of the three SDK crates with the version changed; the newer minor
-//! also gets a field at the end of two prefix types.
+//! also gets a field at the end of two prefix types, and older ones lose what was added after them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Map;
-use strait_loader::{Dtype, MatrixMut, MatrixRef, Plugin, PluginSet, Side};
+use strait_loader::{CallError, Dtype, MatrixMut, MatrixRef, Placement, Plugin, PluginSet, Side};
 
 use crate::build::{HOST, cargo, hostile, repository, target_tmp};
 
@@ -58,6 +58,44 @@ impl Codec for Shift {
 strait_sdk::export!(Shift);
 "#;
 
+/// What ABI 1.3 added to the functions of codecs and of presses.
+const PLACE_CODEC: &str = r#"    /// `[exclusive]` Says where the matrices of the following calls lie. Since ABI 1.3.
+    pub place: extern "C" fn(InstanceHandle, Placement) -> Outcome,
+"#;
+const PLACE_PRESS: &str = r#"    /// `[exclusive]` Says where the arrays of the following layers lie. Since ABI 1.3.
+    pub place: extern "C" fn(InstanceHandle, Placement) -> Outcome,
+"#;
+
+/// What ABI 1.2 added: the ids in the file.
+const LISTING: &str = r#"
+            #[unsafe(export_name = ::std::concat!(
+                "STRAIT_PLUGIN_LISTING_",
+                ::std::env!("CARGO_CRATE_NAME")
+            ))]
+            static LISTING: [u8; $crate::__private::listing_length(CODEC_IDS, PRESS_IDS)] =
+                $crate::__private::listing(CODEC_IDS, PRESS_IDS);
+"#;
+
+/// What ABI 1.1 added: presses, and the host's service that opens inner codecs.
+const PRESS_FIELDS: &str = r#"    /// `[exclusive]` The [`PressNeeds`](crate::press::PressNeeds) as JSON. Since ABI 1.1.
+    pub needs: extern "C" fn(InstanceHandle) -> Text,
+    /// `[exclusive]` Chooses what stays of one layer. Since ABI 1.1.
+    pub press: extern "C" fn(InstanceHandle, LayerRequest<'_>) -> Pressed,
+    /// `[exclusive]` Forgets everything learnt from earlier calls. Since ABI 1.1.
+    pub reset: extern "C" fn(InstanceHandle) -> Outcome,
+"#;
+const OPEN_INNER: &str = r#"    /// `[within open]` Opens another codec for the side that is being opened: token, id, parameters
+    /// as one JSON object. Since ABI 1.1.
+    pub open_inner: extern "C" fn(u64, RStr<'_>, RStr<'_>) -> InnerOpened,
+"#;
+const NO_OPEN_INNER: &str = r#"None::<
+        extern "C" fn(
+            u64,
+            strait_abi::abi_stable::std_types::RStr<'_>,
+            strait_abi::abi_stable::std_types::RStr<'_>,
+        ) -> InnerOpened,
+    >"#;
+
 const NEWER_HOST: &str = r#"//! A host of a newer minor: opens every file it is given.
 use strait_loader::*;
 
@@ -91,11 +129,11 @@ fn a_plugin_built_elsewhere_against_the_same_sdk_works_when_it_is_dropped_in() {
 
 #[test]
 fn a_plugin_of_a_newer_minor_loads_on_this_host_and_an_older_one_on_a_newer_host() {
-    let mut workspace = Workspace::new("newer", "1.3.0");
+    let mut workspace = Workspace::new("newer", "1.4.0");
     workspace.add_fields();
     let plugin = Arc::new(Plugin::open(&workspace.build_plugin(), None, HOST).unwrap());
-    assert_eq!(plugin.abi_version(), (1, 3));
-    assert_eq!(plugin.sdk_version(), "1.3.0");
+    assert_eq!(plugin.abi_version(), (1, 4));
+    assert_eq!(plugin.sdk_version(), "1.4.0");
     round_trip(&plugin, "shift.newer");
 
     let host = workspace.build_host();
@@ -103,18 +141,53 @@ fn a_plugin_of_a_newer_minor_loads_on_this_host_and_an_older_one_on_a_newer_host
         Command::new(host).arg(hostile()).arg(plugin.path()).arg(hostile()).output().unwrap();
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
-        "host 1.3\n\
-         hostile.panic (1, 2) [1, 2, 3, 4]\n\
-         shift.newer (1, 3) [2, 3, 4, 5]\n\
-         hostile.panic (1, 2) [1, 2, 3, 4]\n",
+        "host 1.4\n\
+         hostile.panic (1, 3) [1, 2, 3, 4]\n\
+         shift.newer (1, 4) [2, 3, 4, 5]\n\
+         hostile.panic (1, 3) [1, 2, 3, 4]\n",
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
 }
 
 #[test]
+fn a_plugin_of_an_older_minor_loads_and_runs_and_takes_host_memory_alone() {
+    let older = [("older0", "1.0.0"), ("older1", "1.1.0"), ("older2", "1.2.0")];
+    for (minor, (variant, version)) in (0..).zip(older) {
+        let mut workspace = Workspace::new(variant, version);
+        workspace.make_older(minor);
+        let plugin = Arc::new(Plugin::open(&workspace.build_plugin(), None, HOST).unwrap());
+        assert_eq!(plugin.abi_version(), (1, minor));
+        let id = format!("shift.{variant}");
+        round_trip(&plugin, &id);
+        let mut codec = plugin.codec(&id).unwrap().open(Side::Encoder, &Map::new(), None).unwrap();
+        let alone = CallError::HostMemoryAlone { codec: id };
+        assert_eq!(codec.place(Placement::HOST).unwrap_err(), alone);
+    }
+}
+
+#[test]
+fn a_plugin_of_today_is_placed_in_host_memory_and_refuses_any_other() {
+    let plugin = crate::build::plugin();
+    let codec = plugin.codec("hostile.error").unwrap();
+    let mut codec = codec.open(Side::Encoder, &Map::new(), None).unwrap();
+    codec.place(Placement::HOST).unwrap();
+    let on_stream = Placement { stream: 7, ..Placement::HOST };
+    assert_eq!(
+        codec.place(on_stream).unwrap_err().to_string(),
+        "codec `hostile.error`: place failed: placement: expected stream 0, as in host memory, \
+         found 7; rebuild the plugin with a newer strait-sdk"
+    );
+    let bytes = [1, 2, 3, 4];
+    let message = MatrixRef { rows: 1, channels: 2, dtype: Dtype::F16, bytes: &bytes, side: &[] };
+    let mut payload = Vec::new();
+    codec.encode(message, &mut payload).unwrap();
+    assert_eq!(payload, bytes, "a refusal changes nothing");
+}
+
+#[test]
 fn a_minor_that_changes_a_type_is_refused_by_the_layout_check() {
-    let mut workspace = Workspace::new("broken", "1.4.0");
+    let mut workspace = Workspace::new("broken", "1.5.0");
     workspace.insert("crates/abi/src/matrix.rs", "    device: u32,\n", "    added: u64,\n");
     workspace.insert("crates/abi/src/matrix.rs", "device: DEVICE_HOST,\n", "added: 0,\n");
     let built = workspace.build_plugin();
@@ -138,7 +211,7 @@ fn a_plugin_of_another_major_is_refused_with_one_line() {
 
 /// The plugin of another team, built against this SDK.
 pub(crate) fn shift() -> PathBuf {
-    Workspace::new("same", "1.2.0").build_plugin()
+    Workspace::new("same", "1.3.0").build_plugin()
 }
 
 fn round_trip(plugin: &Arc<Plugin>, id: &str) {
@@ -204,7 +277,7 @@ impl Workspace {
         }
         let manifest = name.join("Cargo.toml");
         let text = read(&repository().join(&manifest));
-        let text = text.replace("version = \"1.2.0\"", &format!("version = \"{version}\""));
+        let text = text.replace("version = \"1.3.0\"", &format!("version = \"{version}\""));
         let for_tests = ["dev-dependencies", "[bench"];
         let sections = text.split("\n[").filter(|s| !for_tests.iter().any(|t| s.starts_with(t)));
         self.add(manifest, sections.collect::<Vec<_>>().join("\n["));
@@ -213,21 +286,20 @@ impl Workspace {
     /// What a minor version may do: a new function of the plugin and a new service of the host, each
     /// after the last field.
     fn add_fields(&mut self) {
-        // Two prefix types end alike; the first of them is the codec's.
         self.insert(
             "crates/abi/src/module.rs",
-            "    #[sabi(last_prefix_field)]\n    pub close: extern \"C\" fn(InstanceHandle) -> Outcome,\n",
-            "    /// New in 1.3.\n    pub flush: extern \"C\" fn(InstanceHandle) -> Outcome,\n",
+            PLACE_CODEC,
+            "    /// New in 1.4.\n    pub flush: extern \"C\" fn(InstanceHandle) -> Outcome,\n",
         );
         self.insert(
             "crates/sdk/src/boundary/codec.rs",
-            "payload_bytes, encode, decode, reset, close",
-            ", flush: reset",
+            "        place,\n",
+            "        flush: reset,\n",
         );
         self.insert(
             "crates/abi/src/host.rs",
             "    pub open_inner: extern \"C\" fn(u64, RStr<'_>, RStr<'_>) -> InnerOpened,\n",
-            "    /// New in 1.3.\n    pub memory_bytes: u64,\n",
+            "    /// New in 1.4.\n    pub memory_bytes: u64,\n",
         );
         self.insert(
             "crates/sdk/src/boundary/host.rs",
@@ -239,6 +311,36 @@ impl Workspace {
             "log: forward, max_log_level, open_inner",
             ", memory_bytes: 77",
         );
+    }
+
+    /// Makes the SDK one of this minor: what was added later goes, the newest first.
+    fn make_older(&mut self, minor: u32) {
+        let module = "crates/abi/src/module.rs";
+        if minor < 3 {
+            self.remove(module, PLACE_CODEC);
+            self.remove(module, PLACE_PRESS);
+            self.remove("crates/sdk/src/boundary/codec.rs", "        place,\n");
+            self.remove("crates/sdk/src/boundary/press.rs", ", place");
+        }
+        if minor < 2 {
+            self.remove("crates/sdk/src/boundary/export.rs", LISTING);
+        }
+        if minor < 1 {
+            self.remove(module, PRESS_FIELDS);
+            self.remove("crates/sdk/src/boundary/press.rs", ", needs, press: press_layer, reset");
+            self.remove("crates/abi/src/host.rs", OPEN_INNER);
+            self.replace("crates/sdk/src/boundary/offer.rs", "host.open_inner()", NO_OPEN_INNER);
+        }
+    }
+
+    fn remove(&mut self, file: &str, text: &str) {
+        self.replace(file, text, "");
+    }
+
+    fn replace(&mut self, file: &str, text: &str, by: &str) {
+        let whole = self.files.get_mut(Path::new(file)).unwrap();
+        assert!(whole.contains(text), "{file}: no {text}");
+        *whole = whole.replacen(text, by, 1);
     }
 
     fn insert(&mut self, file: &str, after: &str, addition: &str) {

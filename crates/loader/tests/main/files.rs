@@ -128,7 +128,7 @@ fn wrong_abi_major() {
     let (_folder, path) = patched(12, 99);
     assert_eq!(
         refusal(&path),
-        "plugin X: expected ABI 1, found ABI 99.2 (strait-sdk 1.2.0); rebuild it with strait-sdk 1"
+        "plugin X: expected ABI 1, found ABI 99.3 (strait-sdk 1.3.0); rebuild it with strait-sdk 1"
     );
 }
 

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 use strait_loader::{
-    KeptHead, KvHeadRef, LayerBudget, LayerRef, PluginSet, PressEntry, PressInstance, QUERIES,
-    RopeLayout, RopeRef, SideNeed, SideRef,
+    KeptHead, KvHeadRef, LayerBudget, LayerRef, Placement, PluginSet, PressEntry, PressInstance,
+    QUERIES, RopeLayout, RopeRef, SideNeed, SideRef,
 };
 
 use crate::build::{HOST, hostile, plugin};
@@ -207,4 +207,14 @@ fn a_folder_offers_its_presses() {
         "press `hostile.press`: expected one plugin to offer it, found DIR/a.so and DIR/b.so; \
          remove all but one"
     );
+}
+
+#[test]
+fn a_press_is_placed_in_host_memory_and_refuses_any_other() {
+    let mut press = open("none");
+    press.place(Placement::HOST).unwrap();
+    let refused = line(press.place(Placement { device: 1, ..Placement::HOST }).unwrap_err());
+    let expected = "place failed: placement: expected device tag 0, as in host memory, found 1";
+    assert!(refused.starts_with(expected), "{refused}");
+    assert!(press.press(&layer(2)).is_ok(), "a refusal changes nothing");
 }

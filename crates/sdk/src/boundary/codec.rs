@@ -6,7 +6,7 @@
 use strait_abi::abi_stable::std_types::{RSlice, RStr, RVec};
 use strait_abi::{
     Artifact, CodecModule, Dtype, InstanceHandle, MatrixTarget, MatrixView, OpenRequest, Opened,
-    Outcome, PayloadBound, PayloadSink,
+    Outcome, PayloadBound, PayloadSink, Placement,
 };
 
 use super::export::Exported;
@@ -29,7 +29,16 @@ struct Instance {
 
 /// The functions of the codecs that `E` exports.
 pub(super) fn module<E: Exported>() -> CodecModule {
-    CodecModule { open: open::<E>, fit: fit::<E>, payload_bytes, encode, decode, reset, close }
+    CodecModule {
+        open: open::<E>,
+        fit: fit::<E>,
+        payload_bytes,
+        encode,
+        decode,
+        reset,
+        close,
+        place,
+    }
 }
 
 extern "C" fn open<E: Exported>(request: OpenRequest<'_>) -> Opened {
@@ -49,7 +58,7 @@ extern "C" fn fit<E: Exported>(
     samples: RSlice<'_, MatrixView<'_>>,
 ) -> Artifact {
     let (outcome, bytes) = guard(|| {
-        let samples = samples.iter().map(message).collect::<Result<Vec<_>>>()?;
+        let samples = samples.iter().map(Message::from_view).collect::<Result<Vec<_>>>()?;
         (table::<E>(codec)?.fit)(&parse(params)?, &samples)
     });
     Artifact { outcome, bytes: RVec::from(bytes.unwrap_or_default()) }
@@ -75,7 +84,7 @@ extern "C" fn encode(
     mut sink: PayloadSink<'_>,
 ) -> Outcome {
     let end = with_instance(handle, |instance| {
-        let message = message(&matrix)?;
+        let message = Message::from_view(&matrix)?;
         let Instance { codec, payload, .. } = instance;
         payload.clear();
         let most = message.bytes().len().saturating_mul(4).saturating_add(RESERVE_SLACK);
@@ -92,9 +101,7 @@ extern "C" fn decode(
     target: MatrixTarget<'_>,
 ) -> Outcome {
     let end = with_instance(handle, |instance| {
-        let (rows, channels) = (target.rows(), target.channels());
-        let (dtype, bytes) = target.contents().map_err(|error| Error::new(error.to_string()))?;
-        let mut message = MessageMut::new(Shape { rows, channels, dtype }, bytes)?;
+        let mut message = MessageMut::from_target(target)?;
         instance.codec.decode(payload.as_slice(), &mut message)
     });
     end.0
@@ -106,6 +113,11 @@ extern "C" fn reset(handle: InstanceHandle) -> Outcome {
         Ok(())
     });
     end.0
+}
+
+/// Every codec of this SDK takes host memory alone.
+extern "C" fn place(handle: InstanceHandle, placement: Placement) -> Outcome {
+    with_instance(handle, |_| Ok(placement.check_host()?)).0
 }
 
 extern "C" fn close(handle: InstanceHandle) -> Outcome {
@@ -153,8 +165,94 @@ fn parse(params: RStr<'_>) -> Result<Value> {
         .map_err(|error| Error::new(format!("parameters: expected one JSON table, found {error}")))
 }
 
-fn message<'a>(matrix: &MatrixView<'a>) -> Result<Message<'a>> {
-    let (dtype, bytes) = matrix.contents().map_err(|error| Error::new(error.to_string()))?;
-    let shape = Shape { rows: matrix.rows(), channels: matrix.channels(), dtype };
-    Message::new(shape, bytes, matrix.side())
+#[cfg(test)]
+mod tests {
+    use std::num::NonZero;
+
+    use strait_abi::abi_stable::std_types::ROption;
+    use strait_abi::{BoundedBuffer, CallEnd};
+
+    use super::*;
+    use crate::{Codec, CodecInfo, NoParams};
+
+    /// Copies; it reads and writes every byte of its messages.
+    struct Copy;
+
+    impl Codec for Copy {
+        const INFO: CodecInfo = CodecInfo { id: "copy", ..CodecInfo::DEFAULT };
+        type Params = NoParams;
+
+        fn open(_: NoParams) -> Result<Self> {
+            Ok(Copy)
+        }
+        fn encode(&mut self, message: Message<'_>, payload: &mut Vec<u8>) -> Result<()> {
+            payload.extend_from_slice(message.bytes());
+            Ok(())
+        }
+        fn decode(&mut self, payload: &[u8], message: &mut MessageMut<'_>) -> Result<()> {
+            message.bytes_mut().copy_from_slice(payload);
+            Ok(())
+        }
+        fn payload_bytes(&self, shape: Shape) -> PayloadBytes {
+            PayloadBytes::Exact(shape.bytes())
+        }
+    }
+
+    struct OnlyCopy;
+
+    impl Exported for OnlyCopy {
+        const CODECS: &'static [CodecTable] = &[CodecTable::of::<Copy>()];
+        const VERSION: &'static str = "";
+    }
+
+    const SHAPE: Shape = Shape { rows: 1, channels: 2, dtype: Dtype::F16 };
+
+    fn opened() -> (CodecModule, InstanceHandle) {
+        let functions = module::<OnlyCopy>();
+        let request = OpenRequest { codec: 0, params: "{}".into(), artifact: ROption::RNone };
+        let handle = (functions.open)(request).handle;
+        (functions, handle)
+    }
+
+    fn encode(view: MatrixView<'_>) -> (CallEnd, Vec<u8>) {
+        let (functions, handle) = opened();
+        let mut payload = Vec::new();
+        let mut buffer = BoundedBuffer::new(&mut payload, 100);
+        let end = (functions.encode)(handle, view, buffer.sink()).end();
+        assert_eq!((functions.close)(handle).end(), CallEnd::Ok);
+        (end, payload)
+    }
+
+    #[test]
+    fn a_message_in_other_memory_is_refused_and_its_pointer_not_used() {
+        let bytes = [1, 2, 3, 4];
+        let host = encode(MatrixView::host(1, 2, Dtype::F16, &bytes, &[]));
+        assert_eq!(host, (CallEnd::Ok, bytes.to_vec()));
+
+        // Nothing can be read or written at these addresses.
+        let device = NonZero::new(1).unwrap();
+        let refused = "message: device tag: expected 0 (host memory), found 1; rebuild the plugin \
+                       with a newer strait-sdk";
+        let view = MatrixView::on_device(SHAPE, device, std::ptr::without_provenance(8), &[]);
+        assert_eq!(encode(view), (CallEnd::Error(refused.to_owned()), Vec::new()));
+        let (functions, handle) = opened();
+        let target = MatrixTarget::on_device(SHAPE, device, std::ptr::without_provenance_mut(8));
+        let end = (functions.decode)(handle, bytes.as_slice().into(), target).end();
+        assert_eq!(end, CallEnd::Error(refused.to_owned()));
+        assert_eq!((functions.close)(handle).end(), CallEnd::Ok);
+    }
+
+    #[test]
+    fn an_instance_is_placed_in_host_memory_and_nowhere_else() {
+        let (functions, handle) = opened();
+        assert_eq!((functions.place)(handle, Placement::HOST).end(), CallEnd::Ok);
+        let stream = Placement { stream: 7, ..Placement::HOST };
+        let refused = "placement: expected stream 0, as in host memory, found 7; rebuild the plugin \
+                       with a newer strait-sdk";
+        let end = (functions.place)(handle, stream).end();
+        assert_eq!(end, CallEnd::Error(refused.to_owned()));
+        // A refusal changes nothing.
+        assert_eq!((functions.reset)(handle).end(), CallEnd::Ok);
+        assert_eq!((functions.close)(handle).end(), CallEnd::Ok);
+    }
 }

@@ -6,7 +6,7 @@
 use strait_abi::abi_stable::std_types::{ROption, RString, RVec};
 use strait_abi::descriptor::PressDescriptor;
 use strait_abi::press::{LayerRequest, PressNeeds, Pressed, PressedHead, SideNeed};
-use strait_abi::{InstanceHandle, OpenRequest, Opened, Outcome, PressModule, Text};
+use strait_abi::{InstanceHandle, OpenRequest, Opened, Outcome, Placement, PressModule, Text};
 
 use super::export::Exported;
 use super::guard::guard;
@@ -32,7 +32,7 @@ impl PressTable {
 
 /// The functions of the presses that `E` exports; none for none.
 pub(super) fn module<E: Exported>() -> Option<PressModule> {
-    let module = PressModule { open: open::<E>, close, needs, press: press_layer, reset };
+    let module = PressModule { open: open::<E>, close, needs, press: press_layer, reset, place };
     (!E::PRESSES.is_empty()).then_some(module)
 }
 
@@ -99,6 +99,11 @@ extern "C" fn reset(handle: InstanceHandle) -> Outcome {
         Ok(())
     });
     end.0
+}
+
+/// Every press of this SDK takes host memory alone.
+extern "C" fn place(handle: InstanceHandle, placement: Placement) -> Outcome {
+    with_instance(handle, |_| Ok(placement.check_host()?)).0
 }
 
 extern "C" fn close(handle: InstanceHandle) -> Outcome {
