@@ -5,6 +5,7 @@
 
 mod commands;
 mod follow;
+mod interrupt;
 mod live;
 mod logging;
 mod output;
