@@ -6,6 +6,7 @@
 mod built;
 mod commands;
 mod follow;
+mod interrupt;
 mod live;
 mod logging;
 mod output;

@@ -17,6 +17,7 @@ use strait_schema::Experiment;
 
 use crate::built::build;
 use crate::follow::Follow;
+use crate::interrupt::on_interrupt;
 use crate::live::Live;
 use crate::output::say;
 
@@ -86,19 +87,18 @@ pub(crate) fn run(
     finish(&experiment, &outcome?, arguments.json)
 }
 
-/// The first Ctrl-C sets `stop` and prints `message`, the second ends the program at once.
+/// The first Ctrl-C or SIGTERM sets `stop` and prints `message`, the second ends the program at once.
 pub(crate) fn install_interrupt(
     stop: Arc<AtomicBool>,
     screen: MultiProgress,
     message: &'static str,
 ) -> anyhow::Result<()> {
-    ctrlc::set_handler(move || {
+    on_interrupt(move || {
         if stop.swap(true, Ordering::Relaxed) {
             Guard::leave(i32::from(INTERRUPTED));
         }
         screen.suspend(|| eprintln!("{message}"));
     })
-    .context("cannot listen for Ctrl-C")
 }
 
 fn finish(experiment: &Experiment, outcome: &Outcome, json: bool) -> anyhow::Result<ExitCode> {

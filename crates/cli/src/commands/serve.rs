@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 
+use crate::interrupt::on_interrupt;
 use crate::output::say;
 
 /// Which results, on which port.
@@ -29,8 +30,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     })?;
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
-    ctrlc::set_handler(move || stopped.store(true, Ordering::Relaxed))
-        .context("cannot listen for Ctrl-C")?;
+    on_interrupt(move || stopped.store(true, Ordering::Relaxed))?;
     say(&format!("http://{}/  (Ctrl-C ends it)", listener.local_addr()?))?;
     strait_report::serve(&listener, &arguments.results, &stop)?;
     Ok(ExitCode::SUCCESS)

@@ -131,22 +131,24 @@ fn an_interrupted_run_says_how_to_go_on_and_does() {
     let bench = Bench::new(&["affine", "raw"]);
     bench.experiment(CELLS);
     let assets = root().join("assets");
-    let arguments = ["run", "test.toml", "--assets", assets.to_str().unwrap(), "-o", "results"];
-    let child =
-        bench.command(&arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    // The first journal shows that windows are running and Ctrl-C is being listened for.
-    while !bench.path().join("results/journal/lock").exists() {
-        std::thread::sleep(Duration::from_millis(5));
+    for (signal, folder) in [("-INT", "interrupted"), ("-TERM", "terminated")] {
+        let arguments = ["run", "test.toml", "--assets", assets.to_str().unwrap(), "-o", folder];
+        let child =
+            bench.command(&arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        // The lock shows that signals are being listened for.
+        while !bench.path().join(folder).join("journal/lock").exists() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let pid = child.id().to_string();
+        let sent = std::process::Command::new("kill").args([signal, &pid]).status().unwrap();
+        assert!(sent.success());
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(130), "{signal}: {stderr}");
+        assert!(stderr.contains("`strait run test.toml` goes on from here"), "{stderr}");
+        bench.run_ok(&["-o", folder]);
+        assert_eq!(bench.records(folder).len(), 5);
     }
-    let pid = child.id().to_string();
-    let sent = std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap();
-    assert!(sent.success());
-    let output = child.wait_with_output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(130), "{stderr}");
-    assert!(stderr.contains("`strait run test.toml` goes on from here"), "{stderr}");
-    bench.run_ok(&["-o", "results"]);
-    assert_eq!(bench.records("results").len(), 5);
 }
 
 /// The journals of a results folder.
