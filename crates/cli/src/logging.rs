@@ -4,7 +4,7 @@
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use strait_report::prose;
+use strait_report::{lines, prose};
 
 struct Logger {
     screen: MultiProgress,
@@ -50,29 +50,10 @@ fn width() -> usize {
     size.map_or(usize::MAX, |(_, columns)| usize::from(columns).clamp(40, 100))
 }
 
-/// Breaks long lines between words; what follows is indented. A word that is longer than a line, such as a
-/// path, stays whole.
+/// Breaks long lines between words; what follows is indented.
 fn wrapped(text: &str, width: usize) -> String {
     // Room for "warning: " before the first line.
-    let width = width.saturating_sub(9);
-    let lines = text.lines().map(|line| {
-        let mut out = String::new();
-        let mut column = 0;
-        for word in line.split(' ') {
-            let length = console::measure_text_width(word);
-            if column > 0 && column + 1 + length > width {
-                out.push_str("\n  ");
-                column = 2;
-            } else if column > 0 || !out.is_empty() {
-                out.push(' ');
-                column += 1;
-            }
-            out.push_str(word);
-            column += length.max(1);
-        }
-        out
-    });
-    lines.collect::<Vec<_>>().join("\n")
+    lines(text, width.saturating_sub(9), "")
 }
 
 impl Log for Logger {

@@ -1,8 +1,10 @@
 //! Standard output: text that may go into a pipe, and columns that line up.
 
+use std::borrow::Cow;
 use std::io::{ErrorKind, Write};
 
 use strait_loader::Guard;
+use strait_report::plain;
 
 /// Writes `text` and a line break. A reader that has seen enough (`strait … | head`) ends the
 /// program quietly.
@@ -18,8 +20,11 @@ pub(crate) fn say(text: &str) -> anyhow::Result<()> {
 }
 
 /// Rows with columns as wide as their widest cell, one a line. A cell with the alignment mark `>`
-/// at its start is set to the right, without the mark.
+/// at its start is set to the right, without the mark. Cells are text from outside, so that a terminal
+/// shows what it would obey.
 pub(crate) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let rows: Vec<[Cow<'_, str>; N]> =
+        rows.iter().map(|row| row.each_ref().map(|cell| plain(cell))).collect();
     let width = |column: usize| {
         let cells = rows.iter().map(|row| console::measure_text_width(bare(&row[column])));
         cells.max().unwrap_or(0)
@@ -48,5 +53,6 @@ mod tests {
         let row = |name: &str, value: &str| [name.to_owned(), value.to_owned()];
         let table = columns(&[row("name", ">bits"), row("a longer one", ">4.5"), row("b", "x")]);
         assert_eq!(table, "name          bits\na longer one   4.5\nb             x");
+        assert_eq!(columns(&[row("a\u{1b}[2J", "b")]), "a\\u{1b}[2J  b");
     }
 }

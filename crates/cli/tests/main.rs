@@ -18,6 +18,7 @@ mod cli {
     mod memory;
     mod models;
     mod named;
+    mod per_token;
     mod quickstart;
     mod reproduce;
     mod resume;

@@ -15,11 +15,11 @@ impl Cholesky {
                 let (above, below) = (&matrix[column * size..], &matrix[row * size..]);
                 let sum: f64 = above[..column].iter().zip(below).map(|(a, b)| a * b).sum();
                 let rest = matrix[row * size + column] - sum;
-                matrix[row * size + column] = match row == column {
-                    true if rest > 0.0 => rest.sqrt(),
-                    true => return None,
-                    false => rest / matrix[column * size + column],
-                };
+                if row == column && (rest.is_nan() || rest <= 0.0) {
+                    return None;
+                }
+                matrix[row * size + column] =
+                    if row == column { rest.sqrt() } else { rest / matrix[column * size + column] };
             }
         }
         Some(Cholesky { size, lower: matrix })

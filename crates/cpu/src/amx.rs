@@ -23,7 +23,7 @@ pub(crate) const COLUMN_STEP: usize = STEP / 2 * 16;
 
 /// Whether this CPU has a tile unit for bf16 that the system lets this process use.
 pub(crate) fn available() -> bool {
-    static AVAILABLE: LazyLock<bool> = LazyLock::new(detect);
+    static AVAILABLE: LazyLock<bool> = LazyLock::new(|| crate::instructions::tiles() && detect());
     *AVAILABLE
 }
 

@@ -5,7 +5,9 @@
 //! summed over the inputs in their order. A token's result therefore depends neither on the tokens
 //! beside it nor on how work is split among threads.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
+
+use crate::instructions::arch;
 
 /// Outputs of a tile.
 pub(crate) const MR: usize = 8;
@@ -22,9 +24,9 @@ pub(crate) trait Task {
     fn run<S: Simd, const NR: usize>(self, simd: S) -> Self::Output;
 }
 
-/// Runs `task` with the widest vectors that the CPU has.
+/// Runs `task` with the widest vectors that the CPU has, or that the environment allows.
 pub(crate) fn dispatch<T: Task>(task: T) -> T::Output {
-    Arch::new().dispatch(Widest(task))
+    arch().dispatch(Widest(task))
 }
 
 /// Number of tokens in a panel on this CPU.

@@ -14,6 +14,7 @@ mod cache;
 mod experts;
 mod finish;
 mod head;
+mod instructions;
 mod kernel;
 mod math;
 mod mlp;
@@ -29,6 +30,8 @@ mod rules;
 mod single;
 mod step;
 mod taps;
+
+pub use instructions::instructions;
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex};

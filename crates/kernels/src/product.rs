@@ -33,9 +33,11 @@ pub enum Product {
     Fragments,
     /// On tensor cores, by single instructions (`mma.sync`) with one stage in shared memory.
     Instructions,
-    /// Like [`Product::Fragments`], but loads the next stage in the meantime.
+    /// Like [`Product::Fragments`], but loads the next stage in the meantime. Skipped where the inner
+    /// dimension is no multiple of 256.
     DoubleFragments,
-    /// Like [`Product::Instructions`], but loads the next stage in the meantime.
+    /// Like [`Product::Instructions`], but loads the next stage in the meantime. Skipped where the inner
+    /// dimension is no multiple of 256.
     DoubleInstructions,
     /// Like [`Product::Instructions`], with stages loaded by the tensor memory accelerator.
     Accelerated,
@@ -92,11 +94,23 @@ pub fn products(preferred: Vec<Product>) {
     }
 }
 
+/// The inner dimensions that kernels with two stages multiply rightly are multiples of this.
+///
+/// cubek 0.2 sums an even number of stages, and leaves the bounds unchecked where the inner dimension is a
+/// multiple of one stage: at an odd number it adds what lies behind the factors. No stage is longer than
+/// 128. cubek 0.3 checks the bounds of both stages.
+const TWO_STAGES: usize = 256;
+
 /// The kernels for a product, best first.
-fn kernels(f32_factors: bool, rows: usize, columns: usize) -> Vec<Product> {
+fn kernels(f32_factors: bool, rows: usize, inner: usize, columns: usize) -> Vec<Product> {
     let preferred = PREFERRED.read().map(|kernels| kernels.clone()).unwrap_or_default();
     let on_tensor_cores = |kernel: &Product| !matches!(kernel, Product::Unit | Product::Vector);
     let mut kernels: Vec<Product> = preferred;
+    if !inner.is_multiple_of(TWO_STAGES) {
+        kernels.retain(|kernel| {
+            !matches!(kernel, Product::DoubleFragments | Product::DoubleInstructions)
+        });
+    }
     if rows == 1 || columns == 1 {
         kernels.push(Product::Vector);
     }
@@ -128,7 +142,7 @@ pub fn product<R: Runtime>(
     }
     let f32_factors = lhs.dtype.size() == size_of::<f32>();
     let mut tried = Vec::new();
-    for kernel in kernels(f32_factors, shape[last - 1], shape[last]) {
+    for kernel in kernels(f32_factors, shape[last - 1], lhs.shape()[last], shape[last]) {
         match launch(kernel, client, lhs, rhs, &result) {
             Ok(()) => return Ok(result),
             Err(error) => tried.push(format!("{}: {error:?}", kernel.name())),

@@ -73,6 +73,7 @@ impl std::fmt::Display for Device {
 /// # Errors
 /// When the name is not one of these, or the device cannot be used.
 pub fn open_device(spec: &str) -> Result<Device, ModelError> {
+    strait_cpu::instructions().map_err(|reason| missing("cpu", reason))?;
     match spec {
         "auto" => Ok(automatic()),
         "cpu" => Ok(Device::Cpu),

@@ -38,6 +38,7 @@ pub use relevance::head_relevance;
 pub use source::{SharedSource, SourceTensor, TensorSource};
 pub use stage::{Ahead, CachedRun, Reference, RunInput, Stage};
 pub use strait_burn::leave_by;
+pub use strait_cpu::instructions as cpu_instructions;
 pub use strait_ops::{
     Activation, AlignedBytes, AttentionShape, CacheContents, Dtype, HeadEntries, Hidden, Norm,
     NormKind, OpsError, Part, Place, ProbeRequest, ProbeResult, RopeConfig, RopeScaling, Routing,

@@ -19,4 +19,4 @@ pub use figures::{
 pub use import::import;
 pub use page::{Page, serve};
 pub use picture::{Heatmap, Picture, XAxis, YAxis};
-pub use text::{TableStyle, plain, prose, watch};
+pub use text::{TableStyle, lines, plain, prose, verbatim, watch};

@@ -3,7 +3,7 @@
 #![allow(clippy::print_stderr, reason = "the text goes to standard output, what it cost does not")]
 
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::{HumanBytes, MultiProgress};
 use serde_json::json;
 use strait_loader::Guard;
+use strait_report::verbatim;
 use strait_runner::{Ended, GenerateOptions, Generated, Sampling};
 use strait_schema::{Dtype, Experiment};
 
@@ -111,7 +112,8 @@ pub(crate) fn run(
             return true;
         }
         let mut out = std::io::stdout().lock();
-        let done = out.write_all(piece.as_bytes()).and_then(|()| out.flush());
+        let shown = if out.is_terminal() { verbatim(piece) } else { piece.to_owned() };
+        let done = out.write_all(shown.as_bytes()).and_then(|()| out.flush());
         done.map_err(|error| failed = Some(error)).is_ok()
     };
     let mut live = Live::new(screen);

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use indicatif::MultiProgress;
+use strait_report::verbatim;
 use strait_weights::{Checkpoint, LayerSummary, Summary, resolve_source_with};
 
 use crate::live::Live;
@@ -70,7 +71,7 @@ fn notes(summary: &Summary) -> Option<String> {
             keys.join(", ")
         ));
     }
-    (!notes.is_empty()).then(|| notes.join("\n"))
+    (!notes.is_empty()).then(|| verbatim(&notes.join("\n")))
 }
 
 fn formats(summary: &Summary) -> String {

@@ -12,6 +12,7 @@ use strait_loader::{
     CodecDescriptor, HostServices, ParamKind, ParamSpec, Plugin, PluginSet, PressDescriptor,
     PressEntry, PressError,
 };
+use strait_report::{plain, prose};
 
 use crate::output::{columns, say};
 
@@ -129,7 +130,10 @@ fn list(dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
         columns(&std::iter::once(header).chain(rows).collect::<Vec<_>>())
     };
     for (path, error) in &failures {
-        text.push_str(&format!("\n\n{} was left out: {error}", path.display()));
+        text.push_str(&format!(
+            "\n\n{}",
+            prose(&format!("{} was left out: {error}", path.display()))
+        ));
     }
     say(&text)?;
     Ok(code)
@@ -205,7 +209,7 @@ fn show(dir: &Path, id: &str, json: bool) -> anyhow::Result<ExitCode> {
         compressor.push_str(&format!("\nparams = {{ {example} }}"));
     }
     let title = format!("{} {}: {}", codec.id, codec.version, codec.summary);
-    say(&[title, columns(&facts), params, compressor].join("\n\n"))?;
+    say(&[plain(&title).into_owned(), columns(&facts), params, compressor].join("\n\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -230,7 +234,8 @@ fn show_press(entry: &PressEntry, json: bool) -> anyhow::Result<ExitCode> {
     }
     let cache = format!("[[cache]]\npress = {:?}\nratio = 0.5", press.id);
     let title = format!("{} {}: {}", press.id, press.version, press.summary);
-    say(&[title, columns(&facts), parameters(&press.params), cache].join("\n\n"))?;
+    say(&[plain(&title).into_owned(), columns(&facts), parameters(&press.params), cache]
+        .join("\n\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 

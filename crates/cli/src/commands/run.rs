@@ -139,7 +139,7 @@ fn finish(experiment: &Experiment, outcome: &Outcome, json: bool) -> anyhow::Res
 pub(crate) fn style() -> TableStyle {
     let width = console::Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
     let color = console::user_attended() && console::colors_enabled();
-    TableStyle { width: width.unwrap_or(100).min(160), color }
+    TableStyle { width: width.unwrap_or(160).min(160), color }
 }
 
 /// Columns of the terminal; 80 where there is none.

@@ -155,6 +155,11 @@ recent = 16
         assert!((0.56..0.62).contains(&share("coded")), "{}", share("coded"));
         assert!(sum("whole") != sum("baseline") && sum("whole") != sum("cut"), "{mode}");
         assert!((sum("coded") / sum("whole") - 1.0).abs() < 2e-3, "{mode}");
+        let kld = |label: &str| record(label)["scores"]["kld"]["mean"].as_f64().unwrap();
+        if mode == BOTH_MODES[0] {
+            // Scored tokens attend to one another's keys: whole ones cost less.
+            assert!(kld("whole") < kld("cut"), "{} {}", kld("whole"), kld("cut"));
+        }
         assert_eq!(record("cut")["cell"]["cache"]["cut_later_keys"], true);
         std::fs::remove_dir_all(bench.path().join("out")).unwrap();
     }

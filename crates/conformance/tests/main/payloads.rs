@@ -4,7 +4,8 @@
 //!
 //! The hashes were made on an x86-64 CPU with AVX-512. To accept new ones, after a change that is meant to
 //! change payloads: `UPDATE_PAYLOADS=1 cargo test --release -p strait-conformance payloads`, and run again
-//! what the codec's records came from.
+//! what the codec's records came from: `results/catalogue/payloads.txt` says which bytes its records were
+//! measured with, in lines of the same form.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,39 @@ fn codecs_write_the_bytes_that_they_wrote() {
         changed.is_empty() && found.lines().count() == expected.lines().count(),
         "payloads or decoded values (the second hash) have changed; see the head of this file:\n{}",
         changed.join("\n")
+    );
+}
+
+#[test]
+fn records_of_the_catalogue_were_measured_with_these_bytes() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let written = read("crates/conformance/golden/payloads.txt");
+    let measured = read("results/catalogue/payloads.txt");
+    let of = |lines: &str, label: &str| {
+        let line = lines.lines().find(|line| line.splitn(3, ' ').nth(2) == Some(label));
+        line.map(str::to_owned)
+    };
+    let mut others = Vec::new();
+    for entry in std::fs::read_dir(root().join("results/catalogue")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let record: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let label = record["label"].as_str().unwrap();
+        if record["cell"]["compressor"].is_null() {
+            continue;
+        }
+        let known = of(&measured, label);
+        if known.is_none() || known != of(&written, label) {
+            others.push(label.to_owned());
+        }
+    }
+    assert!(
+        others.is_empty(),
+        "the codecs of these records write other bytes now; run the records again (strait run --fresh) and put \
+         their lines of crates/conformance/golden/payloads.txt into results/catalogue/payloads.txt: {}",
+        others.join(", ")
     );
 }
 

@@ -101,6 +101,11 @@ pub(crate) fn transposed(x: &Handle) -> Handle {
     TensorHandle::new(x.handle.clone(), shape, &strides[..], x.dtype)
 }
 
+/// The first part of a tensor along each axis, the values where they are.
+pub(crate) fn narrowed(x: &Handle, shape: &[usize]) -> Handle {
+    TensorHandle::new(x.handle.clone(), shape.to_vec(), x.strides(), x.dtype)
+}
+
 pub(crate) fn read(client: &Client, x: &Handle, of: Type) -> Vec<f64> {
     let bytes = client.read_one_unchecked(x.handle.clone());
     let count = x.shape().iter().product::<usize>();

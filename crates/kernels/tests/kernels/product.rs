@@ -1,10 +1,12 @@
-//! Matrix products: every kernel, every type, shapes that fit no tile.
+//! Matrix products: every kernel, every type, shapes that fit no tile, and nothing read behind a factor.
 
 use std::sync::{Mutex, PoisonError};
 
 use strait_kernels::{Product, product, products};
 
-use crate::device::{TYPES, Type, assert_close, device, read, transposed, upload, values};
+use crate::device::{
+    TYPES, Type, assert_close, device, narrowed, read, transposed, upload, values,
+};
 
 /// Which kernels are preferred holds for the whole process.
 static PREFERENCE: Mutex<()> = Mutex::new(());
@@ -53,6 +55,46 @@ fn every_kernel_multiplies() {
                         assert_close(&what, &read(&client, &y, result), &expected, exact);
                     }
                 }
+            }
+        }
+    }
+    products(Vec::new());
+}
+
+/// Factors are parts of larger buffers, as heads and stacked sequences are: what lies behind the inner
+/// dimension is no part of the sum, whatever the number of stages it is summed in.
+#[test]
+fn nothing_behind_a_factor_is_summed() {
+    const BEHIND: usize = 256;
+    let Some(client) = device("nothing_behind_a_factor_is_summed") else { return };
+    let _alone = PREFERENCE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (rows, columns) = (40, 48);
+    for kernel in Product::ALL {
+        products(vec![kernel]);
+        for inner in [16, 32, 64, 96, 160, 256, 512] {
+            for of in [Type::F16, Type::Bf16] {
+                let left = values(rows * inner, 16, of);
+                let right = values(inner * columns, 17, of);
+                let mut wide = vec![f64::NAN; rows * (inner + BEHIND)];
+                for (row, values) in left.chunks_exact(inner).enumerate() {
+                    wide[row * (inner + BEHIND)..][..inner].copy_from_slice(values);
+                }
+                let mut tall = right.clone();
+                tall.resize((inner + BEHIND) * columns, f64::NAN);
+                let lhs = upload(&client, &wide, &[1, rows, inner + BEHIND], of);
+                let rhs = upload(&client, &tall, &[1, inner + BEHIND, columns], of);
+                let lhs = narrowed(&lhs, &[1, rows, inner]);
+                let rhs = narrowed(&rhs, &[1, inner, columns]);
+                let y = product(&client, &lhs, &rhs, Type::F32.storage()).unwrap();
+                let mut expected = vec![0.0; rows * columns];
+                for (at, sum) in expected.iter_mut().enumerate() {
+                    let (row, column) = (at / columns, at % columns);
+                    *sum = (0..inner)
+                        .map(|i| left[row * inner + i] * right[i * columns + column])
+                        .sum();
+                }
+                let what = format!("{} {of:?}, inner {inner}", kernel.name());
+                assert_close(&what, &read(&client, &y, Type::F32), &expected, 1e-5);
             }
         }
     }

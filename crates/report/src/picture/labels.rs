@@ -33,6 +33,20 @@ impl Rect {
         width.max(0.0) * height.max(0.0)
     }
 
+    /// The smallest rectangle that holds a line.
+    fn around((from, to): &Line) -> Self {
+        let (x, y) = (from.0.min(to.0), from.1.min(to.1));
+        Self { x, y, width: (from.0 - to.0).abs(), height: (from.1 - to.1).abs() }
+    }
+
+    /// Whether the two have a point in common.
+    fn touches(&self, other: &Self) -> bool {
+        self.x <= other.x + other.width
+            && other.x <= self.x + self.width
+            && self.y <= other.y + other.height
+            && other.y <= self.y + self.height
+    }
+
     fn grown(&self, by: f64) -> Self {
         Self {
             x: self.x - by,
@@ -70,14 +84,33 @@ pub(crate) fn place(
 ) -> Vec<Option<Placed>> {
     let mut all: Vec<Option<Placed>> = Vec::new();
     for (&point, &width) in points.iter().zip(widths) {
-        let placed: Vec<(Pixel, Placed)> =
-            points.iter().zip(&all).filter_map(|(&at, placed)| Some((at, (*placed)?))).collect();
+        let candidates = candidates(point, width, height);
+        // What lies farther away touches none of them, and thousands of points would take minutes.
+        let around = Rect { x: point.0, y: point.1, width: 0.0, height: 0.0 };
+        let around = around.grown(2.0 * FARTHEST + width + height);
+        let obstacles: Vec<&Rect> =
+            obstacles.iter().filter(|other| around.touches(other)).collect();
+        let lines: Vec<&Line> =
+            lines.iter().filter(|line| around.touches(&Rect::around(line))).collect();
+        let placed: Vec<(Pixel, Placed)> = points
+            .iter()
+            .zip(&all)
+            .filter_map(|(&at, placed)| Some((at, (*placed)?)))
+            .filter(|(at, other)| {
+                let leader = (*at, other.rect.nearest(*at));
+                around.touches(&other.rect) || around.touches(&Rect::around(&leader))
+            })
+            .collect();
         let covered = |rect: &Rect| {
             let padded = rect.grown(1.5);
             let points: f64 = obstacles.iter().map(|other| padded.overlap(other)).sum();
             let labels: f64 = placed.iter().map(|(_, other)| padded.overlap(&other.rect)).sum();
             points + labels
         };
+        if candidates.iter().all(|(rect, _)| covered(rect) > 0.0) {
+            all.push(None);
+            continue;
+        }
         let cost = |(rect, distance): &(Rect, f64)| {
             let inside = rect.overlap(&bounds) / (width * height);
             let padded = rect.grown(1.5);
@@ -104,18 +137,21 @@ pub(crate) fn place(
             let crossed = crossed + leaders;
             1e5 * (1.0 - inside) + 20.0 * covered(rect) + 4.0 * (crossed + mistaken) + distance
         };
-        let best =
-            candidates(point, width, height).into_iter().min_by(|a, b| cost(a).total_cmp(&cost(b)));
-        let best = best.filter(|(rect, _)| covered(rect) == 0.0);
-        all.push(best.map(|(rect, distance)| Placed { rect, leader: distance > 14.0 }));
+        let costs = candidates.iter().map(|candidate| (cost(candidate), candidate));
+        let best = costs.min_by(|(a, _), (b, _)| a.total_cmp(b));
+        let best = best.filter(|(_, (rect, _))| covered(rect) == 0.0);
+        all.push(best.map(|(_, &(rect, distance))| Placed { rect, leader: distance > 14.0 }));
     }
     all
 }
 
+/// The largest gap between a point and its label, in pixels.
+const FARTHEST: f64 = 80.0;
+
 /// Boxes around a point with their distance from it; the nearest and most usual come first.
 fn candidates((x, y): Pixel, width: f64, height: f64) -> Vec<(Rect, f64)> {
     let mut all = Vec::new();
-    for gap in [8.0, 13.0, 20.0, 28.0, 38.0, 50.0, 64.0, 80.0] {
+    for gap in [8.0, 13.0, 20.0, 28.0, 38.0, 50.0, 64.0, FARTHEST] {
         let middle = y - height / 2.0;
         let shift = gap * 0.7;
         let (above, below) = (y - gap - height, y + gap);
@@ -141,6 +177,9 @@ fn distance_between(a: Pixel, b: Pixel) -> f64 {
 
 /// How many pixels of a line lie in a rectangle, to the pixel.
 fn length_inside((from, to): &Line, rect: &Rect) -> f64 {
+    if !rect.touches(&Rect::around(&(*from, *to))) {
+        return 0.0;
+    }
     let length = distance_between(*from, *to);
     let steps = length.ceil().clamp(1.0, 4000.0);
     let inside = (0..=steps as usize)

@@ -1,6 +1,7 @@
 //! A reproduction as text, at most 80 columns wide.
 
 use super::format::{count, three_digits};
+use super::lines::lines;
 use super::safe::plain;
 use crate::Reproduction;
 use crate::figures::reproduction::{Agreeing, OtherPlugin};
@@ -89,20 +90,20 @@ impl Reproduction {
                 "not reproduced: {first} windows are recorded, {again} came again{other_build}"
             );
         }
-        match self.tolerance == 0.0 {
-            true => format!("not reproduced: windows differ{other_build}"),
-            false => {
-                format!("not reproduced: windows differ by more than {tolerance}{other_build}")
-            }
+        if self.tolerance == 0.0 {
+            format!("not reproduced: windows differ{other_build}")
+        } else {
+            format!("not reproduced: windows differ by more than {tolerance}{other_build}")
         }
     }
 }
 
 fn plugin_text(plugin: &OtherPlugin) -> String {
     let short = |sha256: &str| sha256.chars().take(12).collect::<String>();
-    let there = match plugin.again.is_empty() {
-        true => "which was not used here".to_owned(),
-        false => format!("here it is {}", short(&plugin.again)),
+    let there = if plugin.again.is_empty() {
+        "which was not used here".to_owned()
+    } else {
+        format!("here it is {}", short(&plugin.again))
     };
     let (file, recorded) = (plain(&plugin.file), short(&plugin.recorded));
     let told = format!("{file}: recorded sha256 {recorded}, {there}; the recorded one is built by");
@@ -116,21 +117,5 @@ fn line([name, recorded, again, equal, digits, largest]: [String; 6]) -> String 
 
 /// Words in lines; those behind the first are indented by two more.
 fn wrapped(indent: &str, text: &str) -> String {
-    let mut out = indent.to_owned();
-    let (mut width, mut empty) = (indent.len(), true);
-    for word in text.split(' ') {
-        let length = word.chars().count();
-        if !empty && width + 1 + length > WIDTH {
-            out.push_str(&format!("\n{indent}  "));
-            (width, empty) = (indent.len() + 2, true);
-        }
-        if !empty {
-            out.push(' ');
-            width += 1;
-        }
-        out.push_str(word);
-        (width, empty) = (width + length, false);
-    }
-    out.push('\n');
-    out
+    format!("{}\n", lines(text, WIDTH, indent))
 }

@@ -32,6 +32,19 @@ pub fn prose(text: &str) -> String {
     out
 }
 
+/// As [`plain`], with line breaks and tabs kept: text as a model writes it.
+pub fn verbatim(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_obeyed(c) && c != '\n' && c != '\t' {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 /// Whether a terminal or a reader's eye would obey a character instead of showing it.
 pub(crate) fn is_obeyed(c: char) -> bool {
     c.is_control()
@@ -52,7 +65,7 @@ pub(crate) fn is_obeyed(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{plain, prose};
+    use super::{plain, prose, verbatim};
 
     #[test]
     fn what_would_be_obeyed_is_shown() {
@@ -61,5 +74,6 @@ mod tests {
         assert_eq!(plain("\u{202e}txt\u{2066}"), "\\u{202e}txt\\u{2066}");
         assert_eq!(prose("why\n  hint: so\n\u{7}x\n"), "why\n  hint: so\n  \\u{7}x");
         assert_eq!(prose(""), "");
+        assert_eq!(verbatim("a\tb\nc\u{1b}[2J\r"), "a\tb\nc\\u{1b}[2J\\u{d}");
     }
 }

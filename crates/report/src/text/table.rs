@@ -1,13 +1,15 @@
 //! The table at the end of a run, for a terminal.
 
 use super::format::{NONE, bits, difference, percent, perplexity, three_digits};
+use super::lines::lines;
 use super::safe::{plain, prose};
 use crate::{Report, Row};
 
 /// How a table is drawn.
 #[derive(Debug, Clone, Copy)]
 pub struct TableStyle {
-    /// Columns of the terminal. Labels are cut so that the table fits, down to a few characters.
+    /// Columns of the terminal. Where the table does not fit, less important columns are left out first, then labels
+    /// are cut, down to a few characters.
     pub width: usize,
     /// Whether to use ANSI colours. Whoever calls looks at `NO_COLOR` and at where the text goes.
     pub color: bool,
@@ -34,6 +36,16 @@ const MODELS: [[&str; 10]; 2] = [
 /// Columns behind either where the noise floor was measured.
 const FLOORS: [[&str; 2]; 2] = [["ΔPPL/", "KLD/"], ["floor", "floor"]];
 
+/// Columns that are left out of a narrow terminal, the first ones first: their places, and their name.
+type Expendable = [(&'static [usize], &'static str); 3];
+
+const OF_CODECS: Expendable =
+    [(&[8, 9], "speed of encoding and decoding"), (&[7], "top-1"), (&[2], "bytes/token")];
+const OF_MODELS: Expendable =
+    [(&[9], "GiB without embeddings"), (&[2], "bits of the head"), (&[7], "top-1")];
+
+/// Characters of labels for which other columns make room.
+const GOOD_LABEL: usize = 24;
 /// The fewest characters that still tell labels apart.
 const LEAST_LABEL: usize = 12;
 
@@ -55,12 +67,12 @@ impl Report {
             let values = cells.iter().map(|line| line[column].chars().count());
             *width = headings.chain(values).max().unwrap_or(0);
         }
-        // Two spaces before each column; "±" joins two of them; "* " comes before labels.
-        let others: usize = widths[1..].iter().map(|width| width + 2).sum::<usize>() + 2 - 1;
-        widths[0] = widths[0].min(style.width.saturating_sub(others).max(LEAST_LABEL));
+        let expendable = if self.models { OF_MODELS } else { OF_CODECS };
+        let (columns, left_out) = fit(&mut widths, style.width, expendable);
 
         let paint = Paint(style.color);
-        let mut out = format!("{}  {}\n", paint.bold(&plain(&self.title)), plain(&self.subtitle));
+        let title = format!("{}  {}", paint.bold(&plain(&self.title)), plain(&self.subtitle));
+        let mut out = format!("{}\n", lines(&title, style.width, ""));
         if let Some((ppl, error)) = self.baseline_ppl {
             let (_, error) = difference(ppl, error);
             out.push_str(&format!("baseline PPL {} ± {error}  ", perplexity(ppl)));
@@ -69,22 +81,26 @@ impl Report {
         out.push('\n');
         for (line, joined) in headings.iter().zip([false, true]) {
             let line: Vec<String> = line.iter().map(|&text| text.to_owned()).collect();
-            let text = draw("  ", &line, &widths, joined);
+            let text = draw("  ", &line, &columns, &widths, joined);
             out.push_str(&format!("{}\n", paint.bold(text.trim_end())));
         }
         for (row, line) in self.rows.iter().zip(&cells) {
             let mark = if row.on_front { "* " } else { "  " };
-            let text = draw(mark, line, &widths, row.ppl.is_some());
+            let text = draw(mark, line, &columns, &widths, row.ppl.is_some());
             let text = text.trim_end();
             let text = if row.ppl.is_none() { paint.red(text) } else { text.to_owned() };
             out.push_str(&format!("{text}\n"));
         }
-        out.push_str(&self.notes(&paint));
+        if !left_out.is_empty() {
+            let note = format!("left out of {} columns: {}", style.width, left_out.join(", "));
+            out.push_str(&format!("\n{}\n", paint.dim(&note)));
+        }
+        out.push_str(&self.notes(&paint, style.width));
         out.push_str(&super::speed::terminal(&self.speed));
         out
     }
 
-    fn notes(&self, paint: &Paint) -> String {
+    fn notes(&self, paint: &Paint, width: usize) -> String {
         let mut out = String::new();
         if self.rows.iter().any(|row| row.on_front) {
             out.push_str(
@@ -93,11 +109,12 @@ impl Report {
             out.push('\n');
         }
         if let Some(floor) = &self.noise_floor {
-            out.push_str(&format!(
-                "\nnoise floor: noise of 2⁻⁹ after every layer changes PPL by {} and makes a KLD of {}\n",
+            let note = format!(
+                "noise floor: noise of 2⁻⁹ after every layer changes PPL by {} and makes a KLD of {}",
                 three_digits(floor.ppl_delta),
                 three_digits(floor.kld)
-            ));
+            );
+            out.push_str(&format!("\n{}\n", lines(&note, width, "")));
         }
         if self.rows.iter().any(|row| row.imported.is_some()) {
             let text = "\n† imported: bytes declared, not counted; no paired error";
@@ -105,19 +122,18 @@ impl Report {
         }
         for row in self.rows.iter().filter(|row| row.ppl.is_none()) {
             let reason = row.reason.as_deref().unwrap_or("no reason was recorded");
-            out.push_str(&format!(
-                "\n{}: {}\n",
-                paint.red(&format!("failed: {}", plain(&row.label))),
-                prose(reason)
-            ));
+            let failed = paint.red(&format!("failed: {}", plain(&row.label)));
+            let note = format!("{failed}: {}", prose(reason));
+            out.push_str(&format!("\n{}\n", lines(&note, width, "")));
         }
         for note in self.weights_only() {
-            out.push_str(&format!("\n{}\n", plain(&note)));
+            out.push_str(&format!("\n{}\n", lines(&plain(&note), width, "")));
         }
         let warnings = self.rows.iter().flat_map(|row| row.warnings.iter().map(move |w| (row, w)));
         for (at, (row, warning)) in warnings.enumerate() {
             let gap = if at == 0 { "\n" } else { "" };
-            out.push_str(&format!("{gap}warning: {}: {}\n", plain(&row.label), prose(warning)));
+            let note = format!("warning: {}: {}", plain(&row.label), prose(warning));
+            out.push_str(&format!("{gap}{}\n", lines(&note, width, "")));
         }
         out
     }
@@ -134,10 +150,8 @@ impl Report {
             }
         }
         let line = |(what, labels): &(&[String], Vec<&str>)| {
-            let rows = match labels.len() == self.rows.len() {
-                true => "all rows".to_owned(),
-                false => labels.join(", "),
-            };
+            let all = labels.len() == self.rows.len();
+            let rows = if all { "all rows".to_owned() } else { labels.join(", ") };
             format!(
                 "weights only ({rows}): the model also quantizes {}, which is not simulated",
                 what.join(", ")
@@ -194,10 +208,35 @@ fn cells(row: &Row, models: bool, floors: bool) -> Vec<String> {
     cells
 }
 
+/// The columns that have room in `width`, and the names of those that have not. The label's width becomes what the
+/// others leave it.
+fn fit(
+    widths: &mut [usize],
+    width: usize,
+    expendable: Expendable,
+) -> (Vec<usize>, Vec<&'static str>) {
+    let mut columns: Vec<usize> = (0..widths.len()).collect();
+    let mut left_out = Vec::new();
+    // "* " comes before labels, two spaces before each other column, and a third one beside "±".
+    let others = |columns: &[usize], widths: &[usize]| -> usize {
+        columns[1..].iter().map(|&column| widths[column] + 2).sum::<usize>() + 3
+    };
+    for (places, name) in expendable {
+        if widths[0].min(GOOD_LABEL) + others(&columns, widths) > width {
+            columns.retain(|column| !places.contains(column));
+            left_out.push(name);
+        }
+    }
+    let room = width.saturating_sub(others(&columns, widths)).max(LEAST_LABEL);
+    widths[0] = widths[0].min(room);
+    (columns, left_out)
+}
+
 /// Labels to the left, figures to the right, errors to the left of their `±`.
-fn draw(mark: &str, line: &[String], widths: &[usize], values: bool) -> String {
+fn draw(mark: &str, line: &[String], columns: &[usize], widths: &[usize], values: bool) -> String {
     let mut out = mark.to_owned();
-    for (column, (text, &width)) in line.iter().zip(widths).enumerate() {
+    for &column in columns {
+        let (text, width) = (&line[column], widths[column]);
         match column {
             0 => out.push_str(&format!("{:<width$}", shorten(text, width))),
             5 if values && !text.is_empty() => out.push_str(&format!(" ± {text:<width$}")),

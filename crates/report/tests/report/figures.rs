@@ -125,7 +125,12 @@ fn table() {
             .all(|line| line.chars().count() <= 100)
     );
     insta::assert_snapshot!("table", text);
-    insta::assert_snapshot!("narrow", report.terminal(&TableStyle { width: 90, color: false }));
+    for width in [76, 80, 90, 120] {
+        let text = report.terminal(&TableStyle { width, color: false });
+        let longest = text.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(longest <= width, "{longest} columns of {width}:\n{text}");
+    }
+    insta::assert_snapshot!("narrow", report.terminal(&TableStyle { width: 80, color: false }));
     let color = report.terminal(&TableStyle { color: true, ..TableStyle::default() });
     assert!(color.contains("\x1b[31m") && color.contains("\x1b[1m"));
     assert!(!text.contains('\x1b'));

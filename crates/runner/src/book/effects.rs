@@ -143,6 +143,7 @@ mod tests {
             same_top: vec![true; 2],
             links: vec![link],
             time: WindowTime::default(),
+            kept: Vec::new(),
         }
     }
 

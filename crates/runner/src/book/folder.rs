@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use strait_schema::Record;
 
+use super::journal::TOKEN_BYTES;
 use crate::error::RunnerError;
 
 /// Bytes that records, tables and pictures may take besides the journals.
 const RECORD_BYTES: u64 = 4 << 20;
-/// Bytes a scored token takes in a journal.
-const TOKEN_BYTES: u64 = 21;
 
 /// An open results folder. The lock is released when it is dropped.
 #[derive(Debug)]
@@ -58,7 +57,7 @@ impl Folder {
 
     /// Checks that the disk has room for `cells` journals of `scored` tokens each.
     pub(crate) fn check_space(&self, cells: usize, scored: usize) -> Result<(), RunnerError> {
-        let needed = RECORD_BYTES + TOKEN_BYTES * (cells as u64) * (scored as u64);
+        let needed = RECORD_BYTES + (TOKEN_BYTES as u64) * (cells as u64) * (scored as u64);
         // A file system that does not tell its free space is not a reason to refuse.
         let available = fs4::available_space(&self.path).unwrap_or(u64::MAX);
         if available < needed {

@@ -10,7 +10,7 @@
 //! and every other one holds a window:
 //!
 //! ```text
-//! magic u32 | length u32 | checksum [u8; 8] | header length u32 | header JSON | nll f64… | baseline nll f64… | baseline top f32… | kld f32… | same-top u8…
+//! magic u32 | length u32 | checksum [u8; 8] | header length u32 | header JSON | nll f64… | baseline nll f64… | baseline top f32… | kld f32… | same-top u8… | kept u32…
 //! ```
 //!
 //! in little-endian order. The header of the first window that a run appends says what the run measures with; it is that
@@ -33,7 +33,7 @@ const MAGIC: u32 = 0x324a_5453;
 /// The version of the format, in the first frame. Journals of version 1 named no cell.
 const VERSION: u32 = 2;
 /// Bytes of a scored token in a frame.
-const TOKEN_BYTES: usize = 25;
+pub(crate) const TOKEN_BYTES: usize = 25;
 const PREFIX_BYTES: usize = 16;
 /// Larger frames than this are damage: a window of a million tokens takes 25 MB.
 const MAX_FRAME_BYTES: usize = 1 << 30;
@@ -57,6 +57,21 @@ pub struct WindowEntry {
     pub links: Vec<LinkCounts>,
     /// Where the time went.
     pub time: WindowTime,
+    /// What presses kept, in the order in which they pressed; empty unless the experiment asks.
+    pub kept: Vec<Kept>,
+}
+
+/// What is left of one key head's cache after the presses of a cell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Tokens of the window so far.
+    pub seen: u32,
+    /// Layer of the model.
+    pub layer: u32,
+    /// Key head of the layer.
+    pub head: u32,
+    /// Positions of the tokens in the window that the head still has entries of, ascending.
+    pub positions: Vec<u32>,
 }
 
 /// Seconds that one window of one cell took; passes that cells share are divided evenly.
@@ -85,6 +100,10 @@ struct Header {
     scored: usize,
     links: Vec<LinkCounts>,
     time: WindowTime,
+    /// Number of words behind the tokens: for each of [`Kept`] its first three fields, the number of its
+    /// positions, and these.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    kept: usize,
     /// What this window and those behind it are measured with; absent where that is as before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     environment: Option<Environment>,
@@ -97,6 +116,7 @@ impl WindowEntry {
             scored: self.nll.len(),
             links: self.links.clone(),
             time: self.time.clone(),
+            kept: self.kept.iter().map(Kept::words).sum(),
             environment: environment.cloned(),
         };
         let header = serde_json::to_vec(&header).map_err(RunnerError::internal)?;
@@ -108,6 +128,7 @@ impl WindowEntry {
         self.base_top.iter().for_each(|x| body.extend_from_slice(&x.to_le_bytes()));
         self.kld.iter().for_each(|x| body.extend_from_slice(&x.to_le_bytes()));
         body.extend(self.same_top.iter().map(|&same| u8::from(same)));
+        self.kept.iter().for_each(|kept| kept.write(&mut body));
         Ok(body)
     }
 
@@ -115,9 +136,10 @@ impl WindowEntry {
         let (length, rest) = body.split_at_checked(4)?;
         let length = u32::from_le_bytes(length.try_into().ok()?) as usize;
         let (header, rest) = rest.split_at_checked(length)?;
-        let Header { index, scored, links, time, environment } =
+        let Header { index, scored, links, time, kept, environment } =
             serde_json::from_slice(header).ok()?;
-        if Some(rest.len()) != scored.checked_mul(TOKEN_BYTES) {
+        let (rest, words) = rest.split_at_checked(scored.checked_mul(TOKEN_BYTES)?)?;
+        if Some(words.len()) != kept.checked_mul(size_of::<u32>()) {
             return None;
         }
         let (nll, rest) = rest.split_at(scored * 8);
@@ -133,9 +155,40 @@ impl WindowEntry {
             same_top: same_top.iter().map(|&byte| byte != 0).collect(),
             links,
             time,
+            kept: Kept::parse(words)?,
         };
         Some((entry, environment))
     }
+}
+
+impl Kept {
+    /// Words in a frame.
+    fn words(&self) -> usize {
+        4 + self.positions.len()
+    }
+
+    fn write(&self, body: &mut Vec<u8>) {
+        let head = [self.seen, self.layer, self.head, self.positions.len() as u32];
+        body.extend(head.iter().chain(&self.positions).flat_map(|word| word.to_le_bytes()));
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Vec<Self>> {
+        let words: Vec<u32> = bytes.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b)).collect();
+        let (mut kept, mut rest) = (Vec::new(), &words[..]);
+        while !rest.is_empty() {
+            let (&[seen, layer, head, count], behind) = rest.split_first_chunk()?;
+            let (positions, behind) = behind.split_at_checked(count as usize)?;
+            kept.push(Self { seen, layer, head, positions: positions.to_vec() });
+            rest = behind;
+        }
+        Some(kept)
+    }
+}
+
+/// For serde.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(words: &usize) -> bool {
+    *words == 0
 }
 
 fn f64s(bytes: &[u8]) -> Vec<f64> {
@@ -335,6 +388,9 @@ mod tests {
             same_top: vec![true, false],
             links: vec![],
             time: WindowTime { wall_s: 0.5, model_s: 0.25, stage_s: vec![0.25] },
+            kept: (0..index as u32)
+                .map(|head| Kept { seen: 9, layer: 3, head, positions: vec![0, 4 + head] })
+                .collect(),
         }
     }
 

@@ -6,3 +6,4 @@ pub(crate) mod effects;
 pub(crate) mod folder;
 pub mod journal;
 pub(crate) mod record;
+pub(crate) mod tokens;

@@ -22,6 +22,7 @@ use strait_schema::LinkCounts;
 pub(crate) use self::road::{Road, Spent, Stages};
 pub(crate) use self::schedule::Schedule;
 pub(crate) use self::trace::Trace;
+use crate::book::journal::Kept;
 use crate::error::RunnerError;
 
 /// A way through the model, with all cells that take it, over the whole run.
@@ -70,4 +71,13 @@ pub(crate) struct Measured {
     pub(crate) scores: SequenceScores,
     /// The cost of each link, or of keys and values.
     pub(crate) links: Vec<LinkCounts>,
+    /// What presses kept, where the experiment asks.
+    pub(crate) kept: Vec<Kept>,
+}
+
+impl Measured {
+    /// The scores of a window in which nothing was compressed.
+    pub(crate) fn scored(scores: SequenceScores) -> Self {
+        Self { scores, links: Vec::new(), kept: Vec::new() }
+    }
 }

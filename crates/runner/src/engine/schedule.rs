@@ -197,7 +197,7 @@ fn entry(
     measured: Measured,
     time: &WindowTime,
 ) -> WindowEntry {
-    let Measured { scores, links } = measured;
+    let Measured { scores, links, kept } = measured;
     let scored = scores.nll.len();
     let kld = if scores.kld.is_empty() { vec![0.0; scored] } else { scores.kld };
     let same_top = if scores.same_top.is_empty() { vec![true; scored] } else { scores.same_top };
@@ -210,5 +210,6 @@ fn entry(
         same_top,
         links,
         time: time.clone(),
+        kept,
     }
 }

@@ -119,7 +119,7 @@ fn trip(road: &FakeRoad<'_>, cell: usize, nll: f64, baseline: bool) -> Trip {
         ..SequenceScores::default()
     };
     let windows = (0..road.group.windows)
-        .map(|window| Measured { scores: scores(window), links: Vec::new() })
+        .map(|window| Measured { scores: scores(window), links: Vec::new(), kept: Vec::new() })
         .collect();
     Trip { cell, windows: Ok(windows) }
 }

@@ -109,6 +109,7 @@ impl FoundCache {
         context: Option<usize>,
     ) -> CachePlan {
         let section = self.spec.section;
+        let notes_kept = experiment.output.per_token && !self.presses.is_empty();
         CachePlan {
             presses: self.presses,
             reposition: section.reposition,
@@ -127,6 +128,7 @@ impl FoundCache {
                 None => vec![true; config.layers],
                 Some(layers) => (0..config.layers).map(|layer| layers.contains(&layer)).collect(),
             },
+            notes_kept,
             interval: experiment.kv.interval,
             context,
             seed: experiment.run.seed,

@@ -75,8 +75,7 @@ impl Batch<dyn Stage, Reference> for &mut Rerun {
         let hidden = up_to_last_stage(road, model, noise.as_ref())?;
         let scores = score::stacked(road, model, &hidden, 1, noise.as_ref())?;
         // Nothing crosses a link, so nothing is counted there.
-        let measured =
-            scores.into_iter().map(|scores| Measured { scores, links: Vec::new() }).collect();
+        let measured = scores.into_iter().map(Measured::scored).collect();
         let (first_window, blame) = (road.group.first_window, self.what.blame());
         let trip = score::trip(self.index, None, first_window, measured, blame);
         Ok(Arrived { trips: vec![trip], reference: None })

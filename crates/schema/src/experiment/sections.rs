@@ -182,13 +182,17 @@ pub struct RunSection {
     pub noise_floor: bool,
 }
 
-/// `[output]`: where the results go.
+/// `[output]`: where the results go, and what is written beside the records.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OutputSection {
     /// Folder of the records, tables and plots; `results/<name>` when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dir: Option<PathBuf>,
+    /// Write every cell's likelihoods and divergences of single tokens to `tokens/<id>.parquet` in that
+    /// folder, and the entries that a press keeps to `kept/<id>.parquet`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub per_token: bool,
 }
 
 /// `[[compressor]]`: a codec with its parameters; with `sweep`, one cell for every combination.

@@ -36,6 +36,10 @@ pub struct Environment {
     /// Features of the processor by which kernels are chosen (`avx2`, `avx512f`, `amx_bf16`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cpu_features: Vec<String>,
+    /// Vector instructions that the model's kernels on the CPU used: `amx`, `avx512`, `avx2`, `neon` or `scalar`; absent
+    /// where no stage ran there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_kernels: Option<String>,
     /// Folder that plugins came from, as the experiment file says; absent where none were needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugins_dir: Option<PathBuf>,
@@ -70,7 +74,7 @@ impl Environment {
     }
 
     /// Every fact that can bear on a digit, in words; `None` where it is not known.
-    fn facts(&self) -> [(&'static str, Option<String>); 10] {
+    fn facts(&self) -> [(&'static str, Option<String>); 11] {
         let source = self.commit.as_ref().map(|commit| {
             let short: String = commit.chars().take(12).collect();
             if self.dirty == Some(true) { format!("{short} with changes") } else { short }
@@ -85,6 +89,7 @@ impl Environment {
             ("os", Some(self.os.clone())),
             ("cpu", Some(self.cpu.clone())),
             ("cpu features", features),
+            ("cpu kernels", self.cpu_kernels.clone()),
             ("device", Some(self.device.clone())),
             ("threads", Some(self.threads.to_string())),
             ("weights", Some(held.to_owned()).filter(|_| self.batch_windows.is_some())),

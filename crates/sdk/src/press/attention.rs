@@ -80,9 +80,10 @@ impl Layer<'_> {
             let entry = *entry as usize;
             let visible = entry <= position && position - entry < window;
             let scaled = *score * self.attention_scale;
-            let capped = match self.softcap > 0.0 {
-                true => self.softcap * (scaled / self.softcap).tanh(),
-                false => scaled,
+            let capped = if self.softcap > 0.0 {
+                self.softcap * (scaled / self.softcap).tanh()
+            } else {
+                scaled
             };
             *score = if visible { capped } else { f32::NEG_INFINITY };
         }

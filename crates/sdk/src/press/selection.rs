@@ -120,9 +120,10 @@ impl Selection {
     pub fn press(&self, layer: &Layer<'_>, score: Score<'_>) -> Result<Vec<Kept>> {
         let (target, ratio) = self.layer_budget(layer)?;
         let total: usize = layer.heads().iter().map(Head::len).sum();
-        let everything = match self.is_adaptive() {
-            true => total <= target.saturating_mul(layer.heads().len()),
-            false => layer.heads().iter().all(|head| head.len() <= target),
+        let everything = if self.is_adaptive() {
+            total <= target.saturating_mul(layer.heads().len())
+        } else {
+            layer.heads().iter().all(|head| head.len() <= target)
         };
         if everything {
             return Ok(layer
@@ -159,9 +160,10 @@ impl Selection {
         if self.params.unit == Unit::Chunkkv {
             return Ok(units::whole_chunks(&all, scores, self.unit_size(), layer.ratio()));
         }
-        let budgets = match self.is_adaptive() {
-            true => budget::adaptive(&mut all, layer.target(), safeguard),
-            false => budget::even(layer.heads(), layer.target()),
+        let budgets = if self.is_adaptive() {
+            budget::adaptive(&mut all, layer.target(), safeguard)
+        } else {
+            budget::even(layer.heads(), layer.target())
         };
         if self.is_critical() {
             self.weigh(layer, &mut all, &budgets)?;

@@ -18,9 +18,10 @@ pub(super) fn whole_chunks(
     ratio: f64,
 ) -> Vec<Vec<usize>> {
     let together = ranks.iter().all(|head| head.len() == ranks[0].len());
-    let heads: Vec<Vec<usize>> = match together {
-        true => vec![(0..ranks.len()).collect()],
-        false => (0..ranks.len()).map(|head| vec![head]).collect(),
+    let heads: Vec<Vec<usize>> = if together {
+        vec![(0..ranks.len()).collect()]
+    } else {
+        (0..ranks.len()).map(|head| vec![head]).collect()
     };
     let mut chosen = Vec::with_capacity(ranks.len());
     for heads in heads {

@@ -15,6 +15,7 @@ use crate::book::account::Account;
 use crate::book::crashes::{self, Crashes};
 use crate::book::folder::Folder;
 use crate::book::record::from_journal;
+use crate::book::tokens;
 use crate::engine::Trace;
 use crate::environment::Build;
 use crate::error::RunnerError;
@@ -112,6 +113,10 @@ impl Run<'_> {
             }
         }
         self.save(&records)?;
+        if self.bench.experiment.output.per_token {
+            observer.step("write the figures of single tokens");
+            records.iter().try_for_each(|record| self.write_tokens(record))?;
+        }
         interrupted |= !self.speed(&mut records, observer)?;
         observer.end();
         Ok(Outcome { records, folder: self.folder.path().into(), interrupted, skipped })
@@ -226,6 +231,23 @@ impl Run<'_> {
         }
         for record in records {
             record.save(self.folder.path().join(record.file_name()))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the figures of a cell's tokens from its journal, which may be of an earlier run.
+    fn write_tokens(&self, record: &Record) -> Result<(), RunnerError> {
+        let Some(cell) = self.planned(record) else { return Ok(()) };
+        let path = tokens::file(&self.folder, "tokens", &cell.id);
+        if self.folder.journal(&cell.id).exists() {
+            return tokens::write(&self.folder, cell, &self.plan.windows, &self.plan.stream);
+        }
+        if !path.exists() {
+            log::warn!(
+                "{}: {} cannot be written: its record is finished and its journal is gone; `--fresh` measures it again",
+                record.label,
+                path.display()
+            );
         }
         Ok(())
     }

@@ -83,8 +83,11 @@ impl Run<'_> {
     fn environment(&self, stages: &[Box<dyn Stage>]) -> Environment {
         let experiment = self.bench.experiment;
         let plugins = self.plan.cells.iter().any(PlannedCell::has_plugin);
+        let on_cpu = stages.iter().any(|stage| stage.device() == "cpu");
+        let kernels = strait_model::cpu_instructions().ok().filter(|_| on_cpu);
         Environment {
             device: devices(stages),
+            cpu_kernels: kernels.map(str::to_owned),
             plugins_dir: plugins.then(|| experiment.plugins.dir.clone()),
             batch_windows: Some(experiment.run.batch_windows),
             streaming: experiment.model.weights.streaming,

@@ -6,6 +6,7 @@ use strait_schema::LinkCounts;
 
 use super::ledger::LayerLedger;
 use super::side::Wanted;
+use crate::book::journal::Kept;
 use crate::ways::ends::Ends;
 
 /// What a cell does to the cache, before it runs.
@@ -24,6 +25,8 @@ pub(crate) struct CachePlan {
     pub(crate) before_rope: bool,
     /// For every layer of the model.
     pub(crate) active: Vec<bool>,
+    /// Whether to note which entries the presses keep.
+    pub(crate) notes_kept: bool,
     /// Tokens of a run; by the protocol's context if `None`.
     pub(crate) interval: Option<usize>,
     /// Tokens of a window before the scored ones.
@@ -95,6 +98,7 @@ impl CachePlan {
             recent: 0,
             before_rope: false,
             active: vec![false; layers],
+            notes_kept: false,
             interval: None,
             context: None,
             seed: 0,
@@ -144,6 +148,8 @@ pub(crate) struct OpenCache {
     pub(super) layers: Vec<LayerLedger>,
     /// Of the window at work: what keys and values cost.
     pub(super) counts: [LinkCounts; 2],
+    /// Of the window at work: what the presses kept, where that is noted.
+    pub(super) kept: Vec<Kept>,
 }
 
 impl OpenCache {
@@ -164,13 +170,14 @@ impl OpenCache {
             ends.push([open_ends(codecs.key.as_ref())?, open_ends(codecs.value.as_ref())?]);
         }
         let counts = no_counts();
-        Ok(OpenCache { presses, wanted, ends, layers: Vec::new(), counts })
+        Ok(OpenCache { presses, wanted, ends, layers: Vec::new(), counts, kept: Vec::new() })
     }
 
     /// Begins a window of a model with so many layers.
     pub(crate) fn begin(&mut self, layers: usize) -> Result<(), String> {
         self.layers = (0..layers).map(|_| LayerLedger::default()).collect();
         self.counts = no_counts();
+        self.kept.clear();
         self.presses
             .iter_mut()
             .try_for_each(|press| press.reset().map_err(|error| error.to_string()))

@@ -8,6 +8,7 @@ use super::cell::{CachePlan, OpenCache};
 use super::ledger::{LayerLedger, keep};
 use super::reposition;
 use super::side::SideInformation;
+use crate::book::journal::Kept;
 
 /// What a cell has to know of the model.
 pub(crate) struct Model<'a> {
@@ -69,6 +70,9 @@ impl OpenCache {
             for press in 0..self.presses.len() {
                 self.press(press, plan, model, at, &mut contents, side)?;
             }
+            if plan.notes_kept {
+                self.note_kept(at);
+            }
             if plan.reposition && !self.presses.is_empty() {
                 self.close_up(plan, at, &mut contents)?;
             }
@@ -78,6 +82,15 @@ impl OpenCache {
             self.layers[at.layer].forget_rows();
         }
         Ok(contents)
+    }
+
+    /// Notes which entries of a layer are left.
+    fn note_kept(&mut self, at: At<'_>) {
+        let words = [at.seen, at.layer].map(|word| word as u32);
+        for (head, ledger) in self.layers[at.layer].heads.iter().enumerate() {
+            let positions = ledger.entries.iter().map(|entry| entry.token).collect();
+            self.kept.push(Kept { seen: words[0], layer: words[1], head: head as u32, positions });
+        }
     }
 
     /// Closes the gaps that the presses left between the entries of a layer.

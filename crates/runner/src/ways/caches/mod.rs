@@ -96,8 +96,9 @@ impl Batch<dyn Stage, Reference> for CacheBatch<'_, '_> {
                 *failed = failed.take().or(reason);
             }
             let scores = score::of_window(road, window, &states)?;
-            for ((cell, measured), scores) in self.cells.iter().zip(&mut measured).zip(scores) {
-                measured.push(Measured { scores, links: cell.cache.counts() });
+            for ((cell, measured), scores) in self.cells.iter_mut().zip(&mut measured).zip(scores) {
+                let (links, kept) = (cell.cache.counts(), std::mem::take(&mut cell.cache.kept));
+                measured.push(Measured { scores, links, kept });
             }
         }
         let mut trips = Vec::with_capacity(cells);

@@ -199,7 +199,9 @@ impl LinkBatch<'_, '_> {
         let mut trips = Vec::with_capacity(self.cells.len());
         for (cell, counts) in self.cells.iter().zip(counts) {
             let of_cell = scores.by_ref().take(counts.len()).zip(counts);
-            let measured = of_cell.map(|(scores, links)| Measured { scores, links }).collect();
+            let measured = of_cell
+                .map(|(scores, links)| Measured { links, ..Measured::scored(scores) })
+                .collect();
             let failed = cell.failed.clone();
             trips.push(score::trip(cell.index, failed, first_window, measured, BLAME));
         }
