@@ -16,6 +16,8 @@ const QUERIES: usize = 512;
 pub(crate) struct Causal {
     /// Factor applied to products of queries and keys.
     pub(crate) scale: f64,
+    /// Scaled products become `cap * tanh(score / cap)`.
+    pub(crate) cap: Option<f64>,
     /// Number of keys that a query attends to, its own included; `None` for all before it.
     pub(crate) window: Option<usize>,
     /// The model's dtype, in which probabilities are multiplied by the values.
@@ -98,7 +100,7 @@ impl Causal {
         for start in (0..tokens).step_by(QUERIES) {
             let block = query.clone().narrow(2, start, QUERIES.min(tokens - start));
             let keys = self.keys(entries, first_position + start);
-            let wanted = Softmax { scale: self.scale, dtype: FloatDType::F32, normalised: true };
+            let wanted = self.softmax(FloatDType::F32, true);
             let scores = self.scores(block, entries.keys.clone());
             let [shares, _] = B::shares(scores, &keys, wanted);
             take(shares);
@@ -115,11 +117,15 @@ impl Causal {
     ) -> Tensor<B, 4> {
         let [batch, heads, rows, dim] = query.dims();
         let [_, kv_heads, count, _] = key.dims();
-        let wanted = Softmax { scale: self.scale, dtype: self.native, normalised: false };
+        let wanted = self.softmax(self.native, false);
         let [shares, sums] = B::shares(self.scores(query, key), keys, wanted);
         let shares = shares.reshape([batch, kv_heads, heads / kv_heads * rows, count]);
         let context = B::product(shares, value, FloatDType::F32);
         B::divide(context.reshape([batch, heads, rows, dim]), sums, self.native)
+    }
+
+    fn softmax(&self, dtype: FloatDType, normalised: bool) -> Softmax {
+        Softmax { scale: self.scale, cap: self.cap, dtype, normalised }
     }
 
     /// Products of queries and keys `[batch, heads, rows, keys]` in f32.
@@ -176,8 +182,8 @@ mod tests {
         let value = heads([batch, shared, tokens, dim], 3);
         let (q, k, v) = (vector(query.clone()), vector(key.clone()), vector(value.clone()));
         let native = FloatDType::F32;
-        for window in [None, Some(5)] {
-            let causal = Causal { scale: 0.3, window, native };
+        for (window, cap) in [(None, None), (Some(5), None), (None, Some(0.4))] {
+            let causal = Causal { scale: 0.3, cap, window, native };
             let found = vector(causal.attend(query.clone(), key.clone(), value.clone(), 0));
             for (sequence, head, row) in [(0, 0, 0), (0, 3, 5), (1, 1, QUERIES), (1, 2, tokens - 1)]
             {
@@ -186,7 +192,9 @@ mod tests {
                 let score = |at: usize| -> f64 {
                     let key = &k[other + at * dim..][..dim];
                     let terms = q[own..own + dim].iter().zip(key);
-                    terms.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() * 0.3
+                    let score =
+                        terms.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() * 0.3;
+                    cap.map_or(score, |cap| cap * (score / cap).tanh())
                 };
                 let oldest = window.map_or(0, |window| (row + 1).saturating_sub(window));
                 let shares: Vec<f64> = (oldest..=row).map(|at| score(at).exp()).collect();
@@ -206,7 +214,7 @@ mod tests {
     fn blocks_that_nobody_wants_are_left_out() {
         let tokens = 2 * QUERIES;
         let part = |seed| heads([1, 1, tokens, 4], seed);
-        let causal = Causal { scale: 1.0, window: None, native: FloatDType::F32 };
+        let causal = Causal { scale: 1.0, cap: None, window: None, native: FloatDType::F32 };
         let all = vector(causal.attend(part(1), part(2), part(3), 0));
         let late = vector(causal.attend(part(1), part(2), part(3), QUERIES + 7));
         assert_eq!(all[QUERIES * 4..], late[QUERIES * 4..]);

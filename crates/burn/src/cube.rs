@@ -55,6 +55,8 @@ where
             Activation::GeluTanh => Gate::GeluTanh,
             Activation::GeluNew => Gate::GeluNew,
             Activation::GeluFast => Gate::GeluFast,
+            Activation::Relu => Gate::Relu,
+            Activation::ReluSquared => Gate::ReluSquared,
         };
         let x = without_gaps(x);
         let up = up.map(|up| handle(&without_gaps(up)));
@@ -98,7 +100,8 @@ where
         };
         let dtype = DType::from(wanted.dtype);
         let (scale, normalised) = (wanted.scale as f32, wanted.normalised);
-        let shares = Shares { scale, dtype: dtype.into(), normalised };
+        let cap = wanted.cap.map(|cap| cap as f32);
+        let shares = Shares { scale, cap, dtype: dtype.into(), normalised };
         let [shares, sums] =
             kernels::shares(&scores.client, &handle(&scores), keys.kv_heads, &places, shares);
         let sums: Tensor<Self, 1> = tensor(made(&scores, sums, DType::F32));

@@ -125,8 +125,8 @@ impl Ops for BurnOps {
         self.change(|ops| ops.prepare_mlp(tensors))
     }
 
-    fn prepare_table(&mut self, weight: Vec<f32>) -> Held {
-        self.change(|ops| ops.prepare_table(weight))
+    fn prepare_table(&mut self, weight: Vec<f32>, bias: Option<Vec<f32>>) -> Held {
+        self.change(|ops| ops.prepare_table(weight, bias))
     }
 
     fn prepare_positions(&mut self, weight: Vec<f32>) -> Held {
@@ -250,7 +250,7 @@ trait AnyOps: Send {
     fn prepare_attention(&mut self, tensors: AttentionTensors) -> Value;
     fn prepare_feed_forward(&mut self, tensors: FeedForwardTensors) -> Value;
     fn prepare_mlp(&mut self, tensors: MlpTensors<Value>) -> Value;
-    fn prepare_table(&mut self, weight: Vec<f32>) -> Value;
+    fn prepare_table(&mut self, weight: Vec<f32>, bias: Option<Vec<f32>>) -> Value;
     fn prepare_positions(&mut self, weight: Vec<f32>) -> Value;
     fn prepare_norm(&mut self, tensors: NormTensors) -> Value;
     fn upload(&self, hidden: &Hidden) -> Value;
@@ -339,8 +339,8 @@ where
         Box::new(Ops::prepare_mlp(self, with_networks(tensors, own)))
     }
 
-    fn prepare_table(&mut self, weight: Vec<f32>) -> Value {
-        Box::new(Ops::prepare_table(self, weight))
+    fn prepare_table(&mut self, weight: Vec<f32>, bias: Option<Vec<f32>>) -> Value {
+        Box::new(Ops::prepare_table(self, weight, bias))
     }
 
     fn prepare_positions(&mut self, weight: Vec<f32>) -> Value {

@@ -15,7 +15,7 @@ use strait_ops::{
 
 use crate::attention::Entries;
 use crate::erased::with_networks;
-use crate::head::{LOGITS_AT_A_TIME, logits};
+use crate::head::{LOGITS_AT_A_TIME, Table, logits};
 use crate::kernels::Kernels;
 use crate::ops::{Attention, BackendOps, Mlp, NormWeights};
 
@@ -36,7 +36,7 @@ pub struct GradientLayer {
 /// Final norm and head, prepared for the device.
 pub struct GradientHead {
     norm: NormWeights<Tracked>,
-    table: Tensor<Tracked, 2>,
+    table: Table<Tracked>,
 }
 
 /// What a layer yields for a gradient at its output.
@@ -71,9 +71,15 @@ impl GradientOps {
         GradientLayer { attention, mlp: self.ops.prepare_mlp(mlp), parallel }
     }
 
-    /// Prepares final norm and head `[vocab, hidden]`.
-    pub fn head(&mut self, norm: NormTensors, table: Vec<f32>) -> GradientHead {
-        GradientHead { norm: self.ops.prepare_norm(norm), table: self.ops.prepare_table(table) }
+    /// Prepares final norm and head `[vocab, hidden]`, whose bias `[vocab]` there may be.
+    pub fn head(
+        &mut self,
+        norm: NormTensors,
+        table: Vec<f32>,
+        bias: Option<Vec<f32>>,
+    ) -> GradientHead {
+        let norm = self.ops.prepare_norm(norm);
+        GradientHead { norm, table: self.ops.prepare_table(table, bias) }
     }
 
     /// Hidden states `[1, tokens, hidden]` of each window; `table` and `positions` are the embedding.
@@ -86,7 +92,7 @@ impl GradientOps {
         positions: Option<Vec<f32>>,
         windows: &[Vec<u32>],
     ) -> Result<Vec<Hidden>, OpsError> {
-        let table = self.ops.prepare_table(table);
+        let table = self.ops.prepare_table(table, None);
         let positions = positions.map(|rows| self.ops.prepare_positions(rows));
         let embed = |tokens: &Vec<u32>| {
             self.ops.download(self.ops.embed(&table, positions.as_ref(), tokens, 1, 0))

@@ -17,13 +17,22 @@ pub(crate) struct Kept<B: Kernels> {
     pub(crate) top: Tensor<B, 2, Int>,
 }
 
+/// A table `[vocab, hidden]`, and the bias `[1, vocab]` of logits in f32 if it is a head that has one.
+pub(crate) struct Table<B: Kernels> {
+    pub(crate) rows: Tensor<B, 2>,
+    pub(crate) bias: Option<Tensor<B, 2>>,
+}
+
 /// Logits `[rows, vocab]` in f32 of normed rows `x`, at most `cap` if there is one.
 pub(crate) fn logits<B: Kernels>(
     x: Tensor<B, 2>,
-    head: &Tensor<B, 2>,
+    head: &Table<B>,
     cap: Option<f64>,
 ) -> Tensor<B, 2> {
-    let logits = B::product(x, head.clone().transpose(), FloatDType::F32);
+    let mut logits = B::product(x, head.rows.clone().transpose(), FloatDType::F32);
+    if let Some(bias) = &head.bias {
+        logits = logits + bias.clone();
+    }
     match cap {
         Some(cap) => (logits / cap).tanh() * cap,
         None => logits,

@@ -43,6 +43,8 @@ pub(crate) struct Keys<'a, B: Backend> {
 pub(crate) struct Softmax {
     /// Factor applied to the scores first.
     pub(crate) scale: f64,
+    /// Scaled scores become `cap * tanh(score / cap)`.
+    pub(crate) cap: Option<f64>,
     /// The type of the result.
     pub(crate) dtype: FloatDType,
     /// Whether each row is divided by its sum.
@@ -136,7 +138,11 @@ pub(crate) trait Kernels: Backend {
     ) -> [Tensor<Self, 4>; 2] {
         let hidden = hidden(scores.dims(), keys, &scores.device());
         // Scaled after the product, because a half type's factors have few bits to lose.
-        let scores = (scores * wanted.scale).mask_fill(hidden, f32::NEG_INFINITY);
+        let mut scores = scores * wanted.scale;
+        if let Some(cap) = wanted.cap {
+            scores = (scores / cap).tanh() * cap;
+        }
+        let scores = scores.mask_fill(hidden, f32::NEG_INFINITY);
         let highest = scores.clone().max_dim(3);
         let shares = (scores - highest).exp();
         let sums = shares.clone().sum_dim(3);
@@ -290,6 +296,8 @@ fn activate<B: Backend>(kind: Activation, x: Tensor<B, 2>) -> Tensor<B, 2> {
             let square = x.clone() * CUBIC * x.clone();
             half(x.clone(), x * ROOT * (square + 1.0))
         }
+        Activation::Relu => activation::relu(x),
+        Activation::ReluSquared => activation::relu(x).square(),
     }
 }
 

@@ -29,7 +29,7 @@ use self::tensors::Maker;
 pub(crate) use self::tensors::{NormWeights, float};
 use crate::Weights;
 use crate::failure::reason;
-use crate::head::{Figures, Kept, LOGITS_AT_A_TIME, logits};
+use crate::head::{Figures, Kept, LOGITS_AT_A_TIME, Table, logits};
 use crate::kernels::Kernels;
 
 /// Burn's operations for one model on one device.
@@ -104,7 +104,7 @@ impl<B: Kernels> Ops for BackendOps<B> {
     type Attention = Attention<B>;
     type FeedForward = FeedForward<B>;
     type Mlp = Mlp<B>;
-    type Table = Tensor<B, 2>;
+    type Table = Table<B>;
     type Positions = Tensor<B, 2>;
     type Norm = NormWeights<B>;
     type Cache = Cache<B>;
@@ -134,8 +134,13 @@ impl<B: Kernels> Ops for BackendOps<B> {
         Mlp::new(tensors, &self.maker)
     }
 
-    fn prepare_table(&mut self, weight: Vec<f32>) -> Tensor<B, 2> {
-        self.maker.weights(weight, [self.shape.vocab, self.shape.hidden])
+    fn prepare_table(&mut self, weight: Vec<f32>, bias: Option<Vec<f32>>) -> Table<B> {
+        let (maker, vocab) = (&self.maker, self.shape.vocab);
+        let bias = bias.map(|mut bias| {
+            maker.dtype.round(&mut bias);
+            maker.floats(bias, [1, vocab])
+        });
+        Table { rows: maker.weights(weight, [vocab, self.shape.hidden]), bias }
     }
 
     fn prepare_positions(&mut self, weight: Vec<f32>) -> Tensor<B, 2> {
@@ -161,7 +166,7 @@ impl<B: Kernels> Ops for BackendOps<B> {
 
     fn embed(
         &self,
-        table: &Tensor<B, 2>,
+        table: &Table<B>,
         positions: Option<&Tensor<B, 2>>,
         tokens: &[u32],
         batch: usize,
@@ -174,7 +179,7 @@ impl<B: Kernels> Ops for BackendOps<B> {
         let mut scale = [self.shape.embedding_scale as f32];
         self.maker.dtype.round(&mut scale);
         let positions = positions.map(|rows| rows.clone().narrow(0, first_position, length));
-        B::gather(table, indices, scale[0], positions).reshape([batch, length, hidden])
+        B::gather(&table.rows, indices, scale[0], positions).reshape([batch, length, hidden])
     }
 
     fn attention(
@@ -247,7 +252,7 @@ impl<B: Kernels> Ops for BackendOps<B> {
         &mut self,
         x: &Tensor<B, 3>,
         sequence: usize,
-        (norm, head): (&NormWeights<B>, &Tensor<B, 2>),
+        (norm, head): (&NormWeights<B>, &Table<B>),
         range: &ScoreRange,
         reference: Option<&Vec<Kept<B>>>,
     ) -> Result<(SequenceScores, Option<Vec<Kept<B>>>), OpsError> {

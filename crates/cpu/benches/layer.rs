@@ -35,6 +35,7 @@ fn attention() -> AttentionTensors {
             kv_heads: 3,
             head_dim: 64,
             scale,
+            cap: None,
             window,
             rope: Some(rope),
         },
@@ -92,7 +93,7 @@ fn parts(criterion: &mut Criterion) {
             b.iter_batched(|| x.clone(), run, BatchSize::LargeInput);
         });
         let norm = ops.prepare_norm(NormTensors { weight: random(576, 3), bias: None });
-        let table = ops.prepare_table(random(49152 * 576, 4));
+        let table = ops.prepare_table(random(49152 * 576, 4), None);
         let targets = (0..SCORED as u32).map(|i| i * 7919 % 49152).collect();
         let range = ScoreRange { first_position: TOKENS - SCORED - 1, targets };
         group.bench_function("head, 512 positions, reference", |b| {

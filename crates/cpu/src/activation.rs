@@ -43,6 +43,17 @@ pub(crate) fn activate(activation: Activation, values: &mut [f32], dtype: Dtype)
                 *x = half(*x, rounded(rounded(*x * ROOT, dtype) * factor, dtype), dtype);
             }
         }
+        Activation::Relu => {
+            for x in values.iter_mut() {
+                *x = x.max(0.0);
+            }
+        }
+        Activation::ReluSquared => {
+            for x in values.iter_mut() {
+                let positive = x.max(0.0);
+                *x = positive * positive;
+            }
+        }
     }
     dtype.round(values);
 }
@@ -83,6 +94,15 @@ mod tests {
                 assert!((f64::from(found) - tanh).abs() < 6e-7, "{kind:?} {x}: {found} {tanh}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_negative_becomes_zero() {
+        for (x, plain, squared) in [(-2.5, 0.0, 0.0), (0.0, 0.0, 0.0), (1.5, 1.5, 2.25)] {
+            assert_eq!(activated(Activation::Relu, Dtype::F32, x), plain);
+            assert_eq!(activated(Activation::ReluSquared, Dtype::F32, x), squared);
+        }
+        assert_eq!(activated(Activation::ReluSquared, Dtype::Bf16, 1.0078125), 1.015625);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use strait_ops::Dtype;
 
 use crate::attention::Attention;
 use crate::cache::{KEY_STEP, KeysValues};
+use crate::head::capped;
 use crate::kernel::Task;
 use crate::math::{exp, exp_nonpositive};
 use crate::panels::{Scratch, grow};
@@ -46,7 +47,7 @@ impl Task for AttendTask<'_> {
     fn run<S: Simd, const NR: usize>(self, simd: S) {
         let AttendTask { projected, cache, out, weights, panel, panels, head, tokens, .. } = self;
         let Rules { unit, dtype, .. } = self.rules;
-        let Attention { heads, scale, window, .. } = *weights;
+        let Attention { heads, scale, cap, window, .. } = *weights;
         let Scratch { scores, sums, queries: query_pairs, weights: pairs, .. } = self.scratch;
         let dim = heads.dim;
         let width = heads.width();
@@ -89,6 +90,10 @@ impl Task for AttendTask<'_> {
             for (block, out) in scores.as_chunks_mut::<ROWS>().0.iter_mut().enumerate() {
                 let keys = cache.keys(owner, from, block);
                 ready.product::<S, NR, false>(simd, keys, query, out);
+            }
+            if let Some(cap) = cap {
+                // The scale is applied to what is capped, later.
+                capped(scores.as_flattened_mut(), cap / scale);
             }
             for (key, row) in (from..).zip(scores.iter_mut()) {
                 let key = position(key);

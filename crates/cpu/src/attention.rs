@@ -22,6 +22,8 @@ use crate::rules::Rules;
 pub struct Attention {
     pub(crate) heads: Heads,
     pub(crate) scale: f32,
+    /// Of scores, which are products of queries and keys times `scale`.
+    pub(crate) cap: Option<f32>,
     pub(crate) window: Option<usize>,
     /// Index in the model's [`Ropes`].
     pub(crate) rope: Option<usize>,
@@ -67,6 +69,7 @@ impl Attention {
         Attention {
             heads: Heads { queries: shape.heads, keys: shape.kv_heads, dim: shape.head_dim },
             scale: shape.scale as f32,
+            cap: shape.cap.map(|cap| cap as f32),
             window: shape.window,
             rope: shape.rope.map(|config| ropes.place(config)),
             norm_in: norm_in.map(norm),

@@ -64,6 +64,11 @@ impl Blocks {
         self.bias.as_ref().map_or(0.0, |bias| bias[index])
     }
 
+    /// The bias, if there is one.
+    pub(crate) fn biases(&self) -> Option<&[f32]> {
+        self.bias.as_deref()
+    }
+
     /// Row `index` of the matrix.
     pub(crate) fn row(&self, index: usize, values: &mut [f32]) {
         for (input, value) in values.iter_mut().enumerate() {

@@ -85,6 +85,13 @@ impl Task for HeadTask<'_> {
                     Logits::Compare(reference) => (&mut own[..count], Some(*reference)),
                 };
                 product(simd, &ready, head, first / ROWS, normed.panel(panel), logits);
+                if let Some(biases) = head.biases() {
+                    for (logits, bias) in logits.iter_mut().zip(&biases[first..]) {
+                        for logit in logits {
+                            *logit += bias;
+                        }
+                    }
+                }
                 if let Some(cap) = cap {
                     capped(logits.as_flattened_mut(), cap);
                 }
@@ -104,7 +111,7 @@ impl Task for HeadTask<'_> {
     }
 }
 
-/// Caps logits: `cap * tanh(logits / cap)`.
+/// Caps logits or scores: `cap * tanh(logits / cap)`.
 #[inline(always)]
 pub(crate) fn capped(logits: &mut [f32], cap: f32) {
     for logit in logits {

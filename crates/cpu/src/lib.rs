@@ -145,9 +145,9 @@ impl Ops for CpuOps {
         Mlp::new(tensors, self.rules)
     }
 
-    fn prepare_table(&mut self, weight: Vec<f32>) -> Blocks {
+    fn prepare_table(&mut self, weight: Vec<f32>, bias: Option<Vec<f32>>) -> Blocks {
         let (outputs, inputs) = (self.shape.vocab, self.shape.hidden);
-        let tensors = LinearTensors { weight, bias: None, outputs, inputs };
+        let tensors = LinearTensors { weight, bias, outputs, inputs };
         Blocks::new(tensors, self.rules.unit, self.rules.dtype)
     }
 

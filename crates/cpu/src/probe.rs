@@ -6,6 +6,7 @@ use strait_ops::{CacheContents, HeadEntries, ProbeRequest, ProbeResult};
 
 use crate::CpuOps;
 use crate::attention::{Attention, Rotate};
+use crate::head::capped;
 use crate::kernel::{Task, dispatch, panel_tokens};
 use crate::math::exp_nonpositive;
 use crate::norm::Norm;
@@ -194,6 +195,11 @@ impl Task for ProbeTask<'_> {
             let keys = keys[visible.start * dim..visible.end * dim].chunks_exact(dim);
             for (share, key) in seen.iter_mut().zip(keys) {
                 *share = dot(query, key) * weights.scale;
+            }
+            if let Some(cap) = weights.cap {
+                capped(seen, cap);
+            }
+            for share in seen.iter() {
                 highest = highest.max(*share);
             }
             let mut total = 0.0f32;

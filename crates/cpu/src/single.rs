@@ -297,6 +297,9 @@ impl CpuOps {
     pub(crate) fn logits_of(&self, mut state: Vec<f32>, norm: &Norm, head: &Blocks) -> Vec<f32> {
         apply(&mut state, Normed(norm, self.rules));
         let mut logits = head.sums(&state, self.rules);
+        for (logit, bias) in logits.iter_mut().zip(head.biases().unwrap_or_default()) {
+            *logit += bias;
+        }
         if let Some(cap) = self.shape.logit_cap {
             capped(&mut logits, cap as f32);
         }

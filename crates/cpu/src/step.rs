@@ -8,6 +8,7 @@ use strait_ops::HeadEntries;
 
 use crate::CpuOps;
 use crate::attention::Attention;
+use crate::head::capped;
 use crate::kernel::{Task, dispatch, panel_tokens};
 use crate::math::exp_nonpositive;
 use crate::panels::grow;
@@ -134,6 +135,9 @@ impl Task for StepTask<'_> {
             } else {
                 for (share, key) in shares.iter_mut().zip(keys.chunks_exact(kept)) {
                     *share = dot(&chosen, key) * weights.scale;
+                }
+                if let Some(cap) = weights.cap {
+                    capped(&mut shares, cap);
                 }
             }
             let highest = highest(&shares);

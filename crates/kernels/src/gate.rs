@@ -20,6 +20,10 @@ pub enum Gate {
     GeluNew,
     /// The function of `GeluTanh`, with every step of `x sqrt(2/pi) (1 + 0.044715 x x)` rounded.
     GeluFast,
+    /// `max(x, 0)`.
+    Relu,
+    /// `max(x, 0)^2`.
+    ReluSquared,
 }
 
 const ROOT: f32 = 0.797_884_6; // sqrt(2 / pi)
@@ -86,7 +90,18 @@ fn apply<N: Float>(x: f32, #[comptime] gate: Gate) -> f32 {
             let factor = round::<N>(1.0 + square);
             half::<N>(x, round::<N>(round::<N>(x * ROOT) * factor))
         }
+        Gate::Relu => positive(x),
+        Gate::ReluSquared => positive(x) * positive(x),
     }
+}
+
+#[cube]
+fn positive(x: f32) -> f32 {
+    let mut value = 0.0f32;
+    if x > 0.0 {
+        value = x;
+    }
+    value
 }
 
 /// Computes `x / 2 (1 + tanh(inner))`, with every step rounded.

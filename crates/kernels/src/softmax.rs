@@ -24,6 +24,8 @@ pub struct Keys<'a, R: Runtime> {
 pub struct Shares {
     /// Factor applied to the scores first.
     pub scale: f32,
+    /// Scaled scores become `cap * tanh(score / cap)`.
+    pub cap: Option<f32>,
     /// The element type of the result.
     pub dtype: StorageType,
     /// Whether each share is divided by its row's sum.
@@ -62,6 +64,8 @@ pub fn shares<R: Runtime>(
         keys.window.unwrap_or(0) as u32,
         (heads / kv_heads) as u32,
         wanted.scale,
+        wanted.cap.unwrap_or(1.0),
+        wanted.cap.is_some(),
         keys.positions.is_some(),
         wanted.normalised,
         units,
@@ -108,6 +112,8 @@ fn share_rows<N: Float>(
     window: u32,
     group: u32,
     scale: f32,
+    cap: f32,
+    #[comptime] capped: bool,
     #[comptime] given: bool,
     #[comptime] normalised: bool,
     #[comptime] units: u32,
@@ -133,7 +139,7 @@ fn share_rows<N: Float>(
                 position = positions[key_head * keys + key] as u32;
             }
             if visible(query, position, window) {
-                let score = scores[from + key] * scale;
+                let score = scored(scores[from + key], scale, cap, capped);
                 if score > highest {
                     highest = score;
                 }
@@ -151,7 +157,7 @@ fn share_rows<N: Float>(
             }
             let mut share = 0.0f32;
             if visible(query, position, window) {
-                share = (scores[from + key] * scale - highest).exp();
+                share = (scored(scores[from + key], scale, cap, capped) - highest).exp();
             }
             total += share;
             result[from + key] = N::cast_from(share);
@@ -171,6 +177,16 @@ fn share_rows<N: Float>(
             sums[row] = total;
         }
     }
+}
+
+/// The score of a product of query and key.
+#[cube]
+fn scored(product: f32, scale: f32, cap: f32, #[comptime] capped: bool) -> f32 {
+    let mut score = product * scale;
+    if capped {
+        score = cap * (score / cap).tanh();
+    }
+    score
 }
 
 /// Whether a query attends to the key at `position`; `window` is 0 if it attends to all before it.

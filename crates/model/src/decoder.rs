@@ -143,7 +143,7 @@ impl<O: Ops> Decoder<O> {
             let table = if config.tied_head {
                 embedding_table(&mut ops, &tensors, config, tied)?
             } else {
-                Arc::new(ops.prepare_table(tensors.head()?))
+                Arc::new(ops.prepare_table(tensors.head()?, tensors.head_bias()?))
             };
             head = Some(Head { norm, table });
         }
@@ -177,12 +177,12 @@ fn embedding_table<O: Ops>(
     tied: &mut Option<Arc<O::Table>>,
 ) -> Result<Arc<O::Table>, ModelError> {
     if !config.tied_head {
-        return Ok(Arc::new(ops.prepare_table(tensors.embedding()?)));
+        return Ok(Arc::new(ops.prepare_table(tensors.embedding()?, None)));
     }
     if let Some(table) = tied {
         return Ok(Arc::clone(table));
     }
-    let table = Arc::new(ops.prepare_table(tensors.embedding()?));
+    let table = Arc::new(ops.prepare_table(tensors.embedding()?, tensors.head_bias()?));
     Ok(Arc::clone(tied.insert(table)))
 }
 

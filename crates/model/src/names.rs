@@ -113,6 +113,8 @@ impl Names {
 
     /// The norms of a layer, except those of heads.
     pub(crate) fn layer_norms(&self) -> impl Iterator<Item = &'static str> {
-        [self.attention_in, self.attention_out, self.mlp_in, self.mlp_out].into_iter().flatten()
+        // Both blocks may read the same one.
+        let mlp_in = self.mlp_in.filter(|name| self.attention_in != Some(name));
+        [self.attention_in, self.attention_out, mlp_in, self.mlp_out].into_iter().flatten()
     }
 }

@@ -80,9 +80,13 @@ impl Walk<'_> {
         }
         if let Some(head) = head.or_else(|| heads.clone().next().filter(|_| !self.config.tied_head))
         {
+            if self.config.head_bias {
+                (self.visit)(head.replace(".weight", ".bias"), &table[..1])?;
+            }
             (self.visit)(head, &table)?;
         }
         if let Some(rows) = self.config.positions {
+            let rows = rows + self.config.skipped_positions;
             (self.visit)(format!("{}{}.weight", self.prefix, names.positions), &[rows, hidden])?;
         }
         self.norm(format!("{}{}", self.prefix, names.final_norm), hidden)

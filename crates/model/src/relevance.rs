@@ -54,7 +54,7 @@ pub fn head_relevance(
     }
 
     let table = if config.tied_head { tensors.embedding()? } else { tensors.head()? };
-    let head = ops.head(tensors.final_norm()?, table);
+    let head = ops.head(tensors.final_norm()?, table, tensors.head_bias()?);
     let last = states.pop().unwrap_or_default();
     let gradients = last.iter().zip(windows).map(|(x, tokens)| {
         ops.log_likelihood(x, &head, &tokens[1..]).map(|(_, gradient)| gradient)

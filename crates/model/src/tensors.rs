@@ -58,17 +58,31 @@ impl<'a> Tensors<'a> {
         read(self.source, &self.head_name(), &self.table_shape())
     }
 
+    /// The bias of the logits, if there is one.
+    pub(crate) fn head_bias(&self) -> Result<Option<Vec<f32>>, ModelError> {
+        let name = self.head_name().replace(".weight", ".bias");
+        let shape = [self.config.shape.vocab];
+        self.config.head_bias.then(|| read(self.source, &name, &shape)).transpose()
+    }
+
     /// The table of learned positions, if there is one.
     pub(crate) fn positions(&self) -> Result<Option<Vec<f32>>, ModelError> {
         let name = format!("{}{}.weight", self.prefix, self.names.positions);
-        let shape = |rows| [rows, self.config.shape.hidden];
-        let positions = self.config.positions;
-        positions.map(|rows| read(self.source, &name, &shape(rows))).transpose()
+        let (skipped, hidden) = (self.config.skipped_positions, self.config.shape.hidden);
+        let rows = |rows| read(self.source, &name, &[rows + skipped, hidden]);
+        let table = self.config.positions.map(rows).transpose()?;
+        Ok(table.map(|table| table[skipped * hidden..].to_vec()))
     }
 
     pub(crate) fn final_norm(&self) -> Result<NormTensors, ModelError> {
         let name = format!("{}{}", self.prefix, self.names.final_norm);
-        self.norm(&name, self.config.shape.hidden)
+        let mut norm = self.norm(&name, self.config.shape.hidden)?;
+        let divisor = self.config.folded.logits;
+        if divisor != 1.0 {
+            let values = norm.weight.iter_mut().chain(norm.bias.iter_mut().flatten());
+            values.for_each(|value| *value /= divisor as f32);
+        }
+        Ok(norm)
     }
 
     /// The attention block of layer `number`.
@@ -116,7 +130,7 @@ impl<'a> Tensors<'a> {
             key,
             value,
             head_norms,
-            output: self.linear(number, names.output, hidden, queries, layer.output_bias)?,
+            output: self.last(number, names.output, queries, layer.output_bias)?,
             norm_out: self.layer_norm(number, names.attention_out)?,
             shape,
         })
@@ -169,7 +183,7 @@ impl<'a> Tensors<'a> {
                 (Some(take(&both, once(0..inner))), take(&both, once(inner..2 * inner)))
             }
         };
-        let down = linear(down, hidden, inner)?;
+        let down = self.last(number, &format!("{prefix}{down}"), inner, bias)?;
         Ok(FeedForwardTensors { activation: layer.mlp.activation, gate, up, down })
     }
 
@@ -218,7 +232,29 @@ impl<'a> Tensors<'a> {
             NormKind::Layer => Some(vector("bias")?),
             _ => None,
         };
-        Ok(NormTensors { weight: vector("weight")?, bias })
+        let mut weight = vector("weight")?;
+        let added = self.config.folded.norms;
+        if added != 0.0 {
+            weight.iter_mut().for_each(|weight| *weight += added as f32);
+        }
+        Ok(NormTensors { weight, bias })
+    }
+
+    /// The last projection of a block, to the stream.
+    fn last(
+        &self,
+        number: usize,
+        name: &str,
+        inputs: usize,
+        bias: bool,
+    ) -> Result<LinearTensors, ModelError> {
+        let mut linear = self.linear(number, name, self.config.shape.hidden, inputs, bias)?;
+        let factor = self.config.folded.blocks;
+        if factor != 1.0 {
+            let values = linear.weight.iter_mut().chain(linear.bias.iter_mut().flatten());
+            values.for_each(|value| *value *= factor as f32);
+        }
+        Ok(linear)
     }
 
     fn linear(

@@ -49,8 +49,9 @@ pub trait Ops: Send + 'static {
     fn prepare_feed_forward(&mut self, tensors: FeedForwardTensors) -> Self::FeedForward;
     /// Brings the rest of an MLP block to the device.
     fn prepare_mlp(&mut self, tensors: MlpTensors<Self::FeedForward>) -> Self::Mlp;
-    /// Brings a table `[vocab, hidden]` to the device.
-    fn prepare_table(&mut self, weight: Vec<f32>) -> Self::Table;
+    /// Brings a table `[vocab, hidden]` to the device, with the bias `[vocab]` of logits if it is a head that
+    /// has one.
+    fn prepare_table(&mut self, weight: Vec<f32>, bias: Option<Vec<f32>>) -> Self::Table;
     /// Brings learned positions `[positions, hidden]` to the device.
     fn prepare_positions(&mut self, weight: Vec<f32>) -> Self::Positions;
     /// Brings the final norm to the device.

@@ -52,6 +52,8 @@ pub struct AttentionShape {
     pub head_dim: usize,
     /// Factor applied to the products of queries and keys.
     pub scale: f64,
+    /// Scores, which are those products times `scale`, become `cap * tanh(score / cap)`.
+    pub cap: Option<f64>,
     /// Keys that a query attends to, its own included; `None` for all before it.
     pub window: Option<usize>,
     /// Rotary positions, if the block has them.
@@ -73,4 +75,8 @@ pub enum Activation {
     /// The function of `GeluTanh`; in a half type every step of `x sqrt(2/pi) (1 + 0.044715 x x)`
     /// is rounded.
     GeluFast,
+    /// `max(x, 0)`.
+    Relu,
+    /// `max(x, 0)^2`, rounded at the end.
+    ReluSquared,
 }

@@ -136,21 +136,27 @@ const PRODUCTS: &str = "STRAIT_PRODUCTS";
 const ACCELERATED: &str = "accelerated";
 
 /// The tiny checkpoints of `crates/model/tests/families`, one of each family first.
-pub(super) const FAMILIES: [&str; 32] = [
+pub(super) const FAMILIES: [&str; 39] = [
+    "arcee",
     "exaone4",
     "gemma",
+    "gemma2",
     "gemma3",
     "gpt-bigcode",
     "gpt-neo",
     "gpt-neox",
     "gpt2",
+    "granite",
     "llama",
     "ministral",
     "mistral",
     "mixtral",
+    "nemotron",
     "olmo2",
     "olmo3",
     "olmoe",
+    "opt",
+    "phi",
     "phi3",
     "qwen2",
     "qwen3",
@@ -159,6 +165,7 @@ pub(super) const FAMILIES: [&str; 32] = [
     "smollm3",
     "stablelm",
     "starcoder2",
+    "vaultgemma",
     "exaone4-global",
     "gemma3-layer-types",
     "gpt-bigcode-heads",

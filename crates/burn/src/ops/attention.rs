@@ -108,8 +108,8 @@ impl<B: Kernels> Attention<B> {
     }
 
     pub(crate) fn causal(&self, maker: &Maker<B>) -> Causal {
-        let AttentionShape { scale, window, .. } = self.shape;
-        Causal { scale, window, native: maker.native() }
+        let AttentionShape { scale, cap, window, .. } = self.shape;
+        Causal { scale, cap, window, native: maker.native() }
     }
 
     /// What the block reads of `x`.

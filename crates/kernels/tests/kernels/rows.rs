@@ -60,9 +60,19 @@ fn activations() {
         let up = values(1000, 5, of);
         let (given, ups) =
             (upload(&client, &x, &[10, 100], of), upload(&client, &up, &[10, 100], of));
-        for kind in [Gate::Silu, Gate::Gelu, Gate::GeluTanh, Gate::GeluNew, Gate::GeluFast] {
+        for kind in [
+            Gate::Silu,
+            Gate::Gelu,
+            Gate::GeluTanh,
+            Gate::GeluNew,
+            Gate::GeluFast,
+            Gate::Relu,
+            Gate::ReluSquared,
+        ] {
             let exact = |x: f64| match kind {
                 Gate::Silu => x / (1.0 + (-x).exp()),
+                Gate::Relu => x.max(0.0),
+                Gate::ReluSquared => x.max(0.0).powi(2),
                 Gate::Gelu => x * 0.5 * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2)),
                 _ => 0.5 * x * (1.0 + (ROOT * (x + CUBIC * x * x * x)).tanh()),
             };

@@ -8,11 +8,12 @@ use crate::device::{TYPES, Type, assert_close, device, integers, read, upload, v
 fn shares_of_visible_keys() {
     let Some(client) = device("shares_of_visible_keys") else { return };
     let (batch, heads, kv_heads, rows) = (2, 4, 2, 3);
-    for (count, of, window, normalised) in [
-        (5, Type::F32, None, false),
-        (70, Type::Bf16, Some(4), false),
-        (1030, Type::F16, None, false),
-        (70, Type::F32, Some(40), true),
+    for (count, of, window, normalised, cap) in [
+        (5, Type::F32, None, false, None),
+        (70, Type::Bf16, Some(4), false, None),
+        (1030, Type::F16, None, false, None),
+        (70, Type::F32, Some(40), true, None),
+        (70, Type::F32, None, false, Some(2.5f32)),
     ] {
         let scores: Vec<f64> = values(batch * heads * rows * count, 9, Type::F32)
             .iter()
@@ -32,7 +33,7 @@ fn shares_of_visible_keys() {
                 positions: scattered.then_some(&positions),
                 window,
             };
-            let wanted = Shares { scale, dtype: of.storage(), normalised };
+            let wanted = Shares { scale, cap, dtype: of.storage(), normalised };
             let [found, sums] = shares(&client, &given, kv_heads, &keys, wanted);
             let (found, sums) = (read(&client, &found, of), read(&client, &sums, Type::F32));
             for (row, scores) in scores.chunks_exact(count).enumerate() {
@@ -46,7 +47,11 @@ fn shares_of_visible_keys() {
                         && window.is_none_or(|window| place(key) + window as i64 > query)
                 };
                 let seen = (0..count).filter(|&key| visible(key));
-                let scaled = |key: usize| scores[key] * f64::from(scale);
+                let scaled = |key: usize| {
+                    let score = scores[key] * f64::from(scale);
+                    let capped = |cap: f64| cap * (score / cap).tanh();
+                    cap.map_or(score, |cap| capped(f64::from(cap)))
+                };
                 let highest = seen.clone().map(scaled).fold(f64::MIN, f64::max);
                 let total: f64 = seen.map(|key| (scaled(key) - highest).exp()).sum();
                 let expected: Vec<f64> = (0..count)

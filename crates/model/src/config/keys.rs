@@ -82,6 +82,14 @@ impl<'a> Keys<'a> {
         }
     }
 
+    /// A number greater than 0, `absent` if the key is absent, and `None` if it is `null`.
+    pub(crate) fn number_or_null(self, key: &str, absent: f64) -> Result<Option<f64>, ModelError> {
+        match self.0.get(key) {
+            None => Ok(Some(absent)),
+            Some(_) => self.number_if(key),
+        }
+    }
+
     pub(crate) fn flag(self, key: &str, default: bool) -> Result<bool, ModelError> {
         match self.value(key) {
             None => Ok(default),
@@ -112,9 +120,11 @@ impl<'a> Keys<'a> {
             "gelu_pytorch_tanh" => Ok(Activation::GeluTanh),
             "gelu_new" => Ok(Activation::GeluNew),
             "gelu_fast" => Ok(Activation::GeluFast),
+            "relu" => Ok(Activation::Relu),
+            "relu2" => Ok(Activation::ReluSquared),
             _ => {
-                let known =
-                    "\"silu\", \"gelu\", \"gelu_pytorch_tanh\", \"gelu_new\" or \"gelu_fast\"";
+                let known = "\"silu\", \"gelu\", \"gelu_pytorch_tanh\", \"gelu_new\", \
+                             \"gelu_fast\", \"relu\" or \"relu2\"";
                 Err(self.invalid(key, known))
             }
         }

@@ -26,14 +26,36 @@ pub struct ModelConfig {
     pub blocks: Vec<LayerConfig>,
     /// Whether the head shares the embedding.
     pub tied_head: bool,
+    /// Whether logits have a bias.
+    pub head_bias: bool,
     /// Rows of the table of learned positions, if there is one.
     pub positions: Option<usize>,
+    /// Rows of that table before the one of the first token.
+    pub skipped_positions: usize,
     /// The longest sequence in tokens that the model was made for; longer ones cause a warning.
     pub max_positions: usize,
     /// The longest sequence in tokens that can be run, for models whose rotary positions depend on
     /// the length beyond it.
     pub longest: Option<usize>,
+    /// What the weights are changed by.
+    pub folded: Folded,
     pub(crate) names: Names,
+}
+
+/// Arithmetic that is done on the weights as they are read, so that a backend need not know it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Folded {
+    /// Factor of what blocks add to the stream: of their last projections. Blocks must not norm their output.
+    pub blocks: f64,
+    /// Divisor of the logits, which is that of the final norm.
+    pub logits: f64,
+    /// Added to the weights of all norms.
+    pub norms: f64,
+}
+
+impl Folded {
+    /// Weights as they are stored.
+    pub const NONE: Folded = Folded { blocks: 1.0, logits: 1.0, norms: 0.0 };
 }
 
 /// The description of a layer.
@@ -95,7 +117,9 @@ impl ModelConfig {
         let norms = self.names.layer_norms().count() * norm;
         let layers: usize = self.blocks.iter().map(|layer| layer.parameters(hidden) + norms).sum();
         let tables = if self.tied_head { 1 } else { 2 };
-        (layers + (tables * vocab + self.positions.unwrap_or(0)) * hidden + norm) as u64
+        let positions = self.positions.map_or(0, |rows| rows + self.skipped_positions);
+        let bias = if self.head_bias { vocab } else { 0 };
+        (layers + (tables * vocab + positions) * hidden + norm + bias) as u64
     }
 }
 

@@ -63,9 +63,15 @@ fn defaults() {
         ("exaone4", 2, 32, false, Some(4096)),
         ("ministral", 2, 8, false, Some(4096)),
         ("gemma", 256, 16, true, None),
+        ("gemma2", 256, 4, true, Some(4096)),
+        ("arcee", 2, 32, false, None),
+        ("granite", 2, 32, false, None),
+        ("phi", 8, 32, false, None),
+        ("nemotron", 8, 32, false, None),
     ] {
         // A quarter of a head's channels must be even.
-        config["hidden_size"] = json!(if family == "stablelm" { 256 } else { 64 });
+        config["hidden_size"] =
+            json!(if ["nemotron", "phi", "stablelm"].contains(&family) { 256 } else { 64 });
         config["model_type"] = json!(family);
         assert!(absent.iter().all(|key| config.get(key).is_none()));
         let model = ModelConfig::from_json(&config).unwrap();
@@ -97,7 +103,7 @@ fn both_styles_of_every_family_read_the_same() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 32);
+    assert_eq!(seen, 39);
 }
 
 #[test]
@@ -136,11 +142,11 @@ fn unknown_family_lists_the_known_ones() {
     let error = ModelConfig::from_json(&with("model_type", json!("mamba"))).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "unknown architecture: expected \"model_type\" to be one of \"exaone4\", \"gemma\", \
-         \"gemma3_text\", \"gpt2\", \"gpt_bigcode\", \"gpt_neo\", \"gpt_neox\", \"llama\", \
-         \"ministral\", \"mistral\", \"mixtral\", \"olmo2\", \"olmo3\", \"olmoe\", \"phi3\", \
+        "unknown architecture: expected \"model_type\" to be one of \"arcee\", \"exaone4\", \"gemma\", \
+         \"gemma2\", \"gemma3_text\", \"gpt2\", \"gpt_bigcode\", \"gpt_neo\", \"gpt_neox\", \"granite\", \"llama\", \
+         \"ministral\", \"mistral\", \"mixtral\", \"nemotron\", \"olmo2\", \"olmo3\", \"olmoe\", \"opt\", \"phi\", \"phi3\", \
          \"qwen2\", \"qwen2_5_vl_text\", \"qwen2_vl_text\", \"qwen3\", \"qwen3_moe\", \
-         \"qwen3_vl_text\", \"seed_oss\", \"smollm3\", \"stablelm\", \"starcoder2\", \"gemma3\", \"idefics3\", \"internvl\", \"llava\", \"llava_next\", \"mistral3\", \
+         \"qwen3_vl_text\", \"seed_oss\", \"smollm3\", \"stablelm\", \"starcoder2\", \"vaultgemma\", \"gemma3\", \"idefics3\", \"internvl\", \"llava\", \"llava_next\", \"mistral3\", \
          \"qwen2_5_vl\", \"qwen2_vl\", \"qwen3_vl\", \"smolvlm\", found \"mamba\"; use a \
          checkpoint of a supported family"
     );
@@ -156,7 +162,7 @@ fn bad_values_name_the_key() {
         ("llama", "num_attention_heads", json!(5), "a divisor of the hidden size 64"),
         ("llama", "num_key_value_heads", json!(3), "a divisor of 4"),
         ("llama", "head_dim", json!(15), "an even number, since"),
-        ("llama", "hidden_act", json!("relu"), "\"silu\", \"gelu\""),
+        ("llama", "hidden_act", json!("mish"), "\"silu\", \"gelu\""),
         ("llama", "rope_scaling", json!({"type": "ntk"}), "\"yarn\" or \"longrope\""),
         ("llama", "rope_scaling", json!({"type": "linear"}), "no such key"),
         ("llama", "mlp_bias", json!("yes"), "true or false"),
@@ -181,6 +187,11 @@ fn bad_values_name_the_key() {
         ("gpt_neo", "attention_types", json!([[["global"], 2]]), "for 24 layers, as [[KINDS"),
         ("gpt_neo", "attention_types", json!([[["global"], u64::MAX]]), "\"local\" for 24"),
         ("stablelm", "qk_layernorm", json!(true), "false, the only value"),
+        ("phi", "qk_layernorm", json!(true), "false, the only value"),
+        ("opt", "do_layer_norm_before", json!(false), "true, the only value"),
+        ("opt", "word_embed_proj_dim", json!(32), "64, the only value"),
+        ("gemma2", "attn_logit_softcapping", json!(0), "a number above 0"),
+        ("granite", "residual_multiplier", json!(0), "a number above 0"),
         ("smollm3", "no_rope_layers", json!([1]), "2 times 1 or 0"),
         ("olmo3", "layer_types", json!(["full_attention"]), "2 times \"full_attention\""),
         ("olmoe", "num_experts_per_tok", json!(65), "at most 64, the number of experts"),

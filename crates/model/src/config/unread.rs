@@ -14,19 +14,29 @@ struct Changing {
     read_by: &'static [&'static str],
 }
 
-const GEMMA: &[&str] = &["gemma3_text"];
+const GEMMA: &[&str] = &["gemma2", "gemma3_text", "vaultgemma"];
+const GRANITE: &[&str] = &["granite"];
 const EXPERTS: &[&str] = &["mixtral", "olmoe", "qwen3_moe"];
-const WINDOWS: &[&str] =
-    &["exaone4", "gemma3_text", "ministral", "olmo3", "qwen2", "qwen3", "smollm3"];
+const WINDOWS: &[&str] = &[
+    "exaone4",
+    "gemma2",
+    "gemma3_text",
+    "ministral",
+    "olmo3",
+    "qwen2",
+    "qwen3",
+    "smollm3",
+    "vaultgemma",
+];
 
 const KEYS: &[Changing] = &[
     key("attn_logit_softcapping", nothing, GEMMA),
     key("final_logit_softcapping", nothing, GEMMA),
     key("logit_scale", one, &[]),
-    key("logits_scaling", one, &[]),
-    key("embedding_multiplier", one, &[]),
-    key("residual_multiplier", one, &[]),
-    key("attention_multiplier", nothing, &[]),
+    key("logits_scaling", one, GRANITE),
+    key("embedding_multiplier", one, GRANITE),
+    key("residual_multiplier", one, GRANITE),
+    key("attention_multiplier", nothing, GRANITE),
     key("scale_emb", one, &[]),
     key("scale_depth", nothing, &[]),
     key("dim_model_base", nothing, &[]),
@@ -53,7 +63,7 @@ const KEYS: &[Changing] = &[
     key("kv_lora_rank", nothing, &[]),
     key("q_lora_rank", nothing, &[]),
     key("use_sliding_window", nothing, &["qwen2", "qwen3", "qwen3_moe", "smollm3"]),
-    key("use_bidirectional_attention", nothing, &["gemma", "gemma3_text"]),
+    key("use_bidirectional_attention", nothing, &["gemma", "gemma2", "gemma3_text"]),
     key("num_kv_shared_layers", nothing, &[]),
     key("hidden_size_per_layer_input", nothing, &[]),
 ];

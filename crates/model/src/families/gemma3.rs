@@ -33,7 +33,7 @@ const LOCAL_ROPE: RopeKeys<'static> = RopeKeys {
     ..RopeKeys::PLAIN
 };
 
-const NAMES: Names = Names {
+pub(super) const NAMES: Names = Names {
     attention_out: Some("post_attention_layernorm"),
     mlp_in: Some("pre_feedforward_layernorm"),
     mlp_out: Some("post_feedforward_layernorm"),

@@ -5,7 +5,7 @@ use strait_ops::{AttentionShape, Norm, NormKind, Shape};
 
 use super::llama::head_dim;
 use crate::config::keys::Keys;
-use crate::config::{LayerConfig, MlpConfig, ModelConfig};
+use crate::config::{Folded, LayerConfig, MlpConfig, ModelConfig};
 use crate::error::ModelError;
 use crate::names::{Names, Network, Projections, Up};
 
@@ -67,6 +67,7 @@ pub(super) fn gpt2_like(
             kv_heads: heads,
             head_dim,
             scale: (head_dim as f64).powf(-0.5),
+            cap: None,
             window: None,
             rope: None,
         },
@@ -96,9 +97,12 @@ pub(super) fn gpt2_like(
         layers,
         blocks: vec![layer; layers],
         tied_head: keys.flag("tie_word_embeddings", true)?,
+        head_bias: false,
         positions: Some(positions),
+        skipped_positions: 0,
         max_positions: positions,
         longest: None,
+        folded: Folded::NONE,
         names: NAMES,
     })
 }

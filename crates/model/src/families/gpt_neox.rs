@@ -5,7 +5,7 @@ use strait_ops::{AttentionShape, Norm, NormKind, Shape};
 use super::llama::head_dim;
 use crate::config::keys::Keys;
 use crate::config::rope::RopeKeys;
-use crate::config::{LayerConfig, MlpConfig, ModelConfig};
+use crate::config::{Folded, LayerConfig, MlpConfig, ModelConfig};
 use crate::error::ModelError;
 use crate::names::{Names, Network, Projections, Up};
 
@@ -39,6 +39,7 @@ pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
             kv_heads: heads,
             head_dim,
             scale: (head_dim as f64).powf(-0.5),
+            cap: None,
             window: None,
             rope: Some(ROPE.read(keys, head_dim, max_positions)?),
         },
@@ -68,9 +69,12 @@ pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
         layers,
         blocks: vec![layer; layers],
         tied_head: keys.flag("tie_word_embeddings", false)?,
+        head_bias: false,
         positions: None,
+        skipped_positions: 0,
         max_positions,
         longest: ROPE.longest(keys, max_positions)?,
+        folded: Folded::NONE,
         names: NAMES,
     })
 }

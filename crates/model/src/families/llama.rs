@@ -4,7 +4,7 @@ use strait_ops::{AttentionShape, Norm, NormKind, Shape};
 
 use crate::config::keys::{Keys, invalid};
 use crate::config::rope::RopeKeys;
-use crate::config::{LayerConfig, MlpConfig, ModelConfig};
+use crate::config::{Folded, LayerConfig, MlpConfig, ModelConfig};
 use crate::error::ModelError;
 use crate::names::Names;
 
@@ -94,6 +94,7 @@ pub(super) fn llama_like(
             kv_heads,
             head_dim,
             scale: (head_dim as f64).powf(-0.5),
+            cap: None,
             window: None,
             rope: Some(defaults.rope.read(keys, head_dim, max_positions)?),
         },
@@ -124,9 +125,12 @@ pub(super) fn llama_like(
         layers,
         blocks: vec![layer; layers],
         tied_head: keys.flag("tie_word_embeddings", defaults.tied_head)?,
+        head_bias: false,
         positions: None,
+        skipped_positions: 0,
         max_positions,
         longest: defaults.rope.longest(keys, max_positions)?,
+        folded: Folded::NONE,
         names: Names::LLAMA,
     })
 }

@@ -1,20 +1,26 @@
 //! Families of decoders. Each is a file that maps the keys of its `config.json` and the names of its
 //! tensors to a description; the decoder knows none of them.
 
+mod arcee;
 mod exaone4;
 mod gemma;
+mod gemma2;
 mod gemma3;
 mod gpt2;
 mod gpt_bigcode;
 mod gpt_neo;
 mod gpt_neox;
+mod granite;
 mod llama;
 mod ministral;
 mod mistral;
 mod mixtral;
+mod nemotron;
 mod olmo2;
 mod olmo3;
 mod olmoe;
+mod opt;
+mod phi;
 mod phi3;
 mod qwen2;
 mod qwen3;
@@ -40,20 +46,26 @@ pub struct Family {
 
 /// Every family that can be loaded.
 pub const FAMILIES: &[Family] = &[
+    Family { model_type: "arcee", describe: arcee::describe },
     Family { model_type: "exaone4", describe: exaone4::describe },
     Family { model_type: "gemma", describe: gemma::describe },
+    Family { model_type: "gemma2", describe: gemma2::describe },
     Family { model_type: "gemma3_text", describe: gemma3::describe },
     Family { model_type: "gpt2", describe: gpt2::describe },
     Family { model_type: "gpt_bigcode", describe: gpt_bigcode::describe },
     Family { model_type: "gpt_neo", describe: gpt_neo::describe },
     Family { model_type: "gpt_neox", describe: gpt_neox::describe },
+    Family { model_type: "granite", describe: granite::describe },
     Family { model_type: "llama", describe: llama::describe },
     Family { model_type: "ministral", describe: ministral::describe },
     Family { model_type: "mistral", describe: mistral::describe },
     Family { model_type: "mixtral", describe: mixtral::describe },
+    Family { model_type: "nemotron", describe: nemotron::describe },
     Family { model_type: "olmo2", describe: olmo2::describe },
     Family { model_type: "olmo3", describe: olmo3::describe },
     Family { model_type: "olmoe", describe: olmoe::describe },
+    Family { model_type: "opt", describe: opt::describe },
+    Family { model_type: "phi", describe: phi::describe },
     Family { model_type: "phi3", describe: phi3::describe },
     Family { model_type: "qwen2", describe: qwen2::describe },
     Family { model_type: "qwen2_5_vl_text", describe: qwen2::describe_vl },
@@ -65,6 +77,7 @@ pub const FAMILIES: &[Family] = &[
     Family { model_type: "smollm3", describe: smollm3::describe },
     Family { model_type: "stablelm", describe: stablelm::describe },
     Family { model_type: "starcoder2", describe: starcoder2::describe },
+    Family { model_type: "vaultgemma", describe: gemma2::describe_vault },
 ];
 
 /// Models that also process images or audio: their `model_type`, and that of the text part if `text_config`

@@ -90,6 +90,19 @@ EXPERTS = {
 # What holds where a key is absent; null is a value.
 LLAMA = dict(hidden_act="silu", rms_norm_eps=1e-6, tie_word_embeddings=False)
 QWEN = dict(num_key_value_heads=32, use_sliding_window=False, sliding_window=4096)
+GEMMA2 = dict(
+    rms_norm_eps=1e-6,
+    tie_word_embeddings=True,
+    hidden_activation="gelu_pytorch_tanh",
+    num_key_value_heads=4,
+    attention_bias=False,
+    head_dim=256,
+    query_pre_attn_scalar=256,
+    sliding_window=4096,
+    attn_logit_softcapping=50.0,
+    final_logit_softcapping=30.0,
+    max_position_embeddings=8192,
+)
 DEFAULTS = {
     "gpt_neox": dict(
         hidden_act="gelu",
@@ -255,6 +268,46 @@ DEFAULTS = {
         n_inner=None,
         n_positions=1024,
         multi_query=True,
+    ),
+    "arcee": {
+        **LLAMA,
+        "hidden_act": "relu2",
+        "rms_norm_eps": 1e-5,
+        "attention_bias": False,
+        "mlp_bias": False,
+        "max_position_embeddings": 4096,
+    },
+    "nemotron": dict(
+        hidden_act="relu2",
+        norm_eps=1e-5,
+        tie_word_embeddings=False,
+        attention_bias=False,
+        mlp_bias=False,
+        max_position_embeddings=4096,
+    ),
+    "granite": dict(
+        LLAMA,
+        attention_bias=False,
+        mlp_bias=False,
+        embedding_multiplier=1.0,
+        residual_multiplier=1.0,
+        attention_multiplier=1.0,
+        logits_scaling=1.0,
+        max_position_embeddings=2048,
+    ),
+    "gemma2": GEMMA2,
+    "vaultgemma": GEMMA2,
+    "phi": dict(
+        hidden_act="gelu_new",
+        layer_norm_eps=1e-5,
+        tie_word_embeddings=False,
+        max_position_embeddings=2048,
+    ),
+    "opt": dict(
+        activation_function="relu",
+        tie_word_embeddings=True,
+        ffn_dim=3072,
+        max_position_embeddings=2048,
     ),
 }
 
@@ -520,6 +573,96 @@ def gemma3(config, length):
     )
 
 
+def gemma2(config, length):
+    layers, window = range(config["num_hidden_layers"]), config["sliding_window"]
+    default = ["full_attention" if n % 2 else "sliding_attention" for n in layers]
+    types = config.get("layer_types") or default
+    names = {"mlp_in": "pre_feedforward_layernorm"}
+    if config["model_type"] == "gemma2":
+        names["attention_out"] = "post_attention_layernorm"
+        names["mlp_out"] = "post_feedforward_layernorm"
+    return llama_like(
+        config,
+        length,
+        names=names,
+        norm="rms+1",
+        activation=config["hidden_activation"],
+        attention_scale=config["query_pre_attn_scalar"] ** -0.5,
+        window=[window if kind == "sliding_attention" else None for kind in types],
+        embedding_scale=float(np.float32(math.sqrt(config["hidden_size"]))),
+        score_cap=config["attn_logit_softcapping"],
+        logit_cap=config["final_logit_softcapping"],
+    )
+
+
+def granite(config, length):
+    return llama(
+        config,
+        length,
+        embedding_scale=config["embedding_multiplier"],
+        attention_scale=config["attention_multiplier"],
+        block_scale=config["residual_multiplier"],
+        logit_divisor=config["logits_scaling"],
+    )
+
+
+def arcee(config, length, **changes):
+    return llama(config, length, gated=False, **changes)
+
+
+def nemotron(config, length):
+    keys = {"rms_norm_eps": config["norm_eps"], "partial_rotary_factor": 0.5, **config}
+    return arcee(keys, length, norm="layer+1")
+
+
+def phi(config, length):
+    keys = {"rms_norm_eps": config["layer_norm_eps"], "partial_rotary_factor": 0.5, **config}
+    names = {
+        "mlp_in": "input_layernorm",
+        "output": "self_attn.dense",
+        "up": "mlp.fc1",
+        "down": "mlp.fc2",
+        "final_norm": "model.final_layernorm",
+    }
+    return llama_like(
+        keys,
+        length,
+        names=names,
+        norm="layer",
+        gated=False,
+        parallel=True,
+        head_bias=True,
+        biases=frozenset({"query", "key", "value", "output", "mlp"}),
+    )
+
+
+def opt(config, length):
+    layers = config["num_hidden_layers"]
+    names = {
+        "embedding": "model.decoder.embed_tokens",
+        "positions": "model.decoder.embed_positions",
+        "layer": "model.decoder.layers.{}.",
+        "attention_in": "self_attn_layer_norm",
+        "output": "self_attn.out_proj",
+        "mlp_in": "final_layer_norm",
+        "up": "fc1",
+        "down": "fc2",
+        "final_norm": "model.decoder.final_layer_norm",
+    }
+    return llama_like(
+        {"rms_norm_eps": 1e-5, "intermediate_size": config["ffn_dim"], **config},
+        length,
+        names=names,
+        norm="layer",
+        gated=False,
+        activation=config["activation_function"],
+        rope=[None] * layers,
+        biases=frozenset({"query", "key", "value", "output", "mlp"}),
+        positions=config["max_position_embeddings"],
+        skipped_positions=2,
+    )
+
+
 def phi3(config, length):
     table = config.get("rope_parameters") or config.get("rope_scaling")
     if table and (table.get("rope_type") or table.get("type")) in ("su", "yarn"):
@@ -646,20 +789,26 @@ def in_transformer(names):
 
 
 FAMILIES = {
+    "arcee": arcee,
     "exaone4": exaone4,
     "gemma": gemma,
+    "gemma2": gemma2,
     "gemma3_text": gemma3,
     "gpt2": gpt2,
     "gpt_bigcode": gpt_bigcode,
     "gpt_neo": gpt_neo,
     "gpt_neox": gpt_neox,
+    "granite": granite,
     "llama": llama,
     "ministral": ministral,
     "mistral": mistral,
     "mixtral": mixtral,
+    "nemotron": nemotron,
     "olmo2": olmo2,
     "olmo3": olmo3,
     "olmoe": olmoe,
+    "opt": opt,
+    "phi": phi,
     "phi3": phi3,
     "qwen2": qwen2,
     "qwen3": qwen3,
@@ -668,4 +817,5 @@ FAMILIES = {
     "smollm3": smollm3,
     "stablelm": stablelm,
     "starcoder2": starcoder2,
+    "vaultgemma": gemma2,
 }

@@ -103,7 +103,7 @@ def values(random, key, role, shape, architecture):
         found = random.normal(0, 0.3, shape)
     elif len(shape) == 1:  # a norm
         centre = 0.5 if role.endswith("_out") else 1.0
-        low = centre - 0.3 - (architecture.norm == "rms+1")
+        low = centre - 0.3 - architecture.norm.endswith("+1")
         found = random.uniform(low, low + 0.6, shape)
     elif role in ("embedding", "tied", "scaled", "scaled without norms", "positions", "head"):
         found = random.normal(0, SPREAD[role], shape)
@@ -157,9 +157,9 @@ def same(a, b):
 
 def run(model, tokens):
     """States of every layer, as float32."""
-    body = model.base_model
+    body = getattr(model.base_model, "decoder", model.base_model)
     layers = body.h if hasattr(body, "h") else body.layers
-    finals = ("norm", "final_layer_norm", "ln_f")
+    finals = ("norm", "final_layer_norm", "final_layernorm", "ln_f")
     final = next(getattr(body, key) for key in finals if hasattr(body, key))
     states, hooks = {}, []
 
@@ -175,7 +175,7 @@ def run(model, tokens):
     hooks.append(layers[0].register_forward_pre_hook(first, with_kwargs=True))
     for n, layer in enumerate(layers):
         keep(layer, f"layer.{n}", lambda output: output[0] if isinstance(output, tuple) else output)
-        if hasattr(layer.mlp, "gate") and hasattr(layer.mlp, "experts"):
+        if hasattr(layer, "mlp") and hasattr(layer.mlp, "gate") and hasattr(layer.mlp, "experts"):
             shape = (*tokens.shape, -1)
             keep(layer.mlp.gate, f"layer.{n}.experts", lambda output: output[2].reshape(shape))
             keep(layer.mlp.gate, f"layer.{n}.router", lambda output: output[0].reshape(shape))
@@ -295,12 +295,14 @@ def mistakes(a, length):
 
         return but(what, rope=[it and changed(it) for it in a.rope])
 
-    yield but("eps", eps=a.eps * 2)
+    if a.eps > 1e-4:  # where it is no key, it is too small to be seen
+        yield but("eps", eps=a.eps * 2)
     yield but("attention scale", attention_scale=a.attention_scale * 1.1)
     yield but("residual", parallel=not a.parallel)
     yield but("activation", activation="gelu_new" if a.activation == "gelu" else "gelu")
     if a.norm != "layer":
-        yield but("norm weight", norm="rms" if a.norm == "rms+1" else "rms+1")
+        other = {"rms": "rms+1", "rms+1": "rms", "layer+1": "layer"}
+        yield but("norm weight", norm=other[a.norm])
     if any(a.rope):
         yield with_rope("frequencies", frequencies=lambda it: it * np.float32(1.1))
         yield but("no rope", rope=[None] * a.layers)
@@ -321,6 +323,16 @@ def mistakes(a, length):
         yield but("embedding scale", embedding_scale=1.0)
     if a.logit_cap:
         yield but("logit cap", logit_cap=None)
+    if a.score_cap:
+        yield but("score cap", score_cap=None)
+    if a.block_scale != 1:
+        yield but("scale of blocks", block_scale=1.0)
+    if a.logit_divisor != 1:
+        yield but("divisor of logits", logit_divisor=1.0)
+    if a.head_bias:
+        yield but("head bias", head_bias=False)
+    if a.skipped_positions:
+        yield but("skipped positions", skipped_positions=0)
     if any(a.experts):
         flipped = [it and dataclasses.replace(it, normalise=not it.normalise) for it in a.experts]
         yield but("normalised experts", experts=flipped)

@@ -39,7 +39,7 @@ class Architecture:
     head_dim: int
     inner: int  # of a dense MLP
     activation: str
-    norm: str  # "rms", "rms+1" (weight + 1) or "layer" (mean removed, bias)
+    norm: str  # "rms", "rms+1" (weight + 1), "layer" (mean removed, bias) or "layer+1"
     eps: float
     tied: bool  # the head is the embedding
     names: dict  # role to tensor name
@@ -57,6 +57,11 @@ class Architecture:
     gate_up_layout: str = "apart"  # "stacked": rows gate, up
     transposed: bool = False  # weights are [in, out]
     logit_cap: float | None = None  # cap * tanh(logits / cap)
+    score_cap: float | None = None  # the same of scores, after their scale
+    block_scale: float = 1.0  # of what attention and MLP add to the stream
+    logit_divisor: float = 1.0
+    skipped_positions: int = 0  # rows of the position table before the first token's
+    head_bias: bool = False
     layers: int = field(init=False)
 
     def __post_init__(self):
@@ -72,17 +77,20 @@ def forward(a, weights, tokens):
     w = Reader(a, weights)
     x = w.embedding()[tokens] * a.embedding_scale
     if a.positions:
-        x = x + w.tensor("positions")[: len(tokens)]
+        x = x + w.tensor("positions")[a.skipped_positions :][: len(tokens)]
     states = {"embedding": x}
     for n in range(a.layers):
         mixed = attention(a, w, n, norm(a, w, n, "attention_in", x))
-        mixed = norm(a, w, n, "attention_out", mixed)
+        mixed = norm(a, w, n, "attention_out", mixed) * a.block_scale
         y = x if a.parallel else x + mixed
         thought = mlp(a, w, n, norm(a, w, n, "mlp_in", y), states)
-        x = x + mixed + norm(a, w, n, "mlp_out", thought)
+        x = x + mixed + norm(a, w, n, "mlp_out", thought) * a.block_scale
         states[f"layer.{n}"] = x
     x = states["final_norm"] = norm(a, w, None, "final_norm", x)
     logits = x @ (w.embedding() if a.tied else w.tensor("head")).T
+    if a.head_bias:
+        logits = logits + w.tensor("head", part="bias")
+    logits = logits / a.logit_divisor
     cap = a.logit_cap
     states["logits"] = logits if cap is None else cap * np.tanh(logits / cap)
     return states
@@ -100,6 +108,8 @@ def attention(a, w, n, x):
     group = a.heads // a.kv_heads  # query head h reads key head h // group
     k, v = (np.repeat(y, group, axis=0) for y in (k, v))
     scores = q @ k.swapaxes(1, 2) * a.attention_scale
+    if a.score_cap is not None:
+        scores = a.score_cap * np.tanh(scores / a.score_cap)
     i, j = np.indices(scores.shape[1:])
     seen = (j <= i) & (j > i - (a.window[n] or math.inf))
     out = softmax(np.where(seen, scores, -np.inf)) @ v
@@ -142,12 +152,12 @@ def norm(a, w, n, role, x):
     if a.names.get(role) is None:
         return x
     weight = w.tensor(role, n)
-    if a.norm == "layer":
+    layer = a.norm.startswith("layer")
+    if layer:
         x = x - x.mean(axis=-1, keepdims=True)
     x = x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + a.eps)
-    if a.norm == "layer":
-        return x * weight + w.tensor(role, n, "bias")
-    return x * (weight + 1 if a.norm == "rms+1" else weight)
+    x = x * (weight + 1 if a.norm.endswith("+1") else weight)
+    return x + w.tensor(role, n, "bias") if layer else x
 
 
 def softmax(x):
@@ -164,6 +174,10 @@ def activate(name, x):
         return 0.5 * x * (1 + np.tanh(x * 0.7978845608 * (1 + 0.044715 * x * x)))
     if name in ("gelu_new", "gelu_pytorch_tanh"):
         return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    if name == "relu":
+        return np.maximum(x, 0)
+    if name == "relu2":
+        return np.maximum(x, 0) ** 2
     raise ValueError(f"activation {name}")
 
 
@@ -182,7 +196,7 @@ def tensors(a):
 
     def norm(role, size, n=None):
         if a.names.get(role) is not None:
-            vector(role, size, n, ("weight", "bias") if a.norm == "layer" else ("weight",))
+            vector(role, size, n, ("weight", "bias") if a.norm.startswith("layer") else ("weight",))
 
     def linear(role, out, into, n=None, bias=False, expert=None):
         shape = [into, out] if a.transposed and n is not None else [out, into]
@@ -201,7 +215,7 @@ def tensors(a):
 
     linear("embedding", a.vocab, h)
     if a.positions:
-        linear("positions", a.positions, h)
+        linear("positions", a.positions + a.skipped_positions, h)
     for n in range(a.layers):
         norm("attention_in", h, n)
         if a.qkv_layout == "apart":
@@ -224,7 +238,7 @@ def tensors(a):
         norm("mlp_out", h, n)
     norm("final_norm", h)
     if not a.tied:
-        linear("head", a.vocab, h)
+        linear("head", a.vocab, h, bias=a.head_bias)
     return found
 
 

@@ -26,10 +26,12 @@ pub(crate) fn package() -> PathBuf {
 }
 
 /// Every folder with a golden checkpoint.
-pub(crate) const FAMILIES: [&str; 32] = [
+pub(crate) const FAMILIES: [&str; 39] = [
+    "arcee",
     "exaone4",
     "exaone4-global",
     "gemma",
+    "gemma2",
     "gemma3",
     "gemma3-layer-types",
     "gpt-bigcode",
@@ -38,6 +40,7 @@ pub(crate) const FAMILIES: [&str; 32] = [
     "gpt-neox",
     "gpt-neox-sequential",
     "gpt2",
+    "granite",
     "llama",
     "llama-3",
     "llama-linear",
@@ -45,9 +48,12 @@ pub(crate) const FAMILIES: [&str; 32] = [
     "ministral",
     "mistral",
     "mixtral",
+    "nemotron",
     "olmo2",
     "olmo3",
     "olmoe",
+    "opt",
+    "phi",
     "phi3",
     "phi3-partial",
     "qwen2",
@@ -59,6 +65,7 @@ pub(crate) const FAMILIES: [&str; 32] = [
     "smollm3",
     "stablelm",
     "starcoder2",
+    "vaultgemma",
 ];
 
 fn family(name: &str) -> PathBuf {

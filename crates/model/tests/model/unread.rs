@@ -125,7 +125,7 @@ fn a_tensor_too_few_or_too_many_is_an_error() {
 fn a_key_that_changes_the_arithmetic_is_read_or_refused() {
     for name in FAMILIES {
         for (key, value) in
-            [("residual_multiplier", json!(0.22)), ("clip_qkv", json!(8)), ("alibi", json!(true))]
+            [("scale_depth", json!(1.4)), ("clip_qkv", json!(8)), ("alibi", json!(true))]
         {
             let mut stored = Stored::read(name);
             stored.config[key] = value;

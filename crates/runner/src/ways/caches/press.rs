@@ -52,7 +52,7 @@ impl OpenCache {
             budget: budget(plan.presses[index].budget, longest, at),
             seed: plan.seed,
             attention_scale: shape.scale as f32,
-            softcap: 0.0,
+            softcap: shape.cap.unwrap_or(0.0) as f32,
             sliding_window: shape.window.unwrap_or(0),
             rope: RopeRef {
                 inverse_frequencies: &frequencies,
