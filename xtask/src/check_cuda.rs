@@ -6,6 +6,7 @@
 
 mod device_tests;
 mod experiment;
+mod kept;
 mod models;
 mod outcome;
 mod process;
