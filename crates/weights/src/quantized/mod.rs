@@ -27,6 +27,7 @@ mod modelopt;
 mod mxfp4;
 mod numbers;
 mod parts;
+mod quanto;
 mod quark;
 mod scheme;
 mod tables;

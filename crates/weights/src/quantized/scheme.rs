@@ -9,23 +9,27 @@ use super::fold::Fold;
 use super::parts::Module;
 use super::{
     Plan, WeightsError, aqlm, awq, bitnet, bitsandbytes, block_fp8, compressed_tensors, fbgemm,
-    gptq, harmless, hqq, mlx, modelopt, mxfp4, quark, torchao, vptq,
+    gptq, harmless, hqq, mlx, modelopt, mxfp4, quanto, quark, torchao, vptq,
 };
 use crate::tensor::StoredTensor;
 use crate::unread::Unread;
 
 /// The supported methods, as messages list them.
 const METHODS: &str = "compressed-tensors, modelopt, fp8, gptq, awq, auto-round, bitsandbytes, torchao, \
-     mlx, hqq, aqlm, vptq, quark, fbgemm_fp8, mxfp4, bitnet";
+     mlx, hqq, aqlm, vptq, quanto, quark, fbgemm_fp8, mxfp4, bitnet";
 
 /// Name suffixes that occur only in quantized checkpoints.
-const MARKS: [&str; 6] = [
+const MARKS: [&str; 10] = [
     ".weight_packed",
     ".qweight",
     ".weight_scale",
     ".weight_scale_inv",
     ".SCB",
     ".weight.quant_map",
+    "._weight_qdata",
+    ".W_q",
+    ".codebooks",
+    "_proj_blocks",
 ];
 
 /// How weights are quantized.
@@ -43,6 +47,7 @@ pub(super) enum Scheme {
     Hqq,
     Aqlm,
     Fbgemm(fbgemm::Config),
+    Quanto,
     Quark(quark::Config),
     Mxfp4,
     BitNet(bitnet::Config),
@@ -59,22 +64,22 @@ pub(super) struct Configured {
 }
 
 /// Reads `quantization_config`. Without one, tensors of quantized weights are rejected, because their meaning
-/// is unknown.
+/// is unknown, except Quanto's, which need none.
 pub(super) fn read(
     path: &Path,
     model: &Value,
     tensors: &[StoredTensor],
 ) -> Result<Configured, WeightsError> {
     let Some((key, value)) = model.as_object().and_then(config::section_of) else {
+        let bare = |scheme| Configured { scheme, unread: Vec::new(), weights_only: Vec::new() };
+        if tensors.iter().any(|tensor| tensor.info.name.ends_with(quanto::MARK)) {
+            return Ok(bare(Scheme::Quanto));
+        }
         return match tensors
             .iter()
             .find(|tensor| MARKS.iter().any(|mark| tensor.info.name.ends_with(mark)))
         {
-            None => Ok(Configured {
-                scheme: Scheme::None,
-                unread: Vec::new(),
-                weights_only: Vec::new(),
-            }),
+            None => Ok(bare(Scheme::None)),
             Some(tensor) => Err(WeightsError::QuantizationConfig {
                 path: path.to_path_buf(),
                 key: "quantization_config".to_owned(),
@@ -128,6 +133,10 @@ impl Scheme {
             Some("hqq") => Self::Hqq,
             Some("aqlm") => Self::Aqlm,
             Some("fbgemm_fp8") => Self::Fbgemm(fbgemm::Config::new(model, weights_only)),
+            Some("quanto") => {
+                quanto::check(section, weights_only)?;
+                Self::Quanto
+            }
             Some("quark") => Self::Quark(quark::Config::parse(section, model, weights_only)?),
             Some("mxfp4") => {
                 mxfp4::check(section)?;
@@ -198,8 +207,8 @@ impl Scheme {
             Self::Vptq(_) => harmless::VPTQ,
             Self::Aqlm => harmless::AQLM,
             Self::Fbgemm(_) => harmless::FBGEMM,
+            Self::Quanto | Self::Mxfp4 | Self::BitNet(_) => harmless::MODULES,
             Self::Quark(_) => harmless::QUARK,
-            Self::Mxfp4 | Self::BitNet(_) => harmless::MODULES,
         }
     }
 
@@ -241,6 +250,7 @@ impl Scheme {
             Self::Vptq(config) => config.plan(module),
             Self::Aqlm => aqlm::plan(module),
             Self::Fbgemm(config) => config.plan(module),
+            Self::Quanto => quanto::plan(module),
             Self::Quark(config) => config.plan(module),
             Self::Mxfp4 => mxfp4::plan(module),
             Self::BitNet(config) => config.plan(module),

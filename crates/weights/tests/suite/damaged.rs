@@ -114,7 +114,7 @@ fn quantized_checkpoints() {
 /// refused wherever they are cut.
 #[test]
 fn larger_quantized_checkpoints() {
-    for name in ["aqlm", "bitnet", "hqq", "mlx", "mxfp4", "quark", "torchao", "vptq"] {
+    for name in ["aqlm", "bitnet", "hqq", "mlx", "mxfp4", "quanto", "quark", "torchao", "vptq"] {
         let (config, bytes) = quantized::stored(name);
         let open = |bytes: Vec<u8>| {
             let opened = Checkpoint::from_safetensors_bytes(Path::new(name), config.clone(), bytes);

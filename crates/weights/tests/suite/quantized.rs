@@ -9,7 +9,7 @@ use strait_weights::load_in::{self, LoadIn};
 use crate::golden;
 
 /// Every checkpoint of `golden/quantized`.
-pub(crate) const CHECKPOINTS: [&str; 24] = [
+pub(crate) const CHECKPOINTS: [&str; 25] = [
     "aqlm",
     "awq",
     "bitnet",
@@ -31,6 +31,7 @@ pub(crate) const CHECKPOINTS: [&str; 24] = [
     "mlx",
     "modelopt",
     "mxfp4",
+    "quanto",
     "quark",
     "torchao",
     "vptq",
@@ -80,7 +81,7 @@ fn every_format_gives_the_bits_of_its_library() {
             weights += 1;
         }
     }
-    assert_eq!(weights, 156);
+    assert_eq!(weights, 163);
 }
 
 #[test]
@@ -101,7 +102,7 @@ fn the_folder_holds_no_checkpoint_that_is_not_tested() {
 fn formats_and_bits_are_those_of_the_parts() {
     let layer = "model.layers.0.";
     // Rows, columns, and bytes of: codes, scales, zero points, and what else is stored.
-    let cases: [(&str, &str, &str, usize); 51] = [
+    let cases: [(&str, &str, &str, usize); 53] = [
         ("compressed_tensors", "nvfp4", "nvfp4", 24 * 48 + 24 * 6 + 4),
         ("compressed_tensors", "mxfp4", "mxfp4", 24 * 48 + 24 * 3),
         ("compressed_tensors", "mxfp8", "mxfp8", 24 * 96 + 24 * 3),
@@ -159,6 +160,9 @@ fn formats_and_bits_are_those_of_the_parts() {
             2 * 3 * 9 * 4 + 2 * 128 * 8 * 2 + 2 * 16 * 8 * 2 + 48 * 6,
         ),
         ("vptq", "bare", "vptq b4 g8", 2 * 4 * 4 + 16 * 8 * 2),
+        // With the scales of inputs and outputs.
+        ("quanto", "int8_f32", "quanto int8 channel", 20 * 48 + 20 * 4 + 8),
+        ("quanto", "fp8_e5m2", "quanto fp8 e5m2 channel", 20 * 48 + 20 * 2 + 4),
         ("quark", "fp8", "quark fp8 tensor", 24 * 96 + 2 + 4),
         ("quark", "int8_channel", "quark int8 channel", 24 * 96 + 24 * 4 + 24),
         ("quark", "uint4", "quark int4 g32", 24 * 48 + 3 * 24 * 2 + 3 * 12),

@@ -140,11 +140,11 @@ fn configurations_that_cannot_be_used_say_where() {
     let cases = [
         (
             json!({"quant_method": "exl3"}),
-            "quant_method: expected compressed-tensors, modelopt, fp8, gptq, awq, auto-round, bitsandbytes, torchao, mlx, hqq, aqlm, vptq, quark, fbgemm_fp8, mxfp4, bitnet, found \"exl3\"",
+            "quant_method: expected compressed-tensors, modelopt, fp8, gptq, awq, auto-round, bitsandbytes, torchao, mlx, hqq, aqlm, vptq, quanto, quark, fbgemm_fp8, mxfp4, bitnet, found \"exl3\"",
         ),
         (
             json!({}),
-            "quant_method: expected compressed-tensors, modelopt, fp8, gptq, awq, auto-round, bitsandbytes, torchao, mlx, hqq, aqlm, vptq, quark, fbgemm_fp8, mxfp4, bitnet, found nothing",
+            "quant_method: expected compressed-tensors, modelopt, fp8, gptq, awq, auto-round, bitsandbytes, torchao, mlx, hqq, aqlm, vptq, quanto, quark, fbgemm_fp8, mxfp4, bitnet, found nothing",
         ),
         (json!({"quant_method": 4}), "quant_method: expected a text, found 4"),
         (json!({"quant_method": "gptq", "bits": 5}), "bits: expected 2, 3, 4 or 8, found 5"),
@@ -340,6 +340,7 @@ fn every_golden_part_is_needed() {
         "b.g_idx",
         "int4_unused_order.weight_g_idx",
         "input_scale",
+        "output_scale",
         "weight_format",
         "view_as_float",
         "offload_meta",
@@ -385,5 +386,5 @@ fn every_golden_part_is_needed() {
             }
         }
     }
-    assert_eq!(parts, 573);
+    assert_eq!(parts, 583);
 }

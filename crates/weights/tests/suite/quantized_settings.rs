@@ -1,4 +1,4 @@
-//! What the configurations of MLX, torchao, HQQ, VPTQ, Quark, FBGEMM, BitNet and gpt-oss may say about tensors, and
+//! What the configurations of MLX, torchao, HQQ, VPTQ, Quanto, Quark, FBGEMM, BitNet and gpt-oss may say about tensors, and
 //! what is refused.
 
 use std::path::Path;
@@ -293,6 +293,36 @@ fn blocks_of_experts_must_agree_with_their_scales() {
     );
     let error = tensors(vec![2, 1, 1], 8);
     assert!(error.contains("down_proj_blocks\": expected U8 [2, 1, 1, 16]"), "{error}");
+}
+
+#[test]
+fn quanto_needs_no_configuration_and_has_weights_of_eight_bits() {
+    let tensors = |input: f32| -> Vec<Tensor<'static>> {
+        vec![
+            ("q.weight._data", "I8", &[2, 1][..], vec![3, 0xff]),
+            ("q.weight._scale", "F32", &[2, 1][..], floats(&[0.5, 2.0])),
+            ("q.input_scale", "F32", &[][..], floats(&[input])),
+        ]
+    };
+    let bare = |tensors: &[Tensor<'_>]| {
+        Checkpoint::from_safetensors_bytes(Path::new("m"), json!({}), build(tensors))
+    };
+    assert_eq!(bare(&tensors(1.0)).unwrap().tensor("q.weight").unwrap().data, [1.5, -2.0]);
+    let config = json!({"quant_method": "quanto", "weights": "int8", "activations": "int8"});
+    let checkpoint = open(config, &tensors(1.0)).unwrap();
+    assert_eq!(checkpoint.weights_only(), ["input activations int8"]);
+    assert_eq!(checkpoint.unread_keys(), []);
+    let error = message(bare(&tensors(0.5)));
+    assert!(
+        error.contains("q.input_scale\": expected 1, the mark of activations that stay"),
+        "{error}"
+    );
+    let narrow: [Tensor<'_>; 2] = [
+        ("q.weight._data", "I8", &[1, 1], vec![3]),
+        ("k.weight._data._data", "U8", &[1, 1], vec![3]),
+    ];
+    let error = message(bare(&narrow));
+    assert!(error.contains("k.weight._data._data\": expected weights of 8 bits"), "{error}");
 }
 
 #[test]
