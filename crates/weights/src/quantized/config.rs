@@ -129,6 +129,11 @@ impl<'a> Section<'a> {
         objects.map(|(key, value)| self.enter(key, value))
     }
 
+    /// The members that are booleans, in order; this does not count as reading them.
+    pub(super) fn flags(&self) -> impl Iterator<Item = (&'a str, bool)> {
+        self.object.iter().filter_map(|(key, value)| Some((key.as_str(), value.as_bool()?)))
+    }
+
     /// The location of `key` in messages.
     pub(super) fn place(&self, key: &str) -> String {
         format!("{}.{key}", self.place)
