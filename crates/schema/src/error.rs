@@ -190,8 +190,29 @@ impl SchemaError {
     }
 }
 
+/// What other programs call the same: PyTorch its types, kvpress and split-bench their keys.
+const ELSEWHERE: [(&str, &str); 12] = [
+    ("float32", "f32"),
+    ("fp32", "f32"),
+    ("float", "f32"),
+    ("float16", "f16"),
+    ("fp16", "f16"),
+    ("half", "f16"),
+    ("bfloat16", "bf16"),
+    ("compression_ratio", "ratio"),
+    ("compressor", "codec"),
+    ("max_length", "window"),
+    ("model_dir", "source"),
+    ("dataset", "source"),
+];
+
 /// Of the `known` names the one spelt most like `name`, if any is near enough to be meant.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let known: Vec<&str> = known.into_iter().collect();
+    let elsewhere = ELSEWHERE.iter().find(|(theirs, ours)| *theirs == name && known.contains(ours));
+    if let Some((_, ours)) = elsewhere {
+        return Some((*ours).to_owned());
+    }
     known
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
@@ -202,4 +223,19 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
 
 fn did_you_mean(nearest: Option<&str>) -> String {
     nearest.map_or_else(String::new, |name| format!("\n  hint: did you mean `{name}`?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn names_of_other_programs_are_known() {
+        let dtypes = ["f32", "f16", "bf16"];
+        assert_eq!(nearest("float16", dtypes).as_deref(), Some("f16"));
+        assert_eq!(nearest("bfloat16", dtypes).as_deref(), Some("bf16"));
+        assert_eq!(nearest("compression_ratio", ["press", "ratio"]).as_deref(), Some("ratio"));
+        assert_eq!(nearest("compression_ratio", ["press", "size"]), None);
+        assert_eq!(nearest("rato", ["press", "ratio"]).as_deref(), Some("ratio"));
+    }
 }
