@@ -58,6 +58,8 @@ pub(crate) const TENSORS: &[Harmless] = &[
     Harmless::new("*.masked_bias", MASK),
     Harmless::new("h.*.attn.bias", MASK),
     Harmless::new("transformer.h.*.attn.bias", MASK),
+    Harmless::new("h.*.attn.attention.bias", MASK),
+    Harmless::new("transformer.h.*.attn.attention.bias", MASK),
     Harmless::new("layers.*.attention.bias", MASK),
     Harmless::new("gpt_neox.layers.*.attention.bias", MASK),
     Harmless::new("vision_tower.*", TOWER),

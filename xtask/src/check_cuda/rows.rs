@@ -138,19 +138,32 @@ const PRODUCTS: &str = "STRAIT_PRODUCTS";
 const ACCELERATED: &str = "accelerated";
 
 /// The tiny checkpoints of `crates/model/tests/families`, one of each family first.
-pub(super) const FAMILIES: [&str; 19] = [
+pub(super) const FAMILIES: [&str; 32] = [
+    "exaone4",
+    "gemma",
     "gemma3",
+    "gpt-bigcode",
+    "gpt-neo",
     "gpt-neox",
     "gpt2",
     "llama",
+    "ministral",
     "mistral",
     "mixtral",
     "olmo2",
+    "olmo3",
+    "olmoe",
     "phi3",
     "qwen2",
     "qwen3",
     "qwen3-moe",
+    "seed-oss",
+    "smollm3",
+    "stablelm",
+    "starcoder2",
+    "exaone4-global",
     "gemma3-layer-types",
+    "gpt-bigcode-heads",
     "gpt-neox-sequential",
     "llama-3",
     "llama-linear",

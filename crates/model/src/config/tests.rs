@@ -54,7 +54,18 @@ fn defaults() {
         ("gemma3_text", 256, 4, true, Some(4096)),
         ("phi3", 2, 32, false, None),
         ("olmo2", 2, 32, false, None),
+        ("olmo3", 2, 32, false, Some(4096)),
+        ("olmoe", 2, 32, false, None),
+        ("smollm3", 2, 4, true, None),
+        ("seed_oss", 128, 8, false, None),
+        ("starcoder2", 2, 2, true, None),
+        ("stablelm", 8, 32, false, None),
+        ("exaone4", 2, 32, false, Some(4096)),
+        ("ministral", 2, 8, false, Some(4096)),
+        ("gemma", 256, 16, true, None),
     ] {
+        // A quarter of a head's channels must be even.
+        config["hidden_size"] = json!(if family == "stablelm" { 256 } else { 64 });
         config["model_type"] = json!(family);
         assert!(absent.iter().all(|key| config.get(key).is_none()));
         let model = ModelConfig::from_json(&config).unwrap();
@@ -86,7 +97,7 @@ fn both_styles_of_every_family_read_the_same() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 19);
+    assert_eq!(seen, 32);
 }
 
 #[test]
@@ -125,10 +136,11 @@ fn unknown_family_lists_the_known_ones() {
     let error = ModelConfig::from_json(&with("model_type", json!("mamba"))).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "unknown architecture: expected \"model_type\" to be one of \"gemma3_text\", \"gpt2\", \
-         \"gpt_neox\", \"llama\", \"mistral\", \"mixtral\", \"olmo2\", \"phi3\", \"qwen2\", \
-         \"qwen2_5_vl_text\", \"qwen2_vl_text\", \"qwen3\", \"qwen3_moe\", \"qwen3_vl_text\", \
-         \"gemma3\", \"idefics3\", \"internvl\", \"llava\", \"llava_next\", \"mistral3\", \
+        "unknown architecture: expected \"model_type\" to be one of \"exaone4\", \"gemma\", \
+         \"gemma3_text\", \"gpt2\", \"gpt_bigcode\", \"gpt_neo\", \"gpt_neox\", \"llama\", \
+         \"ministral\", \"mistral\", \"mixtral\", \"olmo2\", \"olmo3\", \"olmoe\", \"phi3\", \
+         \"qwen2\", \"qwen2_5_vl_text\", \"qwen2_vl_text\", \"qwen3\", \"qwen3_moe\", \
+         \"qwen3_vl_text\", \"seed_oss\", \"smollm3\", \"stablelm\", \"starcoder2\", \"gemma3\", \"idefics3\", \"internvl\", \"llava\", \"llava_next\", \"mistral3\", \
          \"qwen2_5_vl\", \"qwen2_vl\", \"qwen3_vl\", \"smolvlm\", found \"mamba\"; use a \
          checkpoint of a supported family"
     );
@@ -165,6 +177,14 @@ fn bad_values_name_the_key() {
         ("gpt2", "scale_attn_by_inverse_layer_idx", json!(true), "false, the only value"),
         ("gpt2", "scale_attn_weights", json!(false), "true, the only value"),
         ("gpt2", "add_cross_attention", json!(true), "false, the only value"),
+        ("gpt_bigcode", "scale_attn_weights", json!(false), "true, the only value"),
+        ("gpt_neo", "attention_types", json!([[["global"], 2]]), "for 24 layers, as [[KINDS"),
+        ("gpt_neo", "attention_types", json!([[["global"], u64::MAX]]), "\"local\" for 24"),
+        ("stablelm", "qk_layernorm", json!(true), "false, the only value"),
+        ("smollm3", "no_rope_layers", json!([1]), "2 times 1 or 0"),
+        ("olmo3", "layer_types", json!(["full_attention"]), "2 times \"full_attention\""),
+        ("olmoe", "num_experts_per_tok", json!(65), "at most 64, the number of experts"),
+        ("exaone4", "sliding_window_pattern", json!("LLLG"), "a whole number above 0"),
     ] {
         let mut config = with(key, value);
         config["model_type"] = json!(family);

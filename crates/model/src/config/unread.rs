@@ -15,8 +15,9 @@ struct Changing {
 }
 
 const GEMMA: &[&str] = &["gemma3_text"];
-const EXPERTS: &[&str] = &["mixtral", "qwen3_moe"];
-const WINDOWS: &[&str] = &["gemma3_text", "qwen2", "qwen3"];
+const EXPERTS: &[&str] = &["mixtral", "olmoe", "qwen3_moe"];
+const WINDOWS: &[&str] =
+    &["exaone4", "gemma3_text", "ministral", "olmo3", "qwen2", "qwen3", "smollm3"];
 
 const KEYS: &[Changing] = &[
     key("attn_logit_softcapping", nothing, GEMMA),
@@ -37,11 +38,11 @@ const KEYS: &[Changing] = &[
     key("attention_chunk_size", nothing, &[]),
     key("attn_temperature_tuning", nothing, &[]),
     key("attention_sinks", nothing, &[]),
-    key("no_rope_layers", all_ones, &[]),
-    key("no_rope_layer_interval", nothing, &[]),
+    key("no_rope_layers", all_ones, &["smollm3"]),
+    key("no_rope_layer_interval", nothing, &["smollm3"]),
     key("layer_types", all_full, WINDOWS),
     key("num_experts", nothing, EXPERTS),
-    key("num_local_experts", nothing, EXPERTS),
+    key("num_local_experts", nothing, &["mixtral", "qwen3_moe"]),
     key("n_routed_experts", nothing, &[]),
     key("n_shared_experts", nothing, &[]),
     key("num_shared_experts", nothing, &[]),
@@ -51,8 +52,8 @@ const KEYS: &[Changing] = &[
     key("n_group", one, &[]),
     key("kv_lora_rank", nothing, &[]),
     key("q_lora_rank", nothing, &[]),
-    key("use_sliding_window", nothing, &["qwen2", "qwen3", "qwen3_moe"]),
-    key("use_bidirectional_attention", nothing, GEMMA),
+    key("use_sliding_window", nothing, &["qwen2", "qwen3", "qwen3_moe", "smollm3"]),
+    key("use_bidirectional_attention", nothing, &["gemma", "gemma3_text"]),
     key("num_kv_shared_layers", nothing, &[]),
     key("hidden_size_per_layer_input", nothing, &[]),
 ];

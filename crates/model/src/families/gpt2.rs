@@ -9,7 +9,7 @@ use crate::config::{LayerConfig, MlpConfig, ModelConfig};
 use crate::error::ModelError;
 use crate::names::{Names, Network, Projections, Up};
 
-const NAMES: Names = Names {
+pub(super) const NAMES: Names = Names {
     prefixes: &["", "transformer."],
     embedding: "wte",
     positions: "wpe",
@@ -25,13 +25,42 @@ const NAMES: Names = Names {
     ..Names::LLAMA
 };
 
+/// Keys of the sizes of GPT-2 and its like, with the values for absent ones.
+pub(super) struct GptKeys {
+    pub(super) hidden: (&'static str, usize),
+    pub(super) heads: (&'static str, usize),
+    pub(super) layers: (&'static str, usize),
+    pub(super) positions: (&'static str, usize),
+    /// Four times the hidden size if it is absent.
+    pub(super) inner: &'static str,
+}
+
+pub(super) const KEYS: GptKeys = GptKeys {
+    hidden: ("n_embd", 768),
+    heads: ("n_head", 12),
+    layers: ("n_layer", 12),
+    positions: ("n_positions", 1024),
+    inner: "n_inner",
+};
+
 pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
     keys.only("scale_attn_weights", &Value::Bool(true))?;
     keys.only("scale_attn_by_inverse_layer_idx", &Value::Bool(false))?;
     keys.only("add_cross_attention", &Value::Bool(false))?;
-    let (hidden, heads) = (keys.size("n_embd", Some(768))?, keys.size("n_head", Some(12))?);
-    let head_dim = head_dim(hidden, heads, "n_head")?;
-    let positions = keys.size("n_positions", Some(1024))?;
+    gpt2_like(keys, "gpt2", &KEYS, "gelu_new")
+}
+
+/// A model with GPT-2's layers and names; `activation` is its default.
+pub(super) fn gpt2_like(
+    keys: Keys<'_>,
+    model_type: &'static str,
+    names: &GptKeys,
+    activation: &str,
+) -> Result<ModelConfig, ModelError> {
+    let size = |(key, default): (&str, usize)| keys.size(key, Some(default));
+    let (hidden, heads) = (size(names.hidden)?, size(names.heads)?);
+    let head_dim = head_dim(hidden, heads, names.heads.0)?;
+    let positions = size(names.positions)?;
     let layer = LayerConfig {
         attention: AttentionShape {
             heads,
@@ -45,18 +74,18 @@ pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
         qkv_bias: true,
         output_bias: true,
         mlp: MlpConfig {
-            inner: keys.size("n_inner", Some(4 * hidden))?,
-            activation: keys.activation("activation_function", "gelu_new")?,
+            inner: keys.size(names.inner, Some(4 * hidden))?,
+            activation: keys.activation("activation_function", activation)?,
             gated: false,
             bias: true,
             experts: None,
         },
         parallel: false,
     };
-    let layers = keys.layers("n_layer", 12)?;
+    let layers = keys.layers(names.layers.0, names.layers.1)?;
     let eps = keys.number("layer_norm_epsilon", Some(1e-5))?;
     Ok(ModelConfig {
-        model_type: "gpt2",
+        model_type,
         shape: Shape {
             vocab: keys.size("vocab_size", Some(50_257))?,
             hidden,

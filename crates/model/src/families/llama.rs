@@ -18,8 +18,8 @@ pub(super) struct Defaults {
     pub(super) kv_heads: Option<usize>,
     /// Value of `head_dim`; `None` for the hidden size divided by the heads.
     pub(super) head_dim: Option<usize>,
-    /// Value of `rms_norm_eps`.
-    pub(super) eps: f64,
+    /// Key of the norms' epsilon, and its value.
+    pub(super) eps: (&'static str, f64),
     /// Value of `tie_word_embeddings`.
     pub(super) tied_head: bool,
     /// Value of `max_position_embeddings`.
@@ -43,7 +43,7 @@ impl Defaults {
         sizes: Sizes { hidden: 4096, inner: 11_008, layers: 32, heads: 32, vocab: 32_000 },
         kv_heads: None,
         head_dim: None,
-        eps: 1e-6,
+        eps: ("rms_norm_eps", 1e-6),
         tied_head: false,
         max_positions: 2048,
         activation: ("hidden_act", "silu"),
@@ -52,7 +52,16 @@ impl Defaults {
 }
 
 pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
-    let mut model = llama_like(keys, "llama", Defaults::LLAMA)?;
+    with_biases(keys, "llama", Defaults::LLAMA)
+}
+
+/// Llama with the biases that `attention_bias` and `mlp_bias` ask for.
+pub(super) fn with_biases(
+    keys: Keys<'_>,
+    model_type: &'static str,
+    defaults: Defaults,
+) -> Result<ModelConfig, ModelError> {
+    let mut model = llama_like(keys, model_type, defaults)?;
     let (attention, mlp) = (keys.flag("attention_bias", false)?, keys.flag("mlp_bias", false)?);
     for layer in &mut model.blocks {
         (layer.qkv_bias, layer.output_bias, layer.mlp.bias) = (attention, attention, mlp);
@@ -101,7 +110,8 @@ pub(super) fn llama_like(
         parallel: false,
     };
     let layers = keys.layers("num_hidden_layers", sizes.layers)?;
-    let eps = keys.number("rms_norm_eps", Some(defaults.eps))?;
+    let (eps, default) = defaults.eps;
+    let eps = keys.number(eps, Some(default))?;
     Ok(ModelConfig {
         model_type,
         shape: Shape {

@@ -11,7 +11,15 @@ const DEFAULTS: Defaults =
 pub(super) const SIZES: Sizes = Sizes { inner: 14_336, ..Defaults::LLAMA.sizes };
 
 pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
-    let mut model = llama_like(keys, "mistral", DEFAULTS)?;
+    mistral_like(keys, "mistral")
+}
+
+/// Mistral with a window in every layer.
+pub(super) fn mistral_like(
+    keys: Keys<'_>,
+    model_type: &'static str,
+) -> Result<ModelConfig, ModelError> {
+    let mut model = llama_like(keys, model_type, DEFAULTS)?;
     let window = keys.size_or_null("sliding_window", Some(4096))?;
     for layer in &mut model.blocks {
         layer.attention.window = window;

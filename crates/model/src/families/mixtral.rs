@@ -13,7 +13,7 @@ use crate::names::{Names, Network, Up};
 const DEFAULTS: Defaults = Defaults {
     sizes: mistral::SIZES,
     kv_heads: Some(8),
-    eps: 1e-5,
+    eps: ("rms_norm_eps", 1e-5),
     max_positions: 131_072,
     rope: RopeKeys { theta: ("rope_theta", 1e6), ..RopeKeys::PLAIN },
     ..Defaults::LLAMA

@@ -1,17 +1,28 @@
 //! Families of decoders. Each is a file that maps the keys of its `config.json` and the names of its
 //! tensors to a description; the decoder knows none of them.
 
+mod exaone4;
+mod gemma;
 mod gemma3;
 mod gpt2;
+mod gpt_bigcode;
+mod gpt_neo;
 mod gpt_neox;
 mod llama;
+mod ministral;
 mod mistral;
 mod mixtral;
 mod olmo2;
+mod olmo3;
+mod olmoe;
 mod phi3;
 mod qwen2;
 mod qwen3;
 mod qwen3_moe;
+mod seed_oss;
+mod smollm3;
+mod stablelm;
+mod starcoder2;
 
 use serde_json::Value;
 
@@ -29,13 +40,20 @@ pub struct Family {
 
 /// Every family that can be loaded.
 pub const FAMILIES: &[Family] = &[
+    Family { model_type: "exaone4", describe: exaone4::describe },
+    Family { model_type: "gemma", describe: gemma::describe },
     Family { model_type: "gemma3_text", describe: gemma3::describe },
     Family { model_type: "gpt2", describe: gpt2::describe },
+    Family { model_type: "gpt_bigcode", describe: gpt_bigcode::describe },
+    Family { model_type: "gpt_neo", describe: gpt_neo::describe },
     Family { model_type: "gpt_neox", describe: gpt_neox::describe },
     Family { model_type: "llama", describe: llama::describe },
+    Family { model_type: "ministral", describe: ministral::describe },
     Family { model_type: "mistral", describe: mistral::describe },
     Family { model_type: "mixtral", describe: mixtral::describe },
     Family { model_type: "olmo2", describe: olmo2::describe },
+    Family { model_type: "olmo3", describe: olmo3::describe },
+    Family { model_type: "olmoe", describe: olmoe::describe },
     Family { model_type: "phi3", describe: phi3::describe },
     Family { model_type: "qwen2", describe: qwen2::describe },
     Family { model_type: "qwen2_5_vl_text", describe: qwen2::describe_vl },
@@ -43,6 +61,10 @@ pub const FAMILIES: &[Family] = &[
     Family { model_type: "qwen3", describe: qwen3::describe },
     Family { model_type: "qwen3_moe", describe: qwen3_moe::describe },
     Family { model_type: "qwen3_vl_text", describe: qwen3::describe_vl },
+    Family { model_type: "seed_oss", describe: seed_oss::describe },
+    Family { model_type: "smollm3", describe: smollm3::describe },
+    Family { model_type: "stablelm", describe: stablelm::describe },
+    Family { model_type: "starcoder2", describe: starcoder2::describe },
 ];
 
 /// Models that also process images or audio: their `model_type`, and that of the text part if `text_config`

@@ -9,13 +9,13 @@ use crate::config::{HeadNorm, ModelConfig};
 use crate::error::ModelError;
 use crate::names::Names;
 
-const DEFAULTS: Defaults = Defaults {
+pub(super) const DEFAULTS: Defaults = Defaults {
     sizes: Sizes { vocab: 50_304, ..Defaults::LLAMA.sizes },
-    eps: 1e-5,
+    eps: ("rms_norm_eps", 1e-5),
     ..Defaults::LLAMA
 };
 
-const NAMES: Names = Names {
+pub(super) const NAMES: Names = Names {
     attention_in: None,
     attention_out: Some("post_attention_layernorm"),
     mlp_in: None,
@@ -24,7 +24,16 @@ const NAMES: Names = Names {
 };
 
 pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
-    let mut model = llama_like(keys, "olmo2", DEFAULTS)?;
+    olmo2_like(keys, "olmo2", DEFAULTS)
+}
+
+/// OLMo-2 with other defaults.
+pub(super) fn olmo2_like(
+    keys: Keys<'_>,
+    model_type: &'static str,
+    defaults: Defaults,
+) -> Result<ModelConfig, ModelError> {
+    let mut model = llama_like(keys, model_type, defaults)?;
     model.names = NAMES;
     model.shape.norm.kind = NormKind::RmsOnce;
     let bias = keys.flag("attention_bias", false)?;

@@ -9,7 +9,7 @@ use crate::names::{Names, Network, Projections, Up};
 
 const DEFAULTS: Defaults = Defaults {
     sizes: Sizes { hidden: 3072, inner: 8192, vocab: 32_064, ..Defaults::LLAMA.sizes },
-    eps: 1e-5,
+    eps: ("rms_norm_eps", 1e-5),
     max_positions: 4096,
     rope: RopeKeys {
         share: Some(("partial_rotary_factor", 1.0)),

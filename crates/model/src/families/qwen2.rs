@@ -19,7 +19,7 @@ pub(super) const DEFAULTS: Defaults = Defaults {
 const VL_DEFAULTS: Defaults = Defaults {
     sizes: Sizes { hidden: 8192, inner: 29_568, layers: 80, heads: 64, vocab: 152_064 },
     kv_heads: Some(8),
-    eps: 1e-5,
+    eps: ("rms_norm_eps", 1e-5),
     rope: RopeKeys { theta: ("rope_theta", 1e6), ..RopeKeys::PLAIN },
     ..DEFAULTS
 };

@@ -132,6 +132,40 @@ def gpt2_buffers(config):
     return {f"h.{n}.attn.bias": mask.clone() for n in range(config["n_layer"])}
 
 
+def gpt_neo_buffers(config):
+    """The causal masks that published GPT-Neo checkpoints carry."""
+    size = config["max_position_embeddings"]
+    mask = torch.ones(1, 1, size, size, dtype=torch.bool).tril()
+    found = {}
+    for n in range(config["num_layers"]):
+        prefix = f"transformer.h.{n}.attn.attention."
+        found[prefix + "bias"] = mask.clone()
+        found[prefix + "masked_bias"] = torch.tensor(-1e9)
+    return found
+
+
+def gpt_bigcode(**keys):
+    base = dict(
+        activation_function="gelu_pytorch_tanh",
+        attention_softmax_in_fp32=True,
+        attn_pdrop=0.1,
+        embd_pdrop=0.1,
+        initializer_range=0.02,
+        layer_norm_epsilon=2e-3,
+        multi_query=True,
+        n_embd=40,
+        n_head=4,
+        n_inner=56,
+        n_layer=2,
+        n_positions=48,
+        resid_pdrop=0.1,
+        scale_attention_softmax_in_fp32=True,
+        scale_attn_weights=True,
+        vocab_size=131,
+    )
+    return config("gpt_bigcode", "GPTBigCodeForCausalLM", **{**base, **keys})
+
+
 FAMILIES = {
     "gpt-neox": dict(config=neox(), lengths=GOLDEN, extra=neox_buffers),
     "gpt-neox-sequential": dict(
@@ -370,6 +404,239 @@ FAMILIES = {
         ),
         lengths=GOLDEN,
     ),
+}
+
+
+FAMILIES |= {
+    "smollm3": dict(
+        config=config(
+            "smollm3",
+            "SmolLM3ForCausalLM",
+            **llama(
+                attention_bias=False,
+                attention_dropout=0.0,
+                max_window_layers=28,
+                mlp_bias=False,
+                no_rope_layer_interval=2,
+                pad_token_id=4,
+                pretraining_tp=2,
+                rope_scaling=None,
+                rope_theta=5000.0,
+                sliding_window=12,
+                tie_word_embeddings=True,
+                use_sliding_window=True,
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
+    "olmo3": dict(
+        config=config(
+            "olmo3",
+            "Olmo3ForCausalLM",
+            **llama(
+                attention_bias=False,
+                attention_dropout=0.0,
+                layer_types=["sliding_attention", "full_attention"],
+                max_position_embeddings=512,
+                num_hidden_layers=2,
+                rope_scaling={
+                    "attention_factor": 1.2079441541679836,
+                    "beta_fast": 32.0,
+                    "beta_slow": 1.0,
+                    "factor": 8.0,
+                    "original_max_position_embeddings": 64,
+                    "rope_type": "yarn",
+                },
+                rope_theta=500000,
+                sliding_window=12,
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
+    "olmoe": dict(
+        config=config(
+            "olmoe",
+            "OlmoeForCausalLM",
+            **llama(
+                attention_bias=False,
+                attention_dropout=0.0,
+                clip_qkv=None,
+                intermediate_size=24,
+                norm_topk_prob=False,
+                num_experts=5,
+                num_experts_per_tok=3,
+                num_hidden_layers=2,
+                output_router_logits=False,
+                rope_scaling=None,
+                rope_theta=10000.0,
+                router_aux_loss_coef=0.01,
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
+    "seed-oss": dict(
+        config=config(
+            "seed_oss",
+            "SeedOssForCausalLM",
+            **llama(
+                attention_bias=True,
+                attention_dropout=0.1,
+                attention_out_bias=False,
+                head_dim=12,
+                mlp_bias=False,
+                num_hidden_layers=2,
+                residual_dropout=0.1,
+                rope_scaling={"rope_type": "default"},
+                rope_theta=10000000.0,
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
+    "starcoder2": dict(
+        config=config(
+            "starcoder2",
+            "Starcoder2ForCausalLM",
+            **llama(
+                attention_dropout=0.1,
+                embedding_dropout=0.1,
+                hidden_act="gelu_pytorch_tanh",
+                norm_epsilon=2e-3,
+                norm_type="layer_norm",
+                num_hidden_layers=2,
+                residual_dropout=0.1,
+                rms_norm_eps=...,
+                rope_theta=100000,
+                sliding_window=12,
+                tie_word_embeddings=...,
+                use_bias=True,
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
+    "stablelm": dict(
+        config=config(
+            "stablelm",
+            "StableLmForCausalLM",
+            "float16",
+            **llama(
+                attention_dropout=0.0,
+                hidden_dropout=0.0,
+                hidden_size=48,
+                layer_norm_eps=2e-3,
+                num_attention_heads=3,
+                num_hidden_layers=2,
+                num_key_value_heads=3,
+                partial_rotary_factor=0.5,
+                qk_layernorm=False,
+                rms_norm_eps=...,
+                rope_scaling=None,
+                rope_theta=10000,
+                use_parallel_residual=False,
+                use_qkv_bias=True,
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
+    "exaone4": dict(
+        config=config(
+            "exaone4",
+            "Exaone4ForCausalLM",
+            **llama(
+                attention_dropout=0.0,
+                head_dim=12,
+                layer_types=["sliding_attention", "full_attention"],
+                max_position_embeddings=512,
+                num_hidden_layers=2,
+                rope_scaling={
+                    "factor": 8.0,
+                    "high_freq_factor": 4.0,
+                    "low_freq_factor": 1.0,
+                    "original_max_position_embeddings": 64,
+                    "rope_type": "llama3",
+                },
+                rope_theta=1000.0,
+                sliding_window=12,
+                sliding_window_pattern="LG",
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
+    "exaone4-global": dict(
+        config=config(
+            "exaone4",
+            "Exaone4ForCausalLM",
+            **llama(
+                attention_dropout=0.0,
+                layer_types=["full_attention", "full_attention"],
+                num_hidden_layers=2,
+                rope_theta=1000000,
+                sliding_window=None,
+                sliding_window_pattern=None,
+                tie_word_embeddings=True,
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
+    "ministral": dict(
+        config=config(
+            "ministral",
+            "MinistralForCausalLM",
+            **llama(
+                attention_dropout=0.0,
+                head_dim=12,
+                layer_types=["full_attention", "sliding_attention"],
+                num_hidden_layers=2,
+                rope_theta=100000000.0,
+                sliding_window=12,
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
+    "gemma": dict(
+        config=config(
+            "gemma",
+            "GemmaForCausalLM",
+            **llama(
+                attention_bias=False,
+                attention_dropout=0.0,
+                head_dim=12,
+                hidden_act="gelu",
+                hidden_activation=None,
+                num_hidden_layers=2,
+                num_key_value_heads=1,
+                rope_scaling=None,
+                rope_theta=10000.0,
+                tie_word_embeddings=...,
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
+    "gpt-neo": dict(
+        config=config(
+            "gpt_neo",
+            "GPTNeoForCausalLM",
+            "float32",
+            activation_function="gelu_new",
+            attention_dropout=0,
+            attention_layers=["global", "local"],
+            attention_types=[[["global", "local"], 1]],
+            embed_dropout=0,
+            hidden_size=40,
+            initializer_range=0.02,
+            intermediate_size=None,
+            layer_norm_epsilon=2e-3,
+            max_position_embeddings=48,
+            num_heads=4,
+            num_layers=2,
+            resid_dropout=0,
+            vocab_size=131,
+            window_size=12,
+        ),
+        lengths=GOLDEN,
+        extra=gpt_neo_buffers,
+    ),
+    "gpt-bigcode": dict(config=gpt_bigcode(), lengths=GOLDEN),
+    "gpt-bigcode-heads": dict(config=gpt_bigcode(multi_query=False), lengths=GOLDEN),
 }
 
 

@@ -79,6 +79,12 @@ NAMES = {
     "head": "lm_head",
 }
 QK_NORM = {"query_norm": "self_attn.q_norm", "key_norm": "self_attn.k_norm"}
+EXPERTS = {
+    "router": "mlp.gate",
+    "expert_gate": "mlp.experts.{}.gate_proj",
+    "expert_up": "mlp.experts.{}.up_proj",
+    "expert_down": "mlp.experts.{}.down_proj",
+}
 
 
 # What holds where a key is absent; null is a value.
@@ -160,6 +166,96 @@ DEFAULTS = {
         "decoder_sparse_step": 1,
         "max_position_embeddings": 32768,
     },
+    "smollm3": {
+        **LLAMA,
+        "num_key_value_heads": 4,
+        "tie_word_embeddings": True,
+        "attention_bias": False,
+        "mlp_bias": False,
+        "use_sliding_window": False,
+        "sliding_window": None,
+        "no_rope_layer_interval": 4,
+        "max_position_embeddings": 32768,
+    },
+    "olmo3": {
+        **LLAMA,
+        "rms_norm_eps": 1e-5,
+        "attention_bias": False,
+        "sliding_window": 4096,
+        "max_position_embeddings": 2048,
+    },
+    "olmoe": {
+        **LLAMA,
+        "rms_norm_eps": 1e-5,
+        "attention_bias": False,
+        "num_experts_per_tok": 8,
+        "num_experts": 64,
+        "norm_topk_prob": False,
+        "max_position_embeddings": 4096,
+    },
+    "seed_oss": dict(
+        LLAMA,
+        num_key_value_heads=8,
+        head_dim=128,
+        attention_bias=True,
+        attention_out_bias=False,
+        mlp_bias=False,
+        max_position_embeddings=524288,
+    ),
+    "starcoder2": dict(
+        hidden_act="gelu_pytorch_tanh",
+        norm_epsilon=1e-5,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+        use_bias=True,
+        sliding_window=None,
+        max_position_embeddings=4096,
+    ),
+    "stablelm": dict(
+        hidden_act="silu",
+        layer_norm_eps=1e-5,
+        num_key_value_heads=32,
+        tie_word_embeddings=False,
+        use_qkv_bias=False,
+        max_position_embeddings=4096,
+    ),
+    "exaone4": {
+        **LLAMA,
+        "rms_norm_eps": 1e-5,
+        "num_key_value_heads": 32,
+        "sliding_window": 4096,
+        "sliding_window_pattern": 4,
+        "max_position_embeddings": 2048,
+    },
+    "ministral": dict(
+        LLAMA, num_key_value_heads=8, sliding_window=4096, max_position_embeddings=131072
+    ),
+    "gemma": dict(
+        rms_norm_eps=1e-6,
+        tie_word_embeddings=True,
+        hidden_act="gelu_pytorch_tanh",
+        num_key_value_heads=16,
+        attention_bias=False,
+        head_dim=256,
+        max_position_embeddings=8192,
+    ),
+    "gpt_neo": dict(
+        activation_function="gelu_new",
+        layer_norm_epsilon=1e-5,
+        tie_word_embeddings=True,
+        intermediate_size=None,
+        attention_types=[[["global", "local"], 12]],
+        window_size=256,
+        max_position_embeddings=2048,
+    ),
+    "gpt_bigcode": dict(
+        activation_function="gelu_pytorch_tanh",
+        layer_norm_epsilon=1e-5,
+        tie_word_embeddings=True,
+        n_inner=None,
+        n_positions=1024,
+        multi_query=True,
+    ),
 }
 
 
@@ -212,9 +308,9 @@ def llama_like(config, length, **changes):
     return Architecture(**{**fields, **changes})
 
 
-def llama(config, length):
+def llama(config, length, **changes):
     extra = {"mlp"} if config["mlp_bias"] else set()
-    plain = llama_like(config, length)
+    plain = llama_like(config, length, **changes)
     plain.biases = plain.biases | extra
     return plain
 
@@ -252,15 +348,9 @@ def qwen3_moe(config, length):
     chosen, inner = config["num_experts_per_tok"], config["moe_intermediate_size"]
     experts = Experts(count, chosen, inner, config["norm_topk_prob"])
     sparse = [n not in dense_layers and count > 0 and (n + 1) % step == 0 for n in layers]
-    names = {
-        "router": "mlp.gate",
-        "expert_gate": "mlp.experts.{}.gate_proj",
-        "expert_up": "mlp.experts.{}.up_proj",
-        "expert_down": "mlp.experts.{}.down_proj",
-    }
     size = config["sliding_window"] if config["use_sliding_window"] else None
     experts = [experts if s else None for s in sparse]
-    return qwen3(config, length, names=names, experts=experts, window=[size for _ in layers])
+    return qwen3(config, length, names=EXPERTS, experts=experts, window=[size for _ in layers])
 
 
 def mixtral(config, length):
@@ -278,15 +368,120 @@ def mixtral(config, length):
     return llama_like(config, length, theta=1e6, **changes)
 
 
-def olmo2(config, length):
-    names = {
-        **QK_NORM,
-        "attention_in": None,
-        "attention_out": "post_attention_layernorm",
-        "mlp_in": None,
-        "mlp_out": "post_feedforward_layernorm",
+NORMS_AFTER = {
+    "attention_in": None,
+    "attention_out": "post_attention_layernorm",
+    "mlp_in": None,
+    "mlp_out": "post_feedforward_layernorm",
+}
+
+
+def olmo2(config, length, **changes):
+    return llama_like(config, length, names={**QK_NORM, **NORMS_AFTER}, qk_norm="all", **changes)
+
+
+def olmo3(config, length):
+    layers, window = range(config["num_hidden_layers"]), config["sliding_window"]
+    default = ["sliding_attention" if (n + 1) % 4 else "full_attention" for n in layers]
+    types = config.get("layer_types") or default
+    head_dim = config["hidden_size"] // config["num_attention_heads"]
+    local = {key: value for key, value in config.items() if key != "rope_scaling"}
+    ropes = {
+        kind: rope_of(keys, head_dim, length, 5e5, part=kind)
+        for kind, keys in (("full_attention", config), ("sliding_attention", local))
     }
-    return llama_like(config, length, names=names, qk_norm="all")
+    return olmo2(
+        config,
+        length,
+        rope=[ropes[kind] for kind in types],
+        window=[window if kind == "sliding_attention" else None for kind in types],
+    )
+
+
+def olmoe(config, length):
+    count, chosen = config["num_experts"], config["num_experts_per_tok"]
+    experts = Experts(count, chosen, config["intermediate_size"], config["norm_topk_prob"])
+    return llama_like(
+        config,
+        length,
+        names={**QK_NORM, **EXPERTS},
+        qk_norm="all",
+        experts=[experts] * config["num_hidden_layers"],
+    )
+
+
+def smollm3(config, length):
+    layers = range(config["num_hidden_layers"])
+    interval = config["no_rope_layer_interval"]
+    default = [int((n + 1) % interval != 0) for n in layers]
+    turns = config.get("no_rope_layers") or default
+    window = config["sliding_window"] if config["use_sliding_window"] else None
+    default = ["full_attention" if turn else "sliding_attention" for turn in turns]
+    types = config.get("layer_types") or default
+    plain = llama(config, length, theta=2e6)
+    plain.rope = [rope if turn else None for rope, turn in zip(plain.rope, turns)]
+    plain.window = [window if kind == "sliding_attention" else None for kind in types]
+    return plain
+
+
+def seed_oss(config, length):
+    plain = llama(config, length)
+    bias = {"output"} if config["attention_out_bias"] else set()
+    plain.biases = plain.biases - {"output"} | bias
+    return plain
+
+
+def starcoder2(config, length):
+    biases = {"query", "key", "value", "output", "mlp"} if config["use_bias"] else set()
+    return llama_like(
+        {"rms_norm_eps": config["norm_epsilon"], **config},
+        length,
+        names={"up": "mlp.c_fc", "down": "mlp.c_proj"},
+        norm="layer",
+        gated=False,
+        window=[config["sliding_window"]] * config["num_hidden_layers"],
+        biases=frozenset(biases),
+    )
+
+
+def stablelm(config, length):
+    biases = {"query", "key", "value"} if config["use_qkv_bias"] else set()
+    keys = {"rms_norm_eps": config["layer_norm_eps"], "partial_rotary_factor": 0.25, **config}
+    return llama_like(keys, length, norm="layer", biases=frozenset(biases))
+
+
+def exaone4(config, length):
+    window = config["sliding_window"]
+    pattern = config["sliding_window_pattern"] if window else 0
+    types = config.get("layer_types") or [
+        "sliding_attention" if (n + 1) % pattern else "full_attention"
+        for n in range(config["num_hidden_layers"])
+    ]
+    slides = [window is not None and kind == "sliding_attention" for kind in types]
+    plain = llama_like(
+        config, length, names={**QK_NORM, **NORMS_AFTER}, qk_norm="head", biases=frozenset()
+    )
+    plain.rope = [it if s or not window else None for it, s in zip(plain.rope, slides)]
+    plain.window = [window if s else None for s in slides]
+    return plain
+
+
+def ministral(config, length):
+    window, layers = config["sliding_window"], config["num_hidden_layers"]
+    types = config.get("layer_types") or ["sliding_attention"] * layers
+    windows = [window if kind == "sliding_attention" else None for kind in types]
+    return llama_like(config, length, window=windows, biases=frozenset())
+
+
+def gemma(config, length):
+    activation = config["hidden_act"]
+    return llama_like(
+        config,
+        length,
+        norm="rms+1",
+        activation="gelu_pytorch_tanh" if activation == "gelu" else activation,
+        embedding_scale=float(np.float32(math.sqrt(config["hidden_size"]))),
+    )
 
 
 def gemma3(config, length):
@@ -408,16 +603,69 @@ def gpt2(config, length):
     )
 
 
+def gpt_bigcode(config, length):
+    several = config["multi_query"]
+    plain = gpt2({"tie_word_embeddings": True, **config}, length)
+    plain.kv_heads = 1 if several else plain.heads
+    plain.qkv_layout = "stacked" if several else "per head"
+    plain.transposed = False
+    plain.names = in_transformer(plain.names)
+    return plain
+
+
+def gpt_neo(config, length):
+    keys = {
+        "n_layer": config["num_layers"],
+        "n_head": config["num_heads"],
+        "n_embd": config["hidden_size"],
+        "n_inner": config["intermediate_size"],
+        "n_positions": config["max_position_embeddings"],
+        **config,
+    }
+    plain = gpt2(keys, length)
+    kinds = [it for kinds, times in config["attention_types"] for _ in range(times) for it in kinds]
+    plain.window = [config["window_size"] if kind == "local" else None for kind in kinds]
+    plain.attention_scale = 1.0
+    plain.qkv_layout = "apart"
+    plain.transposed = False
+    plain.biases = frozenset({"output", "mlp"})
+    names = {
+        "query": "attn.attention.q_proj",
+        "key": "attn.attention.k_proj",
+        "value": "attn.attention.v_proj",
+        "output": "attn.attention.out_proj",
+    }
+    plain.names = in_transformer({**plain.names, **names})
+    return plain
+
+
+def in_transformer(names):
+    """Names of tables and layers with the prefix that later checkpoints of GPT-2's kind have."""
+    prefixed = ("embedding", "positions", "layer", "final_norm")
+    return {key: "transformer." * (key in prefixed) + name for key, name in names.items()}
+
+
 FAMILIES = {
+    "exaone4": exaone4,
+    "gemma": gemma,
     "gemma3_text": gemma3,
     "gpt2": gpt2,
+    "gpt_bigcode": gpt_bigcode,
+    "gpt_neo": gpt_neo,
     "gpt_neox": gpt_neox,
     "llama": llama,
+    "ministral": ministral,
     "mistral": mistral,
     "mixtral": mixtral,
     "olmo2": olmo2,
+    "olmo3": olmo3,
+    "olmoe": olmoe,
     "phi3": phi3,
     "qwen2": qwen2,
     "qwen3": qwen3,
     "qwen3_moe": qwen3_moe,
+    "seed_oss": seed_oss,
+    "smollm3": smollm3,
+    "stablelm": stablelm,
+    "starcoder2": starcoder2,
 }

@@ -41,7 +41,7 @@ MARGIN = 0.25  # between the logits of the last expert chosen and of the first o
 # Attention looks at some keys more than at others, activations reach their curved part, and the
 # sum of the layers stays small enough beside the embedding that bfloat16 is not amplified.
 SPREAD = {
-    "embedding": 1.0, "tied": 0.6, "scaled": 0.55, "positions": 0.3, "head": 0.35,
+    "embedding": 1.0, "tied": 0.6, "scaled": 0.55, "scaled without norms": 0.2, "positions": 0.3, "head": 0.35,
     "query": 1.0, "key": 1.0, "query_key_value": 0.8, "router": 3.0,
     "gate": 1.6, "up": 0.6, "plain_up": 1.6, "gate_up": 0.9,
 }
@@ -96,6 +96,8 @@ def values(random, key, role, shape, architecture):
     role = role.removeprefix("expert_")
     if role == "embedding" and architecture.tied:
         role = "scaled" if architecture.embedding_scale > 1 else "tied"
+        if role == "scaled" and architecture.names.get("mlp_out") is None:
+            role = "scaled without norms"
     role = "plain_up" if role == "up" and not architecture.gated else role
     if key.endswith("bias"):
         found = random.normal(0, 0.3, shape)
@@ -103,10 +105,13 @@ def values(random, key, role, shape, architecture):
         centre = 0.5 if role.endswith("_out") else 1.0
         low = centre - 0.3 - (architecture.norm == "rms+1")
         found = random.uniform(low, low + 0.6, shape)
-    elif role in ("embedding", "tied", "scaled", "positions", "head"):
+    elif role in ("embedding", "tied", "scaled", "scaled without norms", "positions", "head"):
         found = random.normal(0, SPREAD[role], shape)
     else:
-        found = random.normal(0, SPREAD.get(role, OTHER) / np.sqrt(into), shape)
+        spread = SPREAD.get(role, OTHER)
+        if role in ("query", "key") and architecture.attention_scale == 1:
+            spread *= architecture.head_dim**-0.25
+        found = random.normal(0, spread / np.sqrt(into), shape)
     return torch.tensor(found, dtype=torch.float32)
 
 
@@ -288,7 +293,7 @@ def mistakes(a, length):
             new = {key: change(getattr(it, key)) for key, change in changes.items()}
             return dataclasses.replace(it, **new)
 
-        return but(what, rope=[changed(it) for it in a.rope])
+        return but(what, rope=[it and changed(it) for it in a.rope])
 
     yield but("eps", eps=a.eps * 2)
     yield but("attention scale", attention_scale=a.attention_scale * 1.1)
@@ -299,6 +304,8 @@ def mistakes(a, length):
     if any(a.rope):
         yield with_rope("frequencies", frequencies=lambda it: it * np.float32(1.1))
         yield but("no rope", rope=[None] * a.layers)
+    if any(a.rope) and not all(a.rope):
+        yield but("rope everywhere", rope=[next(filter(None, a.rope))] * a.layers)
     if any(it and it.attention_factor != 1 for it in a.rope):
         yield with_rope("attention factor", attention_factor=lambda _: 1.0)
     if len({it.frequencies.tobytes() for it in a.rope if it}) > 1:

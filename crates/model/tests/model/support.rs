@@ -26,9 +26,15 @@ pub(crate) fn package() -> PathBuf {
 }
 
 /// Every folder with a golden checkpoint.
-pub(crate) const FAMILIES: [&str; 19] = [
+pub(crate) const FAMILIES: [&str; 32] = [
+    "exaone4",
+    "exaone4-global",
+    "gemma",
     "gemma3",
     "gemma3-layer-types",
+    "gpt-bigcode",
+    "gpt-bigcode-heads",
+    "gpt-neo",
     "gpt-neox",
     "gpt-neox-sequential",
     "gpt2",
@@ -36,9 +42,12 @@ pub(crate) const FAMILIES: [&str; 19] = [
     "llama-3",
     "llama-linear",
     "llama-yarn",
+    "ministral",
     "mistral",
     "mixtral",
     "olmo2",
+    "olmo3",
+    "olmoe",
     "phi3",
     "phi3-partial",
     "qwen2",
@@ -46,6 +55,10 @@ pub(crate) const FAMILIES: [&str; 19] = [
     "qwen3",
     "qwen3-moe",
     "qwen3-moe-mixed",
+    "seed-oss",
+    "smollm3",
+    "stablelm",
+    "starcoder2",
 ];
 
 fn family(name: &str) -> PathBuf {
