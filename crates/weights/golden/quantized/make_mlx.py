@@ -65,8 +65,7 @@ stored["lm_head.weight"] = dense["lm_head.weight"] = mx.random.normal((8, 16)).a
 settings["lm_head"] = False
 
 with open(os.path.join(FOLDER, "mlx.config.json"), "w") as out:
-    # mlx-lm writes both keys.
-    json.dump({"dtype": "bfloat16", "quantization": settings, "quantization_config": settings}, out, indent=1)
+    json.dump({"dtype": "bfloat16", "quantization_config": settings}, out, indent=1)
     out.write("\n")
 mx.save_safetensors(os.path.join(FOLDER, "mlx.safetensors"), stored, metadata={"format": "mlx"})
 mx.save_safetensors(os.path.join(FOLDER, "mlx.dense.safetensors"), dense, metadata={"format": "mlx"})

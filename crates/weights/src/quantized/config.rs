@@ -169,6 +169,37 @@ impl<'a> Section<'a> {
         Self::within(self.path, place, value, self.asked.clone())
     }
 
+    /// Reads a member that describes what the stored tensors tell anyway. Of objects within it, only the members
+    /// `leaves` count as read.
+    pub(super) fn describes(&self, key: &str, leaves: &[&str]) -> Result<(), WeightsError> {
+        match self.object.get(key) {
+            Some(value @ Value::Object(_)) => self.enter(key, value)?.read_leaves(leaves),
+            Some(Value::Array(list)) if list.iter().all(Value::is_object) => {
+                self.list(key)?.iter().try_for_each(|item| item.read_leaves(leaves))
+            }
+            _ => {
+                self.get(key);
+                Ok(())
+            }
+        }
+    }
+
+    fn read_leaves(&self, leaves: &[&str]) -> Result<(), WeightsError> {
+        for (key, value) in self.object {
+            if value.is_object() {
+                self.enter(key, value)?.read_leaves(leaves)?;
+            } else if leaves.contains(&key.as_str()) {
+                self.get(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts the whole section as read.
+    pub(super) fn read_whole(&self) {
+        self.asked.read.borrow_mut().insert(self.place.clone());
+    }
+
     /// The members on all levels that were never requested, that carry information, and that are not
     /// `harmless`.
     pub(super) fn unread(&self, harmless: &[Harmless]) -> Vec<Unread> {

@@ -152,32 +152,17 @@ pub(super) const TORCHAO: &[Harmless] = &[
     harmless("quant_type_kwargs", STORED),
     harmless("_version", TOOL),
     harmless("group_size", STORED),
-    harmless("granularity", STORED),
-    harmless("weight_granularity", STORED),
-    harmless("weight_dtype", STORED),
-    harmless("mapping_type", STORED),
-    harmless("weight_mapping_type", STORED),
-    harmless("scale_dtype", STORED),
-    harmless("weight_scale_dtype", STORED),
-    harmless("intx_packing_format", STORED),
-    harmless("packing_format", STORED),
-    harmless("intx_choose_qparams_algorithm", METHOD),
     harmless("reduce_range", METHOD),
-    harmless("act_mapping_type", ACTIVATIONS),
-    harmless("activation_dtype", ACTIVATIONS),
     harmless("activation_value_lb", ACTIVATIONS),
     harmless("activation_value_ub", ACTIVATIONS),
     harmless("act_quant_scale", ACTIVATIONS),
     harmless("act_quant_zero_point", ACTIVATIONS),
     harmless("weight_only_decode", RUNTIME),
-    harmless("mm_config", RUNTIME),
-    harmless("kernel_preference", RUNTIME),
     harmless("alg_id", RUNTIME),
 ];
 
 /// Keys of HQQ, whose modules store all that they need.
-pub(super) const HQQ: &[Harmless] =
-    &[harmless("quant_config", STORED), harmless("skip_modules", STORED)];
+pub(super) const HQQ: &[Harmless] = &[harmless("skip_modules", STORED)];
 
 /// Keys of AQLM.
 pub(super) const AQLM: &[Harmless] = &[

@@ -9,6 +9,7 @@
 //! Source: hqq 0.2.8 (`core/quantize.py`, `core/bitpack.py`).
 
 use super::codes::{Codes, Items, Stacked};
+use super::config::Section;
 use super::grid::{Grid, Pattern};
 use super::numbers::Precision;
 use super::parts::{EXPORT_AGAIN, Module, Part, Reader};
@@ -36,6 +37,13 @@ struct Hqq {
     columns: bool,
     group_size: usize,
     precision: Precision,
+}
+
+/// Reads the configuration, which says for all modules or kinds of them what each of them stores.
+pub(super) fn check(section: &Section<'_>) -> Result<(), WeightsError> {
+    let stored = ["nbits", "group_size", "axis", "view_as_float"];
+    let method = ["channel_wise", "optimize", "round_zero", "offload_meta"];
+    section.describes("quant_config", &[stored, method].concat())
 }
 
 /// Plans modules with a `W_q`.

@@ -49,9 +49,11 @@ impl Config {
             let expected = "integers of 4 bits that are all signed or all unsigned";
             return Err(section.bad("layer_quant_config", expected, "both"));
         }
-        let cache = section.get("kv_cache_quant_config").and_then(Value::as_object);
-        if cache.is_some_and(|cache| !cache.is_empty()) {
-            weights_only.push("KV cache".to_owned());
+        if let Some(cache) = section.section("kv_cache_quant_config")? {
+            for layer in cache.objects() {
+                layer?.read_whole();
+                weights_only.push("KV cache".to_owned());
+            }
         }
         for algorithm in algorithms(section)? {
             let name = algorithm.text("name")?.unwrap_or_default();
@@ -196,8 +198,9 @@ impl Kinds {
         weights_only: &mut Vec<String>,
     ) -> Result<(), WeightsError> {
         for (key, what) in [("input_tensors", "input"), ("output_tensors", "output")] {
-            if let Some(tensors) = layer.get(key) {
-                let dtype = tensors.get("dtype").and_then(Value::as_str).unwrap_or("quantized");
+            if let Some(tensors) = layer.section(key)? {
+                layer.describes(key, &["qscheme", "ch_axis", "scale_format", "zero_point_type"])?;
+                let dtype = tensors.text("dtype")?.unwrap_or("quantized");
                 weights_only.push(format!("{what} activations {dtype}"));
             }
         }

@@ -130,7 +130,10 @@ impl Scheme {
             Some("awq") => Self::Awq(awq::Config::parse(section)?),
             Some("auto-round" | "intel/auto-round") => Self::auto_round(section, weights_only)?,
             Some("torchao") => Self::TorchAo(torchao::Config::parse(section, model, weights_only)?),
-            Some("hqq") => Self::Hqq,
+            Some("hqq") => {
+                hqq::check(section)?;
+                Self::Hqq
+            }
             Some("aqlm") => Self::Aqlm,
             Some("fbgemm_fp8") => Self::Fbgemm(fbgemm::Config::new(model, weights_only)),
             Some("quanto") => {

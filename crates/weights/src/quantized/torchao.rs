@@ -20,6 +20,38 @@ const KINDS: &str = "Int8WeightOnlyConfig, Int8DynamicActivationInt8WeightConfig
      Int8StaticActivationInt8WeightConfig, IntxWeightOnlyConfig, Int8DynamicActivationIntxWeightConfig, \
      Float8WeightOnlyConfig, Float8DynamicActivationFloat8WeightConfig or FqnToConfig";
 
+/// Keys of a kind's `_data` that describe what types and shapes of the stored tensors tell, how codes were found,
+/// or how the model is run.
+const DESCRIBED: [&str; 14] = [
+    "granularity",
+    "weight_granularity",
+    "weight_dtype",
+    "mapping_type",
+    "weight_mapping_type",
+    "act_mapping_type",
+    "scale_dtype",
+    "weight_scale_dtype",
+    "intx_packing_format",
+    "intx_choose_qparams_algorithm",
+    "packing_format",
+    "activation_dtype",
+    "mm_config",
+    "kernel_preference",
+];
+
+/// What those keys hold.
+const LEAVES: [&str; 9] = [
+    "_type",
+    "_data",
+    "dim",
+    "axis",
+    "group_size",
+    "block_size",
+    "emulate",
+    "use_fast_accum",
+    "pad_inner_dim",
+];
+
 /// The `quantization_config` of `quant_method = "torchao"`.
 pub(super) struct Config {
     precision: Precision,
@@ -38,7 +70,7 @@ impl Config {
         let kinds = section.section("quant_type")?;
         let kinds = kinds.ok_or_else(|| section.bad("quant_type", "an object", "nothing"))?;
         let mut found = Kinds::default();
-        for kind in kinds.sections() {
+        for kind in kinds.objects() {
             found.read(&kind?)?;
         }
         weights_only
@@ -105,6 +137,9 @@ impl Kinds {
     fn read(&mut self, kind: &Section<'_>) -> Result<(), WeightsError> {
         let name = kind.text("_type")?.unwrap_or_default();
         let data = kind.section("_data")?;
+        if let Some(data) = &data {
+            DESCRIBED.iter().try_for_each(|key| data.describes(key, &LEAVES))?;
+        }
         match name {
             "Int8WeightOnlyConfig" => self.widths.push(8),
             "Int8DynamicActivationInt8WeightConfig" | "Int8StaticActivationInt8WeightConfig" => {

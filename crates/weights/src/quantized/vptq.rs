@@ -48,7 +48,7 @@ impl Config {
         let layers = layers
             .ok_or_else(|| section.bad("config_for_layers", "an object of modules", "nothing"))?;
         let mut all = Vec::new();
-        for layer in layers.sections() {
+        for layer in layers.objects() {
             let layer = layer?;
             let name = layer.name().trim_start_matches("config_for_layers.").to_owned();
             all.push((name, Settings::parse(&layer)?));
