@@ -172,7 +172,8 @@ impl SchemaError {
         found: impl Into<String>,
         nearest: Option<String>,
     ) -> Self {
-        Self::Value { at: Box::new(at), expected: expected.into(), found: found.into(), nearest }
+        let found = shortened(found.into());
+        Self::Value { at: Box::new(at), expected: expected.into(), found, nearest }
     }
 
     /// The line of the experiment file that the error is about, where there is one.
@@ -190,6 +191,19 @@ impl SchemaError {
     }
 }
 
+/// Both ends of a text that may be as long as a file, and how long it is.
+pub(crate) fn shortened(text: String) -> String {
+    const HEAD: usize = 240;
+    const TAIL: usize = 60;
+    let letters: Vec<char> = text.chars().collect();
+    if letters.len() <= HEAD + TAIL {
+        return text;
+    }
+    let of = |part: &[char]| part.iter().collect::<String>();
+    let (head, tail) = (of(&letters[..HEAD]), of(&letters[letters.len() - TAIL..]));
+    format!("{head}… ({} letters in all) …{tail}", letters.len())
+}
+
 /// Of the `known` names the one spelt most like `name`, if any is near enough to be meant.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     known
@@ -202,4 +216,20 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
 
 fn did_you_mean(nearest: Option<&str>) -> String {
     nearest.map_or_else(String::new, |name| format!("\n  hint: did you mean `{name}`?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Experiment;
+
+    #[test]
+    fn a_value_as_long_as_a_file_is_shortened() {
+        let text =
+            format!("name = \"x\"\n[model]\nsource = \"m\"\ndtype = \"{}\"\n", "x".repeat(20_000));
+        let error = Experiment::parse(&text, "test.toml").unwrap_err().to_string();
+        assert!(error.len() < 1000, "{}", error.len());
+        assert!(error.contains("xxx… (20013 letters in all) …xxx"), "{error}");
+        assert_eq!(shortened("ä".repeat(300)), "ä".repeat(300));
+    }
 }
