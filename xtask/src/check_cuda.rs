@@ -28,6 +28,7 @@ use crate::emulator::{self, Emulator};
 use crate::plugins;
 use crate::run::named;
 use crate::workspace::Workspace;
+pub(crate) use models::copy_family;
 use rows::Row;
 use table::{Line, Report};
 use work::{Bench, Reference};

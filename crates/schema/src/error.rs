@@ -172,7 +172,8 @@ impl SchemaError {
         found: impl Into<String>,
         nearest: Option<String>,
     ) -> Self {
-        Self::Value { at: Box::new(at), expected: expected.into(), found: found.into(), nearest }
+        let found = shortened(found.into());
+        Self::Value { at: Box::new(at), expected: expected.into(), found, nearest }
     }
 
     /// The line of the experiment file that the error is about, where there is one.
@@ -206,6 +207,19 @@ const ELSEWHERE: [(&str, &str); 12] = [
     ("dataset", "source"),
 ];
 
+/// Both ends of a text that may be as long as a file, and how long it is.
+pub(crate) fn shortened(text: String) -> String {
+    const HEAD: usize = 240;
+    const TAIL: usize = 60;
+    let letters: Vec<char> = text.chars().collect();
+    if letters.len() <= HEAD + TAIL {
+        return text;
+    }
+    let of = |part: &[char]| part.iter().collect::<String>();
+    let (head, tail) = (of(&letters[..HEAD]), of(&letters[letters.len() - TAIL..]));
+    format!("{head}… ({} letters in all) …{tail}", letters.len())
+}
+
 /// Of the `known` names the one spelt most like `name`, if any is near enough to be meant.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let known: Vec<&str> = known.into_iter().collect();
@@ -227,7 +241,8 @@ fn did_you_mean(nearest: Option<&str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::nearest;
+    use super::*;
+    use crate::Experiment;
 
     #[test]
     fn names_of_other_programs_are_known() {
@@ -237,5 +252,15 @@ mod tests {
         assert_eq!(nearest("compression_ratio", ["press", "ratio"]).as_deref(), Some("ratio"));
         assert_eq!(nearest("compression_ratio", ["press", "size"]), None);
         assert_eq!(nearest("rato", ["press", "ratio"]).as_deref(), Some("ratio"));
+    }
+
+    #[test]
+    fn a_value_as_long_as_a_file_is_shortened() {
+        let text =
+            format!("name = \"x\"\n[model]\nsource = \"m\"\ndtype = \"{}\"\n", "x".repeat(20_000));
+        let error = Experiment::parse(&text, "test.toml").unwrap_err().to_string();
+        assert!(error.len() < 1000, "{}", error.len());
+        assert!(error.contains("xxx… (20013 letters in all) …xxx"), "{error}");
+        assert_eq!(shortened("ä".repeat(300)), "ä".repeat(300));
     }
 }
