@@ -6,6 +6,7 @@
 
 mod device_tests;
 mod experiment;
+mod kept;
 mod models;
 mod outcome;
 mod process;
@@ -27,6 +28,7 @@ use crate::emulator::{self, Emulator};
 use crate::plugins;
 use crate::run::named;
 use crate::workspace::Workspace;
+pub(crate) use models::copy_family;
 use rows::Row;
 use table::{Line, Report};
 use work::{Bench, Reference};

@@ -20,6 +20,7 @@ mod emulator;
 mod new_plugin;
 mod plugins;
 mod run;
+mod soak;
 mod test;
 mod tidy;
 mod workspace;
@@ -53,6 +54,7 @@ enum Task {
     CheckTrack(check_track::Args),
     CheckWgpu(check_wgpu::Args),
     EmulateCuda(emulate_cuda::Args),
+    Soak(soak::Args),
 }
 
 fn main() -> ExitCode {
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         Task::CheckTrack(args) => check_track::run(&args),
         Task::CheckWgpu(args) => check_wgpu::run(&args),
         Task::EmulateCuda(args) => emulate_cuda::run(&args),
+        Task::Soak(args) => soak::run(&args),
     };
     match outcome {
         Ok(code) => code,

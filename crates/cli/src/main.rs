@@ -62,6 +62,8 @@ enum Command {
     Serve(commands::serve::Arguments),
     /// Read results of split-bench, kvpress-pythia and compare_q.
     Import(commands::import::Arguments),
+    /// Make an experiment file of compare_q's specifications of a text and of models.
+    ImportSpec(commands::import_spec::Arguments),
     /// List, describe and check codec plugins.
     Plugins(commands::plugins::Arguments),
     /// Say what a checkpoint holds: formats, parameters, bits per weight, size.
@@ -115,6 +117,7 @@ fn main() -> ExitCode {
         Command::Watch(arguments) => commands::watch::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments),
         Command::Import(arguments) => commands::import::run(&arguments),
+        Command::ImportSpec(arguments) => commands::import_spec::run(&arguments),
         Command::Plugins(arguments) => commands::plugins::run(arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments, screen),
         Command::Schema(arguments) => commands::schema::run(&arguments),

@@ -69,6 +69,7 @@ impl<const E: u32, const M: u32> MiniFloat<E, M> {
         let magnitude = value.abs();
         let bounded = if magnitude > Self::LARGEST { Self::LARGEST } else { magnitude };
         let bits = bounded.to_bits();
+        // Adds half a step, less one bit where the lower neighbour is even: a tie then stays there.
         let even = (bits >> Self::SHIFT) & 1;
         let rounded = bits.wrapping_add((1 << (Self::SHIFT - 1)) - 1 + even) >> Self::SHIFT;
         let normal = rounded.wrapping_sub((127 - Self::BIAS) << M);

@@ -62,6 +62,7 @@ pub fn write(chosen: &[bool], bytes: &mut Vec<u8>) {
         if form % COMPLEMENT == LIST {
             writer.put(next + gap, width);
         } else {
+            // `put` takes at most 32 bits, so a long run of zeros is written in pieces.
             let mut zeros = gap >> lower;
             while zeros >= 16 {
                 writer.put(0, 16);
@@ -113,7 +114,8 @@ pub fn read<'a>(bytes: &'a [u8], chosen: &mut [bool]) -> Result<&'a [u8]> {
                     }
                     next + (zeros << lower) + u64::from(reader.get(lower)?)
                 };
-                let known = usize::try_from(at).ok().filter(|_| at >= next);
+                // A damaged list may go back; gaps cannot.
+                let known = if at < next { None } else { usize::try_from(at).ok() };
                 let Some(place) = known.and_then(|at| chosen.get_mut(at)) else {
                     return Err(Error::new(format!(
                         "subset: expected ascending numbers below {}, found {at}",

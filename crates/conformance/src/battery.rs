@@ -7,6 +7,7 @@ mod round_trip;
 
 use std::sync::{Arc, OnceLock};
 
+pub(crate) use altered::decode_any;
 use serde_json::{Map, Value};
 use strait_sdk::Dtype;
 

@@ -36,6 +36,7 @@ mod fingerprint;
 mod guard;
 mod in_process;
 mod library;
+mod payload;
 mod press;
 mod report;
 mod sample;
@@ -48,6 +49,7 @@ pub use example::check_example;
 pub use fingerprint::{Fingerprint, fingerprint, fingerprint_codec};
 pub use in_process::check_codec;
 pub use library::check_library;
+pub use payload::Decoders;
 pub use press::{
     GoldenPress, PRESS_CHECKS, PressCheck, check_press, check_press_example, golden_presses,
 };

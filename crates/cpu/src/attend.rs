@@ -15,7 +15,8 @@ use crate::rules::Rules;
 /// Number of keys that are scored at a time; a multiple of `KEY_STEP`.
 const KEY_BLOCK: usize = 256;
 
-/// The initial highest score of a query: below every score, but finite.
+/// The initial highest score of a query: below every score, but finite, because a query that sees no key
+/// of the first blocks would otherwise subtract infinity from infinity.
 const LOWEST: f32 = -1e30;
 
 /// Causal attention of one head for one panel of queries; `out` is `[dim, NR]`.
@@ -62,9 +63,9 @@ impl Task for AttendTask<'_> {
             // Padding queries of the panel attend to a key, too.
             (None, Some(window)) => ((first_query + 1).saturating_sub(window), first_query + NR),
             (Some(positions), window) => {
-                let hidden = |&p: &u32| window.is_some_and(|w| p as usize + w <= first_query);
+                let outside = |&p: &u32| window.is_some_and(|w| p as usize + w <= first_query);
                 let end = positions.partition_point(|&p| (p as usize) < first_query + NR);
-                (positions.partition_point(hidden), end)
+                (positions.partition_point(outside), end)
             }
         };
         // Blocks begin at multiples of their size, wherever a panel does, so that what a query
@@ -107,6 +108,7 @@ impl Task for AttendTask<'_> {
                     row[NR.min(past)..].fill(f32::NEG_INFINITY);
                 }
             }
+            // Totals and sums are relative to the highest score so far: a higher one shrinks them.
             let highest = highest(scores, &maxima);
             let mut shrink = [0.0f32; NR];
             for t in 0..NR {

@@ -187,7 +187,7 @@ impl CpuOps {
     ) {
         let (nr, count, panels) = (panel_tokens(), x.count(), per_sequence(x.tokens));
         let (rules, width) = (self.rules, weights.heads.width());
-        let place = weights.rope.filter(|_| rotate != Rotate::None);
+        let place = if rotate == Rotate::None { None } else { weights.rope };
         let rope =
             place.map(|place| self.ropes.table(place, first_position, x.tokens, rules.dtype));
         let rotate_keys = rotate == Rotate::Both;

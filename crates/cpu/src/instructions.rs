@@ -14,8 +14,14 @@ const VARIABLE: &str = "STRAIT_CPU";
 /// # Errors
 /// When `STRAIT_CPU` names others than this CPU has; kernels then use the most that it has.
 pub fn instructions() -> Result<&'static str, String> {
-    CHOICE.as_ref().map_err(Clone::clone)?;
-    Ok(if crate::amx::available() { "amx" } else { name(arch()) })
+    let choice = CHOICE.as_ref().map_err(Clone::clone)?;
+    if crate::amx::available() {
+        Ok("amx")
+    } else if choice.needs_tiles {
+        Err(expected("amx"))
+    } else {
+        Ok(name(choice.arch))
+    }
 }
 
 /// What kernels are dispatched to.
@@ -36,22 +42,29 @@ static CHOICE: LazyLock<Result<Choice, String>> =
 
 struct Choice {
     arch: Arch,
+    /// Whether the tile unit may be used, and whether it was asked for.
     tiles: bool,
+    needs_tiles: bool,
 }
 
 impl Choice {
     fn of(wanted: Option<&str>) -> Result<Self, String> {
         let widest = Arch::new();
-        let Some(wanted) = wanted.filter(|wanted| *wanted != "amx") else {
-            return Ok(Self { arch: widest, tiles: true });
+        let wanted = match wanted {
+            None => return Ok(Self { arch: widest, tiles: true, needs_tiles: false }),
+            Some("amx") => return Ok(Self { arch: widest, tiles: true, needs_tiles: true }),
+            Some(wanted) => wanted,
         };
         let found = all().into_iter().find(|&arch| name(arch) == wanted);
-        let arch = found.ok_or_else(|| {
-            let known: Vec<&str> = all().into_iter().map(name).collect();
-            format!("{VARIABLE}: expected one of {}, found {wanted:?}", known.join(", "))
-        })?;
-        Ok(Self { arch, tiles: false })
+        let arch = found.ok_or_else(|| expected(wanted))?;
+        Ok(Self { arch, tiles: false, needs_tiles: false })
     }
+}
+
+/// The message for instructions that are not there.
+fn expected(wanted: &str) -> String {
+    let known: Vec<&str> = all().into_iter().map(name).collect();
+    format!("{VARIABLE}: expected one of {}, found {wanted:?}", known.join(", "))
 }
 
 /// What this CPU has, the most first.

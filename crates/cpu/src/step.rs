@@ -111,7 +111,8 @@ impl Task for StepTask<'_> {
     fn run<S: Simd, const NR: usize>(self, _: S) -> Vec<Part> {
         let StepTask { queries, entries, rotated, run, weights, rules } = self;
         let dim = weights.heads.dim;
-        let channels = entries.key_channels.as_ref().filter(|_| rotated.is_none());
+        // Rotation gave the keys all their channels back, the removed ones as zeros.
+        let channels = if rotated.is_some() { None } else { entries.key_channels.as_ref() };
         let kept = channels.map_or(dim, Vec::len);
         let keys = rotated.unwrap_or(&entries.keys);
         let keys = &keys[run.start * kept..run.end * kept];

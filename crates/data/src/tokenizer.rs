@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
+use serde::Deserialize;
 use serde_json::Value;
 use strait_hub::StandIn;
 
 use crate::guard::guard;
 use crate::hash::{sha256_hex, token_stream_sha256};
 use crate::llama_cpp;
-use crate::tokenizer_config::TokenizerConfig;
+use crate::tokenizer_config::{TokenizerConfig, check_length};
 use crate::{DataError, Window};
 
 /// A `tokenizer.json`. It encodes a whole text at once: truncation and padding set in the file are disabled, as
@@ -245,9 +246,25 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
 /// The key of the table of characters that SentencePiece replaces.
 const CHARACTER_MAP: &str = "precompiled_charsmap";
 
-/// Rejects sizes for which the library would allocate memory before checking the data.
+/// What of a tokenizer its added tokens are.
+#[derive(Deserialize)]
+struct Listed {
+    added_tokens: Vec<ListedToken>,
+}
+
+#[derive(Deserialize)]
+struct ListedToken {
+    content: String,
+}
+
+/// Rejects sizes for which the library would allocate memory, or take minutes, before checking the data.
 fn check_sizes(json: &[u8]) -> Result<(), String> {
     let text = std::str::from_utf8(json).unwrap_or_default();
+    // What is wrong with a file that this does not read is the library's to say.
+    let listed = serde_json::from_str::<Listed>(text).map(|listed| listed.added_tokens);
+    for token in listed.unwrap_or_default() {
+        check_length(&token.content, "tokenizer.json")?;
+    }
     if !text.contains(CHARACTER_MAP) {
         return Ok(());
     }

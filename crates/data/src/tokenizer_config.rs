@@ -10,6 +10,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokenizers::{AddedToken, Tokenizer};
 
+const FILE: &str = "tokenizer_config.json";
+
 /// Keys of named tokens.
 const NAMED: [&str; 7] =
     ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
@@ -47,7 +49,7 @@ impl TokenizerConfig {
     /// # Errors
     /// A phrase that says what is wrong with it.
     pub(crate) fn beside(tokenizer: &Path) -> Result<Self, String> {
-        let path = tokenizer.with_file_name("tokenizer_config.json");
+        let path = tokenizer.with_file_name(FILE);
         let Ok(json) = std::fs::read(&path) else { return Ok(Self::default()) };
         let failed = |error: serde_json::Error| format!("{}: {error}", path.display());
         serde_json::from_slice(&json).map_err(failed)
@@ -59,8 +61,7 @@ impl TokenizerConfig {
     /// A token that the vocabulary has under another id.
     pub(crate) fn apply(&self, tokenizer: &mut Tokenizer) -> Result<(), String> {
         self.add_tokens(tokenizer)?;
-        self.add_named(tokenizer);
-        Ok(())
+        self.add_named(tokenizer)
     }
 
     fn add_tokens(&self, tokenizer: &mut Tokenizer) -> Result<(), String> {
@@ -72,6 +73,7 @@ impl TokenizerConfig {
         }
         tokens.sort_by_key(|(id, _)| *id);
         for (id, added) in tokens {
+            check_length(&added.content, FILE)?;
             tokenizer.add_tokens(&[added.token()]);
             let found = tokenizer.token_to_id(&added.content);
             if found != Some(id) && !added.content.is_empty() {
@@ -86,17 +88,19 @@ impl TokenizerConfig {
     }
 
     /// Makes named tokens special, wherever else they occur.
-    fn add_named(&self, tokenizer: &mut Tokenizer) {
+    fn add_named(&self, tokenizer: &mut Tokenizer) -> Result<(), String> {
         let named = NAMED.iter().filter_map(|key| self.other.get(*key));
         let further = FURTHER.iter().filter_map(|key| self.other.get(*key)?.as_array()).flatten();
         for value in named.chain(further) {
             let Some(content) = content(value) else { continue };
+            check_length(content, FILE)?;
             let known = tokenizer.get_added_tokens_decoder();
             if known.values().any(|token| token.content == content) {
                 continue;
             }
             tokenizer.add_special_tokens(&[AddedToken::from(content, true)]);
         }
+        Ok(())
     }
 }
 
@@ -109,6 +113,20 @@ impl Added {
             rstrip: self.rstrip,
             normalized: self.normalized.unwrap_or(!self.special),
             special: self.special,
+        }
+    }
+}
+
+/// Refuses an added token of thousands of bytes in one of the files: the library takes time with the square of its length.
+///
+/// # Errors
+/// A phrase with its length.
+pub(crate) fn check_length(token: &str, file: &str) -> Result<(), String> {
+    const MOST: usize = 1000;
+    match token.len() {
+        0..=MOST => Ok(()),
+        found => {
+            Err(format!("{file}: expected added tokens of at most {MOST} bytes, found {found}"))
         }
     }
 }

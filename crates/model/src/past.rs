@@ -81,8 +81,9 @@ struct Cached<'a, O: Ops> {
     positions: std::ops::Range<usize>,
 }
 
-impl<O: Ops> Cached<'_, O> {
-    fn input(&self) -> Result<&O::Stream, ModelError> {
+impl<'a, O: Ops> Cached<'a, O> {
+    /// The layer's input, which does not borrow `self`, so that `ops` can be used along with it.
+    fn input(&self) -> Result<&'a O::Stream, ModelError> {
         self.input.ok_or(ModelError::NoLook { layer: self.number })
     }
 }
@@ -120,7 +121,7 @@ impl<O: Ops> CachedLayer for Cached<'_, O> {
             let expected = format!("rows of {tokens} tokens");
             return Err(OpsError::size("probe", expected, format!("{:?}", request.rows)).into());
         }
-        let input = self.input.ok_or(ModelError::NoLook { layer: self.number })?;
+        let input = self.input()?;
         let past = (&*self.cache, self.positions.start);
         Ok(self.ops.probe(input, self.sequence, &self.layer.attention, past, request)?)
     }

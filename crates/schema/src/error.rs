@@ -172,7 +172,8 @@ impl SchemaError {
         found: impl Into<String>,
         nearest: Option<String>,
     ) -> Self {
-        Self::Value { at: Box::new(at), expected: expected.into(), found: found.into(), nearest }
+        let found = shortened(found.into());
+        Self::Value { at: Box::new(at), expected: expected.into(), found, nearest }
     }
 
     /// The line of the experiment file that the error is about, where there is one.
@@ -190,8 +191,42 @@ impl SchemaError {
     }
 }
 
+/// What other programs call the same: PyTorch its types, kvpress and split-bench their keys.
+const ELSEWHERE: [(&str, &str); 12] = [
+    ("float32", "f32"),
+    ("fp32", "f32"),
+    ("float", "f32"),
+    ("float16", "f16"),
+    ("fp16", "f16"),
+    ("half", "f16"),
+    ("bfloat16", "bf16"),
+    ("compression_ratio", "ratio"),
+    ("compressor", "codec"),
+    ("max_length", "window"),
+    ("model_dir", "source"),
+    ("dataset", "source"),
+];
+
+/// Both ends of a text that may be as long as a file, and how long it is.
+pub(crate) fn shortened(text: String) -> String {
+    const HEAD: usize = 240;
+    const TAIL: usize = 60;
+    let letters: Vec<char> = text.chars().collect();
+    if letters.len() <= HEAD + TAIL {
+        return text;
+    }
+    let of = |part: &[char]| part.iter().collect::<String>();
+    let (head, tail) = (of(&letters[..HEAD]), of(&letters[letters.len() - TAIL..]));
+    format!("{head}… ({} letters in all) …{tail}", letters.len())
+}
+
 /// Of the `known` names the one spelt most like `name`, if any is near enough to be meant.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let known: Vec<&str> = known.into_iter().collect();
+    let elsewhere = ELSEWHERE.iter().find(|(theirs, ours)| *theirs == name && known.contains(ours));
+    if let Some((_, ours)) = elsewhere {
+        return Some((*ours).to_owned());
+    }
     known
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
@@ -202,4 +237,30 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
 
 fn did_you_mean(nearest: Option<&str>) -> String {
     nearest.map_or_else(String::new, |name| format!("\n  hint: did you mean `{name}`?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Experiment;
+
+    #[test]
+    fn names_of_other_programs_are_known() {
+        let dtypes = ["f32", "f16", "bf16"];
+        assert_eq!(nearest("float16", dtypes).as_deref(), Some("f16"));
+        assert_eq!(nearest("bfloat16", dtypes).as_deref(), Some("bf16"));
+        assert_eq!(nearest("compression_ratio", ["press", "ratio"]).as_deref(), Some("ratio"));
+        assert_eq!(nearest("compression_ratio", ["press", "size"]), None);
+        assert_eq!(nearest("rato", ["press", "ratio"]).as_deref(), Some("ratio"));
+    }
+
+    #[test]
+    fn a_value_as_long_as_a_file_is_shortened() {
+        let text =
+            format!("name = \"x\"\n[model]\nsource = \"m\"\ndtype = \"{}\"\n", "x".repeat(20_000));
+        let error = Experiment::parse(&text, "test.toml").unwrap_err().to_string();
+        assert!(error.len() < 1000, "{}", error.len());
+        assert!(error.contains("xxx… (20013 letters in all) …xxx"), "{error}");
+        assert_eq!(shortened("ä".repeat(300)), "ä".repeat(300));
+    }
 }

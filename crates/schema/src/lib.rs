@@ -12,11 +12,13 @@
 //! Every complaint about an experiment file names the file, the line, the key, what was expected
 //! and what stands there.
 
+mod compare_q;
 mod error;
 mod experiment;
 mod json_schema;
 mod record;
 
+pub use compare_q::{SpecError, experiment_of_specs};
 pub use error::{Place, SchemaError};
 pub use experiment::{
     Aggregate, BASELINE_LABEL, CacheSection, CacheSpec, CellSpec, CompressorSection, DataSection,

@@ -163,7 +163,10 @@ pub(crate) fn loaded_in<'a>(
 ) -> Vec<TensorInfo> {
     let change = |info: &TensorInfo| {
         let mut info = info.clone();
-        if matches!(Role::of(&info), Role::Decoder(_)) {
+        if let ([experts, inputs, outputs], true) = (&info.shape[..], is_stack(&info)) {
+            info.stored_bytes = *experts as u64 * kind.stored_bytes(&[*outputs, *inputs]);
+            info.format = kind.name().to_owned();
+        } else if matches!(Role::of(&info), Role::Decoder(_)) {
             let mut shape = info.shape.clone();
             if transposed {
                 shape.reverse();
@@ -211,6 +214,13 @@ fn is_of_a_tower(name: &str) -> bool {
     ["vision", "visual", "audio"].iter().any(|tower| name.contains(tower))
 }
 
+/// Whether a tensor holds the matrices of all experts of a decoder block, `[experts, inputs, outputs]`, as
+/// Transformers names them: `model.layers.0.mlp.experts.down_proj`.
+fn is_stack(info: &TensorInfo) -> bool {
+    let parts: Vec<_> = info.name.rsplitn(3, '.').collect();
+    parts.len() == 3 && parts[1] == "experts" && info.shape.len() == 3
+}
+
 impl Role {
     fn of(info: &TensorInfo) -> Self {
         let name = info.name.as_str();
@@ -226,6 +236,9 @@ impl Role {
         let layer = layer_of(name);
         let parts: Vec<_> = name.split('.').collect();
         let [.., module, "weight"] = parts.as_slice() else {
+            if let (Some(layer), true) = (layer, is_stack(info)) {
+                return Self::Decoder(layer);
+            }
             return layer.map_or(Self::Other, Self::DecoderOther);
         };
         match (layer, *module) {
@@ -384,5 +397,12 @@ mod tests {
         for (name, role) in cases {
             assert_eq!(Role::of(&info(name, &[2, 2], "F32", 16)), role, "{name}");
         }
+        let stack = info("model.layers.4.mlp.experts.down_proj", &[3, 64, 32], "mxfp4 experts", 1);
+        assert_eq!(Role::of(&stack), Role::Decoder(4));
+        let biases = info("model.layers.4.mlp.experts.down_proj_bias", &[3, 32], "BF16", 192);
+        assert_eq!(Role::of(&biases), Role::DecoderOther(4));
+        // Codes of a byte, and a scale for each of an expert's outputs.
+        let loaded = loaded_in([&stack], LoadIn::Int8, false);
+        assert_eq!(loaded[0].stored_bytes, 3 * (64 * 32 + 4 * 32));
     }
 }

@@ -37,6 +37,9 @@ pub(super) fn text(
         let devices: Vec<Value> = on.iter().copied().map(Value::from).collect();
         section(&mut table, "partition")?.insert("devices".to_owned(), devices.into());
     }
+    if table.contains_key("cache") {
+        section(&mut table, "output")?.insert("per_token".to_owned(), true.into());
+    }
     // Several rows run side by side, and no number depends on the number of threads.
     let threads = i64::try_from(threads)?;
     section(&mut table, "run")?.insert("threads".to_owned(), threads.into());

@@ -44,7 +44,8 @@ pub(super) fn make(root: &Path, folder: &Path, rows: &[Row]) -> Result<()> {
     Ok(())
 }
 
-fn copy_family(root: &Path, name: &str, target: &Path) -> Result<()> {
+/// Copies the tiny checkpoint of a family, with a tokenizer of single characters, to an existing folder.
+pub(crate) fn copy_family(root: &Path, name: &str, target: &Path) -> Result<()> {
     let source = root.join("crates/model/tests/families").join(name);
     for file in ["config.json", "model.safetensors"] {
         let from = source.join(file);

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::kept::{self, Kept};
 use super::rows::Row;
 
 /// The results that are compared.
@@ -32,6 +33,7 @@ pub(super) struct Measure {
 /// The part of a record about a cell that is compared.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(super) struct Cell {
+    id: String,
     label: String,
     reason: Option<String>,
     scores: Option<Scores>,
@@ -40,6 +42,8 @@ pub(super) struct Cell {
     #[serde(default)]
     speed: Option<Vec<Speed>>,
     environment: Environment,
+    #[serde(skip)]
+    kept: Kept,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -95,6 +99,8 @@ pub(super) struct CellLine {
     kld_expected: f64,
     /// Largest difference of a window's likelihood, in nats per token.
     window: f64,
+    /// Share of the entries that a press kept in the place of others.
+    entries: f64,
 }
 
 impl Outcome {
@@ -102,7 +108,8 @@ impl Outcome {
     pub(super) fn records(folder: &Path) -> Result<Self> {
         let mut cells = BTreeMap::new();
         for (name, text) in texts(folder, "json")? {
-            let cell: Cell = serde_json::from_str(&text).with_context(|| name.clone())?;
+            let mut cell: Cell = serde_json::from_str(&text).with_context(|| name.clone())?;
+            cell.kept = kept::read(folder, &cell.id)?;
             cells.insert(cell.label.clone(), cell);
         }
         ensure!(!cells.is_empty(), "{}: no records", folder.display());
@@ -151,6 +158,11 @@ impl Outcome {
                     Measure { name: "exact", value: worst(exact), allowed: tolerance.exact },
                     Measure { name: "PPL", value: worst(ppl), allowed: tolerance.ppl },
                     Measure { name: "KLD", value: worst(kld), allowed: tolerance.kld },
+                    Measure {
+                        name: "other entries",
+                        value: worst(|line, _| line.entries),
+                        allowed: tolerance.entries,
+                    },
                 ])
             }
             (
@@ -204,11 +216,12 @@ impl Outcome {
 }
 
 fn ppl(line: &CellLine, _: f64) -> f64 {
-    (line.ppl / line.ppl_expected - 1.0).abs()
+    if line.entries > 0.0 { 0.0 } else { (line.ppl / line.ppl_expected - 1.0).abs() }
 }
 
 fn kld(line: &CellLine, floor: f64) -> f64 {
-    (line.kld - line.kld_expected).abs() / (line.kld_expected + floor)
+    let difference = (line.kld - line.kld_expected).abs();
+    if line.entries > 0.0 { 0.0 } else { difference / (line.kld_expected + floor) }
 }
 
 /// The largest difference over the windows of a lossless cell, whose divergence is 0 except for
@@ -261,6 +274,7 @@ impl Cell {
             kld: found.kld.mean,
             kld_expected: known.kld.mean,
             window: window.fold(0.0, largest),
+            entries: kept::others(&self.kept, &expected.kept),
         })
     }
 }

@@ -86,10 +86,16 @@ impl Line {
 
     /// The measures that are not in one of the three columns.
     fn other(&self) -> String {
-        let other = self.measures.iter().filter(|measure| !COLUMNS.contains(&measure.name));
+        let shown = |measure: &&Measure| {
+            !COLUMNS.contains(&measure.name) && (measure.name != ENTRIES || measure.value > 0.0)
+        };
+        let other = self.measures.iter().filter(shown);
         other.map(|measure| format!("{} {}", short(measure.value), measure.name)).collect()
     }
 }
+
+/// A measure that is shown where it is not 0.
+const ENTRIES: &str = "other entries";
 
 /// Measures with their own columns; the others are written across them.
 const COLUMNS: [&str; 3] = ["exact", "PPL", "KLD"];
@@ -117,13 +123,18 @@ pub(super) fn heading() -> String {
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [exact, ppl, kld] = COLUMNS.map(|name| self.value_of(name));
-        let middle = if self.measures.iter().any(|measure| COLUMNS.contains(&measure.name)) {
-            format!("{exact:>8} {ppl:>8} {kld:>8}")
-        } else {
-            format!("{:>26}", self.other())
-        };
+        let other = self.other();
+        let (middle, behind) =
+            if self.measures.iter().any(|measure| COLUMNS.contains(&measure.name)) {
+                (format!("{exact:>8} {ppl:>8} {kld:>8}"), other)
+            } else {
+                (format!("{other:>26}"), String::new())
+            };
         let (name, seconds, verdict) = (&self.name, self.seconds, self.verdict());
         write!(f, "{name:<38} {middle} {seconds:>4.0} s {verdict}")?;
+        if !behind.is_empty() {
+            write!(f, "\n    {behind}, of cells whose PPL and KLD are not compared for that")?;
+        }
         for said in self.error.iter().chain(self.complaints.iter().take(3)) {
             for line in said.lines() {
                 write!(f, "\n    {line}")?;
@@ -161,7 +172,8 @@ impl Report {
         }
         text += "Largest difference of any cell. Exact: in nats a token, of any window of a cell that \
                  loses nothing, the baseline among them. PPL: relative. KLD: of the mean divergence, \
-                 relative to it and 1e-4 nats (half types 1e-2). In brackets what is allowed.\n\n";
+                 relative to it and 1e-4 nats (half types 1e-2); both of cells whose presses kept the same entries. In \
+                 brackets what is allowed.\n\n";
         for tests in &self.tests {
             text += &format!("* {tests}.\n");
         }

@@ -55,6 +55,18 @@ const ARROWS: &[(&str, &[&str])] = &[
             "strait-conformance",
         ],
     ),
+    (
+        "strait-damage",
+        &[
+            "strait-conformance",
+            "strait-data",
+            "strait-loader",
+            "strait-model",
+            "strait-runner",
+            "strait-schema",
+            "strait-weights",
+        ],
+    ),
     ("xtask", &[]),
 ];
 

@@ -7,6 +7,7 @@ pub(crate) mod devices;
 pub(crate) mod fit;
 pub(crate) mod generate;
 pub(crate) mod import;
+pub(crate) mod import_spec;
 pub(crate) mod inspect;
 pub(crate) mod plan;
 pub(crate) mod plot;

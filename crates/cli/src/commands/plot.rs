@@ -46,9 +46,13 @@ pub(crate) struct Arguments {
 #[derive(Clone, Copy, ValueEnum)]
 enum X {
     /// Bits per value, or per weight where models are compared.
+    #[value(alias = "bpw")]
     Bits,
     /// Bytes per token and link, or of a token's keys and values.
     Bytes,
+    /// GiB of all weights, where models are compared.
+    #[value(alias = "vram")]
+    Gib,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -66,6 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         x: match arguments.x {
             X::Bits => XAxis::Bits,
             X::Bytes => XAxis::Bytes,
+            X::Gib => XAxis::Gib,
         },
         y: match arguments.y {
             Y::Ppl => YAxis::Perplexity,
@@ -74,6 +79,21 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         bare: arguments.no_title,
         most: arguments.up_to,
     };
+    if !arguments.speed && report.is_empty_picture(&picture) {
+        bail!(
+            "nothing to draw: expected a finished cell with {}, in range, found none{}",
+            match arguments.x {
+                X::Bits => "bits per value and the loss of the other axis",
+                X::Bytes => "bytes per token and the loss of the other axis",
+                X::Gib => "GiB of weights and the loss of the other axis",
+            },
+            match arguments.x {
+                X::Bytes => "; models have no bytes per token: try -x gib",
+                X::Gib => "; only several [[model]] have sizes: try -x bytes",
+                X::Bits => "",
+            }
+        );
+    }
     let path = &arguments.output;
     let none = "these results have no figures of generation: the experiment needs a table [speed]";
     let bytes = match path.extension().and_then(|extension| extension.to_str()) {

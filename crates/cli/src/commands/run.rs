@@ -15,6 +15,7 @@ use strait_report::{Report, TableStyle};
 use strait_runner::{Options, Outcome};
 use strait_schema::Experiment;
 
+use super::import_spec::Specs;
 use crate::built::build;
 use crate::follow::Follow;
 use crate::interrupt::on_interrupt;
@@ -28,7 +29,10 @@ pub(crate) const INTERRUPTED: u8 = 130;
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The experiment file (TOML).
-    experiment: PathBuf,
+    #[arg(required_unless_present = "data_spec", conflicts_with = "data_spec")]
+    experiment: Option<PathBuf>,
+    #[command(flatten)]
+    specs: Specs,
     /// Run on this device instead of the file's: auto, cpu or cuda:N.
     #[arg(long)]
     device: Option<String>,
@@ -60,7 +64,8 @@ pub(crate) fn run(
 ) -> anyhow::Result<ExitCode> {
     // A run whose plugin ends it goes on from its journals, and has forgotten what `--fresh` says.
     guard.start_again_with(std::env::args_os().filter(|word| word != "--fresh").collect());
-    let mut experiment = Experiment::load(&arguments.experiment)?;
+    let file = arguments.experiment.or(arguments.specs.write(None)?);
+    let mut experiment = Experiment::load(file.context("expected an experiment file")?)?;
     if let Some(device) = arguments.device {
         experiment.model.iter_mut().for_each(|model| model.device.clone_from(&device));
     }

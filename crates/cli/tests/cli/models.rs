@@ -191,3 +191,59 @@ fn copy(bench: &Bench, name: &str) -> PathBuf {
     }
     copy
 }
+
+#[test]
+fn specifications_of_compare_q_run_as_they_are() {
+    let bench = Bench::new(&[]);
+    let model = root().join("assets/models/wiki-4m");
+    // Another model with the same tokenizer: one bit of one weight is another.
+    let other = bench.path().join("other");
+    fs::create_dir(&other).unwrap();
+    for entry in fs::read_dir(&model).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), other.join(entry.file_name())).unwrap();
+    }
+    let weights = other.join("model.safetensors");
+    let mut bytes = fs::read(&weights).unwrap();
+    let low = bytes.len() - 4;
+    bytes[low] ^= 1;
+    fs::write(&weights, bytes).unwrap();
+    bench.write(
+        "wiki2.json",
+        &format!(
+            "{{\"tokenize_fn\": \"transformers\", \"tokenizer_dir\": {model:?}, \"dataset\": \"wiki2\", \
+             \"eval_stride\": 64, \"eval_len\": 128, \"max_rows\": 3}}"
+        ),
+    );
+    bench.write(
+        "models.json",
+        &format!(
+            "[{{\"model_dir\": {other:?}, \"load_fn\": \"transformers\", \"fwd_fn\": \"transformers\", \"label\": \"again\"}}, \
+             {{\"model_dir\": {model:?}, \"load_fn\": \"transformers_auto\", \"fwd_fn\": \"transformers\", \"label\": \"HF\", \
+             \"out_logits\": \"logits\"}}]"
+        ),
+    );
+    let assets = root().join("assets");
+    let specs = ["-d", "wiki2.json", "-m", "models.json"];
+    let run =
+        [&["run", "--device", "cpu", "--assets", assets.to_str().unwrap()], &specs[..]].concat();
+    let output = bench.command(&run).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let records = bench.records("results/wiki2-models");
+    let labels: Vec<&str> = records.iter().map(|(label, _)| label.as_str()).collect();
+    assert_eq!(labels, ["HF", "again"]);
+    for (label, record) in &records {
+        assert_eq!(record["windows"].as_array().unwrap().len(), 3, "{label}");
+        assert_eq!(record["windows"][0]["scored"], 127, "{label}");
+        assert!(record["scores"]["kld"]["mean"].as_f64().unwrap() < 1e-3, "{label}");
+        assert_eq!(record["cell"]["data"]["join"], "non-empty-blank-line", "{label}");
+    }
+    // The file is there to be looked at and run again, and nobody else's is overwritten.
+    let made = bench.command(&[&["import-spec"], &specs[..]].concat()).output().unwrap();
+    assert!(made.status.success());
+    bench.write("wiki2-models.toml", "name = \"mine\"\n");
+    let refused = bench.command(&[&["import-spec"], &specs[..]].concat()).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    let stderr = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(stderr.contains("says something else; name another file"), "{stderr}");
+}

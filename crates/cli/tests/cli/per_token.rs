@@ -25,7 +25,7 @@ fn single_tokens_and_kept_entries_add_up_to_the_record() {
     let bench = Bench::new(&["affine", "presses-basic"]);
     bench.experiment(
         "[kv]\ninterval = 64\n[output]\nper_token = true\n\
-         [partition]\npreset = \"middle\"\n\
+         [partition]\ncuts = [2]\n\
          [[compressor]]\ncodec = \"affine\"\nparams = { bits = 4 }\n\
          [[cache]]\npress = \"streaming-llm\"\nsize = 40\nparams = { sinks = 4 }\n",
     );
@@ -70,7 +70,7 @@ fn single_tokens_and_kept_entries_add_up_to_the_record() {
 fn what_is_written_later_comes_from_the_journals() {
     let bench = Bench::new(&["affine"]);
     bench.experiment(
-        "[partition]\npreset = \"middle\"\n[[compressor]]\ncodec = \"affine\"\nparams = { bits = 4 }\n",
+        "[partition]\ncuts = [2]\n[[compressor]]\ncodec = \"affine\"\nparams = { bits = 4 }\n",
     );
     bench.run_ok(&["-o", "out"]);
     assert!(!bench.path().join("out/tokens").exists());

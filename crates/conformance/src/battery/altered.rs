@@ -4,9 +4,8 @@ use strait_sdk::{Dtype, PayloadBytes, Shape};
 
 use super::Trial;
 use super::round_trip::{decode, place};
-use crate::Sample;
 use crate::sample::{Bits, ordinary};
-use crate::subject::{Call, End};
+use crate::subject::{Call, End, Instance};
 
 /// Most single bits that are flipped in one payload.
 const FLIPS: usize = 200;
@@ -56,40 +55,41 @@ pub(super) fn survives_altered_payloads(trial: &Trial) -> Result<(), String> {
     })
 }
 
-/// Decodes altered payloads of small messages. A payload of the wrong length must be an error if
-/// the codec states its length exactly.
+/// Decodes altered payloads of small messages, and then a whole one.
 fn each_payload(trial: &Trial, alter: fn(&[u8]) -> Vec<Vec<u8>>) -> Result<(), String> {
     for dtype in Dtype::ALL {
         for (rows, channels) in [(0, 64), (1, 1), (3, 7), (5, 129)] {
             let sample = ordinary(Shape { rows, channels, dtype }, 5);
             let mut encoder = trial.open(End::Encoder)?;
             encoder.reset()?;
-            let stated = encoder.payload_bytes(sample.shape())?;
             let payload = encoder.encode(&sample).map_err(|error| place(&sample, &error))?;
             for altered in alter(&payload) {
-                let result = decode_anew(trial, &sample, &altered)?;
-                let exact = matches!(stated, PayloadBytes::Exact(_));
-                if result.is_ok() && exact && altered.len() != payload.len() {
-                    return Err(place(
-                        &sample,
-                        &format!(
-                            "a payload of {} bytes was accepted, expected {}",
-                            altered.len(),
-                            payload.len()
-                        ),
-                    ));
-                }
+                decode_any(trial, sample.shape(), &altered)
+                    .map_err(|error| place(&sample, &error))?;
             }
-            let after = decode_anew(trial, &sample, &payload)?;
+            let after = decode(&mut *opened(trial)?, &payload, sample.shape());
             after.map_err(|error| place(&sample, &error))?;
         }
     }
     Ok(())
 }
 
-/// Decodes in a new instance, since an error may end the old instance's sequence.
-fn decode_anew(trial: &Trial, sample: &Sample, payload: &[u8]) -> Call<Call<()>> {
+/// Decodes any bytes, and fails if they are accepted though the codec states another length exactly.
+pub(crate) fn decode_any(trial: &Trial, shape: Shape, payload: &[u8]) -> Call<()> {
+    let mut decoder = opened(trial)?;
+    let stated = decoder.payload_bytes(shape)?;
+    let accepted = decode(&mut *decoder, payload, shape).is_ok();
+    match (stated, payload.len()) {
+        (PayloadBytes::Exact(expected), found) if accepted && found != expected => {
+            Err(format!("a payload of {found} bytes was accepted, expected {expected}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A new decoder, since an error may end an old one's sequence.
+fn opened(trial: &Trial) -> Call<Box<dyn Instance>> {
     let mut decoder = trial.open(End::Decoder)?;
     decoder.reset()?;
-    Ok(decode(&mut *decoder, payload, sample.shape()).map(drop))
+    Ok(decoder)
 }

@@ -91,6 +91,31 @@ fn missing_and_broken() {
     insta::assert_snapshot!(all);
 }
 
+/// The library takes half a minute for a special token of 20,000 letters.
+#[test]
+fn a_special_token_as_long_as_a_book_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("tokenizer.json");
+    fs::write(&path, json(true, false)).unwrap();
+    let long = "x".repeat(20_000);
+    for config in [
+        format!(r#"{{"eos_token": "{long}"}}"#),
+        format!(r#"{{"additional_special_tokens": [{{"content": "{long}"}}]}}"#),
+        format!(r#"{{"added_tokens_decoder": {{"5": {{"content": "{long}"}}}}}}"#),
+    ] {
+        fs::write(folder.path().join("tokenizer_config.json"), config).unwrap();
+        let error = Tokenizer::from_file(&path).unwrap_err().to_string();
+        assert!(error.contains("at most 1000 bytes, found 20000"), "{error}");
+    }
+    let token = format!(
+        r#""added_tokens": [{{"id": 1, "content": "{long}", "single_word": false, "lstrip": false, "rstrip": false,
+        "normalized": false, "special": true}}]"#
+    );
+    let json = json(true, false).replace(r#""added_tokens": []"#, &token);
+    let error = Tokenizer::from_json(&json, "test").unwrap_err().to_string();
+    assert!(error.contains("at most 1000 bytes, found 20000"), "{error}");
+}
+
 /// What tokens spell adds up to the text, whatever is normalised, trimmed or shared between them.
 #[test]
 fn ends_cover_the_text() {

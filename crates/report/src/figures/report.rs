@@ -68,19 +68,23 @@ impl Report {
             }
         }
         let mixed = fingerprints.len() > 1;
-        for row in rows.iter_mut().filter(|_| mixed) {
-            let start: String = row.fingerprint.chars().take(8).collect();
-            row.label = format!("{} [{start}]", row.label);
+        if mixed {
+            for row in &mut rows {
+                let start: String = row.fingerprint.chars().take(8).collect();
+                row.label = format!("{} [{start}]", row.label);
+            }
         }
         let models = records.iter().any(|record| record.cell.reference().is_some());
-        for (row, record) in rows.iter_mut().zip(records).filter(|_| models) {
-            // A codec beside models has the weights of its model: it is none.
-            let model = matches!(record.cell.kind, CellKind::Baseline | CellKind::Model { .. });
-            row.bits = row.bits_per_weight.filter(|_| row.ppl.is_some() && model);
+        if models {
+            for (row, record) in rows.iter_mut().zip(records) {
+                // A codec's cell runs the reference's weights, which have a row of their own.
+                let model = matches!(record.cell.kind, CellKind::Baseline | CellKind::Model { .. });
+                row.bits = if row.ppl.is_some() && model { row.bits_per_weight } else { None };
+            }
         }
-        // Units of noise are those of one baseline.
-        let noise_floor = Some(records).filter(|_| !mixed && experiments.len() == 1);
-        let noise_floor = noise_floor.and_then(floor);
+        // A noise floor is a unit for differences from the baseline that it was measured beside.
+        let comparable = !mixed && experiments.len() == 1;
+        let noise_floor = if comparable { floor(records) } else { None };
         for row in rows.iter_mut().filter(|row| !row.is_baseline() && !row.is_noise_floor()) {
             let Some(floor) = &noise_floor else { break };
             row.ppl_delta_floors = row.ppl_delta.map(|delta| floor.ppl_units(delta));
@@ -94,7 +98,8 @@ impl Report {
             .collect();
         speed.sort_by_key(|row| row.context);
         rows.sort_by(order);
-        let summary = records.iter().find_map(|record| record.scores.as_ref()).filter(|_| !mixed);
+        let scores = records.iter().find_map(|record| record.scores.as_ref());
+        let summary = if mixed { None } else { scores };
         Ok(Self {
             title: experiments.join(", "),
             subtitle: subtitle(records, first, models),
@@ -174,7 +179,9 @@ impl Report {
         for cell in status.cells.iter().filter(|cell| !cell.finished) {
             if !self.rows.iter().any(|row| row.label == cell.label) {
                 let mut row = Row::from_running(cell, status.windows);
-                row.bits = row.bits.filter(|_| !self.models);
+                if self.models {
+                    row.bits = None;
+                }
                 self.rows.push(row);
             }
         }
@@ -245,7 +252,7 @@ fn subtitle(records: &[Record], first: &Record, compared: bool) -> String {
         models.join(", ")
     };
     let mut parts = vec![models, texts.join(", "), protocols.join(", ")];
-    if let Some(scored) = scored.filter(|_| one) {
+    if one && let Some(scored) = scored {
         parts.push(format!("{} tokens scored", count(scored)));
     }
     if compared {

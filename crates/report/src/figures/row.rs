@@ -186,7 +186,10 @@ impl Row {
     /// A result of another program. Its difference to a baseline needs the other results.
     #[must_use]
     pub fn from_imported(imported: &Imported) -> Self {
-        let weights = imported.site == ImportedSite::Weights;
+        let (bits_per_value, bits_per_weight) = match imported.site {
+            ImportedSite::Weights => (None, imported.bits_per_value),
+            ImportedSite::Links | ImportedSite::Kv => (imported.bits_per_value, None),
+        };
         // An imported baseline is not ours: nothing that was measured here is compared with it.
         let role = match imported.site {
             ImportedSite::Links => Role::Links,
@@ -196,12 +199,12 @@ impl Row {
         Self {
             role,
             ppl: Some(imported.ppl),
-            kld_mean: imported.kld.filter(|_| !imported.baseline),
+            kld_mean: if imported.baseline { None } else { imported.kld },
             cached: imported.site == ImportedSite::Kv,
             bytes_per_token: imported.bytes_per_token,
-            bits_per_value: imported.bits_per_value.filter(|_| !weights),
-            bits_per_weight: imported.bits_per_value.filter(|_| weights),
-            bits: imported.bits_per_value.filter(|_| !weights),
+            bits_per_value,
+            bits_per_weight,
+            bits: bits_per_value,
             scored_tokens: imported.scored_tokens.unwrap_or(0),
             warnings: imported.warnings.clone(),
             imported: Some(format!("{}, {}", imported.origin, imported.file)),

@@ -28,9 +28,9 @@ pub struct SpeedRow {
     pub cache_bytes: u64,
     /// The same uncompressed, in the model's dtype.
     pub cache_raw_bytes: u64,
-    /// Most memory of the process.
+    /// Peak memory in bytes, weights included; `None` where it was not measured.
     pub peak_bytes: Option<u64>,
-    /// Most memory of the process behind the prefill.
+    /// Peak memory in bytes after the prefill, weights included.
     pub decode_peak_bytes: Option<u64>,
 }
 

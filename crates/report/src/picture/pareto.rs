@@ -39,6 +39,8 @@ pub enum XAxis {
     Bits,
     /// Payload bytes of one token on one link, or of its keys and values.
     Bytes,
+    /// GiB of all weights, where models are compared.
+    Gib,
 }
 
 /// What quality is lost.
@@ -73,6 +75,13 @@ impl Report {
     /// If the picture is too large for memory.
     pub fn picture_png(&self, picture: &Picture, scale: f32) -> Result<Vec<u8>, ReportError> {
         png::render(&self.picture_svg(picture), scale)
+    }
+
+    /// Whether a picture would show nothing: no row has both figures, in range.
+    #[must_use]
+    pub fn is_empty_picture(&self, picture: &Picture) -> bool {
+        let most = picture.most.unwrap_or(f64::INFINITY);
+        !self.rows.iter().filter_map(|row| Point::of(row, picture)).any(|point| point.loss <= most)
     }
 
     /// A picture as a standalone SVG with its own white background.
@@ -177,6 +186,7 @@ impl<'a> Point<'a> {
         let bits = match picture.x {
             XAxis::Bits => row.bits?,
             XAxis::Bytes => row.bytes_per_token?,
+            XAxis::Gib => row.gib?,
         };
         let (loss, error) = match picture.y {
             YAxis::Perplexity => (row.ppl_delta?, row.ppl_delta_error.unwrap_or(0.0)),
@@ -210,7 +220,7 @@ fn scales(points: &[Point<'_>], picture: &Picture, area: Rect) -> (Scale, Scale)
     let across = (area.x, area.x + area.width);
     let x = match picture.x {
         XAxis::Bits => Scale::bits(points.iter().map(|p| p.bits), across),
-        XAxis::Bytes => Scale::log(points.iter().map(|p| p.bits), across),
+        XAxis::Bytes | XAxis::Gib => Scale::log(points.iter().map(|p| p.bits), across),
     };
     let up = (area.y + area.height, area.y);
     let y = match picture.y {
@@ -297,6 +307,7 @@ fn axes(svg: &mut Svg, (x, y): (&Scale, &Scale), picture: &Picture, unit: Unit, 
     let title = match picture.x {
         XAxis::Bits => unit.bits(),
         XAxis::Bytes => unit.bytes(),
+        XAxis::Gib => "GiB of all weights",
     };
     let title = format!("{title} (logarithmic)");
     svg.text((left + right) / 2.0, bottom + 42.0, 13.0, "middle", "#222", "400", &title);

@@ -49,6 +49,11 @@ fn models() -> Vec<Record> {
 fn models_are_compared_by_the_bits_of_their_weights() {
     let report = Report::from_records(&models()).unwrap();
     insta::assert_snapshot!("models_table", report.terminal(&TableStyle::default()));
+    let of = |x| Picture { x, ..Picture::default() };
+    assert!(report.picture_svg(&of(XAxis::Gib)).contains(">GiB of all weights (logarithmic)<"));
+    assert!(
+        !report.is_empty_picture(&of(XAxis::Gib)) && report.is_empty_picture(&of(XAxis::Bytes))
+    );
     insta::assert_snapshot!("models_markdown", report.markdown());
     insta::assert_snapshot!("models_csv", report.csv());
     let svg = report.pareto_svg();

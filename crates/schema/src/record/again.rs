@@ -138,7 +138,7 @@ impl Record {
             codec: codec.codec.clone(),
             params: given(&codec.params),
             sweep: BTreeMap::new(),
-            links: Some(codec.links.clone()).filter(|_| !all),
+            links: (!all).then(|| codec.links.clone()),
             side: codec.side.as_ref().map(side),
             artifact: codec.artifact.clone(),
         }
@@ -196,7 +196,7 @@ fn partition(partition: &CellPartition) -> PartitionSection {
     PartitionSection {
         plan: None,
         cuts: Some(partition.cuts.clone()),
-        nodes: Some(partition.nodes.clone()).filter(|_| !usual),
+        nodes: (!usual).then(|| partition.nodes.clone()),
         devices: None,
     }
 }

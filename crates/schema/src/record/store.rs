@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::content;
+use crate::error::shortened;
 use crate::{RECORD_SCHEMA, Record, SchemaError, WindowSums};
 
 impl Record {
@@ -20,8 +21,10 @@ impl Record {
         let path = path.as_ref();
         let text = fs::read_to_string(path)
             .map_err(|source| SchemaError::Read { path: path.to_owned(), source })?;
-        let not_a_record =
-            |message: String| SchemaError::NotARecord { path: path.to_owned(), message };
+        let not_a_record = |message: String| SchemaError::NotARecord {
+            path: path.to_owned(),
+            message: shortened(message),
+        };
         let value: Value =
             serde_json::from_str(&text).map_err(|error| not_a_record(error.to_string()))?;
         let version =

@@ -49,6 +49,8 @@ pub(super) enum ScaleKind {
     Rounded,
     /// The byte is the exponent of two plus 127.
     PowerOfTwo,
+    /// The byte is an F8_E4M3.
+    E4M3,
     /// The stored scale is divided by one number of the tensor.
     Over(Part),
     /// The stored scale is multiplied by one number of the tensor.
@@ -110,10 +112,11 @@ impl ScalePart {
     fn read(&self, reader: &Reader<'_>, precision: Precision) -> Result<Vec<f32>, WeightsError> {
         let mut scales = match &self.kind {
             ScaleKind::PowerOfTwo => reader.powers_of_two(&self.part)?,
+            ScaleKind::E4M3 => reader.e4m3(&self.part)?,
             _ => reader.numbers(&self.part)?,
         };
         match &self.kind {
-            ScaleKind::Plain | ScaleKind::PowerOfTwo => {}
+            ScaleKind::Plain | ScaleKind::PowerOfTwo | ScaleKind::E4M3 => {}
             ScaleKind::Rounded => precision.round_all(&mut scales),
             ScaleKind::Over(part) => {
                 let global = one_number(reader, part)?;

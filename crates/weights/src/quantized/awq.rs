@@ -7,7 +7,7 @@
 //!
 //! Source: AutoAWQ 0.2.9 (`modules/linear/gemm.py`, `modules/linear/gemv.py`).
 
-use super::codes::{Codes, Packing, interleaved};
+use super::codes::{Codes, Octets, Packing};
 use super::config::Section;
 use super::grid::{Grid, transposed};
 use super::parts::{EXPORT_AGAIN, Module, Part, Reader};
@@ -34,13 +34,15 @@ struct Gemv {
     groups: usize,
 }
 
-struct Awq {
-    codes: Part,
-    zeros: Part,
-    scales: Part,
-    group_size: usize,
-    outputs: usize,
-    groups: usize,
+/// Codes and zero points of eight outputs a word, for whole groups of inputs.
+pub(super) struct Awq {
+    pub(super) codes: Part,
+    pub(super) zeros: Part,
+    pub(super) scales: Part,
+    pub(super) group_size: usize,
+    pub(super) outputs: usize,
+    pub(super) groups: usize,
+    pub(super) octets: Octets,
 }
 
 impl Config {
@@ -107,7 +109,8 @@ impl Config {
         let zeros = module.need("qzeros", "awq")?;
         module.check(&zeros, &["I32"], &[groups, words])?;
         let format = format!("awq int4 g{group_size}");
-        let layout = Awq { codes, zeros, scales, group_size, outputs, groups };
+        let octets = Octets::AWQ;
+        let layout = Awq { codes, zeros, scales, group_size, outputs, groups, octets };
         Ok(Some(Plan { format, shape: vec![outputs, inputs], layout: Box::new(layout) }))
     }
 
@@ -161,15 +164,16 @@ impl Layout for Gemv {
 
 impl Layout for Awq {
     fn open<'a>(&'a self, reader: Reader<'a>) -> Result<(Codes<'a>, Grid), WeightsError> {
-        let Self { outputs, groups, .. } = *self;
+        let Self { outputs, groups, octets, .. } = *self;
         let words_per_input = outputs / 8;
-        let codes = Codes::Interleaved { words: reader.words(&self.codes)?, words_per_input };
+        let words = reader.words(&self.codes)?;
+        let codes = Codes::Interleaved { words, words_per_input, octets };
         let words: &[[u8; 4]] = reader.words(&self.zeros)?;
         let mut zeros = Vec::with_capacity(outputs * groups);
         for output in 0..outputs {
             for group in 0..groups {
                 let words = &words[group * words_per_input..][..words_per_input];
-                zeros.push(interleaved(words, output) as f32);
+                zeros.push(octets.get(words, output));
             }
         }
         let scales = transposed(&reader.numbers(&self.scales)?, groups, outputs);

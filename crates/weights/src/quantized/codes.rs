@@ -1,6 +1,8 @@
 //! Reads stored codes as values before scaling, a few rows at a time: bytes, nibbles and packed integers.
 
+use super::aqlm::Sums;
 use super::numbers;
+use super::vptq::Vectors;
 
 /// Where a weight's codes are stored and what value each represents. Lengths have been checked against the
 /// shape.
@@ -13,8 +15,14 @@ pub(super) enum Codes<'a> {
     Rows { words: &'a [[u8; 4]], words_per_row: usize, packing: Packing, offset: f32 },
     /// Integers in 32-bit words along the inputs, words of one input range side by side: `[words, out]` (GPTQ).
     Columns { words: &'a [[u8; 4]], outputs: usize, packing: Packing },
-    /// Eight 4-bit integers per word, one for each of eight outputs: `[in, out / 8]`, in AWQ's order.
-    Interleaved { words: &'a [[u8; 4]], words_per_input: usize },
+    /// Eight 4-bit integers per word, one for each of eight outputs: `[in, out / 8]`.
+    Interleaved { words: &'a [[u8; 4]], words_per_input: usize, octets: Octets },
+    /// Integers of the flattened tensor, those of several rows of a matrix in one byte or word.
+    Stacked(Items<'a>, Stacked),
+    /// Sums of vectors from codebooks.
+    Sums(Sums<'a>),
+    /// Vectors along the outputs, from codebooks.
+    Vectors(Vectors<'a>),
     /// Eight-byte IEEE doubles, row-major.
     Doubles { bytes: &'a [[u8; 8]] },
 }
@@ -43,6 +51,9 @@ impl Codes<'_> {
                     *value = f64::from_le_bytes(*bytes) as f32;
                 }
             }
+            Self::Vectors(vectors) => vectors.read(first, columns, out),
+            Self::Sums(sums) => sums.read(first, columns, out),
+            Self::Stacked(items, stacked) => stacked.read(items, first * columns, out),
             Self::Nibbles { bytes, values, first_is_high } => {
                 let start = first * columns;
                 for (at, value) in out.iter_mut().enumerate() {
@@ -68,14 +79,72 @@ impl Codes<'_> {
                     }
                 }
             }
-            Self::Interleaved { words, words_per_input } => {
+            Self::Interleaved { words, words_per_input, octets } => {
                 for column in 0..columns {
                     let words = &words[column * words_per_input..][..*words_per_input];
                     for (row, out) in out.chunks_mut(columns).enumerate() {
-                        out[column] = interleaved(words, first + row) as f32;
+                        out[column] = octets.get(words, first + row);
                     }
                 }
             }
+        }
+    }
+}
+
+/// What [`Stacked`] integers share.
+pub(super) enum Items<'a> {
+    Bytes(&'a [u8]),
+    Words(&'a [[u8; 4]]),
+}
+
+/// Integers of a matrix, in which each row of items holds `parts` rows that are `rows` apart.
+#[derive(Clone, Copy)]
+pub(super) struct Stacked {
+    /// Bits per value, 1 to 8.
+    pub(super) bits: u32,
+    /// Number of values per item.
+    pub(super) parts: usize,
+    /// Columns of the matrix.
+    pub(super) width: usize,
+    /// Rows of items.
+    pub(super) rows: usize,
+    /// Whether the first of an item's values lies in its highest bits.
+    pub(super) first_is_high: bool,
+    /// Subtracted from each value.
+    pub(super) offset: f32,
+}
+
+impl Stacked {
+    /// Number of bytes that items of `item` bytes take, or `None` if that overflows.
+    pub(super) fn bytes(self, item: usize) -> Option<usize> {
+        self.rows.checked_mul(self.width)?.checked_mul(item)
+    }
+
+    /// Writes the values from `start` on, counted through the flattened matrix.
+    fn read(self, items: &Items<'_>, start: usize, out: &mut [f32]) {
+        let mut done = 0;
+        while done < out.len() {
+            let (row, column) = ((start + done) / self.width, (start + done) % self.width);
+            let count = (self.width - column).min(out.len() - done);
+            let out = &mut out[done..done + count];
+            let part = row / self.rows;
+            let part = if self.first_is_high { self.parts - 1 - part } else { part };
+            let (shift, mask) = (part as u32 * self.bits, (1u32 << self.bits) - 1);
+            let first = row % self.rows * self.width + column;
+            let value = |item: u32| (item >> shift & mask) as f32 - self.offset;
+            match items {
+                Items::Bytes(bytes) => {
+                    for (out, byte) in out.iter_mut().zip(&bytes[first..]) {
+                        *out = value(u32::from(*byte));
+                    }
+                }
+                Items::Words(words) => {
+                    for (out, word) in out.iter_mut().zip(&words[first..]) {
+                        *out = value(u32::from_le_bytes(*word));
+                    }
+                }
+            }
+            done += count;
         }
     }
 }
@@ -129,11 +198,26 @@ impl Packing {
     }
 }
 
-/// The integer at `index` of a row of AWQ's words: nibble `k` of a word holds its integer `[0, 2, 4, 6, 1, 3,
-/// 5, 7][k]`.
-pub(super) fn interleaved(words: &[[u8; 4]], index: usize) -> u32 {
-    const NIBBLE: [u32; 8] = [0, 4, 1, 5, 2, 6, 3, 7];
-    u32::from_le_bytes(words[index / 8]) >> (4 * NIBBLE[index % 8]) & 15
+/// How eight 4-bit integers share a word.
+#[derive(Clone, Copy)]
+pub(super) struct Octets {
+    /// The nibble of each of the eight.
+    pub(super) nibbles: [u32; 8],
+    /// Whether they are signed.
+    pub(super) signed: bool,
+}
+
+impl Octets {
+    /// AWQ's order: nibble `k` holds integer `[0, 2, 4, 6, 1, 3, 5, 7][k]`.
+    pub(super) const AWQ: Self = Self { nibbles: [0, 4, 1, 5, 2, 6, 3, 7], signed: false };
+
+    /// The integer at `index` of a row of words.
+    pub(super) fn get(self, words: &[[u8; 4]], index: usize) -> f32 {
+        let word = u32::from_le_bytes(words[index / 8]);
+        let nibble = word >> (4 * self.nibbles[index % 8]) & 15;
+        // Two's complement is the excess of 8 with its highest bit flipped.
+        if self.signed { (nibble ^ 8) as f32 - 8.0 } else { nibble as f32 }
+    }
 }
 
 /// Bytes as signed 8-bit integers.

@@ -129,6 +129,11 @@ impl<'a> Section<'a> {
         objects.map(|(key, value)| self.enter(key, value))
     }
 
+    /// The members that are booleans, in order; this does not count as reading them.
+    pub(super) fn flags(&self) -> impl Iterator<Item = (&'a str, bool)> {
+        self.object.iter().filter_map(|(key, value)| Some((key.as_str(), value.as_bool()?)))
+    }
+
     /// The location of `key` in messages.
     pub(super) fn place(&self, key: &str) -> String {
         format!("{}.{key}", self.place)
@@ -162,6 +167,37 @@ impl<'a> Section<'a> {
         let place = self.place(key);
         self.asked.entered.borrow_mut().insert(place.clone());
         Self::within(self.path, place, value, self.asked.clone())
+    }
+
+    /// Reads a member that describes what the stored tensors tell anyway. Of objects within it, only the members
+    /// `leaves` count as read.
+    pub(super) fn describes(&self, key: &str, leaves: &[&str]) -> Result<(), WeightsError> {
+        match self.object.get(key) {
+            Some(value @ Value::Object(_)) => self.enter(key, value)?.read_leaves(leaves),
+            Some(Value::Array(list)) if list.iter().all(Value::is_object) => {
+                self.list(key)?.iter().try_for_each(|item| item.read_leaves(leaves))
+            }
+            _ => {
+                self.get(key);
+                Ok(())
+            }
+        }
+    }
+
+    fn read_leaves(&self, leaves: &[&str]) -> Result<(), WeightsError> {
+        for (key, value) in self.object {
+            if value.is_object() {
+                self.enter(key, value)?.read_leaves(leaves)?;
+            } else if leaves.contains(&key.as_str()) {
+                self.get(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts the whole section as read.
+    pub(super) fn read_whole(&self) {
+        self.asked.read.borrow_mut().insert(self.place.clone());
     }
 
     /// The members on all levels that were never requested, that carry information, and that are not

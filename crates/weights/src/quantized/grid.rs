@@ -11,6 +11,8 @@ pub(super) enum Pattern {
     Listed { group_of: Vec<u32>, groups: usize },
     /// One scale for every `values` values of the flattened tensor.
     Flat { values: usize },
+    /// One scale for each value of the flattened tensor, over again after `values` of them.
+    Cycle { values: usize },
     /// No scales: codes are already values.
     None,
 }
@@ -22,8 +24,12 @@ pub(super) struct Grid {
     pub(super) scales: Vec<f32>,
     /// Zero points in the same order; `None` if codes are already centred.
     pub(super) zeros: Option<Vec<f32>>,
-    /// Biases in the same order; added after the scale, with each result rounded (MLX).
+    /// Biases in the same order; added after the scale, with each result rounded (MLX, VPTQ).
     pub(super) biases: Option<Vec<f32>>,
+    /// Whether the difference of code and zero point is rounded before it is scaled (HQQ).
+    pub(super) rounds_differences: bool,
+    /// Whether values are divided by their scale (BitNet).
+    pub(super) divides: bool,
     /// A factor applied after the scale and rounded separately (LLM.int8's 1/127).
     pub(super) then: Option<f32>,
     /// The dtype of the reference's arithmetic.
@@ -48,7 +54,16 @@ impl Grid {
 
     /// Scales in the order of `pattern` and nothing else.
     pub(super) fn new(pattern: Pattern, scales: Vec<f32>, precision: Precision) -> Self {
-        Self { pattern, scales, zeros: None, biases: None, then: None, precision }
+        Self {
+            pattern,
+            scales,
+            zeros: None,
+            biases: None,
+            rounds_differences: false,
+            divides: false,
+            then: None,
+            precision,
+        }
     }
 
     /// Replaces the codes in `out`, rows `first..` of `columns` values each, by their values.
@@ -71,6 +86,7 @@ impl Grid {
                     }
                 }
             }
+            Pattern::Cycle { values } => self.cycle(*values, first * columns, out),
             Pattern::Flat { values } => {
                 let start = first * columns;
                 let ahead = (values - start % values).min(out.len());
@@ -84,11 +100,38 @@ impl Grid {
         self.precision.round_all(out);
     }
 
+    /// Applies zero points, scales and biases of the pattern [`Pattern::Cycle`] from value `start` on.
+    fn cycle(&self, values: usize, start: usize, out: &mut [f32]) {
+        let first = start % values;
+        if let Some(zeros) = &self.zeros {
+            let zeros = zeros.iter().cycle().skip(first);
+            out.iter_mut().zip(zeros).for_each(|(value, zero)| *value -= zero);
+            if self.rounds_differences {
+                self.precision.round_all(out);
+            }
+        }
+        let scales = self.scales.iter().cycle().skip(first);
+        out.iter_mut().zip(scales).for_each(|(value, scale)| *value *= scale);
+        if let Some(biases) = &self.biases {
+            self.precision.round_all(out);
+            let biases = biases.iter().cycle().skip(first);
+            out.iter_mut().zip(biases).for_each(|(value, bias)| *value += bias);
+        }
+    }
+
     fn scale(&self, index: usize, out: &mut [f32]) {
         let scale = self.scales[index];
         if let Some(zeros) = &self.zeros {
             let zero = zeros[index];
-            out.iter_mut().for_each(|value| *value = (*value - zero) * scale);
+            if self.rounds_differences {
+                out.iter_mut().for_each(|value| *value -= zero);
+                self.precision.round_all(out);
+                out.iter_mut().for_each(|value| *value *= scale);
+            } else {
+                out.iter_mut().for_each(|value| *value = (*value - zero) * scale);
+            }
+        } else if self.divides {
+            out.iter_mut().for_each(|value| *value /= scale);
         } else {
             out.iter_mut().for_each(|value| *value *= scale);
         }

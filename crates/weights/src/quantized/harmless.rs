@@ -5,6 +5,8 @@ use crate::unread::Harmless;
 const METHOD: &str = "how the quantizer found the codes, which are stored";
 const STORED: &str = "the stored tensors tell";
 const TOOL: &str = "which tool wrote the file";
+const ACTIVATIONS: &str = "of activations, which are not quantized: weights only";
+const CACHE: &str = "of the KV cache, which is not quantized: weights only";
 const RUNTIME: &str = "how the tool runs the model: which kernels, how much memory";
 
 const fn harmless(name: &'static str, because: &'static str) -> Harmless {
@@ -100,10 +102,10 @@ pub(super) const GPTQ: &[Harmless] = &[
     harmless("amp", METHOD),
     harmless("scale_dtype", STORED),
     harmless("to_quant_block_names", STORED),
-    harmless("act_dynamic", "of activations, which are not quantized: weights only"),
-    harmless("act_data_type", "of activations, which are not quantized: weights only"),
-    harmless("act_group_size", "of activations, which are not quantized: weights only"),
-    harmless("act_sym", "of activations, which are not quantized: weights only"),
+    harmless("act_dynamic", ACTIVATIONS),
+    harmless("act_data_type", ACTIVATIONS),
+    harmless("act_group_size", ACTIVATIONS),
+    harmless("act_sym", ACTIVATIONS),
 ];
 
 /// Keys of AWQ.
@@ -149,6 +151,74 @@ pub(super) const TORCHAO: &[Harmless] = &[
     harmless("set_inductor_config", RUNTIME),
     harmless("quant_type_kwargs", STORED),
     harmless("_version", TOOL),
+    harmless("group_size", STORED),
+    harmless("reduce_range", METHOD),
+    harmless("activation_value_lb", ACTIVATIONS),
+    harmless("activation_value_ub", ACTIVATIONS),
+    harmless("act_quant_scale", ACTIVATIONS),
+    harmless("act_quant_zero_point", ACTIVATIONS),
+    harmless("weight_only_decode", RUNTIME),
+    harmless("alg_id", RUNTIME),
+];
+
+/// Keys of HQQ, whose modules store all that they need.
+pub(super) const HQQ: &[Harmless] = &[harmless("skip_modules", STORED)];
+
+/// Keys of AQLM.
+pub(super) const AQLM: &[Harmless] = &[
+    harmless("in_group_size", STORED),
+    harmless("out_group_size", STORED),
+    harmless("num_codebooks", STORED),
+    harmless("nbits_per_codebook", STORED),
+    harmless("linear_weights_not_to_quantize", STORED),
+];
+
+/// Keys of VPTQ.
+pub(super) const VPTQ: &[Harmless] = &[
+    harmless("modules_to_not_convert", STORED),
+    harmless("bias", STORED),
+    harmless("enable_proxy_error", METHOD),
+    harmless("dtype", STORED),
+    harmless("device", RUNTIME),
+];
+
+/// Keys of FBGEMM.
+pub(super) const FBGEMM: &[Harmless] =
+    &[harmless("modules_to_not_convert", STORED), harmless("activation_scale_ub", ACTIVATIONS)];
+
+/// Keys of AMD Quark.
+pub(super) const QUARK: &[Harmless] = &[
+    harmless("exclude", STORED),
+    harmless("group_size", STORED),
+    harmless("block_size", STORED),
+    harmless("symmetric", "zero points are stored either way"),
+    harmless("scale_type", STORED),
+    harmless("weight_merge_groups", "weights that share a scale, which each of them stores"),
+    harmless("shared_scale_groups", "weights that share a scale, which each of them stores"),
+    harmless("observer_cls", METHOD),
+    harmless("round_method", METHOD),
+    harmless("scale_calculation_mode", METHOD),
+    harmless("quant_flow", METHOD),
+    harmless("sync_moe_expert_input_amax", METHOD),
+    harmless("keep_prequantized_layers", METHOD),
+    harmless("enable_buffer_reuse", METHOD),
+    harmless("max_input_numel", METHOD),
+    harmless("is_dynamic", "of activations; a stored weight has its scales"),
+    harmless("is_scale_quant", "of scales of scales, whose tensors would go unread"),
+    harmless("kv_cache_group", CACHE),
+    harmless("min_kv_scale", CACHE),
+    harmless("kv_cache_post_rope", CACHE),
+    harmless("quant_mode", TOOL),
+    harmless("version", TOOL),
+    harmless("log_severity_level", RUNTIME),
+    harmless("target_device", RUNTIME),
+    harmless("gpu_resident_blocks", RUNTIME),
+];
+
+/// Keys of methods that name the modules that stay dense and nothing else.
+pub(super) const MODULES: &[Harmless] = &[
+    harmless("modules_to_not_convert", STORED),
+    harmless("rms_norm_eps", "of a norm that is refused"),
 ];
 
 /// Keys of bitsandbytes.
@@ -173,8 +243,23 @@ mod tests {
 
     #[test]
     fn every_key_has_one_reason() {
-        for list in [COMPRESSED_TENSORS, MODELOPT, BLOCK_FP8, GPTQ, AWQ, MLX, TORCHAO, BITSANDBYTES]
-        {
+        let lists = [
+            COMPRESSED_TENSORS,
+            MODELOPT,
+            BLOCK_FP8,
+            GPTQ,
+            AWQ,
+            MLX,
+            TORCHAO,
+            HQQ,
+            AQLM,
+            VPTQ,
+            FBGEMM,
+            QUARK,
+            MODULES,
+            BITSANDBYTES,
+        ];
+        for list in lists {
             for (at, harmless) in list.iter().enumerate() {
                 assert!(!harmless.because.is_empty(), "{}", harmless.name);
                 let twice = list[..at].iter().any(|other| other.name == harmless.name);

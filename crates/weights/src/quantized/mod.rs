@@ -7,25 +7,33 @@
 //! ([`grid`]), with rows in parallel.
 
 mod affine;
+mod aqlm;
 mod awq;
+mod bitnet;
 mod bitsandbytes;
 mod block_fp8;
 mod cast;
 mod codes;
 mod compressed_tensors;
 mod config;
+mod fbgemm;
 mod fold;
 mod gptq;
 mod grid;
 mod harmless;
+mod hqq;
 mod mlx;
 mod modelopt;
+mod mxfp4;
 mod numbers;
 mod parts;
+mod quanto;
+mod quark;
 mod scheme;
 mod tables;
 mod targets;
 mod torchao;
+mod vptq;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -111,6 +119,11 @@ pub(crate) struct QuantizedTensor {
 trait Layout: Send + Sync {
     /// Reads scales and zero points and checks their values.
     fn open<'a>(&'a self, reader: Reader<'a>) -> Result<(Codes<'a>, Grid), WeightsError>;
+
+    /// Whether callers get every matrix with its axes exchanged.
+    fn turned(&self) -> bool {
+        false
+    }
 }
 
 /// A format's plan for a module.
@@ -125,7 +138,12 @@ struct Plan {
 impl QuantizedTensor {
     fn dense(&self, files: &[FileBytes], path: &Path) -> Result<DenseTensor, WeightsError> {
         let shape = self.info.shape.clone();
-        let columns = shape.last().copied().unwrap_or(1);
+        let turned = self.layout.turned();
+        let [inner, columns] = match shape[..] {
+            [.., columns, rows] if turned => [rows, columns],
+            [.., columns] => [1, columns],
+            [] => [1, 1],
+        };
         let mut data = vec![0.0f32; shape.iter().product()];
         let (codes, grid) = self.layout.open(Reader { path, files })?;
         if !data.is_empty() {
@@ -138,6 +156,11 @@ impl QuantizedTensor {
                     grid.apply(first, columns, out);
                 }
             });
+            if turned {
+                data.par_chunks_mut(inner * columns).for_each(|matrix| {
+                    matrix.copy_from_slice(&grid::transposed(matrix, inner, columns));
+                });
+            }
         }
         Ok(DenseTensor { shape, data })
     }
@@ -155,6 +178,7 @@ pub(crate) fn arrange(
     tensors: Vec<StoredTensor>,
 ) -> Result<Arranged, WeightsError> {
     let Configured { scheme, unread, mut weights_only } = scheme::read(path, config, &tensors)?;
+    let split = scheme.split();
     let mut modules: BTreeMap<&str, Vec<(&str, usize)>> = BTreeMap::new();
     for (index, tensor) in tensors.iter().enumerate() {
         if let Some((module, part)) = split(&tensor.info.name) {
@@ -162,20 +186,21 @@ pub(crate) fn arrange(
         }
     }
     // The dense weight takes the position of the first of its parts.
-    let mut planned: BTreeMap<usize, QuantizedTensor> = BTreeMap::new();
+    let mut planned: BTreeMap<usize, Vec<QuantizedTensor>> = BTreeMap::new();
     let mut folds: BTreeMap<usize, Fold> = BTreeMap::new();
     let mut absorbed = vec![false; tensors.len()];
     for (name, members) in modules {
         let module = Module {
             path,
             name,
+            suffix: scheme.suffix(),
             tensors: members.iter().map(|&(part, index)| (part, &tensors[index])).collect(),
             files,
             taken: members.iter().map(|_| Cell::new(false)).collect(),
         };
-        let plan = scheme.plan(&module)?;
-        let fold = scheme.fold(&module, plan.is_some())?;
-        let Some(Plan { format, shape, layout }) = plan else {
+        let plans = scheme.plans(&module)?;
+        let fold = scheme.fold(&module, !plans.is_empty())?;
+        if plans.is_empty() {
             let weight = members.iter().find(|(part, _)| *part == "weight");
             if let (Some(fold), Some(&(_, index))) = (fold, weight)
                 && tensors[index].info.shape.len() == 2
@@ -184,9 +209,6 @@ pub(crate) fn arrange(
                 folds.insert(index, fold);
             }
             continue;
-        };
-        if let Some(fold) = &fold {
-            fold.check(&module, &shape)?;
         }
         let taken: Vec<usize> = members
             .iter()
@@ -194,42 +216,55 @@ pub(crate) fn arrange(
             .filter(|(_, taken)| taken.get())
             .map(|(&(_, index), _)| index)
             .collect();
-        let info = TensorInfo {
-            name: module.dense_name(),
-            values: shape.iter().product::<usize>() as u64,
-            shape,
-            format,
-            stored_bytes: taken.iter().map(|&index| tensors[index].info.stored_bytes).sum(),
-        };
+        let stored = taken.iter().map(|&index| tensors[index].info.stored_bytes).sum::<u64>();
+        let share = stored / plans.len() as u64;
+        let Some(&first) = taken.first() else { continue };
         taken.iter().for_each(|&index| absorbed[index] = true);
-        if let Some(&first) = taken.first() {
-            planned.insert(first, QuantizedTensor { info, layout });
-            folds.extend(fold.map(|fold| (first, fold)));
+        for (name, Plan { format, mut shape, layout }) in plans {
+            if let Some(fold) = &fold {
+                fold.check(&module, &shape)?;
+            }
+            if let ([.., rows, columns], true) = (&mut shape[..], layout.turned()) {
+                std::mem::swap(rows, columns);
+            }
+            let values = shape.iter().product::<usize>() as u64;
+            let info = TensorInfo { name, values, shape, format, stored_bytes: share };
+            planned.entry(first).or_default().push(QuantizedTensor { info, layout });
         }
+        folds.extend(fold.map(|fold| (first, fold)));
     }
     let mut entries = Vec::with_capacity(tensors.len());
     for (index, tensor) in tensors.into_iter().enumerate() {
-        let entry = match planned.remove(&index) {
-            Some(quantized) => Entry::Quantized(quantized),
+        let here = match planned.remove(&index) {
+            Some(weights) => weights.into_iter().map(Entry::Quantized).collect(),
             None if absorbed[index] => continue,
-            None => match cast::layout(&tensor) {
-                Some(layout) => Entry::Quantized(QuantizedTensor {
-                    info: tensor.info,
-                    layout: Box::new(layout),
-                }),
-                None => Entry::Plain(tensor),
-            },
+            None => vec![stored_as_is(tensor)],
         };
-        entries.push(match folds.remove(&index) {
-            Some(fold) => Entry::Folded(Box::new(entry), fold),
-            None => entry,
-        });
+        match folds.remove(&index) {
+            // Only modules of one weight have a fold.
+            Some(fold) => {
+                entries.extend(
+                    here.into_iter().next().map(|entry| Entry::Folded(Box::new(entry), fold)),
+                );
+            }
+            None => entries.extend(here),
+        }
     }
     unique(path, &entries)?;
     if entries.iter().any(|entry| entry.info().format == bitsandbytes::INT8) {
         weights_only.push("input activations int8".to_owned());
     }
     Ok(Arranged { entries, unread, weights_only })
+}
+
+/// The entry of a tensor that is no part of a quantized weight.
+fn stored_as_is(tensor: StoredTensor) -> Entry {
+    match cast::layout(&tensor) {
+        Some(layout) => {
+            Entry::Quantized(QuantizedTensor { info: tensor.info, layout: Box::new(layout) })
+        }
+        None => Entry::Plain(tensor),
+    }
 }
 
 /// Module and part of a stored tensor's name; bitsandbytes adds parts below `weight`.

@@ -33,6 +33,15 @@ impl Precision {
         }
     }
 
+    /// safetensors' name of the dtype.
+    pub(super) fn dtype(self) -> &'static str {
+        match self {
+            Self::F32 => "F32",
+            Self::F16 => "F16",
+            Self::BF16 => "BF16",
+        }
+    }
+
     /// The dtype with that name in `config.json`.
     pub(super) fn from_name(name: &str) -> Option<Self> {
         match name.strip_prefix("torch.").unwrap_or(name) {

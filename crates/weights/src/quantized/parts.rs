@@ -33,6 +33,13 @@ impl Part {
             .map_err(|_| module.bad(self, "two axes", &format!("{:?}", self.shape), EXPORT_AGAIN))
     }
 
+    /// Part `index` of a stack along the first axis.
+    pub(super) fn of_stack(&self, index: usize) -> Self {
+        let count = self.shape.first().copied().unwrap_or(1).max(1);
+        let (shape, bytes) = (self.shape.iter().skip(1).copied().collect(), self.bytes / count);
+        Self { shape, start: self.start + index * bytes, bytes, ..self.clone() }
+    }
+
     /// Type and shape, as messages show them.
     pub(super) fn describe(&self) -> String {
         format!("{} {:?}", self.dtype, self.shape)
@@ -55,6 +62,8 @@ pub(super) const EXPORT_AGAIN: &str = "the file and its configuration do not bel
 pub(super) struct Module<'a> {
     pub(super) path: &'a Path,
     pub(super) name: &'a str,
+    /// What the dense weight's name adds to the module's.
+    pub(super) suffix: &'static str,
     /// Name within the module and tensor, in file order.
     pub(super) tensors: Vec<(&'a str, &'a StoredTensor)>,
     pub(super) files: &'a [FileBytes],
@@ -116,7 +125,7 @@ impl<'a> Module<'a> {
 
     /// The name under which callers request the weight.
     pub(super) fn dense_name(&self) -> String {
-        format!("{}.weight", self.name)
+        format!("{}{}", self.name, self.suffix)
     }
 
     /// Rejects a part with another type or shape.
@@ -245,6 +254,12 @@ impl<'a> Reader<'a> {
     /// Reads powers of two from E8M0 bytes, of type U8 or F8_E8M0.
     pub(super) fn powers_of_two(&self, part: &Part) -> Result<Vec<f32>, WeightsError> {
         let values = self.bytes(part)?.iter().map(|byte| numbers::e8m0(*byte)).collect();
+        self.finite(part, values)
+    }
+
+    /// Reads F8_E4M3 numbers from bytes, of type U8 or F8_E4M3.
+    pub(super) fn e4m3(&self, part: &Part) -> Result<Vec<f32>, WeightsError> {
+        let values = self.bytes(part)?.iter().map(|byte| E4M3[usize::from(*byte)]).collect();
         self.finite(part, values)
     }
 

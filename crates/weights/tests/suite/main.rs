@@ -10,6 +10,7 @@ mod goldens;
 mod quantized;
 mod quantized_errors;
 mod quantized_model;
+mod quantized_settings;
 mod quantized_variants;
 mod safetensors;
 mod tokenizer;

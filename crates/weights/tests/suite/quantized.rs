@@ -9,8 +9,10 @@ use strait_weights::load_in::{self, LoadIn};
 use crate::golden;
 
 /// Every checkpoint of `golden/quantized`.
-pub(crate) const CHECKPOINTS: [&str; 16] = [
+pub(crate) const CHECKPOINTS: [&str; 25] = [
+    "aqlm",
     "awq",
+    "bitnet",
     "bitsandbytes",
     "compressed_tensors",
     "compressed_tensors_old",
@@ -25,8 +27,18 @@ pub(crate) const CHECKPOINTS: [&str; 16] = [
     "gptq_v2_int3",
     "gptq_v2_int4",
     "gptq_v2_int8",
+    "hqq",
+    "mlx",
     "modelopt",
+    "mxfp4",
+    "quanto",
+    "quark",
+    "torchao",
+    "vptq",
 ];
+
+/// Bytes of the numbers and texts that an HQQ module stores beside its codes, scales and zero points.
+const HQQ: usize = 3 * 4 + 16 + "4bit_u8".len() + "torch.uint8".len() + "torch.bfloat16".len() + 9;
 
 /// A golden checkpoint's configuration and file.
 pub(crate) fn stored(name: &str) -> (Value, Vec<u8>) {
@@ -69,7 +81,7 @@ fn every_format_gives_the_bits_of_its_library() {
             weights += 1;
         }
     }
-    assert_eq!(weights, 80);
+    assert_eq!(weights, 163);
 }
 
 #[test]
@@ -90,7 +102,7 @@ fn the_folder_holds_no_checkpoint_that_is_not_tested() {
 fn formats_and_bits_are_those_of_the_parts() {
     let layer = "model.layers.0.";
     // Rows, columns, and bytes of: codes, scales, zero points, and what else is stored.
-    let cases: [(&str, &str, &str, usize); 24] = [
+    let cases: [(&str, &str, &str, usize); 53] = [
         ("compressed_tensors", "nvfp4", "nvfp4", 24 * 48 + 24 * 6 + 4),
         ("compressed_tensors", "mxfp4", "mxfp4", 24 * 48 + 24 * 3),
         ("compressed_tensors", "mxfp8", "mxfp8", 24 * 96 + 24 * 3),
@@ -125,6 +137,43 @@ fn formats_and_bits_are_those_of_the_parts() {
         ("bitsandbytes", "nf4_b128", "bnb nf4 b128", 24 * 48 + 18 * 4 + 64),
         ("bitsandbytes", "fp4_nested", "bnb fp4 nested", 24 * 48 + 36 + 64 + 1024 + 4),
         ("bitsandbytes", "int8", "bnb int8", 24 * 96 + 24 * 4 + 1),
+        ("mlx", "int3", "mlx int3 g64", 12 * 96 + 12 * 4 * 4),
+        ("mlx", "int5", "mlx int5 g128", 12 * 160 + 12 * 2 * 4),
+        ("mlx", "int3_f32", "mlx int3 g32", 12 * 96 + 12 * 8 * 8),
+        ("mlx", "mlp.experts.1.up_proj", "mlx int4 g64", 12 * 32 + 12 * 4),
+        ("mlx", "mxfp4", "mlx mxfp4", 12 * 64 + 12 * 4),
+        ("mlx", "mxfp8", "mlx mxfp8", 12 * 128 + 12 * 4),
+        ("mlx", "nvfp4", "mlx nvfp4", 12 * 64 + 12 * 8),
+        ("torchao", "int8", "torchao int8 channel", 24 * 96 + 24 * 4 + 24),
+        ("torchao", "int8_tensor", "torchao int8 tensor", 24 * 96 + 4 + 1),
+        ("torchao", "intx_dynamic", "torchao int8 g16", 24 * 96 + 24 * 6 * 3),
+        ("torchao", "fp8_block", "torchao fp8 block 8x32", 24 * 96 + 9 * 4),
+        ("torchao", "fp8_e5m2", "torchao fp8 e5m2 channel", 24 * 96 + 24 * 4),
+        // Codes, codebooks and scales.
+        ("aqlm", "two", "aqlm 2x8 g8", 12 * 6 * 2 + 2 * 256 * 8 * 2 + 12 * 2),
+        ("aqlm", "four", "aqlm 4x5 g8", 12 * 6 * 4 + 4 * 32 * 8 * 2 + 12 * 2),
+        // Indices, codebooks, the order of inputs, and their scales and biases.
+        (
+            "vptq",
+            "residual",
+            "vptq b7 b4 g8",
+            2 * 3 * 9 * 4 + 2 * 128 * 8 * 2 + 2 * 16 * 8 * 2 + 48 * 6,
+        ),
+        ("vptq", "bare", "vptq b4 g8", 2 * 4 * 4 + 16 * 8 * 2),
+        // With the scales of inputs and outputs.
+        ("quanto", "int8_f32", "quanto int8 channel", 20 * 48 + 20 * 4 + 8),
+        ("quanto", "fp8_e5m2", "quanto fp8 e5m2 channel", 20 * 48 + 20 * 2 + 4),
+        ("quark", "fp8", "quark fp8 tensor", 24 * 96 + 2 + 4),
+        ("quark", "int8_channel", "quark int8 channel", 24 * 96 + 24 * 4 + 24),
+        ("quark", "uint4", "quark int4 g32", 24 * 48 + 3 * 24 * 2 + 3 * 12),
+        ("quark", "mxfp4", "quark mxfp4", 24 * 48 + 24 * 3),
+        ("bitnet", "a", "bitnet ternary", 24 * 10 + 2),
+        ("hqq", "int1_axis1", "hqq int1 g32", 16 * 12 + 48 * 4 + HQQ),
+        ("hqq", "int3_axis0", "hqq int3 g32 axis0", 4 * 48 * 4 + 48 * 4 + HQQ),
+        ("hqq", "int5_axis1", "hqq int5 g32", 16 * 96 + 48 * 4 + HQQ),
+        ("hqq", "int8_rows", "hqq int8 g96", 16 * 96 + 16 * 4 + HQQ),
+        ("hqq", "int4_view", "hqq int4 g32", 16 * 48 + 48 * 4 + HQQ),
+        ("hqq", "int4_f32", "hqq int4 g32 axis0", 12 * 32 + 24 * 8 + HQQ - 1),
     ];
     for (name, module, format, bytes) in cases {
         let checkpoint = open(name);

@@ -140,11 +140,11 @@ fn configurations_that_cannot_be_used_say_where() {
     let cases = [
         (
             json!({"quant_method": "exl3"}),
-            "quant_method: expected compressed-tensors, modelopt, fp8, gptq, awq, auto-round, bitsandbytes, torchao, mlx, found \"exl3\"",
+            "quant_method: expected compressed-tensors, modelopt, fp8, gptq, awq, auto-round, bitsandbytes, torchao, mlx, hqq, aqlm, vptq, quanto, quark, fbgemm_fp8, mxfp4, bitnet, found \"exl3\"",
         ),
         (
             json!({}),
-            "quant_method: expected compressed-tensors, modelopt, fp8, gptq, awq, auto-round, bitsandbytes, torchao, mlx, found nothing",
+            "quant_method: expected compressed-tensors, modelopt, fp8, gptq, awq, auto-round, bitsandbytes, torchao, mlx, hqq, aqlm, vptq, quanto, quark, fbgemm_fp8, mxfp4, bitnet, found nothing",
         ),
         (json!({"quant_method": 4}), "quant_method: expected a text, found 4"),
         (json!({"quant_method": "gptq", "bits": 5}), "bits: expected 2, 3, 4 or 8, found 5"),
@@ -335,8 +335,22 @@ fn four_bit_states_must_agree_with_their_tensors() {
 #[test]
 fn every_golden_part_is_needed() {
     // Without these a weight has the same values.
-    let spare =
-        ["a.g_idx", "b.g_idx", "int4_unused_order.weight_g_idx", "input_scale", "weight_format"];
+    let spare = [
+        "a.g_idx",
+        "b.g_idx",
+        "int4_unused_order.weight_g_idx",
+        "input_scale",
+        "output_scale",
+        "weight_format",
+        "view_as_float",
+        "offload_meta",
+        "encoded_state_dict",
+        "stores_quant_config",
+        "channel_wise",
+        "optimize",
+        "round_zero",
+        "unpack_view_dtype",
+    ];
     let mut parts = 0;
     for name in crate::quantized::CHECKPOINTS {
         let (config, bytes) = stored(name);
@@ -372,5 +386,5 @@ fn every_golden_part_is_needed() {
             }
         }
     }
-    assert_eq!(parts, 251);
+    assert_eq!(parts, 583);
 }

@@ -43,8 +43,11 @@ fn a_tensor_more_is_named_in_every_format() {
         let mut weights: Vec<&String> = reading.tensors.iter().collect();
         weights.sort();
         for (turn, end) in ends.into_iter().enumerate() {
-            let weight = weights[(7 * at + turn) % weights.len()];
-            let added = format!("{}.{end}", weight.strip_suffix(".weight").unwrap_or(weight));
+            let names = weights.iter().cycle().skip(7 * at + turn).map(|weight| {
+                format!("{}.{end}", weight.strip_suffix(".weight").unwrap_or(weight))
+            });
+            let added =
+                names.take(weights.len()).find(|name| !reading.tensors.contains(name)).unwrap();
             let bytes = with_tensor(&bytes, &added);
             let checkpoint =
                 Checkpoint::from_safetensors_bytes(Path::new(name), config.clone(), bytes).unwrap();
@@ -77,7 +80,9 @@ fn a_key_more_is_named_at_every_place_of_every_configuration() {
                 "{name}"
             );
             let error = refusal(&checkpoint, &reading(&checkpoint));
-            assert!(error.contains(&format!("{place} (1)")), "{name}: {error}");
+            // Long names are shown by their beginning.
+            let shown = place.get(..100).map_or(format!("{place} (1)"), str::to_owned);
+            assert!(error.contains(&shown), "{name}: {error}");
             places += 1;
         }
     }

@@ -11,6 +11,7 @@ fn row() -> Row {
 
 fn cell(label: &str, nll: f64, kld: f64) -> Value {
     json!({
+        "id": label,
         "label": label,
         "reason": null,
         "scores": {"sums": {"n": 100, "a": nll, "b": 400.0}, "kld": {"mean": kld}},
@@ -41,9 +42,9 @@ fn error(found: &Outcome, expected: &Outcome) -> String {
 #[test]
 fn cells_are_compared_by_window_perplexity_and_divergence() {
     let expected = cells(&[cell("baseline", 400.0, 0.0), cell("int4", 410.0, 0.01)]);
-    assert_eq!(values(&expected, &expected), [0.0, 0.0, 0.0]);
+    assert_eq!(values(&expected, &expected), [0.0; 4]);
     let found = cells(&[cell("baseline", 400.2, 0.0), cell("int4", 411.0, 0.0102)]);
-    let [exact, ppl, kld] = values(&found, &expected)[..] else { panic!() };
+    let [exact, ppl, kld, 0.0] = values(&found, &expected)[..] else { panic!() };
     assert!((exact - 0.1 / 40.0).abs() < 1e-12, "{exact}");
     assert!((ppl - 0.01_f64.exp_m1()).abs() < 1e-12, "{ppl}");
     assert!((kld - 0.0002 / 0.0101).abs() < 1e-12, "{kld}");

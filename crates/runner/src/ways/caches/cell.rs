@@ -11,23 +11,24 @@ use crate::ways::ends::Ends;
 
 /// What a cell does to the cache, before it runs.
 pub(crate) struct CachePlan {
-    /// In their order.
+    /// The presses in the order in which they are applied.
     pub(crate) presses: Vec<PlannedPress>,
     pub(crate) reposition: bool,
     /// Whether the keys of later tokens lose the channels, too, that a press removes.
     pub(crate) cut_later_keys: bool,
-    /// Those of all layers, and those of some.
+    /// The codecs of all layers, then those of selected layers.
     pub(crate) codecs: Vec<LayerCodecs>,
     /// For every layer of the model, which of `codecs` it has.
     pub(crate) codecs_of: Vec<usize>,
     pub(crate) sinks: usize,
     pub(crate) recent: usize,
     pub(crate) before_rope: bool,
-    /// For every layer of the model.
+    /// For every layer of the model, whether its cache is compressed.
     pub(crate) active: Vec<bool>,
     /// Whether to note which entries the presses keep.
     pub(crate) notes_kept: bool,
-    /// Tokens of a run; by the protocol's context if `None`.
+    /// Number of tokens in a run. `None` makes the context one run and the rest another, or takes
+    /// [`INTERVAL`] without a context.
     pub(crate) interval: Option<usize>,
     /// Tokens of a window before the scored ones.
     pub(crate) context: Option<usize>,
@@ -59,7 +60,7 @@ pub(crate) struct PlannedPress {
 pub(crate) enum Budget {
     /// All but this share of the tokens so far.
     Ratio(f64),
-    /// So many tokens.
+    /// This many tokens.
     Size(usize),
     /// All tokens, and all but this share of the key channels.
     Channels(f64),
@@ -69,7 +70,7 @@ pub(crate) enum Budget {
 const INTERVAL: usize = 128;
 
 impl CachePlan {
-    /// Lengths of the runs that a window of `tokens` goes through in.
+    /// The lengths of the runs into which a window of `tokens` tokens is divided.
     pub(crate) fn runs(&self, tokens: usize) -> Vec<usize> {
         let (first, interval) = match (self.context, self.interval) {
             (Some(context), None) => (context.min(tokens), tokens.max(1)),
@@ -85,8 +86,8 @@ impl CachePlan {
         runs
     }
 
-    /// What the uncompressed cache of a model with so many layers is: nothing goes but what no later
-    /// query sees.
+    /// The plan of an uncompressed cache, for a model with this many layers: only entries outside every
+    /// later query's window are dropped.
     pub(crate) fn nothing(layers: usize) -> CachePlan {
         CachePlan {
             presses: Vec::new(),
@@ -105,7 +106,7 @@ impl CachePlan {
         }
     }
 
-    /// The same for a cell: its name stands in the note of calls that do not come back.
+    /// The same plan for a cell, whose name is recorded in the note of calls that do not return.
     pub(crate) fn for_cell(mut self, cell: &CellName) -> CachePlan {
         for press in &mut self.presses {
             press.entry = press.entry.clone().for_cell(cell);
@@ -137,18 +138,18 @@ impl CachePlan {
     }
 }
 
-/// What a cell does to the cache, open.
+/// A cell's presses and codecs, open, and the ledger of the window in progress.
 pub(crate) struct OpenCache {
     pub(super) presses: Vec<PressInstance>,
-    /// What they ask for, together.
+    /// The union of what the presses request.
     pub(super) wanted: Wanted,
     /// For each of the plan's codecs the ends of keys and of values.
     pub(super) ends: Vec<[Option<Ends>; 2]>,
     /// What is known of the entries of every layer of the model.
     pub(super) layers: Vec<LayerLedger>,
-    /// Of the window at work: what keys and values cost.
+    /// The cost of keys and of values in the current window.
     pub(super) counts: [LinkCounts; 2],
-    /// Of the window at work: what the presses kept, where that is noted.
+    /// What the presses kept in the current window, if the plan notes it.
     pub(super) kept: Vec<Kept>,
 }
 

@@ -43,7 +43,8 @@ impl OpenCache {
             ] {
                 let Some(ends) = ends else { continue };
                 let dim = at.shape.head_dim;
-                let channels = channels.as_deref().filter(|_| part == Part::Key);
+                // Presses remove channels of keys alone.
+                let channels = if part == Part::Key { channels.as_deref() } else { None };
                 let message = Message { part, heads, entries, channels, dim, dtype: model.dtype };
                 let bytes = message.cross(ends, contents, counts)?;
                 ledger.share(part, heads, entries, bytes);
@@ -56,7 +57,7 @@ impl OpenCache {
     }
 }
 
-/// For every head the entries that are coded now, by the positions of their tokens.
+/// For every head, the indices of the entries to code now: uncoded ones of tokens `sinks..end`.
 fn fresh_entries(ledger: &LayerLedger, sinks: usize, end: usize) -> Vec<Vec<usize>> {
     let of_head = |head: &HeadLedger| {
         let is_fresh = |entry: &usize| {
@@ -71,14 +72,14 @@ fn fresh_entries(ledger: &LayerLedger, sinks: usize, end: usize) -> Vec<Vec<usiz
 /// What is coded as one message.
 struct Group {
     heads: Vec<usize>,
-    /// The same of every head.
+    /// Indices of the entries, the same in every head.
     entries: Vec<usize>,
-    /// The channels of their keys, where a press has removed others.
+    /// The channels that their keys still have; `None` for all.
     channels: Option<Arc<[u16]>>,
 }
 
-/// Heads whose entries are coded side by side, as one message: all of them, or each alone where a
-/// press has kept other entries or channels of each; then also entries with other channels.
+/// Groups what one message can hold as a matrix. All heads go side by side, unless a press has kept other
+/// entries or channels in some of them; then each head is alone, divided by the channels of its entries.
 fn groups(contents: &CacheContents, ledger: &LayerLedger, fresh: Vec<Vec<usize>>) -> Vec<Group> {
     let alike = |pair: &[HeadEntries]| {
         pair[0].positions == pair[1].positions
@@ -86,7 +87,7 @@ fn groups(contents: &CacheContents, ledger: &LayerLedger, fresh: Vec<Vec<usize>>
             && pair[1].key_channels.is_none()
     };
     let cut = |head: &HeadLedger| head.channels.iter().any(Option::is_some);
-    // Where gaps are closed, heads with other tokens may have the same positions.
+    // Equal positions are not enough: once gaps are closed, they may belong to different tokens.
     let together = contents.heads.windows(2).all(alike)
         && fresh.windows(2).all(|pair| pair[0] == pair[1])
         && !ledger.heads.iter().any(cut);
@@ -167,14 +168,14 @@ struct Message<'a> {
     part: Part,
     heads: &'a [usize],
     entries: &'a [usize],
-    /// Those of a row that are in the message; all where there is none.
+    /// The channels of a head's row that are in the message; `None` for all.
     channels: Option<&'a [u16]>,
     dim: usize,
     dtype: Dtype,
 }
 
 impl Message<'_> {
-    /// Replaces what is coded by what its decoder gives; returns the bytes of the payload.
+    /// Replaces the message's values by the decoded ones; returns the payload's size in bytes.
     fn cross(
         &self,
         ends: &mut Ends,

@@ -17,12 +17,12 @@ pub(crate) struct Model<'a> {
 }
 
 impl Model<'_> {
-    /// Values of all keys, and as many of all values, that an uncompressed cache of `tokens` tokens
-    /// holds for the queries that follow.
+    /// Number of values in all keys that an uncompressed cache of `tokens` tokens holds for later queries;
+    /// the cached values hold as many.
     pub(crate) fn cache_values(&self, tokens: usize) -> usize {
         let of_block = |block: &LayerConfig| {
             let AttentionShape { kv_heads, head_dim, window, .. } = block.attention;
-            // A query sees itself too, so of the entries before it a window less one.
+            // The window counts the query itself, so one entry fewer before it is visible.
             let seen = window.map_or(tokens, |window| tokens.min(window.saturating_sub(1)));
             seen * kv_heads * head_dim
         };
@@ -42,7 +42,7 @@ pub(crate) struct At<'a> {
 }
 
 impl At<'_> {
-    /// RoPE's frequencies, one for each pair of channels that it rotates.
+    /// RoPE's frequencies in radians per position, one for each pair of rotated channels.
     pub(super) fn frequencies(&self) -> Vec<f32> {
         let rope = self.shape.rope.as_ref();
         rope.map_or_else(Vec::new, |rope| rope.frequencies(rope.is_long(self.seen)))
@@ -50,10 +50,10 @@ impl At<'_> {
 }
 
 impl OpenCache {
-    /// What is left of `contents`.
+    /// Compresses `contents` and returns what is left.
     ///
     /// # Errors
-    /// What a press or codec says. The ledger of the layer then no longer fits any contents.
+    /// The error of a press or codec. The ledger of the layer then no longer fits any contents.
     pub(crate) fn compress(
         &mut self,
         plan: &CachePlan,
@@ -131,7 +131,8 @@ impl OpenCache {
     }
 }
 
-/// Drops what lies outside of the attention's window: it costs nothing, whoever compresses.
+/// Drops the entries outside the attention window. The uncompressed cache is counted without them too, so
+/// this saves a cell nothing.
 fn drop_unseen(ledger: &mut LayerLedger, contents: &mut CacheContents, at: At<'_>) {
     let Some(window) = at.shape.window else { return };
     for (head, ledger) in contents.heads.iter_mut().zip(&mut ledger.heads) {

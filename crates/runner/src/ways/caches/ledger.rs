@@ -12,9 +12,10 @@ pub(crate) struct LayerLedger {
     pub(crate) heads: Vec<HeadLedger>,
     /// Entries before this position have been coded.
     pub(crate) coded: u32,
-    /// Of every query head the queries of the last tokens, as many as presses ask for.
+    /// The queries of the last tokens by every query head, for as many tokens as presses request.
     pub(crate) queries: TokenRows,
-    /// What the block read of the last tokens, as many as presses ask for; of no head.
+    /// The attention block's input after its norm for the last tokens, as many as presses request; it
+    /// counts as the only head.
     pub(crate) states: TokenRows,
 }
 
@@ -44,21 +45,23 @@ impl TokenRows {
 #[derive(Debug, Default)]
 pub(crate) struct HeadLedger {
     pub(crate) entries: Vec<EntryCost>,
-    /// The key channels that are left of every entry, where a press has removed others of the keys that
-    /// were there; they are zeros with the model, whose later keys are whole.
+    /// The key channels that every entry still has; `None` for all. The model stores zeros in channels that
+    /// a press removed from the keys cached by then, because the keys that it adds later are whole.
     pub(crate) channels: Vec<Option<Arc<[u16]>>>,
-    /// For every query head of the group, attention received by every entry.
+    /// The attention that every entry has received so far from each query head of the group.
     pub(crate) attention: Vec<Vec<f32>>,
-    /// The same of how much each value can add; empty unless a press asks.
+    /// The 1-norm of what every value adds to the block's output through each query head of the group;
+    /// empty unless a press requests it.
     pub(crate) outputs: Vec<Vec<f32>>,
-    /// `[rows, entries]`, the attention that the last queries pay; empty unless a press asks.
+    /// The attention of the last queries, `[rows, entries]` for each query head of the group; empty unless
+    /// a press requests it.
     pub(crate) window: Vec<Vec<f32>>,
 }
 
-/// Where an entry comes from, and its bytes; a coded one has its share of a payload.
+/// Which token an entry belongs to, and what it costs in bytes: the share of a payload once it is coded.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct EntryCost {
-    /// Position of its token in the sequence, wherever its key is turned to.
+    /// Position of its token in the sequence, whichever position its key is rotated to.
     pub(crate) token: u32,
     pub(crate) key_bytes: f64,
     pub(crate) value_bytes: f64,
@@ -79,7 +82,7 @@ impl LayerLedger {
                 value_bytes: (shape.head_dim * size) as f64,
                 coded: false,
             };
-            // Nothing is removed between two times, so new entries are behind those that are known.
+            // Whatever removes entries removes them here too, so new ones come after those that are known.
             let known = ledger.entries.len().min(head.len());
             ledger.entries.truncate(known);
             ledger.entries.extend(head.positions[known..].iter().map(fresh));
@@ -203,7 +206,7 @@ mod tests {
         assert_eq!(first(&all), (2, vec![0.0, 1.0]));
         all.follow(&fresh(2..4), 3);
         assert_eq!(first(&all), (3, vec![1.0, 2.0, 3.0]));
-        // Of a long run only as many were looked at as are wanted.
+        // In a long run, only as many tokens are probed as are wanted.
         all.follow(&fresh(5..8), 3);
         assert_eq!(first(&all), (3, vec![5.0, 6.0, 7.0]));
         all.follow(&fresh(8..9), usize::MAX);

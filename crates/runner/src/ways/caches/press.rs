@@ -26,7 +26,7 @@ impl OpenCache {
         let dim = shape.head_dim;
         let arrays = side.arrays(press, ledger, at.seen, shape);
         let side: Vec<_> = arrays.iter().map(|array| array.view()).collect();
-        // A press before this one may have cut channels; this one sees zeros there.
+        // An earlier press may have removed channels; the boundary has whole keys, so zeros fill them.
         let whole: Vec<Option<Vec<f32>>> =
             contents.heads.iter().map(|head| all_channels(head, dim)).collect();
         let heads: Vec<KvHeadRef<'_>> = contents
@@ -71,7 +71,7 @@ impl OpenCache {
     }
 }
 
-/// How much a press keeps of a layer whose longest head has so many entries.
+/// How much a press keeps of a layer whose longest head has `longest` entries.
 fn budget(budget: Budget, longest: usize, at: At<'_>) -> LayerBudget {
     match budget {
         Budget::Ratio(ratio) => {
@@ -84,8 +84,8 @@ fn budget(budget: Budget, longest: usize, at: At<'_>) -> LayerBudget {
     }
 }
 
-/// Leaves of a head what a press keeps. `size` is the bytes of a value in the model's dtype, `cut_later`
-/// whether keys of later tokens lose the channels that go.
+/// Reduces a head to what a press keeps. `size` is the number of bytes of a value in the model's dtype;
+/// `cut_later` says whether the keys of later tokens lose the removed channels too.
 fn apply(
     kept: KeptHead,
     head: &mut HeadEntries,
@@ -111,6 +111,7 @@ fn apply(
         head.keys = match head.key_channels.as_deref() {
             None => {
                 let mut keys = keys;
+                // A press may write to channels that are gone, which must stay zero: they are not counted.
                 ledger.clear(&mut keys, dim);
                 keys
             }
@@ -133,6 +134,7 @@ fn cut_all(
     let keys = all_keys(head, dim);
     let of_key = |key: &[f32]| left.iter().map(|&c| key[usize::from(c)]).collect::<Vec<f32>>();
     head.keys = keys.chunks_exact(dim).flat_map(of_key).collect();
+    // A coded entry's bytes are its share of a payload, which has been written already.
     for entry in ledger.entries.iter_mut().filter(|entry| !entry.coded) {
         entry.key_bytes = (left.len() * size) as f64;
     }

@@ -2,15 +2,15 @@
 
 use strait_model::HeadEntries;
 
-/// Closes the gaps between the entries: they get the last positions before the next token's, `seen`, and
-/// their keys are turned by the difference, unless they are kept as they are before RoPE.
+/// Closes the gaps between the entries: they get the last positions before `seen`, which is the next
+/// token's, and their keys are rotated by the difference, unless the cache keeps them unrotated.
 ///
-/// Rotary positions count by their differences alone, so this is what counting the kept entries from 0 and
-/// going on behind them is. It holds for every head and layer, however many entries each keeps, and the
-/// tokens that follow need no position of their own for each of them.
+/// With RoPE, attention depends only on differences between positions, so this is equivalent to numbering
+/// the kept entries from 0 and continuing after them. But it works for every head and layer, however many
+/// entries each keeps, without giving later tokens a different position in each of them.
 ///
 /// # Errors
-/// When keys would have to be turned that have lost channels.
+/// When keys that have lost channels would have to be rotated.
 pub(super) fn close_up(
     head: &mut HeadEntries,
     frequencies: &[f32],
@@ -49,8 +49,8 @@ pub(super) fn lost_channels() -> String {
 mod tests {
     use super::*;
 
-    /// A key of two pairs, turned to a position.
-    fn turned(position: f64, frequencies: [f32; 2], raw: [f64; 4]) -> Vec<f32> {
+    /// A key of two pairs of channels, rotated to a position.
+    fn rotated(position: f64, frequencies: [f32; 2], raw: [f64; 4]) -> Vec<f32> {
         let mut key = [0.0; 4];
         for pair in 0..2 {
             let (sin, cos) = (position * f64::from(frequencies[pair])).sin_cos();
@@ -66,24 +66,24 @@ mod tests {
         let raw = [1.0, -2.0, 0.5, 3.0];
         let head = HeadEntries {
             positions: vec![3, 70],
-            keys: [turned(3.0, frequencies, raw), turned(70.0, frequencies, raw)].concat(),
+            keys: [rotated(3.0, frequencies, raw), rotated(70.0, frequencies, raw)].concat(),
             values: vec![0.0; 8],
             key_channels: None,
         };
         let mut closed = head.clone();
         close_up(&mut closed, &frequencies, 4, 80, false).unwrap();
         assert_eq!(closed.positions, [78, 79]);
-        let expected = [turned(78.0, frequencies, raw), turned(79.0, frequencies, raw)].concat();
+        let expected = [rotated(78.0, frequencies, raw), rotated(79.0, frequencies, raw)].concat();
         for (found, expected) in closed.keys.iter().zip(&expected) {
             assert!((found - expected).abs() < 1e-5, "{found} {expected}");
         }
-        let mut unturned = head.clone();
-        close_up(&mut unturned, &frequencies, 4, 80, true).unwrap();
-        assert_eq!((unturned.positions, unturned.keys), (closed.positions, head.keys));
+        let mut unrotated = head.clone();
+        close_up(&mut unrotated, &frequencies, 4, 80, true).unwrap();
+        assert_eq!((unrotated.positions, unrotated.keys), (closed.positions, head.keys));
     }
 
     #[test]
-    fn keys_without_some_channels_cannot_be_turned() {
+    fn keys_without_some_channels_cannot_be_rotated() {
         let mut head = HeadEntries {
             positions: vec![3],
             keys: vec![1.0; 3],

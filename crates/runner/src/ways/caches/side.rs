@@ -1,4 +1,4 @@
-//! Side information of presses: what they ask for, and what is asked of the model.
+//! Side information of presses: what they request, and the probes of the model that provide it.
 
 use strait_loader::{
     ATTENTION_COUNT, ATTENTION_SUM, HIDDEN_STATES, OUTPUT_NORM, PressInstance, QUERIES, SideNeed,
@@ -8,41 +8,41 @@ use strait_model::{AttentionShape, CachedLayer, ProbeRequest};
 
 use super::ledger::{EntryCost, LayerLedger, TokenRows};
 
-/// What presses ask for, together.
+/// The union of what presses request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Wanted {
-    /// Queries of so many last tokens.
+    /// Number of last tokens whose queries are requested.
     queries: usize,
-    /// Attention of so many last queries.
+    /// Number of last queries whose attention is requested.
     window: usize,
-    /// Attention received by every entry.
+    /// Whether the attention received by every entry is requested.
     sums: bool,
-    /// What the block reads of so many last tokens.
+    /// Number of last tokens for which the attention block's input after its norm is requested.
     states: usize,
-    /// How much every value can add to the stream.
+    /// Whether the 1-norm of what every value adds to the block's output is requested.
     outputs: bool,
 }
 
-/// What was seen of a layer in a run of tokens.
+/// What probes of a layer found in a run of tokens.
 #[derive(Debug, Default)]
 pub(crate) struct SideInformation {
-    /// `[tokens, head_dim]` of every query head.
+    /// Queries of every query head, `[tokens, head_dim]`.
     queries: TokenRows,
-    /// `[rows, entries]` of every query head.
+    /// Attention of the last queries of every query head, `[rows, entries]`.
     window: TokenRows,
-    /// `[entries]` of every query head.
+    /// Attention that the run's queries pay to each entry, `[entries]` for every query head.
     sums: Vec<Vec<f32>>,
-    /// `[tokens, hidden]`.
+    /// Input of the attention block after its norm, `[tokens, hidden]`.
     states: TokenRows,
-    /// `[entries]` of every query head.
+    /// 1-norms of what each value adds to the block's output, `[entries]` for every query head.
     outputs: Vec<Vec<f32>>,
 }
 
 impl Wanted {
-    /// What a press asks for.
+    /// What a press requests.
     ///
     /// # Errors
-    /// A name that this host cannot give.
+    /// When it requests a name that this host does not provide.
     pub(crate) fn of(press: &PressInstance) -> Result<Wanted, String> {
         let mut wanted = Wanted::default();
         for SideNeed { name, tokens } in press.needs() {
@@ -78,7 +78,7 @@ impl Wanted {
         self != Wanted::default()
     }
 
-    /// Looks at a layer just after a run of tokens.
+    /// Probes a layer just after a run of tokens.
     pub(crate) fn probe(
         self,
         layer: &mut dyn CachedLayer,
@@ -117,9 +117,8 @@ impl Wanted {
 }
 
 impl SideInformation {
-    /// Adds what a run showed, as far as it is `wanted`, to what is known of its tokens and of those before
-    /// it, and the attention that entries received to what they had received; what else is known of every
-    /// entry replaces what was known.
+    /// Adds what a run's probes found to the ledger, as far as it is `wanted`: rows of tokens follow those of
+    /// earlier tokens, and received attention adds up. Everything else replaces what an earlier run found.
     pub(crate) fn add_to(&self, ledger: &mut LayerLedger, wanted: Wanted) {
         if wanted.queries > 0 {
             ledger.queries.follow(&self.queries, wanted.queries);
@@ -127,17 +126,16 @@ impl SideInformation {
         if wanted.states > 0 {
             ledger.states.follow(&self.states, wanted.states);
         }
-        // What is seen for several cells together is not wanted by each.
-        let group = |all: &[Vec<f32>]| (all.len() / ledger.heads.len().max(1)).max(1);
-        let (outputs, window) = (&self.outputs, &self.window.heads);
-        let groups = [group(outputs), group(window)];
+        // A probe for several cells may find more than this one wants.
         if wanted.outputs {
-            for (head, outputs) in ledger.heads.iter_mut().zip(outputs.chunks(groups[0])) {
+            let groups = by_key_head(&self.outputs, ledger.heads.len());
+            for (head, outputs) in ledger.heads.iter_mut().zip(groups) {
                 head.outputs = outputs.to_vec();
             }
         }
         if wanted.window > 0 {
-            for (head, window) in ledger.heads.iter_mut().zip(window.chunks(groups[1])) {
+            let groups = by_key_head(&self.window.heads, ledger.heads.len());
+            for (head, window) in ledger.heads.iter_mut().zip(groups) {
                 head.window = window.to_vec();
             }
         }
@@ -184,13 +182,8 @@ impl SideInformation {
                     (ATTENTION_SUM, (0, received.copied().collect()))
                 }
                 _ => {
-                    // Every query from an entry's own on has seen it, within the window.
-                    let count = |entry: &EntryCost| {
-                        let queries = seen.saturating_sub(entry.token as usize);
-                        shape.window.map_or(queries, |window| queries.min(window)) as f32
-                    };
-                    let counts =
-                        ledger.heads.iter().flat_map(|head| head.entries.iter().map(count));
+                    let entries = ledger.heads.iter().flat_map(|head| &head.entries);
+                    let counts = entries.map(|entry| queries_of(entry, seen, shape.window));
                     (ATTENTION_COUNT, (0, counts.collect()))
                 }
             };
@@ -198,6 +191,18 @@ impl SideInformation {
         }
         arrays
     }
+}
+
+/// Divides the rows of all query heads among the key heads that they attend to.
+fn by_key_head(rows: &[Vec<f32>], key_heads: usize) -> impl Iterator<Item = &[Vec<f32>]> {
+    // Chunks of at least 1, because a probe may have found no rows at all.
+    rows.chunks((rows.len() / key_heads.max(1)).max(1))
+}
+
+/// Number of queries that have paid attention to an entry: its own and all later ones within the window.
+fn queries_of(entry: &EntryCost, seen: usize, window: Option<usize>) -> f32 {
+    let queries = seen.saturating_sub(entry.token as usize);
+    window.map_or(queries, |window| queries.min(window)) as f32
 }
 
 /// One piece of side information.

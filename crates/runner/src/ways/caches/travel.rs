@@ -29,8 +29,8 @@ impl<'a> Traveller<'a> {
         Traveller { plan, cache, failed: None }
     }
 
-    /// What the cell leaves of a layer. `None` once it has failed: it then keeps everything, so that
-    /// the batch can go on for the others.
+    /// Compresses a layer's cache. `None` once the cell has failed: its cache then stays as it is, so that
+    /// the batch can continue for the others.
     fn compress(
         &mut self,
         model: &Model<'_>,
@@ -57,7 +57,7 @@ struct Run<'a> {
     tokens: &'a [u32],
     /// Position of its first token.
     start: usize,
-    /// Runs after this one; what nothing comes after is not compressed.
+    /// Number of runs after this one. After the last run nothing reads the cache, so it is not compressed.
     later: usize,
 }
 
@@ -96,7 +96,7 @@ pub(super) fn travel(
     Ok(states)
 }
 
-/// The first run: one sequence for all cells. Leaves in `caches` what every cell keeps of it, by stage.
+/// The first run, with one sequence for all cells. Adds to `caches`, for every stage, what each cell keeps.
 fn first_run(
     road: &mut Road<'_>,
     model: &Model<'_>,
@@ -172,7 +172,7 @@ fn later_run(
     hidden.ok_or_else(no_stages)
 }
 
-/// Puts what a run gave to its place in the states of every cell; one sequence is that of all cells.
+/// Copies a run's states to their place in those of every cell; a single sequence belongs to all cells.
 fn put(given: &Hidden, states: &mut Hidden, start: usize) {
     let row = given.channels * given.dtype.size();
     for cell in 0..states.batch {
@@ -186,7 +186,7 @@ fn no_stages() -> RunnerError {
     RunnerError::internal("a model without stages")
 }
 
-/// What cells want to know of a layer, together.
+/// The union of what cells request from a layer.
 fn wanted(cells: &[Traveller<'_>], layer: usize) -> Wanted {
     let active = cells.iter().filter(|cell| cell.plan.active[layer]);
     active.fold(Wanted::default(), |wanted, cell| wanted.and(cell.cache.wanted))
@@ -229,7 +229,7 @@ impl CacheVisitor for Shared<'_, '_> {
 pub(crate) struct Apart<'a, 'c> {
     pub(crate) model: &'a Model<'a>,
     pub(crate) cells: &'a mut [Traveller<'c>],
-    /// Runs after this one; what nothing comes after is not compressed.
+    /// Number of runs after this one; the last run's cache is not compressed.
     pub(crate) later: usize,
 }
 
