@@ -65,7 +65,10 @@ struct Soak {
     scale: f64,
 }
 
-const PARTS: &[(&str, fn(&Soak) -> Result<Vec<Part>>)] = &[
+/// What runs a part.
+type Runs = fn(&Soak) -> Result<Vec<Part>>;
+
+const PARTS: &[(&str, Runs)] = &[
     ("kills", kills::run),
     ("readers", readers::run),
     ("files", files::run),
