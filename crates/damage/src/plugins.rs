@@ -30,7 +30,7 @@ pub(crate) fn payload(bytes: &[u8], _: Option<&[u8]>) {
     }
 }
 
-/// A payload of every codec and shape, as [`payload`] reads them, under a name.
+/// A payload of every codec and shape, as `payload` reads them, under a name.
 ///
 /// # Errors
 /// When no plugin is built, or a codec fails.
