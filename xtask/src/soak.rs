@@ -65,7 +65,10 @@ struct Soak {
     scale: f64,
 }
 
-const PARTS: &[(&str, fn(&Soak) -> Result<Vec<Part>>)] = &[
+/// A part: does its work, and gives lines of the table.
+type Work = fn(&Soak) -> Result<Vec<Part>>;
+
+const PARTS: &[(&str, Work)] = &[
     ("kills", kills::run),
     ("readers", readers::run),
     ("files", files::run),
