@@ -38,7 +38,7 @@ pub(crate) struct Args {
     /// Everything random follows from it
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How much of it: 0.01 takes seconds, 1 about an hour on two cores
+    /// How much of it: 0.01 takes seconds, 1 half an hour on two cores
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
     /// Only parts whose name contains this: kills, readers, files, hostile, places
