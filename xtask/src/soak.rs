@@ -38,7 +38,7 @@ pub(crate) struct Args {
     /// Everything random follows from it
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How much of it: 0.01 takes seconds, 1 about an hour on two cores
+    /// How much of it: 0.01 takes seconds, 1 half an hour on two cores
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
     /// Only parts whose name contains this: kills, readers, files, hostile, places
@@ -65,10 +65,10 @@ struct Soak {
     scale: f64,
 }
 
-/// What runs a part.
-type Runs = fn(&Soak) -> Result<Vec<Part>>;
+/// A part: does its work, and gives lines of the table.
+type Work = fn(&Soak) -> Result<Vec<Part>>;
 
-const PARTS: &[(&str, Runs)] = &[
+const PARTS: &[(&str, Work)] = &[
     ("kills", kills::run),
     ("readers", readers::run),
     ("files", files::run),

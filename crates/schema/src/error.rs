@@ -256,8 +256,10 @@ mod tests {
 
     #[test]
     fn a_value_as_long_as_a_file_is_shortened() {
-        let text =
-            format!("name = \"x\"\n[model]\nsource = \"m\"\ndtype = \"{}\"\n", "x".repeat(20_000));
+        let text = format!(
+            "name = \"x\"\n[data]\nsource = \"t\"\n[model]\nsource = \"m\"\ndtype = \"{}\"\n",
+            "x".repeat(20_000)
+        );
         let error = Experiment::parse(&text, "test.toml").unwrap_err().to_string();
         assert!(error.len() < 1000, "{}", error.len());
         assert!(error.contains("xxx… (20013 letters in all) …xxx"), "{error}");
