@@ -123,7 +123,10 @@ fn raise(signal: i32) {
 /// A mapping of an empty file has an address and no memory.
 fn read_behind_a_file() -> Result<()> {
     let path = std::env::temp_dir().join(format!("strait-hostile-{}", std::process::id()));
-    let file = std::fs::File::create_new(&path).map_err(|error| Error::new(error.to_string()))?;
+    // A process of this number may have been killed before it removed its own.
+    let mut options = std::fs::File::options();
+    let options = options.read(true).write(true).create(true).truncate(true);
+    let file = options.open(&path).map_err(|error| Error::new(error.to_string()))?;
     let _ = std::fs::remove_file(&path);
     let descriptor = std::os::fd::AsRawFd::as_raw_fd(&file);
     // SAFETY: not safe, on purpose: there is no page behind the address.
