@@ -41,7 +41,7 @@ fn descriptors_cross_the_boundary() {
     assert_eq!(panics.params[0].choices[1].doc, "When an instance is opened.");
     assert_eq!(plugin.codecs()[8].side_information, ["importance"]);
     assert_eq!(plugin.sdk_version(), "1.3.0");
-    assert_eq!(plugin.abi_version(), (1, 2));
+    assert_eq!(plugin.abi_version(), (1, 3));
     assert_eq!(plugin.file_name(), "libstrait_hostile.so");
 }
 
