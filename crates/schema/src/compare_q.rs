@@ -83,7 +83,8 @@ pub fn experiment_of_specs(
     models: &[PathBuf],
     dtype: Dtype,
 ) -> Result<String, SpecError> {
-    let spec = Keys::of(data, "", object(data, &read(data)?)?);
+    let value = read(data)?;
+    let spec = Keys::of(data, "", object(data, &value)?);
     let mut all = Vec::new();
     for path in models {
         all.extend(entries(path, dtype, &spec)?);
@@ -224,14 +225,14 @@ fn brief(value: Option<&Value>) -> String {
 struct Keys<'a> {
     path: &'a Path,
     prefix: String,
-    object: Map<String, Value>,
+    object: &'a Map<String, Value>,
     asked: std::cell::RefCell<Vec<String>>,
 }
 
 impl<'a> Keys<'a> {
-    fn of(path: &'a Path, prefix: &str, object: &Map<String, Value>) -> Self {
+    fn of(path: &'a Path, prefix: &str, object: &'a Map<String, Value>) -> Self {
         let asked = std::cell::RefCell::new(Vec::new());
-        Self { path, prefix: prefix.to_owned(), object: object.clone(), asked }
+        Self { path, prefix: prefix.to_owned(), object, asked }
     }
 
     fn optional(&self, key: &str) -> Option<&Value> {

@@ -9,15 +9,7 @@ pub fn plain(text: &str) -> Cow<'_, str> {
     if !text.contains(is_obeyed) {
         return Cow::Borrowed(text);
     }
-    let mut shown = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if is_obeyed(c) {
-            shown.extend(c.escape_unicode());
-        } else {
-            shown.push(c);
-        }
-    }
-    Cow::Owned(shown)
+    Cow::Owned(shown(text, &[]))
 }
 
 /// As [`plain`], with line breaks kept: prose such as an error with its hint. Later lines are indented, so that none of
@@ -34,9 +26,14 @@ pub fn prose(text: &str) -> String {
 
 /// As [`plain`], with line breaks and tabs kept: text as a model writes it.
 pub fn verbatim(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
+    shown(text, &['\n', '\t'])
+}
+
+/// Text with codes for what would be obeyed, but for the letters of `kept`.
+fn shown(text: &str, kept: &[char]) -> String {
+    let mut shown = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        if is_obeyed(c) && c != '\n' && c != '\t' {
+        if is_obeyed(c) && !kept.contains(&c) {
             shown.extend(c.escape_unicode());
         } else {
             shown.push(c);

@@ -52,7 +52,12 @@ impl Folder {
 
     /// Where the journal of a cell lies.
     pub(crate) fn journal(&self, id: &str) -> PathBuf {
-        self.path.join("journal").join(format!("{}.bin", &id[..id.len().min(16)]))
+        self.of_cell("journal", id, "bin")
+    }
+
+    /// Where a file of a cell lies, in a folder for files of that kind.
+    pub(crate) fn of_cell(&self, folder: &str, id: &str, extension: &str) -> PathBuf {
+        self.path.join(folder).join(format!("{}.{extension}", &id[..id.len().min(16)]))
     }
 
     /// Checks that the disk has room for `cells` journals of `scored` tokens each.

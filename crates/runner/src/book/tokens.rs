@@ -73,7 +73,7 @@ pub(crate) fn write(
 
 /// The file of a cell in one of the two folders.
 pub(crate) fn file(folder: &Folder, of: &str, id: &str) -> PathBuf {
-    folder.path().join(of).join(format!("{}.parquet", &id[..id.len().min(16)]))
+    folder.of_cell(of, id, "parquet")
 }
 
 fn add(
