@@ -84,65 +84,104 @@ pub(crate) fn place(
 ) -> Vec<Option<Placed>> {
     let mut all: Vec<Option<Placed>> = Vec::new();
     for (&point, &width) in points.iter().zip(widths) {
-        let candidates = candidates(point, width, height);
-        // What lies farther away touches none of them, and thousands of points would take minutes.
-        let around = Rect { x: point.0, y: point.1, width: 0.0, height: 0.0 };
-        let around = around.grown(2.0 * FARTHEST + width + height);
-        let obstacles: Vec<&Rect> =
-            obstacles.iter().filter(|other| around.touches(other)).collect();
-        let lines: Vec<&Line> =
-            lines.iter().filter(|line| around.touches(&Rect::around(line))).collect();
-        let placed: Vec<(Pixel, Placed)> = points
-            .iter()
-            .zip(&all)
-            .filter_map(|(&at, placed)| Some((at, (*placed)?)))
-            .filter(|(at, other)| {
-                let leader = (*at, other.rect.nearest(*at));
-                around.touches(&other.rect) || around.touches(&Rect::around(&leader))
-            })
-            .collect();
-        let covered = |rect: &Rect| {
-            let padded = rect.grown(1.5);
-            let points: f64 = obstacles.iter().map(|other| padded.overlap(other)).sum();
-            let labels: f64 = placed.iter().map(|(_, other)| padded.overlap(&other.rect)).sum();
-            points + labels
-        };
-        if candidates.iter().all(|(rect, _)| covered(rect) > 0.0) {
-            all.push(None);
-            continue;
-        }
-        let cost = |(rect, distance): &(Rect, f64)| {
-            let inside = rect.overlap(&bounds) / (width * height);
-            let padded = rect.grown(1.5);
-            let crossed = lines.iter().map(|line| length_inside(line, rect)).sum::<f64>();
-            // A label behind another point, or nearer to it, would be read as that point's.
-            let nearest = rect.nearest(point);
-            let own = distance_between(point, nearest);
-            let foreign = obstacles.iter().filter(|other| !other.contains(point));
-            let mistaken: f64 = foreign
-                .map(|other| {
-                    let apart = distance_between(other.center(), rect.nearest(other.center()));
-                    length_inside(&(point, nearest), other) + (own + 4.0 - apart).max(0.0)
-                })
-                .sum();
-            // A leader through another label, or a label over another's leader, joins the wrong two.
-            let leaders: f64 = placed
-                .iter()
-                .map(|&(from, other)| {
-                    let own = length_inside(&(point, nearest), &other.rect.grown(1.0));
-                    let foreign = (from, other.rect.nearest(from));
-                    own + if other.leader { length_inside(&foreign, &padded) } else { 0.0 }
-                })
-                .sum();
-            let crossed = crossed + leaders;
-            1e5 * (1.0 - inside) + 20.0 * covered(rect) + 4.0 * (crossed + mistaken) + distance
-        };
-        let costs = candidates.iter().map(|candidate| (cost(candidate), candidate));
-        let best = costs.min_by(|(a, _), (b, _)| a.total_cmp(b));
-        let best = best.filter(|(_, (rect, _))| covered(rect) == 0.0);
-        all.push(best.map(|(_, &(rect, distance))| Placed { rect, leader: distance > 14.0 }));
+        let placed = points.iter().zip(&all).filter_map(|(&at, placed)| Some((at, (*placed)?)));
+        let near = Near::new(point, 2.0 * FARTHEST + width + height, obstacles, lines, placed);
+        all.push(near.best(&candidates(point, width, height), &bounds));
     }
     all
+}
+
+/// What lies around a point. What is farther away touches no place for its label, and thousands of points
+/// would take minutes.
+struct Near<'a> {
+    point: Pixel,
+    obstacles: Vec<&'a Rect>,
+    lines: Vec<&'a Line>,
+    /// Labels that have their places, with their points.
+    placed: Vec<(Pixel, Placed)>,
+}
+
+impl<'a> Near<'a> {
+    fn new(
+        point: Pixel,
+        reach: f64,
+        obstacles: &'a [Rect],
+        lines: &'a [Line],
+        placed: impl Iterator<Item = (Pixel, Placed)>,
+    ) -> Self {
+        let around = Rect { x: point.0, y: point.1, width: 0.0, height: 0.0 }.grown(reach);
+        Self {
+            point,
+            obstacles: obstacles.iter().filter(|other| around.touches(other)).collect(),
+            lines: lines.iter().filter(|line| around.touches(&Rect::around(line))).collect(),
+            placed: placed
+                .filter(|(at, other)| {
+                    let leader = (*at, other.rect.nearest(*at));
+                    around.touches(&other.rect) || around.touches(&Rect::around(&leader))
+                })
+                .collect(),
+        }
+    }
+
+    /// The first of the cheapest places, if it covers nothing.
+    fn best(&self, candidates: &[(Rect, f64)], bounds: &Rect) -> Option<Placed> {
+        // In a crowd that is most points: nothing else need be known of their places.
+        if !candidates.iter().any(|(rect, _)| self.is_free(rect)) {
+            return None;
+        }
+        let mut best: Option<(f64, Rect, f64)> = None;
+        for &(rect, distance) in candidates {
+            let inside = rect.overlap(bounds) / (rect.width * rect.height);
+            let least = 1e5 * (1.0 - inside) + 20.0 * self.covered(&rect) + distance;
+            if best.is_some_and(|(known, ..)| least >= known) {
+                continue;
+            }
+            let cost = least + 4.0 * self.misread(&rect);
+            if best.is_none_or(|(known, ..)| cost < known) {
+                best = Some((cost, rect, distance));
+            }
+        }
+        let (_, rect, distance) = best.filter(|(_, rect, _)| self.is_free(rect))?;
+        Some(Placed { rect, leader: distance > 14.0 })
+    }
+
+    /// Points and labels that a label here may not cover.
+    fn solid(&self) -> impl Iterator<Item = &Rect> {
+        self.obstacles.iter().copied().chain(self.placed.iter().map(|(_, other)| &other.rect))
+    }
+
+    /// Square pixels of points and labels below a label here.
+    fn covered(&self, rect: &Rect) -> f64 {
+        let padded = rect.grown(1.5);
+        self.solid().map(|other| padded.overlap(other)).sum()
+    }
+
+    fn is_free(&self, rect: &Rect) -> bool {
+        let padded = rect.grown(1.5);
+        !self.solid().any(|other| padded.overlap(other) > 0.0)
+    }
+
+    /// How much a label here would be read wrongly: pixels of lines below it, of leaders through others, and of
+    /// nearness to other points.
+    fn misread(&self, rect: &Rect) -> f64 {
+        let (padded, nearest) = (rect.grown(1.5), rect.nearest(self.point));
+        let leader = (self.point, nearest);
+        let mut pixels: f64 = self.lines.iter().map(|line| length_inside(line, rect)).sum();
+        // A label behind another point, or nearer to it, would be read as that point's.
+        let own = distance_between(self.point, nearest);
+        for other in self.obstacles.iter().filter(|other| !other.contains(self.point)) {
+            let apart = distance_between(other.center(), rect.nearest(other.center()));
+            pixels += length_inside(&leader, other) + (own + 4.0 - apart).max(0.0);
+        }
+        // A leader through another label, or a label over another's leader, joins the wrong two.
+        for &(from, other) in &self.placed {
+            pixels += length_inside(&leader, &other.rect.grown(1.0));
+            if other.leader {
+                pixels += length_inside(&(from, other.rect.nearest(from)), &padded);
+            }
+        }
+        pixels
+    }
 }
 
 /// The largest gap between a point and its label, in pixels.
