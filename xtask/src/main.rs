@@ -23,6 +23,7 @@ mod run;
 mod soak;
 mod test;
 mod tidy;
+mod time_build;
 mod workspace;
 
 use std::process::ExitCode;
@@ -55,10 +56,11 @@ enum Task {
     CheckWgpu(check_wgpu::Args),
     EmulateCuda(emulate_cuda::Args),
     Soak(soak::Args),
+    TimeBuild(time_build::Args),
 }
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().task {
+    let outcome = time_build::compile().unwrap_or_else(|| match Cli::parse().task {
         Task::Run(args) => run::run(&args, run::Action::Run),
         Task::Fit(args) => run::run(&args, run::Action::Fit),
         Task::BuildPlugin(args) => build_plugin::run(&args),
@@ -73,7 +75,8 @@ fn main() -> ExitCode {
         Task::CheckWgpu(args) => check_wgpu::run(&args),
         Task::EmulateCuda(args) => emulate_cuda::run(&args),
         Task::Soak(args) => soak::run(&args),
-    };
+        Task::TimeBuild(args) => time_build::run(&args),
+    });
     match outcome {
         Ok(code) => code,
         Err(error) => {
