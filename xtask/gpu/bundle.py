@@ -50,12 +50,14 @@ def build(steps=(), tests=False):
     folder = WORK / "programs"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    copy(built("strait", "build", "strait"), folder / "strait")
-    copy(built("device", "bench", "strait-model"), folder / "device")
+    copy(built("strait", "build"), folder / "strait")
+    copy(built("device", "bench"), folder / "device")
+    # A test of the library's crate builds the library with the features that everything else here has.
+    copy(built("strait_burn", "test", "failures"), folder / "libstrait_burn.so")
     if "check" in steps or tests:
-        copy(built("xtask", "build", "xtask"), folder / "xtask")
+        copy(built("xtask", "build"), folder / "xtask")
     if tests:
-        copy(built("model", "test", "strait-model"), folder / "model-tests")
+        copy(built("model", "test"), folder / "model-tests")
     if "check" in steps or "codecs" in steps:
         run(["cargo", "xtask", "build-plugin", PLUGINS])
     metadata = run(["cargo", "metadata", "--format-version", "1", "--no-deps", "--locked"]).stdout
@@ -63,18 +65,18 @@ def build(steps=(), tests=False):
     return Programs(folder, commit())
 
 
-def built(name, kind, package):
-    """Builds a program, benchmark or test of a package and gives its path."""
-    flags = {"build": ["build", "--release", "--bin", name], "test": ["test", "--release", "--no-run", "--test", name],
-             "bench": ["bench", "--no-run", "--bench", name]}[kind]
-    command = ["cargo", *flags, "--locked", "--package", package, "--message-format=json"]
-    if package == "strait-model":
-        # With other features than the host's, burn would be compiled a second time.
-        command += ["--package", "strait"] if kind != "bench" else []
-    for line in run(command).stdout.splitlines():
+def built(name, kind, target=None):
+    """Builds a target, of the same name unless another is given, and gives the path of the program or library `name`."""
+    target = target or name
+    flags = {"build": ["build", "--release", "--bin", target], "test": ["test", "--release", "--no-run", "--test", target],
+             "bench": ["bench", "--no-run", "--bench", target]}[kind]
+    for line in run(["cargo", *flags, "--locked", "--workspace", "--message-format=json"]).stdout.splitlines():
         message = json.loads(line)
-        if message.get("executable") and message["target"]["name"] == name:
-            return message["executable"]
+        if message.get("target", {}).get("name") != name:
+            continue
+        libraries = [file for file in message.get("filenames", []) if file.endswith(".so")]
+        if message.get("executable") or libraries:
+            return message.get("executable") or libraries[0]
     sys.exit(f"cargo built no {name}")
 
 

@@ -32,8 +32,9 @@ pub(crate) fn command() -> Command {
 
 /// Builds one package in the release profile and returns the path of its product.
 ///
-/// It builds one package per call: features of packages built together would be merged, and the
-/// same source would give different bytes depending on its neighbours.
+/// A library is built by itself: features of packages built together would be merged, and the same
+/// source would give different bytes depending on its neighbours. A program has the features that the
+/// tests give it, so that its dependencies are compiled once for both.
 pub(crate) fn build(
     workspace: &Workspace,
     package: &Package,
@@ -41,11 +42,8 @@ pub(crate) fn build(
     lock: Lock,
 ) -> Result<PathBuf> {
     let mut cargo = command();
-    cargo.current_dir(&workspace.root).args(["build", "--release", "--package", &package.name]);
-    cargo.arg(match product {
-        Product::SharedLibrary => "--lib",
-        Product::Program => "--bins",
-    });
+    cargo.current_dir(&workspace.root).args(["build", "--release"]);
+    cargo.args(selection(&package.name, product));
     if lock == Lock::Locked {
         cargo.arg("--locked");
     }
@@ -58,6 +56,14 @@ pub(crate) fn build(
         ),
         Product::Program => format!("{} built no program", package.name),
     })
+}
+
+/// The arguments that select a product.
+pub(crate) fn selection(package: &str, product: Product) -> Vec<&str> {
+    match product {
+        Product::SharedLibrary => vec!["--package", package, "--lib"],
+        Product::Program => vec!["--workspace", "--bin", package],
+    }
 }
 
 /// Builds a package's integration test as `cargo test --workspace` does and returns its program.

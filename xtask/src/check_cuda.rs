@@ -22,6 +22,7 @@ use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail};
 
+use crate::build_backend;
 use crate::build_plugin;
 use crate::cargo::{self, Lock, Product};
 use crate::emulator::{self, Emulator};
@@ -158,7 +159,13 @@ fn build(workspace: &Workspace, rows: &[Row]) -> Result<PathBuf> {
     build_plugin::build(workspace, &selected, Lock::Locked)?;
     let host = workspace.packages.iter().find(|package| package.name == "strait");
     let host = host.context("expected the package \"strait\" in this workspace, found none")?;
-    cargo::build(workspace, host, Product::Program, Lock::Locked)
+    let program = cargo::build(workspace, host, Product::Program, Lock::Locked)?;
+    // A test of the library's crate builds the library with what the tests share, beside the tests.
+    let backend = workspace.packages.iter().find(|package| package.name == build_backend::PACKAGE);
+    let backend =
+        backend.context("expected the package of the backend in this workspace, found none")?;
+    cargo::build_test(workspace, backend, "failures")?;
+    Ok(program)
 }
 
 /// Runs what rows are compared with, each once, and then the rows.

@@ -52,11 +52,19 @@ fn lavapipe() -> Option<PathBuf> {
     LAVAPIPE.iter().map(PathBuf::from).find(|path| path.is_file())
 }
 
-/// Uses its own target folder, because the feature causes everything above burn to be rebuilt.
+/// Uses its own target folder, because the feature causes burn to be rebuilt.
 fn command(filter: Option<&str>) -> Command {
     let mut command = cargo::command();
     command.args(["test", "--release", "--locked", "--package", "strait-model"]);
-    command.args(["--features", "wgpu", "--target-dir", "target/wgpu", "--test", "model"]);
+    command.args(["--package", "strait-burn"]);
+    command.args([
+        "--features",
+        "strait-burn/wgpu",
+        "--target-dir",
+        "target/wgpu",
+        "--test",
+        "model",
+    ]);
     command.args(["--", "--test-threads", "1"]).args(filter);
     command.env("STRAIT_TEST_DEVICES", "vulkan");
     command
@@ -71,7 +79,7 @@ mod tests {
         let command = command(Some("every_layer"));
         let arguments: Vec<_> = command.get_args().map(|a| a.to_string_lossy()).collect();
         let text = arguments.join(" ");
-        assert!(text.contains("--features wgpu --target-dir target/wgpu"), "{text}");
+        assert!(text.contains("--features strait-burn/wgpu --target-dir target/wgpu"), "{text}");
         assert!(text.ends_with(" every_layer"), "{text}");
         assert!(command.get_envs().any(|(name, value)| {
             name == "STRAIT_TEST_DEVICES" && value == Some("vulkan".as_ref())

@@ -8,6 +8,7 @@
 
 mod bench_codecs;
 mod bench_peers;
+mod build_backend;
 mod build_plugin;
 mod cargo;
 mod check_cuda;
@@ -44,6 +45,7 @@ enum Task {
     Run(run::Args),
     /// Build the plugins an experiment names and the host, then calibrate its fitted codecs
     Fit(run::Args),
+    BuildBackend(build_backend::Args),
     BuildPlugin(build_plugin::Args),
     NewPlugin(new_plugin::Args),
     Test(test::Args),
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
     let outcome = time_build::compile().unwrap_or_else(|| match Cli::parse().task {
         Task::Run(args) => run::run(&args, run::Action::Run),
         Task::Fit(args) => run::run(&args, run::Action::Fit),
+        Task::BuildBackend(args) => build_backend::run(&args),
         Task::BuildPlugin(args) => build_plugin::run(&args),
         Task::NewPlugin(args) => new_plugin::run(&args),
         Task::Test(args) => test::run(&args),

@@ -8,6 +8,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
+use crate::build_backend;
 use crate::build_plugin;
 use crate::cargo::{self, Lock, Product};
 use crate::plugins;
@@ -48,6 +49,9 @@ pub(crate) fn run(args: &Args, action: Action) -> Result<ExitCode> {
         bail!("this workspace has no package \"strait\"; run this inside strait's repository");
     };
     let program = cargo::build(&workspace, host, Product::Program, Lock::MayChange)?;
+    if build_backend::needed(&text)? {
+        build_backend::build(&workspace, Lock::MayChange)?;
+    }
     let mut strait = Command::new(program);
     let action = match action {
         Action::Run => "run",

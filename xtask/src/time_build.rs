@@ -5,17 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 
-use crate::cargo;
+use crate::build_backend;
+use crate::cargo::{self, Product};
 use crate::plugins;
 use crate::run;
+use crate::test::now;
 use crate::workspace::Workspace;
 
 /// Holds the path of the notes while cargo runs.
@@ -32,6 +33,9 @@ pub(crate) struct Args {
     /// Also build what a change in one of these crates builds again
     #[arg(long, value_name = "CRATE")]
     touch: Vec<String>,
+    /// Build the library that GPUs need, too
+    #[arg(long)]
+    backend: bool,
     /// How many crates to list
     #[arg(long, value_name = "N", default_value_t = 25)]
     top: usize,
@@ -45,7 +49,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         bail!("expected Linux, whose /proc tells processor time; found {}", std::env::consts::OS);
     }
     let workspace = Workspace::load()?;
-    let packages = packages(&workspace, &args.experiment)?;
+    let packages = packages(&workspace, &args.experiment, args.backend)?;
     let folder = workspace.root.join(&args.folder);
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("emptying {}", folder.display()))?;
@@ -87,20 +91,29 @@ fn compile_noting(notes: &Path, compiler: &OsString, args: Vec<OsString>) -> Res
     Ok(ExitCode::from(code))
 }
 
-/// The packages that are built, in the order in which `cargo xtask run` builds them, one call of cargo for each.
-fn packages(workspace: &Workspace, experiment: &Path) -> Result<Vec<String>> {
+/// The selections that are built, in the order in which `cargo xtask run` builds them, one call of cargo for each.
+fn packages(workspace: &Workspace, experiment: &Path, backend: bool) -> Result<Vec<Vec<String>>> {
     let text = fs::read_to_string(experiment)
         .with_context(|| format!("reading the experiment {}", experiment.display()))?;
     let known = plugins::all(workspace)?;
     let (selected, _) = plugins::providers(&known, &run::named(&text)?);
-    let plugins = selected.iter().map(|plugin| plugin.package.name.clone());
-    Ok(std::iter::once("xtask".to_owned()).chain(plugins).chain(["strait".to_owned()]).collect())
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    // As cargo's alias `xtask` does.
+    let mut builds: Vec<Vec<String>> = vec![words(&["--package", "xtask"])];
+    for plugin in &selected {
+        builds.push(words(&cargo::selection(&plugin.package.name, Product::SharedLibrary)));
+    }
+    builds.push(words(&cargo::selection("strait", Product::Program)));
+    if backend {
+        builds.push(words(&cargo::selection(build_backend::PACKAGE, Product::SharedLibrary)));
+    }
+    Ok(builds)
 }
 
 struct Build {
     root: PathBuf,
     folder: PathBuf,
-    packages: Vec<String>,
+    packages: Vec<Vec<String>>,
 }
 
 /// What a build used.
@@ -116,16 +129,10 @@ impl Build {
     fn timed(&self, name: &str) -> Result<Spent> {
         fs::create_dir_all(&self.folder)?;
         let notes = self.folder.join(format!("{name}.txt"));
-        let (before, start) = (children_ticks()?, Instant::now());
+        let (before, start) = (children_ticks()?, now());
         for package in &self.packages {
             let mut cargo = cargo::command();
-            cargo.current_dir(&self.root).args([
-                "build",
-                "--release",
-                "--locked",
-                "--package",
-                package,
-            ]);
+            cargo.current_dir(&self.root).args(["build", "--release", "--locked"]).args(package);
             cargo.env("CARGO_TARGET_DIR", &self.folder).env(NOTES, &notes);
             cargo.env("RUSTC_WRAPPER", std::env::current_exe()?);
             if !cargo.status().context("cargo did not start")?.success() {
@@ -176,9 +183,9 @@ fn children_ticks() -> Result<u64> {
     Ok(user + system)
 }
 
+/// Writes the file as it is, which cargo takes for a change.
 fn touch(file: &Path) -> Result<()> {
-    let open = File::options().append(true).open(file);
-    let touched = open.and_then(|file| file.set_modified(SystemTime::now()));
+    let touched = fs::read(file).and_then(|text| fs::write(file, text));
     touched.with_context(|| format!("touching {}", file.display()))
 }
 

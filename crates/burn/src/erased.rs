@@ -1,308 +1,89 @@
-//! One type of operations for every backend.
+//! The operations of a backend as they cross to the host: types behind [`std::any::Any`], panics as errors.
 //!
-//! Burn's operations are generic, and any crate that drops a tensor of a fusing backend compiles
-//! the whole machinery that runs it. Behind boxed values, all of it is compiled once, in this
-//! crate, and a change of the decoder builds in seconds.
+//! Burn's operations are generic, and any crate that drops a tensor of a fusing backend compiles the whole machinery that
+//! runs it. Behind boxed values, all of it is compiled once, in this crate.
 
-use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use burn_tensor::StreamId;
+use strait_backend::{Borrowed, Gradients, Operations, PulledBack, Value};
 use strait_ops::{
     AttentionShape, AttentionTensors, CacheContents, FeedForwardTensors, Hidden, LayerTap,
     MlpTensors, Network, NormTensors, Ops, OpsError, Past, ProbeRequest, ProbeResult, ScoreRange,
     SequenceScores,
 };
 
-/// The decoder's operations on a burn backend that is chosen at run time.
+use crate::failure::panic_text;
+use crate::gradient::{GradientHead, GradientLayer, GradientOps};
+
+/// The decoder's operations on one device.
 ///
-/// All work of a device goes through one of its streams, whichever thread submits it: each stream
-/// has its own pool of device memory, and the host's lanes take turns on a device anyway.
-pub struct BurnOps {
-    ops: Box<dyn AnyOps>,
+/// All work of a device goes through one of its streams, whichever thread submits it: each stream has its own pool of device
+/// memory, and the host's lanes take turns on a device anyway.
+pub(crate) struct OnDevice<O> {
+    ops: O,
     stream: StreamId,
 }
 
-/// A value made by a backend: hidden states, weights or logits. Only the operations that made it
-/// know its type.
-pub struct Held {
-    value: Option<Box<dyn Any + Send + Sync>>,
+/// A value of a device, which is dropped on the device's stream, so that its memory returns to the pool that it came from.
+struct OnStream<T> {
+    value: Option<T>,
     stream: StreamId,
-    bytes: usize,
 }
 
-impl BurnOps {
-    /// Erases the backend of `ops`, whose work goes through the stream `stream`.
-    pub(crate) fn over<O>(ops: O, stream: u64) -> BurnOps
-    where
-        O: Ops,
-        O::Stream: Sync + 'static,
-        O::Attention: Sync + 'static,
-        O::FeedForward: Sync + 'static,
-        O::Mlp: Sync + 'static,
-        O::Table: 'static,
-        O::Positions: Sync + 'static,
-        O::Norm: Sync + 'static,
-        O::Cache: Sync,
-        O::Logits: Sync,
-    {
-        BurnOps { ops: Box::new(ops), stream: StreamId { value: stream } }
-    }
-
-    fn hold(&self, make: impl FnOnce(&dyn AnyOps) -> Value) -> Held {
-        let value = self.stream.executes(|| make(&*self.ops));
-        Held { value: Some(value), stream: self.stream, bytes: 0 }
-    }
-
-    fn change(&mut self, make: impl FnOnce(&mut dyn AnyOps) -> Value) -> Held {
-        let stream = self.stream;
-        let value = stream.executes(|| make(&mut *self.ops));
-        Held { value: Some(value), stream, bytes: 0 }
-    }
-}
-
-impl BurnOps {
-    fn try_change(
-        &mut self,
-        make: impl FnOnce(&mut dyn AnyOps) -> Result<Value, OpsError>,
-    ) -> Result<Held, OpsError> {
-        let stream = self.stream;
-        let value = stream.executes(|| make(&mut *self.ops))?;
-        Ok(Held { value: Some(value), stream, bytes: 0 })
-    }
-}
-
-impl Held {
-    fn value(&self) -> &(dyn Any + Send + Sync) {
-        self.value.as_deref().unwrap_or(&())
-    }
-
-    fn take(mut self) -> Value {
-        self.value.take().unwrap_or_else(|| Box::new(()))
-    }
-}
-
-impl Drop for Held {
+impl<T> Drop for OnStream<T> {
     fn drop(&mut self) {
-        // Memory returns to the pool that it came from.
-        self.stream.executes(|| self.value = None);
+        // A device that fails here fails in the next call, too, which says so.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.stream.executes(|| self.value = None)));
     }
 }
 
-impl Ops for BurnOps {
-    type Stream = Held;
-    type Attention = Held;
-    type FeedForward = Held;
-    type Mlp = Held;
-    type Table = Held;
-    type Positions = Held;
-    type Norm = Held;
-    type Cache = Held;
-    type Logits = Held;
-
-    fn device(&self) -> String {
-        self.ops.device()
+impl<O: Ops> OnDevice<O> {
+    /// The operations `ops`, whose work goes through the stream `stream`.
+    pub(crate) fn new(ops: O, stream: u64) -> OnDevice<O> {
+        OnDevice { ops, stream: StreamId { value: stream } }
     }
 
-    fn reserved_bytes(&self) -> Option<u64> {
-        self.stream.executes(|| self.ops.reserved_bytes())
+    fn see<T>(&self, work: impl FnOnce(&O) -> Result<T, OpsError>) -> Result<T, OpsError> {
+        told(Ops::device(&self.ops), || self.stream.executes(|| work(&self.ops)))
     }
 
-    fn release_memory(&mut self) {
+    fn change<T>(
+        &mut self,
+        work: impl FnOnce(&mut O) -> Result<T, OpsError>,
+    ) -> Result<T, OpsError> {
         let stream = self.stream;
-        stream.executes(|| self.ops.release_memory());
+        told(Ops::device(&self.ops), || stream.executes(|| work(&mut self.ops)))
     }
 
-    fn prepare_attention(&mut self, tensors: AttentionTensors) -> Held {
-        self.change(|ops| ops.prepare_attention(tensors))
+    fn hold<T: Send + Sync + 'static>(&self, value: T) -> Value {
+        Box::new(OnStream { value: Some(value), stream: self.stream })
     }
 
-    fn prepare_feed_forward(&mut self, tensors: FeedForwardTensors) -> Held {
-        self.change(|ops| ops.prepare_feed_forward(tensors))
-    }
-
-    fn prepare_mlp(&mut self, tensors: MlpTensors<Held>) -> Held {
-        let tensors = with_networks(tensors, Held::take);
-        self.change(|ops| ops.prepare_mlp(tensors))
-    }
-
-    fn prepare_table(&mut self, weight: Vec<f32>, bias: Option<Vec<f32>>) -> Held {
-        self.change(|ops| ops.prepare_table(weight, bias))
-    }
-
-    fn prepare_positions(&mut self, weight: Vec<f32>) -> Held {
-        self.change(|ops| ops.prepare_positions(weight))
-    }
-
-    fn prepare_norm(&mut self, tensors: NormTensors) -> Held {
-        self.change(|ops| ops.prepare_norm(tensors))
-    }
-
-    fn upload(&self, hidden: &Hidden) -> Held {
-        self.hold(|ops| ops.upload(hidden))
-    }
-
-    fn download(&self, stream: Held) -> Result<Hidden, OpsError> {
-        self.stream.executes(|| self.ops.download(stream.take()))
-    }
-
-    fn copy(&self, stream: &Held) -> Held {
-        self.hold(|ops| ops.copy(stream.value()))
-    }
-
-    fn embed(
+    /// Makes a value of the device.
+    fn make<T: Send + Sync + 'static>(
         &self,
-        table: &Held,
-        positions: Option<&Held>,
-        tokens: &[u32],
-        batch: usize,
-        first_position: usize,
-    ) -> Held {
-        let positions = positions.map(Held::value);
-        self.hold(|ops| ops.embed(table.value(), positions, tokens, batch, first_position))
+        work: impl FnOnce(&O) -> Result<T, OpsError>,
+    ) -> Result<Value, OpsError> {
+        self.see(work).map(|value| self.hold(value))
     }
 
-    fn attention(
+    /// Makes a value of the device with what the operations remember.
+    fn make_mut<T: Send + Sync + 'static>(
         &mut self,
-        x: &Held,
-        weights: &Held,
-        wanted: usize,
-        past: Option<Past<'_, Held>>,
-        tap: &mut LayerTap<'_>,
-    ) -> Result<Held, OpsError> {
-        with_values(past, |past| {
-            self.try_change(|ops| ops.attention(x.value(), weights.value(), wanted, past, tap))
-        })
-    }
-
-    fn mlp(
-        &mut self,
-        x: &Held,
-        weights: &Held,
-        wanted: usize,
-        tap: &mut LayerTap<'_>,
-    ) -> Result<Held, OpsError> {
-        self.try_change(|ops| ops.mlp(x.value(), weights.value(), wanted, tap))
-    }
-
-    fn add(&mut self, x: Held, y: Held) -> Held {
-        self.change(|ops| ops.add(x.take(), y.take()))
-    }
-
-    fn open_cache(&self, shape: &AttentionShape, rotated: bool) -> Held {
-        self.hold(|ops| ops.open_cache(shape, rotated))
-    }
-
-    fn cache_contents(&self, cache: &Held) -> Result<CacheContents, OpsError> {
-        self.stream.executes(|| self.ops.cache_contents(cache.value()))
-    }
-
-    fn set_cache(&mut self, cache: &mut Held, contents: CacheContents) {
-        let Some(value) = &mut cache.value else { return };
-        self.stream.executes(|| self.ops.set_cache(value, contents));
-    }
-
-    fn probe(
-        &mut self,
-        x: &Held,
-        sequence: usize,
-        weights: &Held,
-        (cache, first_position): (&Held, usize),
-        request: &ProbeRequest,
-    ) -> Result<ProbeResult, OpsError> {
-        let past = (cache.value(), first_position);
-        let ops = &mut self.ops;
-        self.stream.executes(|| ops.probe(x.value(), sequence, weights.value(), past, request))
-    }
-
-    fn score(
-        &mut self,
-        x: &Held,
-        sequence: usize,
-        (norm, table): (&Held, &Held),
-        range: &ScoreRange,
-        reference: Option<&Held>,
-    ) -> Result<(SequenceScores, Option<Held>), OpsError> {
-        let stream = self.stream;
-        let head = (norm.value(), table.value());
-        let reference = reference.map(Held::value);
-        let (scores, kept) =
-            stream.executes(|| self.ops.score(x.value(), sequence, head, range, reference))?;
-        Ok((scores, kept.map(|(value, bytes)| Held { value: Some(value), stream, bytes })))
-    }
-
-    fn logits_row(&self, logits: &Held, row: usize) -> Result<Vec<f32>, OpsError> {
-        self.stream.executes(|| self.ops.logits_row(logits.value(), row))
-    }
-
-    fn logits_bytes(logits: &Held) -> usize {
-        logits.bytes
+        work: impl FnOnce(&mut O) -> Result<T, OpsError>,
+    ) -> Result<Value, OpsError> {
+        self.change(work).map(|value| self.hold(value))
     }
 }
 
-type Value = Box<dyn Any + Send + Sync>;
-type Borrowed<'a> = &'a (dyn Any + Send + Sync);
-
-/// [`Ops`] with its associated types behind [`Any`].
-trait AnyOps: Send {
-    fn device(&self) -> String;
-    fn reserved_bytes(&self) -> Option<u64>;
-    fn release_memory(&mut self);
-    fn prepare_attention(&mut self, tensors: AttentionTensors) -> Value;
-    fn prepare_feed_forward(&mut self, tensors: FeedForwardTensors) -> Value;
-    fn prepare_mlp(&mut self, tensors: MlpTensors<Value>) -> Value;
-    fn prepare_table(&mut self, weight: Vec<f32>, bias: Option<Vec<f32>>) -> Value;
-    fn prepare_positions(&mut self, weight: Vec<f32>) -> Value;
-    fn prepare_norm(&mut self, tensors: NormTensors) -> Value;
-    fn upload(&self, hidden: &Hidden) -> Value;
-    fn download(&self, stream: Value) -> Result<Hidden, OpsError>;
-    fn copy(&self, stream: Borrowed) -> Value;
-    fn embed(
-        &self,
-        table: Borrowed,
-        positions: Option<Borrowed>,
-        tokens: &[u32],
-        batch: usize,
-        first_position: usize,
-    ) -> Value;
-    fn attention(
-        &mut self,
-        x: Borrowed,
-        weights: Borrowed,
-        wanted: usize,
-        past: Option<Past<'_, Value>>,
-        tap: &mut LayerTap<'_>,
-    ) -> Result<Value, OpsError>;
-    fn mlp(
-        &mut self,
-        x: Borrowed,
-        weights: Borrowed,
-        wanted: usize,
-        tap: &mut LayerTap<'_>,
-    ) -> Result<Value, OpsError>;
-    fn add(&mut self, x: Value, y: Value) -> Value;
-    fn open_cache(&self, shape: &AttentionShape, rotated: bool) -> Value;
-    fn cache_contents(&self, cache: Borrowed) -> Result<CacheContents, OpsError>;
-    fn set_cache(&mut self, cache: &mut Value, contents: CacheContents);
-    fn probe(
-        &mut self,
-        x: Borrowed,
-        sequence: usize,
-        weights: Borrowed,
-        past: (Borrowed, usize),
-        request: &ProbeRequest,
-    ) -> Result<ProbeResult, OpsError>;
-    fn logits_row(&self, logits: Borrowed, row: usize) -> Result<Vec<f32>, OpsError>;
-    fn score(
-        &mut self,
-        x: Borrowed,
-        sequence: usize,
-        head: (Borrowed, Borrowed),
-        range: &ScoreRange,
-        reference: Option<Borrowed>,
-    ) -> Result<(SequenceScores, Option<(Value, usize)>), OpsError>;
+/// Runs `work`; a panic becomes an error of the device.
+fn told<T>(device: String, work: impl FnOnce() -> Result<T, OpsError>) -> Result<T, OpsError> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(OpsError::Device { device, reason: panic_text(&*panic) }))
 }
 
-impl<O> AnyOps for O
+impl<O> Operations for OnDevice<O>
 where
     O: Ops,
     O::Stream: Sync + 'static,
@@ -316,166 +97,236 @@ where
     O::Logits: Sync,
 {
     fn device(&self) -> String {
-        Ops::device(self)
+        self.ops.device()
     }
 
-    fn reserved_bytes(&self) -> Option<u64> {
-        Ops::reserved_bytes(self)
+    fn reserved_bytes(&self) -> Result<Option<u64>, OpsError> {
+        self.see(|ops| Ok(ops.reserved_bytes()))
     }
 
-    fn release_memory(&mut self) {
-        Ops::release_memory(self);
+    fn release_memory(&mut self) -> Result<(), OpsError> {
+        self.change(|ops| {
+            ops.release_memory();
+            Ok(())
+        })
     }
 
-    fn prepare_attention(&mut self, tensors: AttentionTensors) -> Value {
-        Box::new(Ops::prepare_attention(self, tensors))
+    fn prepare_attention(&mut self, tensors: AttentionTensors) -> Result<Value, OpsError> {
+        self.make_mut(|ops| Ok(ops.prepare_attention(tensors)))
     }
 
-    fn prepare_feed_forward(&mut self, tensors: FeedForwardTensors) -> Value {
-        Box::new(Ops::prepare_feed_forward(self, tensors))
+    fn prepare_feed_forward(&mut self, tensors: FeedForwardTensors) -> Result<Value, OpsError> {
+        self.make_mut(|ops| Ok(ops.prepare_feed_forward(tensors)))
     }
 
-    fn prepare_mlp(&mut self, tensors: MlpTensors<Value>) -> Value {
-        Box::new(Ops::prepare_mlp(self, with_networks(tensors, own)))
+    fn prepare_mlp(&mut self, tensors: MlpTensors<Value>) -> Result<Value, OpsError> {
+        self.make_mut(|ops| Ok(ops.prepare_mlp(with_networks(tensors, own))))
     }
 
-    fn prepare_table(&mut self, weight: Vec<f32>, bias: Option<Vec<f32>>) -> Value {
-        Box::new(Ops::prepare_table(self, weight, bias))
+    fn prepare_table(
+        &mut self,
+        weight: Vec<f32>,
+        bias: Option<Vec<f32>>,
+    ) -> Result<Value, OpsError> {
+        self.make_mut(|ops| Ok(ops.prepare_table(weight, bias)))
     }
 
-    fn prepare_positions(&mut self, weight: Vec<f32>) -> Value {
-        Box::new(Ops::prepare_positions(self, weight))
+    fn prepare_positions(&mut self, weight: Vec<f32>) -> Result<Value, OpsError> {
+        self.make_mut(|ops| Ok(ops.prepare_positions(weight)))
     }
 
-    fn prepare_norm(&mut self, tensors: NormTensors) -> Value {
-        Box::new(Ops::prepare_norm(self, tensors))
+    fn prepare_norm(&mut self, tensors: NormTensors) -> Result<Value, OpsError> {
+        self.make_mut(|ops| Ok(ops.prepare_norm(tensors)))
     }
 
-    fn upload(&self, hidden: &Hidden) -> Value {
-        Box::new(Ops::upload(self, hidden))
+    fn upload(&self, hidden: &Hidden) -> Result<Value, OpsError> {
+        self.make(|ops| Ok(ops.upload(hidden)))
     }
 
     fn download(&self, stream: Value) -> Result<Hidden, OpsError> {
-        Ops::download(self, own(stream))
+        self.see(|ops| ops.download(own(stream)))
     }
 
-    fn copy(&self, stream: Borrowed) -> Value {
-        Box::new(Ops::copy(self, downcast(stream)))
+    fn copy(&self, stream: Borrowed<'_>) -> Result<Value, OpsError> {
+        self.make(|ops| Ok(ops.copy(downcast(stream))))
     }
 
     fn embed(
         &self,
-        table: Borrowed,
-        positions: Option<Borrowed>,
+        table: Borrowed<'_>,
+        positions: Option<Borrowed<'_>>,
         tokens: &[u32],
         batch: usize,
         first_position: usize,
-    ) -> Value {
-        let positions = positions.map(downcast);
-        Box::new(Ops::embed(self, downcast(table), positions, tokens, batch, first_position))
+    ) -> Result<Value, OpsError> {
+        self.make(|ops| {
+            let positions = positions.map(downcast);
+            Ok(ops.embed(downcast(table), positions, tokens, batch, first_position))
+        })
     }
 
     fn attention(
         &mut self,
-        x: Borrowed,
-        weights: Borrowed,
+        x: Borrowed<'_>,
+        weights: Borrowed<'_>,
         wanted: usize,
         past: Option<Past<'_, Value>>,
         tap: &mut LayerTap<'_>,
     ) -> Result<Value, OpsError> {
-        let output = with_own(past, |past| {
-            Ops::attention(self, downcast(x), downcast(weights), wanted, past, tap)
-        });
-        Ok(Box::new(output?))
+        let stream = self.stream;
+        self.make_mut(|ops| {
+            with_own(past, stream, |past| {
+                ops.attention(downcast(x), downcast(weights), wanted, past, tap)
+            })
+        })
     }
 
     fn mlp(
         &mut self,
-        x: Borrowed,
-        weights: Borrowed,
+        x: Borrowed<'_>,
+        weights: Borrowed<'_>,
         wanted: usize,
         tap: &mut LayerTap<'_>,
     ) -> Result<Value, OpsError> {
-        Ok(Box::new(Ops::mlp(self, downcast(x), downcast(weights), wanted, tap)?))
+        self.make_mut(|ops| ops.mlp(downcast(x), downcast(weights), wanted, tap))
     }
 
-    fn add(&mut self, x: Value, y: Value) -> Value {
-        Box::new(Ops::add(self, own(x), own(y)))
+    fn add(&mut self, x: Value, y: Value) -> Result<Value, OpsError> {
+        self.make_mut(|ops| Ok(ops.add(own(x), own(y))))
     }
 
-    fn open_cache(&self, shape: &AttentionShape, rotated: bool) -> Value {
-        Box::new(Ops::open_cache(self, shape, rotated))
+    fn open_cache(&self, shape: &AttentionShape, rotated: bool) -> Result<Value, OpsError> {
+        self.make(|ops| Ok(ops.open_cache(shape, rotated)))
     }
 
-    fn cache_contents(&self, cache: Borrowed) -> Result<CacheContents, OpsError> {
-        Ops::cache_contents(self, downcast(cache))
+    fn cache_contents(&self, cache: Borrowed<'_>) -> Result<CacheContents, OpsError> {
+        self.see(|ops| ops.cache_contents(downcast(cache)))
     }
 
-    fn set_cache(&mut self, cache: &mut Value, contents: CacheContents) {
-        match cache.downcast_mut() {
-            Some(cache) => Ops::set_cache(self, cache, contents),
-            None => unreachable!("{OTHER}"),
-        }
+    fn set_cache(&mut self, cache: &mut Value, contents: CacheContents) -> Result<(), OpsError> {
+        self.change(|ops| {
+            let held = cache.downcast_mut::<OnStream<O::Cache>>();
+            match held.and_then(|held| held.value.as_mut()) {
+                Some(cache) => ops.set_cache(cache, contents),
+                None => unreachable!("{OTHER}"),
+            }
+            Ok(())
+        })
     }
 
     fn probe(
         &mut self,
-        x: Borrowed,
+        x: Borrowed<'_>,
         sequence: usize,
-        weights: Borrowed,
-        (cache, first_position): (Borrowed, usize),
+        weights: Borrowed<'_>,
+        (cache, first_position): (Borrowed<'_>, usize),
         request: &ProbeRequest,
     ) -> Result<ProbeResult, OpsError> {
-        let past = (downcast(cache), first_position);
-        Ops::probe(self, downcast(x), sequence, downcast(weights), past, request)
-    }
-
-    fn logits_row(&self, logits: Borrowed, row: usize) -> Result<Vec<f32>, OpsError> {
-        Ops::logits_row(self, downcast(logits), row)
+        self.change(|ops| {
+            let past = (downcast(cache), first_position);
+            ops.probe(downcast(x), sequence, downcast(weights), past, request)
+        })
     }
 
     fn score(
         &mut self,
-        x: Borrowed,
+        x: Borrowed<'_>,
         sequence: usize,
-        (norm, table): (Borrowed, Borrowed),
+        (norm, table): (Borrowed<'_>, Borrowed<'_>),
         range: &ScoreRange,
-        reference: Option<Borrowed>,
+        reference: Option<Borrowed<'_>>,
     ) -> Result<(SequenceScores, Option<(Value, usize)>), OpsError> {
-        let head = (downcast(norm), downcast(table));
-        let reference = reference.map(downcast);
-        let (scores, kept) = Ops::score(self, downcast(x), sequence, head, range, reference)?;
+        let (scores, kept) = self.change(|ops| {
+            let head = (downcast(norm), downcast(table));
+            ops.score(downcast(x), sequence, head, range, reference.map(downcast))
+        })?;
         let kept = kept.map(|kept| {
             let bytes = O::logits_bytes(&kept);
-            (Box::new(kept) as Value, bytes)
+            (self.hold(kept), bytes)
         });
         Ok((scores, kept))
     }
+
+    fn logits_row(&self, logits: Borrowed<'_>, row: usize) -> Result<Vec<f32>, OpsError> {
+        self.see(|ops| ops.logits_row(downcast(logits), row))
+    }
 }
 
-/// Calls `work` with the values of the caches, and puts them back.
-fn with_values<T>(
-    past: Option<Past<'_, Held>>,
-    work: impl FnOnce(Option<Past<'_, Value>>) -> T,
-) -> T {
-    let Some(Past { caches, first_position }) = past else { return work(None) };
-    let value = |cache: &mut Held| cache.value.take().unwrap_or_else(|| Box::new(()));
-    let mut values: Vec<Value> = caches.iter_mut().map(value).collect();
-    let result = work(Some(Past { caches: &mut values, first_position }));
-    caches.iter_mut().zip(values).for_each(|(cache, value)| cache.value = Some(value));
-    result
+impl Gradients for GradientOps {
+    fn layer(
+        &mut self,
+        attention: AttentionTensors,
+        mlp: MlpTensors<FeedForwardTensors>,
+        parallel: bool,
+    ) -> Result<Value, OpsError> {
+        told(CPU.to_owned(), || Ok(whole(self.prepare_layer(attention, mlp, parallel))))
+    }
+
+    fn head(
+        &mut self,
+        norm: NormTensors,
+        table: Vec<f32>,
+        bias: Option<Vec<f32>>,
+    ) -> Result<Value, OpsError> {
+        told(CPU.to_owned(), || Ok(whole(self.prepare_head(norm, table, bias))))
+    }
+
+    fn embed(
+        &mut self,
+        table: Vec<f32>,
+        positions: Option<Vec<f32>>,
+        windows: &[Vec<u32>],
+    ) -> Result<Vec<Hidden>, OpsError> {
+        told(CPU.to_owned(), || self.embed_windows(table, positions, windows))
+    }
+
+    fn forward(&mut self, x: &Hidden, layer: Borrowed<'_>) -> Result<Hidden, OpsError> {
+        told(CPU.to_owned(), || self.run(x, downcast::<GradientLayer>(layer)))
+    }
+
+    fn log_likelihood(
+        &mut self,
+        x: &Hidden,
+        head: Borrowed<'_>,
+        targets: &[u32],
+    ) -> Result<(f64, Hidden), OpsError> {
+        told(CPU.to_owned(), || self.likelihood(x, downcast::<GradientHead>(head), targets))
+    }
+
+    fn pull_back(
+        &mut self,
+        x: &Hidden,
+        layer: Borrowed<'_>,
+        gradient: &Hidden,
+        weights: &[f32],
+    ) -> Result<PulledBack, OpsError> {
+        told(CPU.to_owned(), || {
+            self.relevance(x, downcast::<GradientLayer>(layer), gradient, weights)
+        })
+    }
 }
 
-/// The same with caches of a type.
+/// The device of gradients, in messages.
+const CPU: &str = "cpu";
+
+/// A value in host memory, which no stream owns.
+fn whole<T: Send + Sync + 'static>(value: T) -> Value {
+    Box::new(OnStream { value: Some(value), stream: StreamId { value: 0 } })
+}
+
+/// Calls `work` with caches of their own type, and puts them back.
 fn with_own<C: Send + Sync + 'static, T>(
     past: Option<Past<'_, Value>>,
+    stream: StreamId,
     work: impl FnOnce(Option<Past<'_, C>>) -> T,
 ) -> T {
     let Some(Past { caches, first_position }) = past else { return work(None) };
     let take = |cache: &mut Value| own(std::mem::replace(cache, Box::new(())));
     let mut values: Vec<C> = caches.iter_mut().map(take).collect();
     let result = work(Some(Past { caches: &mut values, first_position }));
-    caches.iter_mut().zip(values).for_each(|(cache, value)| *cache = Box::new(value));
+    for (cache, value) in caches.iter_mut().zip(values) {
+        *cache = Box::new(OnStream { value: Some(value), stream });
+    }
     result
 }
 
@@ -497,14 +348,15 @@ pub(crate) fn with_networks<F, G>(
 
 /// A stage passes to its operations only what they made, so the types agree.
 fn own<T: 'static>(value: Value) -> T {
-    match value.downcast() {
-        Ok(value) => *value,
-        Err(_) => unreachable!("{OTHER}"),
+    let held = value.downcast::<OnStream<T>>().ok();
+    match held.and_then(|mut held| held.value.take()) {
+        Some(value) => value,
+        None => unreachable!("{OTHER}"),
     }
 }
 
 fn downcast<T: 'static>(value: Borrowed<'_>) -> &T {
-    match value.downcast_ref() {
+    match value.downcast_ref::<OnStream<T>>().and_then(|held| held.value.as_ref()) {
         Some(value) => value,
         None => unreachable!("{OTHER}"),
     }

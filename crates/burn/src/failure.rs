@@ -87,9 +87,8 @@ fn keep(panic: &PanicHookInfo<'_>) {
     untold.get_or_insert_with(|| said.to_owned());
 }
 
-/// Sets how the program ends when a device is lost, for a program that supervises its own end. The
-/// argument is the exit code. By default the program just exits.
-pub fn leave_by(leave: fn(i32) -> !) {
+/// Sets how the program ends when a device is lost. The argument is the exit code. By default the program just exits.
+pub(crate) fn leave_by(leave: fn(i32) -> !) {
     // The first one set stays.
     let _ = LEAVE.set(leave);
 }
@@ -105,8 +104,7 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, 
 }
 
 /// The message of a caught panic.
-#[must_use]
-pub fn panic_text(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
     reason(text(panic))
 }
 

@@ -8,6 +8,7 @@ use burn_autodiff::Autodiff;
 use burn_flex::{Flex, FlexDevice};
 use burn_tensor::backend::AutodiffBackend;
 use burn_tensor::{Int, Tensor};
+use strait_backend::PulledBack;
 use strait_ops::{
     AttentionTensors, Dtype, FeedForwardTensors, Hidden, LayerTap, MlpTensors, NormTensors, Ops,
     OpsError, Shape,
@@ -22,45 +23,32 @@ use crate::ops::{Attention, BackendOps, Mlp, NormWeights};
 type Tracked = Autodiff<Flex>;
 
 /// The decoder's operations with gradients, in f32 on the CPU.
-pub struct GradientOps {
+pub(crate) struct GradientOps {
     ops: BackendOps<Tracked>,
 }
 
 /// A layer, prepared for the device.
-pub struct GradientLayer {
+pub(crate) struct GradientLayer {
     attention: Attention<Tracked>,
     mlp: Mlp<Tracked>,
     parallel: bool,
 }
 
 /// Final norm and head, prepared for the device.
-pub struct GradientHead {
+pub(crate) struct GradientHead {
     norm: NormWeights<Tracked>,
     table: Table<Tracked>,
 }
 
-/// What a layer yields for a gradient at its output.
-#[derive(Debug, Clone)]
-pub struct PulledBack {
-    /// The gradient at the layer's input, `[1, tokens, hidden]`.
-    pub gradient: Hidden,
-    /// Relevance of each head: the sum over queries `i` and keys `j` of `weight[i] max(0, A[i][j]
-    /// dL/dA[i][j])`, where `A` are the probabilities and `L` is the quantity that is differentiated.
-    pub heads: Vec<f64>,
-    /// The same sums over queries, averaged over heads, `[tokens]`.
-    pub tokens: Vec<f32>,
-}
-
 impl GradientOps {
     /// Operations for a model of this shape.
-    #[must_use]
-    pub fn new(shape: &Shape) -> GradientOps {
+    pub(crate) fn new(shape: &Shape) -> GradientOps {
         let (device, name) = (FlexDevice, "cpu".to_owned());
         GradientOps { ops: BackendOps::new(shape, Dtype::F32, device, name) }
     }
 
     /// Prepares a layer, whose blocks run one after the other or, if `parallel`, side by side.
-    pub fn layer(
+    pub(crate) fn prepare_layer(
         &mut self,
         attention: AttentionTensors,
         mlp: MlpTensors<FeedForwardTensors>,
@@ -72,7 +60,7 @@ impl GradientOps {
     }
 
     /// Prepares final norm and head `[vocab, hidden]`, whose bias `[vocab]` there may be.
-    pub fn head(
+    pub(crate) fn prepare_head(
         &mut self,
         norm: NormTensors,
         table: Vec<f32>,
@@ -83,10 +71,7 @@ impl GradientOps {
     }
 
     /// Hidden states `[1, tokens, hidden]` of each window; `table` and `positions` are the embedding.
-    ///
-    /// # Errors
-    /// When the backend fails.
-    pub fn embed(
+    pub(crate) fn embed_windows(
         &mut self,
         table: Vec<f32>,
         positions: Option<Vec<f32>>,
@@ -101,10 +86,7 @@ impl GradientOps {
     }
 
     /// The layer's output for `x`.
-    ///
-    /// # Errors
-    /// When the backend fails.
-    pub fn forward(&mut self, x: &Hidden, layer: &GradientLayer) -> Result<Hidden, OpsError> {
+    pub(crate) fn run(&mut self, x: &Hidden, layer: &GradientLayer) -> Result<Hidden, OpsError> {
         let (x, tap) = (self.ops.upload(x), &mut LayerTap::none());
         let GradientLayer { attention, mlp, parallel } = layer;
         let y = if *parallel {
@@ -118,10 +100,7 @@ impl GradientOps {
 
     /// The sum of the log-likelihoods of `targets`, where position `i` of `x` predicts target `i`, and
     /// its gradient at `x`. Positions without a target have gradient 0.
-    ///
-    /// # Errors
-    /// When the backend fails.
-    pub fn log_likelihood(
+    pub(crate) fn likelihood(
         &mut self,
         x: &Hidden,
         head: &GradientHead,
@@ -156,10 +135,7 @@ impl GradientOps {
     /// Propagates the gradient at the layer's output to its input `x`, and computes the relevance of
     /// heads and tokens, with queries weighted by `weights` `[tokens]`. The routing of tokens to experts
     /// is treated as constant.
-    ///
-    /// # Errors
-    /// When the backend fails.
-    pub fn pull_back(
+    pub(crate) fn relevance(
         &mut self,
         x: &Hidden,
         layer: &GradientLayer,

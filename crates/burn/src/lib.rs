@@ -1,11 +1,13 @@
 //! The decoder's operations on burn's backends: CUDA, and burn-flex on the CPU for checks. With the
 //! feature `wgpu` also Vulkan, which runs CUDA's kernels where there is no CUDA.
 //!
-//! Only this crate uses burn, and burn's types do not appear outside it.
+//! Only this crate uses burn. It is built as a library of its own, which the host opens when a device needs it
+//! ([`strait_backend`]), because burn takes most of the time that a build of everything takes.
 
 mod attention;
 mod cube;
 mod cuda;
+mod entry;
 mod erased;
 mod failure;
 mod gradient;
@@ -19,119 +21,110 @@ use burn_cuda::{Cuda, CudaDevice};
 use burn_flex::{Flex, FlexDevice};
 use burn_tensor::backend::Backend;
 use burn_tensor::{DType, Distribution, Tensor};
+use strait_backend::{BackendDevice, Gradients, Operations, Weights};
 use strait_ops::{Dtype, Shape};
 
-pub use crate::erased::{BurnOps, Held};
+use crate::erased::OnDevice;
+pub use crate::failure::reason;
 use crate::failure::{guarded, quiet_threads};
-pub use crate::failure::{leave_by, panic_text, reason};
-pub use crate::gradient::{GradientHead, GradientLayer, GradientOps, PulledBack};
+use crate::gradient::GradientOps;
 use crate::kernels::Kernels;
 use crate::ops::BackendOps;
 
-/// Which weights a model computes with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Weights {
-    /// The given weights.
-    #[default]
-    Given,
-    /// Random matrices of the same shapes, generated on the device, for measuring speed without
-    /// transferring weights. Vectors are those given.
-    Random,
-}
-
-/// A device of one of burn's backends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum BurnDevice {
-    /// The CPU, using burn-flex.
-    Flex,
-    /// A CUDA device by index, using burn-cuda.
-    Cuda(usize),
-    /// The first Vulkan device, using burn-wgpu.
-    #[cfg(feature = "wgpu")]
-    Vulkan,
-}
+/// The backend of this library.
+#[derive(Debug, Clone, Copy)]
+pub struct Burn;
 
 /// Evaluates an expression with the backend of a device and its handle.
 macro_rules! on {
     ($device:expr, |$backend:ident, $handle:ident| $body:expr) => {
         match $device {
-            BurnDevice::Flex => {
+            BackendDevice::Plain => {
                 type $backend = Flex;
                 let $handle = FlexDevice;
                 $body
             }
-            BurnDevice::Cuda(index) => {
+            BackendDevice::Cuda(index) => {
                 type $backend = Cuda;
                 let $handle = CudaDevice::new(index);
                 $body
             }
             #[cfg(feature = "wgpu")]
-            BurnDevice::Vulkan => {
+            BackendDevice::Vulkan => {
                 type $backend = burn_wgpu::Wgpu;
                 let $handle = burn_wgpu::WgpuDevice::default();
                 $body
             }
+            // Never opened, so nobody asks for it.
+            #[cfg(not(feature = "wgpu"))]
+            BackendDevice::Vulkan => Err(NO_VULKAN.to_owned()),
         }
     };
 }
 
-impl BurnDevice {
-    /// Whether the device can be used; the error is the reason why not.
-    ///
-    /// # Errors
-    /// When there is no driver, no such device, or a small kernel does not run on it.
-    pub fn open(self) -> Result<(), String> {
+/// What opening Vulkan says in a library without it.
+#[cfg(not(feature = "wgpu"))]
+const NO_VULKAN: &str =
+    "this library is built without Vulkan (`cargo xtask check-wgpu` builds one with it)";
+
+impl strait_backend::Backend for Burn {
+    fn open(&self, device: BackendDevice) -> Result<(), String> {
         quiet_threads();
-        match self {
-            BurnDevice::Flex => return Ok(()),
-            BurnDevice::Cuda(index) => cuda::probe(index)?,
+        match device {
+            BackendDevice::Plain => return Ok(()),
+            BackendDevice::Cuda(index) => guarded(|| cuda::probe(index))?,
             #[cfg(feature = "wgpu")]
-            BurnDevice::Vulkan => guarded(vulkan::start)?,
+            BackendDevice::Vulkan => guarded(vulkan::start)?,
+            #[cfg(not(feature = "wgpu"))]
+            BackendDevice::Vulkan => return Err(NO_VULKAN.to_owned()),
         }
-        cube::prefer_products()?;
-        guarded(|| on!(self, |B, device| smoke_test::<B>(&device)))
+        guarded(|| {
+            cube::prefer_products()?;
+            on!(device, |B, handle| smoke_test::<B>(&handle))
+        })
     }
 
-    /// Whether the device, which must have been opened, computes in this type.
-    #[must_use]
-    pub fn supports(self, dtype: Dtype) -> bool {
-        on!(self, |B, device| B::supports_dtype(&device, ops::float(dtype).into()))
+    fn supports(&self, device: BackendDevice, dtype: Dtype) -> bool {
+        let supported = guarded(|| {
+            on!(device, |B, handle| Ok(B::supports_dtype(&handle, ops::float(dtype).into())))
+        });
+        // A device that cannot answer fails in its next call, which says why.
+        supported.unwrap_or(true)
     }
 
-    /// Multiplies random matrices `[size, size]` `count` times, with each product as a factor of
-    /// the next, and waits for the result. Measures what products alone achieve on the device,
-    /// which must have been opened.
-    ///
-    /// # Errors
-    /// When the device fails.
-    pub fn multiply(self, size: usize, dtype: Dtype, count: usize) -> Result<(), String> {
-        guarded(|| on!(self, |B, device| multiply::<B>(&device, size, dtype, count)))
+    fn multiply(
+        &self,
+        device: BackendDevice,
+        size: usize,
+        dtype: Dtype,
+        count: usize,
+    ) -> Result<(), String> {
+        guarded(|| on!(device, |B, handle| multiply::<B>(&handle, size, dtype, count)))
     }
 
-    /// The stream of the device that all work goes through.
-    fn stream(self) -> u64 {
-        match self {
-            BurnDevice::Cuda(index) => index as u64,
-            _ => 0,
-        }
-    }
-}
-
-impl BurnOps {
-    /// Operations for a model of this shape; `name` is the device's name in messages. The device
-    /// must have been opened.
-    #[must_use]
-    pub fn new(
+    fn operations(
+        &self,
         shape: &Shape,
         dtype: Dtype,
-        device: BurnDevice,
+        device: BackendDevice,
         weights: Weights,
         name: String,
-    ) -> BurnOps {
-        on!(device, |B, handle| {
-            let ops = BackendOps::<B>::new(shape, dtype, handle, name);
-            BurnOps::over(ops.with(weights), device.stream())
+    ) -> Result<Box<dyn Operations>, String> {
+        let stream = match device {
+            BackendDevice::Cuda(index) => index as u64,
+            BackendDevice::Plain | BackendDevice::Vulkan => 0,
+        };
+        guarded(|| {
+            on!(device, |B, handle| {
+                let ops = BackendOps::<B>::new(shape, dtype, handle, name).with(weights);
+                Ok(Box::new(OnDevice::new(ops, stream)) as Box<dyn Operations>)
+            })
         })
+    }
+
+    fn gradients(&self, shape: &Shape) -> Result<Box<dyn Gradients>, String> {
+        quiet_threads();
+        guarded(|| Ok(Box::new(GradientOps::new(shape)) as Box<dyn Gradients>))
     }
 }
 

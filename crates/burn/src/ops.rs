@@ -27,10 +27,10 @@ use self::past::{Cache, probe};
 use self::taps::{Tapping, host, upload};
 use self::tensors::Maker;
 pub(crate) use self::tensors::{NormWeights, float};
-use crate::Weights;
 use crate::failure::reason;
 use crate::head::{Figures, Kept, LOGITS_AT_A_TIME, Table, logits};
 use crate::kernels::Kernels;
+use strait_backend::Weights;
 
 /// Burn's operations for one model on one device.
 pub(crate) struct BackendOps<B: Kernels> {

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use strait_burn::BurnDevice;
+use strait_backend::{Backend, BackendDevice, backend};
 use strait_nvidia::NvidiaError;
 use strait_ops::Dtype;
 
@@ -13,13 +13,12 @@ use crate::error::ModelError;
 pub enum Device {
     /// The CPU, using strait-cpu.
     Cpu,
-    /// The CPU, using burn-flex, which runs the same operations as CUDA. Slow; meant for checks.
+    /// The CPU, with the operations that CUDA runs. Slow; meant for checks.
     CpuPlain,
-    /// A CUDA device by index, using burn-cuda.
+    /// A CUDA device by index.
     Cuda(usize),
-    /// The first Vulkan device, using burn-wgpu: runs CUDA's kernels where there is no CUDA. Meant
-    /// for checks.
-    #[cfg(feature = "wgpu")]
+    /// The first Vulkan device, with the kernels that CUDA runs. Meant for checks; the library must be
+    /// built for it.
     Vulkan,
 }
 
@@ -27,31 +26,41 @@ impl Device {
     /// Whether the device, which must have been opened, computes in this type.
     #[must_use]
     pub fn supports(self, dtype: Dtype) -> bool {
-        self.burn().is_none_or(|device| device.supports(dtype))
+        let Some(device) = self.backend() else { return true };
+        backend().is_ok_and(|library| library.supports(device, dtype))
     }
 
     /// Multiplies random matrices `[size, size]` `count` times, to measure what products alone
-    /// achieve on a burn device, which must have been opened.
+    /// achieve on a device of a backend, which must have been opened.
     ///
     /// # Errors
-    /// When the device fails, or is the CPU without burn.
+    /// When the device fails, or is the CPU itself.
     pub fn multiply(self, size: usize, dtype: Dtype, count: usize) -> Result<(), ModelError> {
-        let outcome = match self.burn() {
-            None => Err("it has no products apart from a model's".to_owned()),
-            Some(device) => device.multiply(size, dtype, count),
+        let Some(device) = self.backend() else {
+            return Err(self.missing("it has no products apart from a model's".to_owned()));
         };
-        outcome.map_err(|reason| missing(&self.to_string(), reason))
+        let outcome = self.library()?.multiply(device, size, dtype, count);
+        outcome.map_err(|reason| self.missing(reason))
     }
 
-    /// The device in burn's terms; `None` for the CPU without burn.
-    pub(crate) fn burn(self) -> Option<BurnDevice> {
+    /// The device as the library knows it; `None` for the CPU, which needs none.
+    pub(crate) fn backend(self) -> Option<BackendDevice> {
         match self {
             Device::Cpu => None,
-            Device::CpuPlain => Some(BurnDevice::Flex),
-            Device::Cuda(index) => Some(BurnDevice::Cuda(index)),
-            #[cfg(feature = "wgpu")]
-            Device::Vulkan => Some(BurnDevice::Vulkan),
+            Device::CpuPlain => Some(BackendDevice::Plain),
+            Device::Cuda(index) => Some(BackendDevice::Cuda(index)),
+            Device::Vulkan => Some(BackendDevice::Vulkan),
         }
+    }
+
+    /// The library that drives the device.
+    pub(crate) fn library(self) -> Result<&'static dyn Backend, ModelError> {
+        backend().map_err(|error| self.missing(error.to_string()))
+    }
+
+    /// The error of this device when it cannot be used.
+    pub(crate) fn missing(self, reason: String) -> ModelError {
+        missing(&self.to_string(), reason)
     }
 }
 
@@ -61,14 +70,13 @@ impl std::fmt::Display for Device {
             Device::Cpu => f.write_str("cpu"),
             Device::CpuPlain => f.write_str("cpu:plain"),
             Device::Cuda(index) => write!(f, "cuda:{index}"),
-            #[cfg(feature = "wgpu")]
             Device::Vulkan => f.write_str("vulkan"),
         }
     }
 }
 
 /// Opens the device with the given name: `auto` (CUDA if usable, otherwise the CPU), `cpu`,
-/// `cpu:plain`, `cuda` or `cuda:N`; with the feature `wgpu` also `vulkan`.
+/// `cpu:plain`, `cuda`, `cuda:N` or `vulkan`.
 ///
 /// # Errors
 /// When the name is not one of these, or the device cannot be used.
@@ -79,7 +87,6 @@ pub fn open_device(spec: &str) -> Result<Device, ModelError> {
         "cpu" => Ok(Device::Cpu),
         "cpu:plain" => Ok(Device::CpuPlain),
         "cuda" => open(Device::Cuda(0)).map_err(|reason| missing(spec, reason)),
-        #[cfg(feature = "wgpu")]
         "vulkan" => open(Device::Vulkan).map_err(|reason| missing(spec, reason)),
         _ => {
             let index = spec.strip_prefix("cuda:").and_then(|index| index.parse().ok());
@@ -127,7 +134,9 @@ fn missing(spec: &str, reason: String) -> ModelError {
 }
 
 fn open(device: Device) -> Result<Device, String> {
-    device.burn().map_or(Ok(()), BurnDevice::open)?;
+    if let Some(known) = device.backend() {
+        backend().map_err(|error| error.to_string())?.open(known)?;
+    }
     Ok(device)
 }
 

@@ -6,7 +6,8 @@
 //! divergence from a baseline whose logits are still in memory.
 //!
 //! A model is data: a [`ModelConfig`], which one of the [`FAMILIES`] derives from a `config.json`.
-//! The decoder is written once over [`strait_ops::Ops`]; it runs on strait-cpu and strait-burn.
+//! The decoder is written once over [`strait_ops::Ops`]; it runs on strait-cpu, and on the library of
+//! strait-burn where a device needs it ([`strait_backend`]).
 
 mod config;
 mod decoder;
@@ -37,7 +38,7 @@ pub use past::{CacheVisitor, CachedLayer, StageCaches};
 pub use relevance::head_relevance;
 pub use source::{SharedSource, SourceTensor, TensorSource};
 pub use stage::{Ahead, CachedRun, Reference, RunInput, Stage};
-pub use strait_burn::leave_by;
+pub use strait_backend::leave_by;
 pub use strait_cpu::instructions as cpu_instructions;
 pub use strait_ops::{
     Activation, AlignedBytes, AttentionShape, CacheContents, Dtype, HeadEntries, Hidden, Norm,

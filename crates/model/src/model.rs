@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use strait_burn::{BurnOps, Weights};
+use strait_backend::{LoadedOps, Weights};
 use strait_cpu::CpuOps;
 use strait_ops::Dtype;
 
@@ -79,14 +79,16 @@ impl Model {
             let (first, last) = (index == 0, index + 1 == count);
             let part = Part { layers, first, last, streamed: streamed.cloned() };
             let device = devices[if devices.len() == 1 { 0 } else { index }];
-            let stage: Box<dyn Stage> = match device.burn() {
+            let stage: Box<dyn Stage> = match device.backend() {
                 None => {
                     let ops = CpuOps::new(&config.shape, dtype);
                     Box::new(Decoder::load(ops, source, &config, dtype, part, &mut cpu)?)
                 }
                 Some(place) => {
                     let name = device.to_string();
-                    let ops = BurnOps::new(&config.shape, dtype, place, weights, name);
+                    let operations =
+                        device.library()?.operations(&config.shape, dtype, place, weights, name);
+                    let ops = LoadedOps::new(operations.map_err(|reason| device.missing(reason))?);
                     let table = tables.entry(device).or_default();
                     Box::new(Decoder::load(ops, source, &config, dtype, part, table)?)
                 }

@@ -1,6 +1,6 @@
 //! Relevance of attention heads: how much of what a model gets right passes through each of them.
 
-use strait_burn::{GradientLayer, GradientOps};
+use strait_backend::{Gradients, Value, backend};
 use strait_ops::{Hidden, OpsError};
 
 use crate::config::ModelConfig;
@@ -35,29 +35,32 @@ pub fn head_relevance(
     config.tied_head = Tensors::new(source, &config).tied_head()?;
     let tensors = Tensors::new(source, &config);
     check(&config, windows)?;
-    let mut ops = GradientOps::new(&config.shape);
+    let missing = |reason: String| ModelError::DeviceMissing { device: "gradients".into(), reason };
+    let library = backend().map_err(|error| missing(error.to_string()))?;
+    let mut ops = library.gradients(&config.shape).map_err(missing)?;
+    let ops = &mut *ops;
     let layers = config.layers;
-    let load = |ops: &mut GradientOps, number: usize| -> Result<GradientLayer, ModelError> {
+    let load = |ops: &mut dyn Gradients, number: usize| -> Result<Value, ModelError> {
         let attention = tensors.attention(number)?;
         let mlp = tensors.mlp(number, |network| network)?;
-        Ok(ops.layer(attention, mlp, tensors.layer(number)?.parallel))
+        Ok(ops.layer(attention, mlp, tensors.layer(number)?.parallel)?)
     };
 
     // The input states of every layer, followed by the output of the last.
     let mut states = vec![ops.embed(tensors.embedding()?, tensors.positions()?, windows)?];
     for number in 0..layers {
         step(number, 2 * layers);
-        let layer = load(&mut ops, number)?;
-        let next = states[number].iter().map(|x| ops.forward(x, &layer));
+        let layer = load(ops, number)?;
+        let next = states[number].iter().map(|x| ops.forward(x, &*layer));
         let next = next.collect::<Result<_, OpsError>>()?;
         states.push(next);
     }
 
     let table = if config.tied_head { tensors.embedding()? } else { tensors.head()? };
-    let head = ops.head(tensors.final_norm()?, table, tensors.head_bias()?);
+    let head = ops.head(tensors.final_norm()?, table, tensors.head_bias()?)?;
     let last = states.pop().unwrap_or_default();
     let gradients = last.iter().zip(windows).map(|(x, tokens)| {
-        ops.log_likelihood(x, &head, &tokens[1..]).map(|(_, gradient)| gradient)
+        ops.log_likelihood(x, &*head, &tokens[1..]).map(|(_, gradient)| gradient)
     });
     let mut gradients: Vec<Hidden> = gradients.collect::<Result<_, OpsError>>()?;
     let mut rollouts: Vec<Vec<f32>> = windows
@@ -67,10 +70,10 @@ pub fn head_relevance(
     let mut shares = Vec::new();
     for (number, states) in states.iter().enumerate().rev() {
         step(2 * layers - 1 - number, 2 * layers);
-        let layer = load(&mut ops, number)?;
+        let layer = load(ops, number)?;
         let mut counts = vec![0.0; config.blocks[number].attention.heads];
         for ((x, gradient), rollout) in states.iter().zip(&mut gradients).zip(&mut rollouts) {
-            let back = ops.pull_back(x, &layer, gradient, rollout)?;
+            let back = ops.pull_back(x, &*layer, gradient, rollout)?;
             *gradient = back.gradient;
             counts.iter_mut().zip(back.heads).for_each(|(sum, own)| *sum += own);
             rollout.iter_mut().zip(back.tokens).for_each(|(sum, own)| *sum += own);

@@ -1,15 +1,37 @@
 //! A stage's tap as the blocks of one layer use it, with checks of what it returns.
 
+use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use strait_vocabulary::Dtype;
+
 use crate::error::OpsError;
 use crate::hidden::Hidden;
 use crate::tap::{Part, Place, Site, Tap};
-use strait_vocabulary::Dtype;
 
 /// The stage's tap, if it has one, as the blocks of one layer use it.
 pub struct LayerTap<'a> {
     tap: Option<&'a mut (dyn Tap + 'static)>,
+    call: Call,
     layer: usize,
     first_position: usize,
+}
+
+/// Calls a tap. A backend may be a library with a standard library of its own, in which no panic of the tap may end up. So
+/// the function that stops panics is the one of the program that bound the tap.
+type Call = fn(&mut (dyn Tap + 'static), Place, &mut Vec<Part>) -> Result<(), TapError>;
+type TapError = Box<dyn Error + Send + Sync>;
+
+fn call(
+    tap: &mut (dyn Tap + 'static),
+    place: Place,
+    parts: &mut Vec<Part>,
+) -> Result<(), TapError> {
+    catch_unwind(AssertUnwindSafe(|| tap.visit(place, parts))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(format!("panicked: {}", text.unwrap_or("without a message")).into())
+    })
 }
 
 impl<'a> LayerTap<'a> {
@@ -20,13 +42,13 @@ impl<'a> LayerTap<'a> {
         layer: usize,
         first_position: usize,
     ) -> LayerTap<'a> {
-        LayerTap { tap, layer, first_position }
+        LayerTap { tap, call, layer, first_position }
     }
 
     /// A layer without a tap.
     #[must_use]
     pub fn none() -> LayerTap<'static> {
-        LayerTap { tap: None, layer: 0, first_position: 0 }
+        LayerTap { tap: None, call, layer: 0, first_position: 0 }
     }
 
     /// Whether the tap is called at this site.
@@ -132,9 +154,9 @@ impl<'a> LayerTap<'a> {
     }
 
     fn visit(&mut self, site: Site, mut parts: Vec<Part>) -> Result<Vec<Part>, OpsError> {
-        let LayerTap { layer, first_position, .. } = *self;
+        let LayerTap { call, layer, first_position, .. } = *self;
         if let Some(tap) = &mut self.tap {
-            tap.visit(Place { site, layer, first_position }, &mut parts)
+            call(*tap, Place { site, layer, first_position }, &mut parts)
                 .map_err(|source| OpsError::Tap { site, layer, source })?;
         }
         Ok(parts)
@@ -228,6 +250,14 @@ mod tests {
         let none = &mut Act(Vec::clear);
         let error = LayerTap::new(Some(none), 2, 7).whole(Site::Keys, row(&[1.0])).unwrap_err();
         assert!(error.to_string().starts_with("what a tap left: expected ["), "{error}");
+    }
+
+    #[test]
+    fn a_panic_of_a_tap_is_its_error() {
+        let broken = &mut Act(|_| panic!("a tap of {}", "glass"));
+        let error = LayerTap::new(Some(broken), 2, 7).whole(Site::Keys, row(&[1.0])).unwrap_err();
+        let expected = "tap at keys of layer 2: panicked: a tap of glass";
+        assert_eq!(error.to_string(), expected);
     }
 
     #[test]

@@ -21,10 +21,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("strait-cpu", &["strait-ops"]),
     ("strait-kernels", &[]),
     ("strait-nvidia", &[]),
-    ("strait-burn", &["strait-kernels", "strait-ops", "strait-nvidia"]),
+    ("strait-backend", &["strait-ops"]),
+    ("strait-burn", &["strait-backend", "strait-kernels", "strait-ops", "strait-nvidia"]),
     (
         "strait-model",
-        &["strait-weights", "strait-ops", "strait-cpu", "strait-nvidia", "strait-burn"],
+        &["strait-weights", "strait-ops", "strait-cpu", "strait-nvidia", "strait-backend"],
     ),
     ("strait-data", &["strait-vocabulary", "strait-hub"]),
     (
@@ -75,7 +76,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("abi_stable", &["strait-abi", "strait-sdk", "strait-loader"]),
     ("anyhow", &["strait", "xtask"]),
     ("hf-hub", &["strait-hub"]),
-    ("libloading", &["strait-loader", "strait-nvidia"]),
+    ("libloading", &["strait-loader", "strait-nvidia", "strait-backend"]),
     ("ureq", &["strait-hub", "strait-track"]),
 ];
 

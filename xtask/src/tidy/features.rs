@@ -1,8 +1,8 @@
-//! Checks that the host and the tests build their shared dependencies with the same features.
+//! Checks that tests do not ask for more features than the workspace without them.
 //!
 //! Cargo unifies the features requested by the packages of one command. If a dev-dependency enabled
-//! one more feature below burn, `cargo test` would compile burn a second time after a build of the
-//! host, which takes many minutes.
+//! one more feature below burn, `cargo test --workspace` would compile burn a second time after
+//! `cargo build --workspace`, which takes many minutes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,9 +18,9 @@ pub(super) fn check(workspace: &Workspace) -> Result<Vec<Violation>> {
     if workspace.packages.iter().all(|package| package.name != HOST) {
         return Ok(Vec::new());
     }
-    let host = tree(workspace, &["--package", HOST, "--edges", "normal,build"])?;
+    let builds = tree(workspace, &["--workspace", "--edges", "normal,build"])?;
     let tests = tree(workspace, &["--workspace", "--edges", "normal,build,dev"])?;
-    Ok(compare(&host, &tests))
+    Ok(compare(&builds, &tests))
 }
 
 /// Lists one `name version|features` per line.
@@ -37,16 +37,16 @@ fn tree(workspace: &Workspace, selection: &[&str]) -> Result<String> {
     String::from_utf8(output.stdout).context("cargo tree printed something else than text")
 }
 
-fn compare(host: &str, tests: &str) -> Vec<Violation> {
-    let host = feature_sets(host);
+fn compare(builds: &str, tests: &str) -> Vec<Violation> {
+    let builds = feature_sets(builds);
     let tests = feature_sets(tests);
     let mut violations = Vec::new();
-    for (package, sets) in &host {
+    for (package, sets) in &builds {
         let Some(known) = tests.get(package) else { continue };
         for features in sets.difference(known) {
             let known: Vec<_> = known.iter().map(|set| format!("[{set}]")).collect();
             let what = format!(
-                "{package} has the features [{features}] in the host but {} in the tests",
+                "{package} has the features [{features}] in builds but {} in the tests",
                 known.join(" and ")
             );
             let mend = "so what uses it is compiled twice: ask for the same features in a crate \
@@ -75,21 +75,21 @@ mod tests {
 
     #[test]
     fn the_same_features_and_extra_packages_pass() {
-        let host = "burn v0.21.0|std\nserde v1.0.1|derive,std\nserde v1.0.1|std (*)\n\n";
+        let builds = "burn v0.21.0|std\nserde v1.0.1|derive,std\nserde v1.0.1|std (*)\n\n";
         let tests =
             "criterion v0.8.0|\nburn v0.21.0|std\nserde v1.0.1|std\nserde v1.0.1|derive,std\n";
-        assert_eq!(compare(host, tests), []);
+        assert_eq!(compare(builds, tests), []);
     }
 
     #[test]
     fn one_more_feature_in_the_tests_is_seen() {
-        let host = "ciborium v0.2.2|std\nburn v0.21.0|std (*)\n";
+        let builds = "ciborium v0.2.2|std\nburn v0.21.0|std (*)\n";
         let tests = "burn v0.21.0|std\nciborium v0.2.2|default,std\n";
-        let found = compare(host, tests);
+        let found = compare(builds, tests);
         assert_eq!(found.len(), 1);
         assert_eq!(
             found[0].to_string(),
-            "Cargo.lock:1: ciborium v0.2.2 has the features [std] in the host but [default,std] \
+            "Cargo.lock:1: ciborium v0.2.2 has the features [std] in builds but [default,std] \
              in the tests; so what uses it is compiled twice: ask for the same features in a \
              crate of the host"
         );

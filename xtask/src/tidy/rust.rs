@@ -18,6 +18,8 @@ const LIFTED: &[(&str, &[(&str, &str)])] = &[
             ("crates/abi/", "the boundary itself"),
             ("crates/sdk/src/boundary", "the plugin's side of the boundary"),
             ("crates/loader/", "the host's side of the boundary"),
+            ("crates/backend/src/library.rs", "opens the backend"),
+            ("crates/burn/src/entry.rs", "the backend's exported symbol"),
             ("crates/weights/src/bytes.rs", "maps a checkpoint file into memory"),
             ("crates/weights/src/heap.rs", "asks the allocator for what it holds free"),
             ("crates/nvidia/src/ffi.rs", "calls NVIDIA's libraries, and sets CUDA_PATH"),

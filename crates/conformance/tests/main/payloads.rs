@@ -38,10 +38,6 @@ fn codecs_write_the_bytes_that_they_wrote() {
     );
 }
 
-/// Cells of the catalogue whose codec has changed since they were measured, as README says; they wait for
-/// the next run of the whole catalogue on one machine. `hqq` now begins its search at 4 bits at integers.
-const OTHERS: [&str; 1] = ["hqq 4 g64"];
-
 #[test]
 fn records_of_the_catalogue_were_measured_with_these_bytes() {
     let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
@@ -67,10 +63,9 @@ fn records_of_the_catalogue_were_measured_with_these_bytes() {
             others.push(label.to_owned());
         }
     }
-    others.sort();
-    assert_eq!(
-        others, OTHERS,
-        "the codecs of these records write other bytes now; run the records again (strait run --fresh) and put \
+    assert!(
+        others.is_empty(),
+        "the codecs of these records write other bytes now: {others:?}; run the records again (strait run --fresh) and put \
          their lines of crates/conformance/golden/payloads.txt into results/catalogue/payloads.txt"
     );
 }

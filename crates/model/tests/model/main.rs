@@ -3,7 +3,6 @@
 
 mod bad_input;
 mod exactness;
-mod failures;
 mod families;
 mod loading;
 mod past;

@@ -1,8 +1,11 @@
 //! What is told of a device that failed.
 
+#![allow(clippy::unwrap_used)]
+
 use std::process::{Command, Output};
 
-use strait_burn::{BurnDevice, reason};
+use strait_backend::{Backend, BackendDevice};
+use strait_burn::{Burn, reason};
 
 /// What CubeCL says of a kernel that NVRTC refuses, cut short.
 const SAID: &str = "An error happened during execution
@@ -42,7 +45,7 @@ fn a_kernel_that_does_not_compile_is_named_and_kept() {
         return;
     }
     let cache = tempfile::tempdir().unwrap();
-    let (out, _) = child("failures::a_kernel_that_does_not_compile_is_named_and_kept", &cache);
+    let (out, _) = child("a_kernel_that_does_not_compile_is_named_and_kept", &cache);
     let (before, rest) = out.split_once("the compiler says: ").unwrap();
     let told = "the kernel matmul_entry_f32 does not compile:
     default_program(12): error: identifier \"half2x\" is undefined
@@ -79,8 +82,8 @@ fn other_failures_are_what_they_say() {
 #[test]
 fn a_device_whose_thread_is_gone_ends_the_program() {
     if std::env::var_os(CHILD).is_some() {
-        // Opening a device of burn's sees to it.
-        BurnDevice::Flex.open().unwrap();
+        // Opening a device sees to it.
+        Burn.open(BackendDevice::Plain).unwrap();
         std::thread::spawn(|| panic!("somebody else")).join().unwrap_err();
         let thread = std::thread::Builder::new().name("DSD-0-0".to_owned());
         thread.spawn(|| panic!("the device's thread")).unwrap().join().unwrap_err();
@@ -88,7 +91,7 @@ fn a_device_whose_thread_is_gone_ends_the_program() {
         return;
     }
     let cache = tempfile::tempdir().unwrap();
-    let output = run("failures::a_device_whose_thread_is_gone_ends_the_program", &cache);
+    let output = run("a_device_whose_thread_is_gone_ends_the_program", &cache);
     assert_eq!(output.status.code(), Some(2));
     assert!(!String::from_utf8_lossy(&output.stdout).contains("nobody's"));
     // Other panics are printed as before; this one is an error of the log, which a test has not.
