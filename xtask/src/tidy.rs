@@ -8,6 +8,7 @@ mod code_map;
 mod codecs;
 mod configs;
 mod cpp;
+mod deny;
 mod features;
 mod links;
 mod manifests;
@@ -67,6 +68,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<Violation>> {
     violations.extend(code_map::check(workspace, &tree));
     violations.extend(configs::check(workspace, &tree));
     violations.extend(codecs::check(workspace, &tree));
+    violations.extend(deny::check(workspace, &tree)?);
     violations.extend(features::check(workspace)?);
     violations.sort();
     Ok(violations)

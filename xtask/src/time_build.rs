@@ -99,7 +99,7 @@ fn packages(workspace: &Workspace, experiment: &Path, backend: bool) -> Result<V
     let (selected, _) = plugins::providers(&known, &run::named(&text)?);
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     // As cargo's alias `xtask` does.
-    let mut builds: Vec<Vec<String>> = vec![words(&["--package", "xtask"])];
+    let mut builds: Vec<Vec<String>> = vec![words(&["--bin", "xtask"])];
     for plugin in &selected {
         builds.push(words(&cargo::selection(&plugin.package.name, Product::SharedLibrary)));
     }

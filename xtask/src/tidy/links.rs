@@ -14,7 +14,27 @@ pub(super) fn check(tree: &Tree) -> Vec<Violation> {
             }
         }
     }
+    violations.extend(unlisted(tree));
     violations
+}
+
+/// The list of all documents.
+const SUMMARY: &str = "docs/SUMMARY.md";
+
+/// Documents that nobody finds, because the list does not have them.
+fn unlisted(tree: &Tree) -> Vec<Violation> {
+    let Some(summary) = tree.file(SUMMARY) else { return Vec::new() };
+    let listed: BTreeSet<String> =
+        targets(summary).iter().filter_map(|(_, target)| resolve(SUMMARY, target)).collect();
+    let documents = tree.with_extension("md").filter(|file| {
+        // Of the folders below, only decisions are documents; others hold tables that are shown elsewhere.
+        let name = file.path.strip_prefix("docs/");
+        name.is_some_and(|name| !name.contains('/') || name.starts_with("adr/"))
+    });
+    documents
+        .filter(|file| file.path != SUMMARY && !listed.contains(&file.path))
+        .map(|file| violation(&file.path, 1, format!("{SUMMARY} does not list it"), "add it there"))
+        .collect()
 }
 
 /// What is wrong with a link, if anything, and how to fix it.
@@ -154,6 +174,22 @@ mod tests {
 [ref]: adr/0001-burn.md
 ";
         assert_eq!(lines(text), [""; 0]);
+    }
+
+    #[test]
+    fn every_document_is_in_the_summary() {
+        let of = |summary: &str| {
+            let tree = Tree::of(&[
+                ("docs/SUMMARY.md", summary),
+                ("docs/guide.md", "# Guide\n"),
+                ("docs/adr/0001-burn.md", "# Why\n"),
+                ("docs/quickstart/table.md", "# Shown elsewhere\n"),
+            ]);
+            check(&tree).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(of("- [Guide](guide.md)\n- [Why](adr/0001-burn.md)\n"), [""; 0]);
+        let missing = "docs/guide.md:1: docs/SUMMARY.md does not list it; add it there";
+        assert_eq!(of("- [Why](adr/0001-burn.md)\n"), [missing]);
     }
 
     #[test]

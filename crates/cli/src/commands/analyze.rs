@@ -41,7 +41,7 @@ pub(crate) struct Common {
     /// Write tables and pictures here instead of to `analysis` in the results folder.
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// Folder of the named data sets; `assets` beside or above the file by default.
+    /// Folder of the named data sets; by default `STRAIT_ASSETS`, or `assets` above the file or beside strait.
     #[arg(long, value_name = "DIR")]
     assets: Option<PathBuf>,
     /// Pixels of a PNG for each of the SVG's 960 x 600.
@@ -53,7 +53,7 @@ pub(crate) struct Common {
 pub(crate) fn run(arguments: Arguments, screen: MultiProgress) -> anyhow::Result<ExitCode> {
     let (Subject::Importance(common) | Subject::Heads(common)) = &arguments.subject;
     let experiment = Experiment::load(&common.experiment)?;
-    let assets = common.assets.clone().unwrap_or_else(|| experiment.resolve("assets"));
+    let assets = experiment.assets(common.assets.clone());
     let stop = AtomicBool::new(false);
     let options = Options { assets, stop: &stop, fresh: false, trace: None, build: build() };
     let own = || experiment.output_dir().join("analysis");

@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     /// Look for plugins here instead of in the file's folder.
     #[arg(long, value_name = "DIR")]
     plugins: Option<PathBuf>,
-    /// Folder of the named data sets; `assets` beside or above the experiment file by default.
+    /// Folder of the named data sets; by default `STRAIT_ASSETS`, or `assets` above the experiment file or beside strait.
     #[arg(long, value_name = "DIR")]
     assets: Option<PathBuf>,
 }
@@ -32,7 +32,7 @@ pub(crate) fn run(arguments: Arguments, screen: MultiProgress) -> anyhow::Result
         experiment.plugins.dir = plugins;
     }
     let stop = AtomicBool::new(false);
-    let assets = arguments.assets.unwrap_or_else(|| experiment.resolve("assets"));
+    let assets = experiment.assets(arguments.assets);
     let options = Options { assets, stop: &stop, fresh: false, trace: None, build: build() };
     let fitted = strait_runner::fit(&experiment, &options, &mut Live::new(screen))?;
     let header = ["cell", ">link", ">bytes", "sha256", "file"].map(str::to_owned);

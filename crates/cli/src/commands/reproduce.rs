@@ -41,7 +41,7 @@ pub(crate) struct Arguments {
     /// Look for plugins here.
     #[arg(long, value_name = "DIR")]
     plugins: Option<PathBuf>,
-    /// Folder of the named data sets; `assets` beside or above the record by default.
+    /// Folder of the named data sets; by default `STRAIT_ASSETS`, or `assets` above the record or beside strait.
     #[arg(long, value_name = "DIR")]
     assets: Option<PathBuf>,
     /// Print JSON.
@@ -105,8 +105,7 @@ impl Again<'_> {
         stop: &AtomicBool,
     ) -> anyhow::Result<Outcome> {
         let experiment = self.experiment()?;
-        let assets = self.arguments.assets.clone();
-        let assets = assets.unwrap_or_else(|| experiment.resolve("assets"));
+        let assets = experiment.assets(self.arguments.assets.clone());
         let options = Options { assets, stop, fresh: true, trace: None, build: build() };
         let mut live = Live::new(screen);
         let limit_s = experiment.run.call_timeout_s;

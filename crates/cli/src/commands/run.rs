@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
     /// Write results here instead of to the file's folder.
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// Folder of the named data sets; `assets` beside or above the experiment file by default.
+    /// Folder of the named data sets; by default `STRAIT_ASSETS`, or `assets` above the experiment file or beside strait.
     #[arg(long, value_name = "DIR")]
     assets: Option<PathBuf>,
     /// Run every cell again, also those that earlier runs finished or began.
@@ -78,7 +78,7 @@ pub(crate) fn run(
     let stop = Arc::new(AtomicBool::new(false));
     let message = "stopping after the cells at work; press Ctrl-C again to stop at once";
     install_interrupt(Arc::clone(&stop), screen.clone(), message)?;
-    let assets = arguments.assets.unwrap_or_else(|| experiment.resolve("assets"));
+    let assets = experiment.assets(arguments.assets);
     let (fresh, trace) = (arguments.fresh, arguments.trace);
     let options = Options { assets, stop: &stop, fresh, trace, build: build() };
     let mut follow = Follow::new(&experiment, Live::new(screen));
