@@ -24,7 +24,7 @@ pub(crate) struct Causal {
     pub(crate) native: FloatDType,
 }
 
-/// Keys and values `[1, kv_heads, entries, dim]` and their positions `[1, kv_heads, 1, entries]`.
+/// Keys `[1, kv_heads, entries, dim]`, values `[1, kv_heads, entries, value_dim]` and their positions `[1, kv_heads, 1, entries]`.
 #[derive(Clone)]
 pub(crate) struct Entries<B: Kernels> {
     pub(crate) keys: Tensor<B, 4>,
@@ -33,8 +33,8 @@ pub(crate) struct Entries<B: Kernels> {
 }
 
 impl Causal {
-    /// Context `[batch, heads, tokens, dim]` of `query`, which has the same shape. Each of the
-    /// `kv_heads` heads of `key` and `value` `[batch, kv_heads, tokens, dim]` serves `heads /
+    /// Context `[batch, heads, tokens, value_dim]` of `query` `[batch, heads, tokens, dim]`. Each of the
+    /// `kv_heads` heads of `key` and `value`, `[batch, kv_heads, tokens, _]`, serves `heads /
     /// kv_heads` neighbouring heads. Positions before `wanted` may be zero.
     pub(crate) fn attend<B: Kernels>(
         &self,
@@ -43,8 +43,8 @@ impl Causal {
         value: Tensor<B, 4>,
         wanted: usize,
     ) -> Tensor<B, 4> {
-        let [batch, heads, tokens, dim] = query.dims();
-        let kv_heads = key.dims()[1];
+        let [batch, heads, tokens, _] = query.dims();
+        let (kv_heads, dim) = (key.dims()[1], value.dims()[3]);
         let skipped = (wanted / QUERIES * QUERIES).min(tokens);
         let mut parts = Vec::new();
         if skipped > 0 {
@@ -70,8 +70,8 @@ impl Causal {
         one(parts)
     }
 
-    /// Context `[1, heads, tokens, dim]` of `query`, which has the same shape and whose tokens
-    /// begin at `first_position`, over `entries`.
+    /// Context `[1, heads, tokens, value_dim]` of `query` `[1, heads, tokens, dim]`, whose tokens begin at
+    /// `first_position`, over `entries`.
     pub(crate) fn attend_entries<B: Kernels>(
         &self,
         query: Tensor<B, 4>,
@@ -107,7 +107,7 @@ impl Causal {
         }
     }
 
-    /// Context `[batch, heads, rows, dim]` of one block of queries.
+    /// Context `[batch, heads, rows, value_dim]` of one block of queries.
     fn context<B: Kernels>(
         &self,
         query: Tensor<B, 4>,
@@ -115,8 +115,8 @@ impl Causal {
         value: Tensor<B, 4>,
         keys: &Keys<'_, B>,
     ) -> Tensor<B, 4> {
-        let [batch, heads, rows, dim] = query.dims();
-        let [_, kv_heads, count, _] = key.dims();
+        let [batch, heads, rows, _] = query.dims();
+        let [_, kv_heads, count, dim] = value.dims();
         let wanted = self.softmax(self.native, false);
         let [shares, sums] = B::shares(self.scores(query, key), keys, wanted);
         let shares = shares.reshape([batch, kv_heads, heads / kv_heads * rows, count]);

@@ -10,7 +10,7 @@ use strait_backend::{Borrowed, Gradients, Operations, PulledBack, Value};
 use strait_ops::{
     AttentionShape, AttentionTensors, CacheContents, FeedForwardTensors, Hidden, LayerTap,
     MlpTensors, Network, NormTensors, Ops, OpsError, Past, ProbeRequest, ProbeResult, ScoreRange,
-    SequenceScores,
+    SequenceScores, Shared,
 };
 
 use crate::failure::panic_text;
@@ -338,9 +338,13 @@ pub(crate) fn with_networks<F, G>(
     let MlpTensors { norm_in, network, norm_out } = tensors;
     let network = match network {
         Network::Dense(network) => Network::Dense(f(network)),
-        Network::Experts { router, routing, experts } => {
-            let experts = experts.into_iter().map(f).collect();
-            Network::Experts { router, routing, experts }
+        Network::Experts { router, routing, correction, experts, shared } => {
+            let experts = experts.into_iter().map(&mut f).collect();
+            let shared = shared.map(|shared| {
+                let Shared { network, gate } = *shared;
+                Box::new(Shared { network: f(network), gate })
+            });
+            Network::Experts { router, routing, correction, experts, shared }
         }
     };
     MlpTensors { norm_in, network, norm_out }

@@ -8,8 +8,8 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use strait_cpu::CpuOps;
 use strait_ops::{
     Activation, AttentionShape, AttentionTensors, Dtype, FeedForwardTensors, Hidden, LayerTap,
-    LinearTensors, MlpTensors, Network, Norm, NormKind, NormTensors, Ops, RopeConfig, RopeScaling,
-    ScoreRange, Shape,
+    LinearTensors, MlpTensors, Network, Norm, NormKind, NormTensors, Ops, Projections, RopeConfig,
+    RopeScaling, ScoreRange, Shape,
 };
 
 const TOKENS: usize = 2048;
@@ -34,15 +34,18 @@ fn attention() -> AttentionTensors {
             heads: 9,
             kv_heads: 3,
             head_dim: 64,
+            value_dim: 64,
             scale,
             cap: None,
             window,
             rope: Some(rope),
         },
         norm_in: norm(1),
-        query: linear(576, 576),
-        key: linear(192, 576),
-        value: linear(192, 576),
+        projections: Projections::Direct {
+            query: linear(576, 576),
+            key: linear(192, 576),
+            value: linear(192, 576),
+        },
         head_norms: None,
         output: linear(576, 576),
         norm_out: None,
@@ -50,7 +53,7 @@ fn attention() -> AttentionTensors {
 }
 
 fn norm(seed: u64) -> Option<NormTensors> {
-    Some(NormTensors { weight: random(576, seed), bias: None })
+    Some(NormTensors { weight: random(576, seed), bias: None, eps: None })
 }
 
 fn random(count: usize, seed: u64) -> Vec<f32> {
@@ -92,7 +95,7 @@ fn parts(criterion: &mut Criterion) {
             let run = |x| ops.add_mlp(x, &mlp, 0, &mut LayerTap::none()).unwrap();
             b.iter_batched(|| x.clone(), run, BatchSize::LargeInput);
         });
-        let norm = ops.prepare_norm(NormTensors { weight: random(576, 3), bias: None });
+        let norm = ops.prepare_norm(NormTensors { weight: random(576, 3), bias: None, eps: None });
         let table = ops.prepare_table(random(49152 * 576, 4), None);
         let targets = (0..SCORED as u32).map(|i| i * 7919 % 49152).collect();
         let range = ScoreRange { first_position: TOKENS - SCORED - 1, targets };

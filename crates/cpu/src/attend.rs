@@ -19,7 +19,7 @@ const KEY_BLOCK: usize = 256;
 /// of the first blocks would otherwise subtract infinity from infinity.
 const LOWEST: f32 = -1e30;
 
-/// Causal attention of one head for one panel of queries; `out` is `[dim, NR]`.
+/// Causal attention of one head for one panel of queries; `out` is `[value, NR]`.
 ///
 /// Keys are processed in blocks with an online softmax, so that memory does not grow with the length.
 pub(crate) struct AttendTask<'a> {
@@ -50,12 +50,12 @@ impl Task for AttendTask<'_> {
         let Rules { unit, dtype, .. } = self.rules;
         let Attention { heads, scale, cap, window, .. } = *weights;
         let Scratch { scores, sums, queries: query_pairs, weights: pairs, .. } = self.scratch;
-        let dim = heads.dim;
+        let (dim, value_dim) = (heads.dim, heads.value);
         let width = heads.width();
         let at = panel * width + head * dim;
         let queries = &projected.as_chunks::<NR>().0[at..at + dim];
         let owner = panel / panels * heads.keys + head / (heads.queries / heads.keys);
-        let blocks = dim.div_ceil(ROWS);
+        let blocks = value_dim.div_ceil(ROWS);
         let first_query = self.first_position + panel % panels * NR;
         let positions = self.positions.map(|positions| positions[owner]);
         let (start, end) = match (positions, window) {
@@ -124,7 +124,7 @@ impl Task for AttendTask<'_> {
                         *sum *= shrink;
                     }
                 }
-                let values = cache.values(owner, dim, block, from, count);
+                let values = cache.values(owner, value_dim, block, from, count);
                 ready.product::<S, NR, true>(simd, values, shares, sums);
             }
         }

@@ -2,13 +2,14 @@
 
 use pulp::Simd;
 use rayon::prelude::*;
-use strait_ops::{AttentionTensors, Dtype, LayerTap, OpsError, Past, Site};
+use strait_ops::{AttentionTensors, Dtype, LayerTap, OpsError, Past, Projections, Site};
 
 use crate::CpuOps;
 use crate::attend::AttendTask;
 use crate::blocks::Blocks;
 use crate::finish::{Ending, Join, Projection};
 use crate::kernel::{Task, dispatch, panel_tokens};
+use crate::latent::Latent;
 use crate::norm::Norm;
 use crate::panels::{Panels, Scratch, balanced, grow, per_sequence, with_scratch};
 use crate::past::Cache;
@@ -18,7 +19,7 @@ use crate::ranks::{Columns, check_degree};
 use crate::rope::Ropes;
 use crate::rules::Rules;
 
-/// An attention block; `project` stacks query, key and value projections.
+/// An attention block.
 pub struct Attention {
     pub(crate) heads: Heads,
     pub(crate) scale: f32,
@@ -28,25 +29,36 @@ pub struct Attention {
     /// Index in the model's [`Ropes`].
     pub(crate) rope: Option<usize>,
     pub(crate) norm_in: Option<Norm>,
+    /// What is projected from the block's input: queries, keys and values stacked, or, with a `latent`, what
+    /// that begins with.
     pub(crate) project: Blocks,
+    pub(crate) latent: Option<Latent>,
     /// Norms of queries and of keys.
     pub(crate) head_norms: Option<(Norm, Norm)>,
     pub(crate) output: Blocks,
     pub(crate) norm_out: Option<Norm>,
 }
 
-/// Numbers of heads, and channels of one.
+/// Numbers of heads, and channels of one, in rows of all queries, then all keys, then all values.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Heads {
     pub(crate) queries: usize,
     pub(crate) keys: usize,
+    /// Channels of a query or key.
     pub(crate) dim: usize,
+    /// Channels of a value.
+    pub(crate) value: usize,
 }
 
 impl Heads {
     /// Channels of queries, keys and values together.
     pub(crate) fn width(self) -> usize {
-        (self.queries + 2 * self.keys) * self.dim
+        self.values() + self.keys * self.value
+    }
+
+    /// The first channel of the values, which is the number of channels of queries and keys.
+    pub(crate) fn values(self) -> usize {
+        (self.queries + self.keys) * self.dim
     }
 }
 
@@ -63,17 +75,32 @@ pub(crate) enum Rotate {
 
 impl Attention {
     pub(crate) fn new(tensors: AttentionTensors, ropes: &mut Ropes, rules: Rules) -> Attention {
-        let AttentionTensors { shape, norm_in, query, key, value, head_norms, output, norm_out } =
+        let AttentionTensors { shape, norm_in, projections, head_norms, output, norm_out } =
             tensors;
         let norm = |tensors| Norm::new(tensors, rules);
+        let (project, latent) = match projections {
+            Projections::Direct { query, key, value } => {
+                (Blocks::stacked(vec![query, key, value], rules.unit, rules.dtype), None)
+            }
+            Projections::Latent(tensors) => {
+                let (project, latent) = Latent::new(*tensors, rules);
+                (project, Some(latent))
+            }
+        };
         Attention {
-            heads: Heads { queries: shape.heads, keys: shape.kv_heads, dim: shape.head_dim },
+            heads: Heads {
+                queries: shape.heads,
+                keys: shape.kv_heads,
+                dim: shape.head_dim,
+                value: shape.value_dim,
+            },
             scale: shape.scale as f32,
             cap: shape.cap.map(|cap| cap as f32),
             window: shape.window,
             rope: shape.rope.map(|config| ropes.place(config)),
             norm_in: norm_in.map(norm),
-            project: Blocks::stacked(vec![query, key, value], rules.unit, rules.dtype),
+            project,
+            latent,
             head_norms: head_norms.map(|norms| (norm(norms.query), norm(norms.key))),
             output: Blocks::new(output, rules.unit, rules.dtype),
             norm_out: norm_out.map(norm),
@@ -97,11 +124,11 @@ impl CpuOps {
             self.project_context(&mut y, weights, wanted, Ending::Alone);
             return Ok(y);
         };
-        let Heads { queries, dim, .. } = weights.heads;
+        let Heads { queries, value, .. } = weights.heads;
         check_degree(ranks, queries, "query heads")?;
         let mut sums = Vec::with_capacity(ranks);
         for rank in 0..ranks {
-            let columns = Columns::of_rank(rank, ranks, queries, dim);
+            let columns = Columns::of_rank(rank, ranks, queries, value);
             self.project_context(&mut y, weights, wanted, Ending::Sums(columns));
             sums.push(y.to_hidden(Dtype::F32));
         }
@@ -109,7 +136,7 @@ impl CpuOps {
         Ok(self.end_of_sums(&sum, weights.norm_out.as_ref()))
     }
 
-    /// Writes every head's context of `x` to `self.context`, `[panels, heads * dim, panel_tokens]`; panels
+    /// Writes every head's context of `x` to `self.context`, `[panels, heads * value, panel_tokens]`; panels
     /// of a sequence before `wanted` get none.
     pub(crate) fn attend(
         &mut self,
@@ -176,7 +203,7 @@ impl CpuOps {
     }
 
     /// Writes queries, keys and values of `x`, whose sequences begin at `first_position`, to
-    /// `self.projected`, `[panels, (queries + 2 * keys) * dim, panel_tokens]`.
+    /// `self.projected`, `[panels, width, panel_tokens]`.
     pub(crate) fn project(
         &mut self,
         x: &Panels,
@@ -226,8 +253,8 @@ impl CpuOps {
         let (nr, count, panels) = (panel_tokens(), x.count(), per_sequence(x.tokens));
         let (rules, heads, tokens) = (self.rules, weights.heads, x.tokens);
         let (cache, projected) = (&self.cache, &self.projected[..count * heads.width() * nr]);
-        let context = grow(&mut self.context, count * heads.queries * heads.dim * nr);
-        context.par_chunks_mut((heads.dim * nr).max(1)).enumerate().for_each(|(index, out)| {
+        let context = grow(&mut self.context, count * heads.queries * heads.value * nr);
+        context.par_chunks_mut((heads.value * nr).max(1)).enumerate().for_each(|(index, out)| {
             let (panel, head) = (index / heads.queries, index % heads.queries);
             if panel % panels < wanted {
                 return;

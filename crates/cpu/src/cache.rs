@@ -13,7 +13,7 @@ pub(crate) const KEY_STEP: usize = 32;
 pub(crate) struct KeysValues {
     /// Blocks of keys for every sequence and key head, `[padded keys, dim]`.
     keys: Left,
-    /// Blocks of channels for every sequence and key head, `[dim, padded keys]`.
+    /// Blocks of channels for every sequence and key head, `[value, padded keys]`.
     values: Left,
     /// Number of tokens, padded to whole panels and steps.
     padded: usize,
@@ -52,14 +52,14 @@ impl KeysValues {
                 }
             }
         });
-        let blocks = heads.dim.div_ceil(ROWS);
+        let blocks = heads.value.div_ceil(ROWS);
         self.values.reuse(unit, owners * blocks, padded);
         self.values.fill(1, |index, mut group| {
             let (owner, block) = (index / blocks, index % blocks);
-            for c in 0..ROWS.min(heads.dim - block * ROWS) {
-                let head = heads.queries + heads.keys + owner % heads.keys;
+            for c in 0..ROWS.min(heads.value - block * ROWS) {
+                let first = heads.values() + owner % heads.keys * heads.value;
                 for panel in 0..panels {
-                    let channel = head * heads.dim + block * ROWS + c;
+                    let channel = first + block * ROWS + c;
                     group.set_output(c, panel * nr, row(owner, panel, channel));
                 }
             }
@@ -86,13 +86,13 @@ impl KeysValues {
                 group.set_output(entry, 0, key);
             }
         });
-        let blocks = heads.dim.div_ceil(ROWS);
+        let blocks = heads.value.div_ceil(ROWS);
         self.values.reuse(unit, owners * blocks, padded);
         self.values.fill(1, |index, mut group| {
             let (owner, block) = (index / blocks, index % blocks);
-            let channels = ROWS.min(heads.dim - block * ROWS);
+            let channels = ROWS.min(heads.value - block * ROWS);
             let values = &entries(owner).values;
-            for (entry, value) in values.chunks_exact(heads.dim).enumerate() {
+            for (entry, value) in values.chunks_exact(heads.value).enumerate() {
                 group.set_input(entry, 0, &value[block * ROWS..][..channels]);
             }
             // Padding values carry no weight, but zero times infinity is not zero.

@@ -106,9 +106,15 @@ impl<const NR: usize> Projection<'_, NR> {
     /// Writes the result to panels `y`.
     #[inline(always)]
     pub(crate) fn write<S: Simd>(&self, simd: S, y: &mut [[f32; NR]]) {
+        self.write_from(simd, 0, y);
+    }
+
+    /// Writes the outputs from block `first_block` on to panels `y`.
+    #[inline(always)]
+    pub(crate) fn write_from<S: Simd>(&self, simd: S, first_block: usize, y: &mut [[f32; NR]]) {
         let Projection { unit, weights, rights, rules } = *self;
         let mut sums = [[0.0; NR]; ROWS];
-        for block in 0..weights.count() {
+        for block in first_block..weights.count() {
             let first = block * ROWS;
             for (panel, y) in y.chunks_exact_mut(weights.outputs).enumerate() {
                 let right = rights.panel(panel);

@@ -16,6 +16,7 @@ mod finish;
 mod head;
 mod instructions;
 mod kernel;
+mod latent;
 mod math;
 mod mlp;
 mod norm;

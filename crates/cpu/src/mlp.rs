@@ -5,7 +5,7 @@ use std::ops::Range;
 use pulp::Simd;
 use rayon::prelude::*;
 use strait_ops::{
-    Activation, Dtype, FeedForwardTensors, LayerTap, MlpTensors, Network, OpsError, Site,
+    Activation, Dtype, FeedForwardTensors, LayerTap, MlpTensors, Network, OpsError, Shared, Site,
 };
 
 use crate::CpuOps;
@@ -23,7 +23,7 @@ use crate::rules::Rules;
 /// An MLP block.
 pub struct Mlp {
     pub(crate) norm_in: Option<Norm>,
-    /// One network, or as many as the router has outputs.
+    /// One network, or one for each expert and that of the shared expert, if there is one.
     pub(crate) networks: Vec<FeedForward>,
     pub(crate) router: Option<Router>,
     pub(crate) norm_out: Option<Norm>,
@@ -42,8 +42,13 @@ impl Mlp {
         let MlpTensors { norm_in, network, norm_out } = tensors;
         let (networks, router) = match network {
             Network::Dense(network) => (vec![network], None),
-            Network::Experts { router, routing, experts } => {
-                (experts, Some(Router::new(router, routing, rules)))
+            Network::Experts { router, routing, correction, mut experts, shared } => {
+                let gate = shared.map(|shared| {
+                    let Shared { network, gate } = *shared;
+                    experts.push(network);
+                    gate
+                });
+                (experts, Some(Router::new((router, routing, correction), gate, rules)))
             }
         };
         let norm = |tensors| Norm::new(tensors, rules);
@@ -134,6 +139,7 @@ impl CpuOps {
         let mut sums = Vec::with_capacity(ranks);
         for rank in 0..ranks {
             let mut y = x.clone();
+            // Each network has its own number of channels, whose share `Columns::within` finds.
             let columns = Columns::of_rank(rank, ranks, inner, 1);
             // Every rank reads the same stream, so its experts get the same inputs, too.
             let none = &mut LayerTap::none();

@@ -11,18 +11,20 @@ pub struct Norm {
     weight: Vec<f32>,
     /// As long as `weight`.
     bias: Vec<f32>,
+    eps: f32,
 }
 
 impl Norm {
     pub(crate) fn new(tensors: NormTensors, rules: Rules) -> Norm {
-        let NormTensors { mut weight, bias } = tensors;
+        let NormTensors { mut weight, bias, eps } = tensors;
+        let eps = eps.map_or(rules.eps, |eps| eps as f32);
         let mut bias = bias.unwrap_or_else(|| vec![0.0; weight.len()]);
         rules.dtype.round(&mut weight);
         rules.dtype.round(&mut bias);
         if rules.norm == NormKind::RmsPlusOne {
             weight.iter_mut().for_each(|weight| *weight += 1.0);
         }
-        Norm { weight, bias }
+        Norm { weight, bias, eps }
     }
 
     /// Channels that the norm is taken over.
@@ -39,7 +41,7 @@ impl Norm {
         out: &mut [[f32; NR]],
         rules: Rules,
     ) {
-        let moments = Moments::of(x, rules);
+        let moments = Moments::of(x, self.eps, rules);
         let weights = self.weight.iter().zip(&self.bias);
         for ((out, row), (weight, bias)) in out.iter_mut().zip(x).zip(weights) {
             *out = *row;
@@ -55,7 +57,7 @@ impl Norm {
         x: &mut [[f32; NR]],
         rules: Rules,
     ) {
-        let moments = Moments::of(x, rules);
+        let moments = Moments::of(x, self.eps, rules);
         for ((row, weight), bias) in x.iter_mut().zip(&self.weight).zip(&self.bias) {
             moments.apply(row, *weight, *bias, rules);
         }
@@ -70,7 +72,7 @@ struct Moments<const NR: usize> {
 
 impl<const NR: usize> Moments<NR> {
     #[inline(always)]
-    fn of(x: &[[f32; NR]], rules: Rules) -> Moments<NR> {
+    fn of(x: &[[f32; NR]], eps: f32, rules: Rules) -> Moments<NR> {
         let count = x.len() as f32;
         let (mut mean, mut squares) = ([0.0f32; NR], [0.0f32; NR]);
         if rules.norm == NormKind::Layer {
@@ -96,7 +98,7 @@ impl<const NR: usize> Moments<NR> {
         }
         let mut factor = [0.0f32; NR];
         for (factor, square) in factor.iter_mut().zip(squares) {
-            *factor = 1.0 / (square / count + rules.eps).sqrt();
+            *factor = 1.0 / (square / count + eps).sqrt();
         }
         Moments { mean, factor }
     }

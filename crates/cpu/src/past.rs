@@ -45,12 +45,12 @@ impl Cache {
             let kept: Vec<usize> = kept.map_or_else(|| (0..heads.dim).collect(), Iterator::collect);
             make_room(&mut entries.positions, tokens);
             make_room(&mut entries.keys, tokens * kept.len());
-            make_room(&mut entries.values, tokens * heads.dim);
+            make_room(&mut entries.values, tokens * heads.value);
             for token in 0..tokens {
                 entries.positions.push((first_position + token) as u32);
                 entries.keys.extend(kept.iter().map(|c| value(token, key + c)));
-                let first = key + heads.keys * heads.dim;
-                entries.values.extend((first..first + heads.dim).map(|c| value(token, c)));
+                let first = heads.values() + head * heads.value;
+                entries.values.extend((first..first + heads.value).map(|c| value(token, c)));
             }
         }
     }

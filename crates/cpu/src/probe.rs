@@ -106,8 +106,8 @@ fn output_norms(weights: &Attention, contents: &CacheContents) -> Vec<Vec<f32>> 
     }
     let of_head = |head: usize| {
         let values = &contents.heads[head / (heads.queries / heads.keys)].values;
-        let rows = &by_input[head * heads.dim * output.outputs..];
-        dispatch(OutputTask { values, rows, dim: heads.dim, outputs: output.outputs })
+        let rows = &by_input[head * heads.value * output.outputs..];
+        dispatch(OutputTask { values, rows, dim: heads.value, outputs: output.outputs })
     };
     (0..heads.queries).into_par_iter().map(of_head).collect()
 }

@@ -3,7 +3,7 @@
 use pulp::Simd;
 
 use crate::attention::Attention;
-use crate::finish::add_bias;
+use crate::finish::Projection;
 use crate::kernel::Task;
 use crate::panels::Scratch;
 use crate::product::{ROWS, Rights};
@@ -11,7 +11,7 @@ use crate::rope::{RopePanels, rotate};
 use crate::rules::Rules;
 
 /// Writes the rotated queries and keys, and the values, of a run of panels to `out`, `[panels,
-/// (queries + 2 * keys) * dim, NR]`.
+/// width, NR]`.
 pub(crate) struct ProjectTask<'a> {
     pub(crate) x: &'a [f32],
     pub(crate) out: &'a mut [f32],
@@ -46,7 +46,7 @@ impl Task for ProjectTask<'_> {
             rules,
         } = self;
         let (heads, project) = (weights.heads, &weights.project);
-        let (hidden, width) = (project.inputs, project.outputs);
+        let (hidden, width) = (project.inputs, heads.width());
         let (x, out) = (x.as_chunks::<NR>().0, out.as_chunks_mut::<NR>().0);
         let count = x.len() / hidden;
         let ready = rules.unit.start();
@@ -58,22 +58,20 @@ impl Task for ProjectTask<'_> {
             }
             normed.commit(panel);
         }
-        let mut sums = [[0.0; NR]; ROWS];
         let queried = (0..count).any(|panel| (first + panel) % panels >= wanted);
-        let first_block = if queried { 0 } else { heads.queries * heads.dim / ROWS };
-        for block in first_block..project.count() {
-            let row = block * ROWS;
-            for panel in 0..count {
-                let right = normed.panel(panel);
-                ready.product::<S, NR, false>(simd, project.block(block), right, &mut sums);
-                let out = &mut out[panel * width + row..][..project.valid(block)];
-                for (i, (out, sum)) in out.iter_mut().zip(&mut sums).enumerate() {
-                    add_bias(sum, project.bias(row + i), rules.dtype);
-                    *out = *sum;
-                }
+        let first_projection =
+            Projection { unit: &ready, weights: project, rights: &normed, rules };
+        match &weights.latent {
+            Some(latent) => {
+                let memory = (&mut scratch.second, &mut scratch.result, &mut scratch.scores);
+                latent.write(simd, &first_projection, (heads, queried), out, memory);
+            }
+            None => {
+                let block = if queried { 0 } else { heads.queries * heads.dim / ROWS };
+                first_projection.write_from(simd, block, out);
             }
         }
-        let normed = (heads.queries + heads.keys) * heads.dim;
+        let normed = heads.values();
         let rotated = if rotate_keys { normed } else { heads.queries * heads.dim };
         for (panel, out) in out.chunks_exact_mut(width).enumerate() {
             let out = &mut out[..normed];

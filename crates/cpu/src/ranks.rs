@@ -25,12 +25,15 @@ pub(crate) struct Columns {
     pub(crate) with_bias: bool,
     own_start: usize,
     own_end: usize,
+    /// The rank, and the number of ranks.
+    rank: (usize, usize),
 }
 
 impl Columns {
     /// All `inputs` inputs.
     pub(crate) fn all(inputs: usize) -> Columns {
-        Columns { first: 0, count: inputs, with_bias: true, own_start: 0, own_end: inputs }
+        let (own_start, own_end) = (0, inputs);
+        Columns { first: 0, count: inputs, with_bias: true, own_start, own_end, rank: (0, 1) }
     }
 
     /// The share of rank `rank` of `ranks` in `units` units of `size` inputs each; there are at least as
@@ -39,7 +42,14 @@ impl Columns {
         let (start, end) = (units * rank / ranks * size, units * (rank + 1) / ranks * size);
         let first = start / STEP * STEP;
         let count = end.next_multiple_of(STEP).min(units * size) - first;
-        Columns { first, count, with_bias: rank == 0, own_start: start, own_end: end }
+        let (own_start, own_end) = (start, end);
+        let rank = (rank, ranks);
+        Columns { first, count, with_bias: rank.0 == 0, own_start, own_end, rank }
+    }
+
+    /// The same rank's share of another projection's inputs.
+    pub(crate) fn within(self, inputs: usize) -> Columns {
+        Columns::of_rank(self.rank.0, self.rank.1, inputs, 1)
     }
 
     /// All inputs of the steps.

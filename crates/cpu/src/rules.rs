@@ -24,6 +24,11 @@ impl Rules {
         Rules { dtype, unit: Unit::of(dtype), norm: shape.norm.kind, eps }
     }
 
+    /// The same with products in f32.
+    pub(crate) fn in_f32(self) -> Rules {
+        Rules { dtype: Dtype::F32, unit: Unit::of(Dtype::F32), ..self }
+    }
+
     /// Number of panels that one task processes, so that weights are read once for all of them, if
     /// its right operands have `channels` channels.
     pub(crate) fn run_length(self, channels: usize) -> usize {

@@ -203,6 +203,13 @@ impl CpuOps {
                 apply(&mut values, Normed(norm, rules));
             }
             let mut out = weights.project.times(&values, rules);
+            if let Some(latent) = &weights.latent {
+                out = latent.row(&out, heads, |up, part| {
+                    let mut part = part.to_vec();
+                    apply(&mut part, Normed(&up.norm, rules));
+                    up.project.times(&part, rules)
+                });
+            }
             let (queries, rest) = out.split_at_mut(heads.queries * heads.dim);
             let keys = &mut rest[..heads.keys * heads.dim];
             if let Some((query, key)) = &weights.head_norms {

@@ -54,16 +54,16 @@ impl CpuOps {
             (*owner, dispatch(task))
         });
         let parts: Vec<(usize, Vec<Part>)> = parts.collect();
-        let context = grow(&mut self.context, batch * heads.queries * heads.dim * nr);
+        let context = grow(&mut self.context, batch * heads.queries * heads.value * nr);
         let mut parts = parts.into_iter().peekable();
         while let Some((owner, mut whole)) = parts.next() {
             while let Some((_, more)) = parts.next_if(|(next, _)| *next == owner) {
                 whole.iter_mut().zip(more).for_each(|(whole, more)| whole.join(more));
             }
             let first =
-                (owner / heads.keys * heads.queries + owner % heads.keys * group) * heads.dim;
+                (owner / heads.keys * heads.queries + owner % heads.keys * group) * heads.value;
             for (query, part) in whole.into_iter().enumerate() {
-                let first = first + query * heads.dim;
+                let first = first + query * heads.value;
                 let mut values: Vec<f32> = part.sums.iter().map(|sum| sum / part.total).collect();
                 rules.dtype.round(&mut values);
                 let lanes = context[first * nr..].chunks_exact_mut(nr);
@@ -77,7 +77,7 @@ impl CpuOps {
 struct Part {
     highest: f32,
     total: f32,
-    /// Weighted sums of the values, `[dim]`.
+    /// Weighted sums of the values, `[value]`.
     sums: Vec<f32>,
 }
 
@@ -110,13 +110,13 @@ impl Task for StepTask<'_> {
     #[inline(always)]
     fn run<S: Simd, const NR: usize>(self, _: S) -> Vec<Part> {
         let StepTask { queries, entries, rotated, run, weights, rules } = self;
-        let dim = weights.heads.dim;
+        let (dim, value_dim) = (weights.heads.dim, weights.heads.value);
         // Rotation gave the keys all their channels back, the removed ones as zeros.
         let channels = if rotated.is_some() { None } else { entries.key_channels.as_ref() };
         let kept = channels.map_or(dim, Vec::len);
         let keys = rotated.unwrap_or(&entries.keys);
         let keys = &keys[run.start * kept..run.end * kept];
-        let values = &entries.values[run.start * dim..run.end * dim];
+        let values = &entries.values[run.start * value_dim..run.end * value_dim];
         let mut parts = Vec::with_capacity(queries.len() / dim);
         let mut chosen = vec![0.0; kept];
         let mut shares = vec![0.0; run.len()];
@@ -144,14 +144,14 @@ impl Task for StepTask<'_> {
             let highest = highest(&shares);
             let total = exponentials(&mut shares, highest);
             rules.dtype.round(&mut shares);
-            let mut sums = vec![0.0f32; dim];
-            for first in (0..dim).step_by(4 * LANES) {
-                let width = (dim - first).min(4 * LANES);
+            let mut sums = vec![0.0f32; value_dim];
+            for first in (0..value_dim).step_by(4 * LANES) {
+                let width = (value_dim - first).min(4 * LANES);
                 let sums = &mut sums[first..first + width];
                 if width == 4 * LANES {
-                    add_wide(&shares, values, dim, first, sums)
+                    add_wide(&shares, values, value_dim, first, sums)
                 } else {
-                    add(&shares, values, dim, first, sums)
+                    add(&shares, values, value_dim, first, sums)
                 }
             }
             parts.push(Part { highest, total, sums });

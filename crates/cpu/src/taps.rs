@@ -17,15 +17,16 @@ impl CpuOps {
         tap: &mut LayerTap<'_>,
     ) -> Result<(), OpsError> {
         let nr = panel_tokens();
-        let (panel, size) = (heads.width() * nr, heads.keys * heads.dim * nr);
-        for (site, first_head) in
-            [(Site::Keys, heads.queries), (Site::Values, heads.queries + heads.keys)]
-        {
+        let panel = heads.width() * nr;
+        for (site, first, channels) in [
+            (Site::Keys, heads.queries * heads.dim, heads.keys * heads.dim),
+            (Site::Values, heads.values(), heads.keys * heads.value),
+        ] {
             if !tap.wants(site) {
                 continue;
             }
-            let first = first_head * heads.dim * nr;
-            let mut own = Panels::zeros(x.batch, x.tokens, heads.keys * heads.dim);
+            let (first, size) = (first * nr, channels * nr);
+            let mut own = Panels::zeros(x.batch, x.tokens, channels);
             let projected = self.projected.chunks_exact(panel);
             for (own, projected) in own.data.chunks_exact_mut(size).zip(projected) {
                 own.copy_from_slice(&projected[first..first + size]);
@@ -51,8 +52,8 @@ impl CpuOps {
         if !tap.wants(Site::ExpertDispatch) {
             return Ok(None);
         }
-        let mut parts = Vec::with_capacity(routed.groups.len());
-        for places in &routed.groups {
+        let mut parts = Vec::with_capacity(routed.experts);
+        for places in &routed.groups[..routed.experts] {
             let mut states = Hidden::zeros(1, places.len(), x.channels, self.rules.dtype);
             for (row, &place) in places.iter().enumerate() {
                 set_row(&mut states, row, &lane(&self.projected, x.channels, place));
@@ -80,9 +81,9 @@ impl CpuOps {
         for route in routed.routes.iter().filter(|route| route.share > 0.0) {
             shares[route.place] = route.share;
         }
-        let mut parts = Vec::with_capacity(routed.groups.len());
+        let mut parts = Vec::with_capacity(routed.experts);
         let mut first = 0;
-        for group in &routed.groups {
+        for group in &routed.groups[..routed.experts] {
             let mut states = Hidden::zeros(1, group.len(), channels, dtype);
             for row in 0..group.len() {
                 let mut values = lane(&self.context, channels, first + row);

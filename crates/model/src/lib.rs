@@ -27,7 +27,9 @@ mod source;
 mod stage;
 mod tensors;
 
-pub use config::{HeadNorm, LayerConfig, MlpConfig, ModelConfig};
+pub use config::{
+    Experts, HeadNorm, LatentConfig, LayerConfig, MlpConfig, ModelConfig, SharedExpert,
+};
 pub use device::{Device, open_device, passed_over};
 pub use error::ModelError;
 pub use families::{FAMILIES, Family};

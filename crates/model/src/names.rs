@@ -19,6 +19,8 @@ pub(crate) struct Names {
     pub(crate) mlp_in: Option<&'static str>,
     pub(crate) mlp_out: Option<&'static str>,
     pub(crate) projections: Projections,
+    /// Of layers whose keys and values come from a latent, in place of `projections`.
+    pub(crate) latent: LatentNames,
     pub(crate) query_norm: &'static str,
     pub(crate) key_norm: &'static str,
     pub(crate) output: &'static str,
@@ -27,6 +29,11 @@ pub(crate) struct Names {
     /// Prefix of an expert's projections, followed by its number and a dot.
     pub(crate) experts: &'static str,
     pub(crate) expert: Network,
+    /// What is added to the experts' scores for the choice; this name is whole.
+    pub(crate) correction: Correction,
+    /// The expert of all tokens, and its gate.
+    pub(crate) shared: Network,
+    pub(crate) shared_gate: &'static str,
     /// Whether a layer's weights are stored as `[in, out]`.
     pub(crate) transposed: bool,
 }
@@ -43,6 +50,36 @@ pub(crate) enum Projections {
     Stacked(&'static str),
     /// One matrix with the rows of query, key and value of the first head, then of the second, and so on.
     ByHead(&'static str),
+}
+
+/// Names of multi-head latent attention. Its heads are stored one after the other: of queries, the channels without
+/// rotation, then the rotated ones; of keys and values, the keys' channels without rotation, then the values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LatentNames {
+    /// Queries without a latent.
+    pub(crate) query: &'static str,
+    pub(crate) query_down: &'static str,
+    pub(crate) query_norm: &'static str,
+    pub(crate) query_up: &'static str,
+    /// The latent of keys and values, then the rotated channels of all keys.
+    pub(crate) down: &'static str,
+    pub(crate) norm: &'static str,
+    pub(crate) up: &'static str,
+}
+
+/// How the correction of the choice of experts is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Correction {
+    pub(crate) name: &'static str,
+    /// Whether it is a matrix of one row.
+    pub(crate) row: bool,
+}
+
+impl Correction {
+    /// Its stored shape, for `experts` experts.
+    pub(crate) fn shape(&self, experts: usize) -> Vec<usize> {
+        if self.row { vec![1, experts] } else { vec![experts] }
+    }
 }
 
 /// The projections of a feed-forward network.
@@ -91,6 +128,15 @@ impl Names {
             key: "self_attn.k_proj",
             value: "self_attn.v_proj",
         },
+        latent: LatentNames {
+            query: "self_attn.q_proj",
+            query_down: "self_attn.q_a_proj",
+            query_norm: "self_attn.q_a_layernorm",
+            query_up: "self_attn.q_b_proj",
+            down: "self_attn.kv_a_proj_with_mqa",
+            norm: "self_attn.kv_a_layernorm",
+            up: "self_attn.kv_b_proj",
+        },
         query_norm: "self_attn.q_norm",
         key_norm: "self_attn.k_norm",
         output: "self_attn.o_proj",
@@ -101,6 +147,15 @@ impl Names {
         router: "mlp.gate",
         experts: "mlp.experts.",
         expert: Network { up: Up::Gated { gate: "gate_proj", up: "up_proj" }, down: "down_proj" },
+        correction: Correction { name: "mlp.gate.e_score_correction_bias", row: false },
+        shared: Network {
+            up: Up::Gated {
+                gate: "mlp.shared_experts.gate_proj",
+                up: "mlp.shared_experts.up_proj",
+            },
+            down: "mlp.shared_experts.down_proj",
+        },
+        shared_gate: "mlp.shared_expert_gate",
         transposed: false,
     };
 

@@ -6,9 +6,9 @@ use strait_ops::NormKind;
 use strait_weights::{Checkpoint, Reading};
 
 use crate::config::unread::unread_keys;
-use crate::config::{HeadNorm, LayerConfig, ModelConfig};
+use crate::config::{Experts, HeadNorm, LatentConfig, LayerConfig, ModelConfig};
 use crate::error::ModelError;
-use crate::names::{Network, Projections, Up};
+use crate::names::{LatentNames, Network, Projections, Up};
 
 impl ModelConfig {
     /// Rejects a checkpoint that lacks a tensor of the model or has one of another shape, and one that contains
@@ -33,7 +33,7 @@ impl ModelConfig {
             Ok(())
         })?;
         let keys = unread_keys(checkpoint.config(), self.model_type);
-        let reading = Reading { tensors, layers: self.layers, keys };
+        let reading = Reading { tensors, layers: self.layers, further: self.further, keys };
         Ok(checkpoint.check_unread(&reading, ignore)?)
     }
 
@@ -104,8 +104,18 @@ impl Walk<'_> {
         let mlp = &layer.mlp;
         match mlp.experts {
             None => self.network(&at, names.network, mlp.inner, mlp.bias),
-            Some((count, _)) => {
+            Some(Experts { count, correction, shared, .. }) => {
                 self.linear(format!("{at}{}", names.router), [count, hidden], false)?;
+                if correction {
+                    let shape = names.correction.shape(count);
+                    (self.visit)(format!("{at}{}", names.correction.name), &shape)?;
+                }
+                if let Some(shared) = shared {
+                    self.network(&at, names.shared, shared.inner, mlp.bias)?;
+                    if shared.gate {
+                        self.linear(format!("{at}{}", names.shared_gate), [1, hidden], false)?;
+                    }
+                }
                 (0..count).try_for_each(|expert| {
                     let at = format!("{at}{}{expert}.", names.experts);
                     self.network(&at, names.expert, mlp.inner, mlp.bias)
@@ -118,21 +128,24 @@ impl Walk<'_> {
         let (names, hidden) = (self.config.names, self.config.shape.hidden);
         let shape = &layer.attention;
         let (queries, keys) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
+        let values = shape.kv_heads * shape.value_dim;
         let bias = layer.qkv_bias;
         match names.projections {
+            _ if layer.latent.is_some() => self.latent(at, layer, names.latent)?,
             Projections::Apart { query, key, value } => {
                 self.linear(format!("{at}{query}"), [queries, hidden], bias)?;
                 self.linear(format!("{at}{key}"), [keys, hidden], bias)?;
-                self.linear(format!("{at}{value}"), [keys, hidden], bias)?;
+                self.linear(format!("{at}{value}"), [values, hidden], bias)?;
             }
             Projections::Stacked(name) => {
-                self.linear(format!("{at}{name}"), [queries + 2 * keys, hidden], bias)?;
+                self.linear(format!("{at}{name}"), [queries + keys + values, hidden], bias)?;
             }
             Projections::ByHead(name) => {
                 self.linear(format!("{at}{name}"), [3 * queries, hidden], bias)?;
             }
         }
-        self.linear(format!("{at}{}", names.output), [hidden, queries], layer.output_bias)?;
+        let context = shape.heads * shape.value_dim;
+        self.linear(format!("{at}{}", names.output), [hidden, context], layer.output_bias)?;
         let of_heads = |all: usize| match layer.head_norm {
             Some(HeadNorm::All) => all,
             _ => shape.head_dim,
@@ -142,6 +155,29 @@ impl Walk<'_> {
             self.norm(format!("{at}{}", names.key_norm), of_heads(keys))?;
         }
         Ok(())
+    }
+
+    fn latent(
+        &mut self,
+        at: &str,
+        layer: &LayerConfig,
+        names: LatentNames,
+    ) -> Result<(), ModelError> {
+        let (shape, hidden, bias) = (&layer.attention, self.config.shape.hidden, layer.qkv_bias);
+        let Some(LatentConfig { query_rank, rank, shared }) = layer.latent else { return Ok(()) };
+        let queries = shape.heads * shape.head_dim;
+        match query_rank {
+            None => self.linear(format!("{at}{}", names.query), [queries, hidden], false)?,
+            Some(rank) => {
+                self.linear(format!("{at}{}", names.query_down), [rank, hidden], bias)?;
+                self.norm(format!("{at}{}", names.query_norm), rank)?;
+                self.linear(format!("{at}{}", names.query_up), [queries, rank], false)?;
+            }
+        }
+        self.linear(format!("{at}{}", names.down), [rank + shared, hidden], bias)?;
+        self.norm(format!("{at}{}", names.norm), rank)?;
+        let up = shape.heads * (shape.head_dim - shared + shape.value_dim);
+        self.linear(format!("{at}{}", names.up), [up, rank], false)
     }
 
     fn network(

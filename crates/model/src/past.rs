@@ -137,12 +137,13 @@ impl<O: Ops> CachedLayer for Cached<'_, O> {
 
 /// Checks that contents fit a block.
 pub(crate) fn fits(shape: &AttentionShape, contents: &CacheContents) -> Result<(), ModelError> {
-    let AttentionShape { kv_heads, head_dim, .. } = *shape;
+    let AttentionShape { kv_heads, head_dim, value_dim, .. } = *shape;
     if contents.heads.len() != kv_heads {
         return Err(OpsError::size("cache, key heads", kv_heads, contents.heads.len()).into());
     }
-    if let Some(head) = contents.heads.iter().position(|head| !head.fits(head_dim)) {
-        let expected = format!("rising positions with keys and values of {head_dim} channels");
+    if let Some(head) = contents.heads.iter().position(|head| !head.fits(head_dim, value_dim)) {
+        let expected =
+            format!("rising positions with keys of {head_dim} and values of {value_dim} channels");
         return Err(OpsError::size("cache", expected, format!("others in key head {head}")).into());
     }
     Ok(())

@@ -5,13 +5,26 @@ use std::ops::Range;
 
 use strait_ops::{
     AttentionTensors, FeedForwardTensors, HeadNorms, LinearTensors, MlpTensors, NormKind,
-    NormTensors,
+    NormTensors, Shared,
 };
 
-use crate::config::{HeadNorm, LayerConfig, ModelConfig};
+use crate::config::{Experts, HeadNorm, LayerConfig, ModelConfig, SharedExpert};
 use crate::error::ModelError;
-use crate::names::{Names, Network, Projections, Up};
+use crate::names::{Names, Network, Up};
 use crate::source::{SourceTensor, TensorSource, read};
+
+mod projections;
+
+/// Which network of an MLP block.
+#[derive(Clone, Copy)]
+enum Role {
+    /// The only one.
+    Dense,
+    /// That of an expert.
+    Expert(usize),
+    /// That of the expert that all tokens share, with this many channels.
+    Shared(usize),
+}
 
 /// Reads the tensors of one model.
 pub(crate) struct Tensors<'a> {
@@ -87,32 +100,11 @@ impl<'a> Tensors<'a> {
 
     /// The attention block of layer `number`.
     pub(crate) fn attention(&self, number: usize) -> Result<AttentionTensors, ModelError> {
-        let (layer, names, hidden) = (self.layer(number)?, self.names, self.config.shape.hidden);
+        let (layer, names) = (self.layer(number)?, self.names);
         let shape = layer.attention.clone();
         let (queries, keys) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
-        let bias = layer.qkv_bias;
-        let linear = |name: &str, outputs: usize| self.linear(number, name, outputs, hidden, bias);
-        let [query, key, value] = match names.projections {
-            Projections::Apart { query, key, value } => {
-                [linear(query, queries)?, linear(key, keys)?, linear(value, keys)?]
-            }
-            Projections::Stacked(name) => {
-                let all = linear(name, queries + 2 * keys)?;
-                let rows =
-                    [0..queries, queries..queries + keys, queries + keys..queries + 2 * keys];
-                rows.map(|rows| take(&all, [rows]))
-            }
-            Projections::ByHead(name) => {
-                let all = linear(name, 3 * queries)?;
-                [0, 1, 2].map(|part| {
-                    let rows = (0..shape.heads).map(|head| {
-                        let first = (3 * head + part) * shape.head_dim;
-                        first..first + shape.head_dim
-                    });
-                    take(&all, rows)
-                })
-            }
-        };
+        let values = shape.heads * shape.value_dim;
+        let projections = self.projections(number, layer)?;
         let of_heads = |all: usize| match layer.head_norm {
             Some(HeadNorm::All) => all,
             _ => shape.head_dim,
@@ -126,11 +118,9 @@ impl<'a> Tensors<'a> {
         };
         Ok(AttentionTensors {
             norm_in: self.layer_norm(number, names.attention_in)?,
-            query,
-            key,
-            value,
+            projections,
             head_norms,
-            output: self.last(number, names.output, queries, layer.output_bias)?,
+            output: self.last(number, names.output, values, layer.output_bias)?,
             norm_out: self.layer_norm(number, names.attention_out)?,
             shape,
         })
@@ -144,13 +134,21 @@ impl<'a> Tensors<'a> {
         mut prepare: impl FnMut(FeedForwardTensors) -> F,
     ) -> Result<MlpTensors<F>, ModelError> {
         let network = match self.layer(number)?.mlp.experts {
-            None => strait_ops::Network::Dense(prepare(self.network(number, None)?)),
-            Some((count, routing)) => {
-                let experts =
-                    (0..count).map(|expert| Ok(prepare(self.network(number, Some(expert))?)));
+            None => strait_ops::Network::Dense(prepare(self.network(number, Role::Dense)?)),
+            Some(Experts { count, routing, correction, shared }) => {
+                let experts = (0..count)
+                    .map(|expert| Ok(prepare(self.network(number, Role::Expert(expert))?)));
                 let experts = experts.collect::<Result<_, ModelError>>()?;
                 let router = self.router(number, count)?;
-                strait_ops::Network::Experts { router, routing, experts }
+                let correction = correction.then(|| self.correction(number, count)).transpose()?;
+                let shared = match shared {
+                    None => None,
+                    Some(SharedExpert { inner, gate }) => Some(Box::new(Shared {
+                        network: prepare(self.network(number, Role::Shared(inner))?),
+                        gate: gate.then(|| self.shared_gate(number)).transpose()?,
+                    })),
+                };
+                strait_ops::Network::Experts { router, routing, correction, experts, shared }
             }
         };
         let norms = [self.names.mlp_in, self.names.mlp_out];
@@ -158,17 +156,17 @@ impl<'a> Tensors<'a> {
         Ok(MlpTensors { norm_in: norm_in?, network, norm_out: norm_out? })
     }
 
-    /// The only network of the MLP of layer `number`, or one of its experts.
-    fn network(
-        &self,
-        number: usize,
-        expert: Option<usize>,
-    ) -> Result<FeedForwardTensors, ModelError> {
+    /// A network of the MLP of layer `number`.
+    fn network(&self, number: usize, role: Role) -> Result<FeedForwardTensors, ModelError> {
         let (layer, names, hidden) = (self.layer(number)?, self.names, self.config.shape.hidden);
-        let (inner, bias) = (layer.mlp.inner, layer.mlp.bias);
-        let (Network { up, down }, prefix) = match expert {
-            None => (names.network, String::new()),
-            Some(expert) => (names.expert, format!("{}{expert}.", names.experts)),
+        let (mut inner, bias) = (layer.mlp.inner, layer.mlp.bias);
+        let (Network { up, down }, prefix) = match role {
+            Role::Dense => (names.network, String::new()),
+            Role::Expert(expert) => (names.expert, format!("{}{expert}.", names.experts)),
+            Role::Shared(own) => {
+                inner = own;
+                (names.shared, String::new())
+            }
         };
         let linear = |name: &str, outputs: usize, inputs: usize| {
             self.linear(number, &format!("{prefix}{name}"), outputs, inputs, bias)
@@ -190,6 +188,17 @@ impl<'a> Tensors<'a> {
     /// The router of layer `number`, for `experts` experts.
     fn router(&self, number: usize, experts: usize) -> Result<LinearTensors, ModelError> {
         self.stored_linear(number, self.names.router, experts, self.config.shape.hidden, false)
+    }
+
+    /// What is added to the scores of `experts` experts for the choice.
+    fn correction(&self, number: usize, experts: usize) -> Result<Vec<f32>, ModelError> {
+        let stored = self.names.correction;
+        read(self.source, &self.name(number, stored.name), &stored.shape(experts))
+    }
+
+    /// The gate of the expert that all tokens share.
+    fn shared_gate(&self, number: usize) -> Result<LinearTensors, ModelError> {
+        self.linear(number, self.names.shared_gate, 1, self.config.shape.hidden, false)
     }
 
     /// The description of layer `number`.
@@ -237,7 +246,7 @@ impl<'a> Tensors<'a> {
         if added != 0.0 {
             weight.iter_mut().for_each(|weight| *weight += added as f32);
         }
-        Ok(NormTensors { weight, bias })
+        Ok(NormTensors { weight, bias, eps: None })
     }
 
     /// The last projection of a block, to the stream.

@@ -19,7 +19,7 @@ pub struct HeadEntries {
     pub key_channels: Option<Vec<u16>>,
     /// `[entries, key channels]`, rotated by their positions (RoPE) unless the cache keeps them unrotated.
     pub keys: Vec<f32>,
-    /// `[entries, head_dim]`.
+    /// `[entries, value_dim]`.
     pub values: Vec<f32>,
 }
 
@@ -36,9 +36,10 @@ impl HeadEntries {
         self.positions.is_empty()
     }
 
-    /// Whether the fields are consistent with each other, for heads of `dim` channels.
+    /// Whether the fields are consistent with each other, for keys of `dim` channels and values of
+    /// `value_dim`.
     #[must_use]
-    pub fn fits(&self, dim: usize) -> bool {
+    pub fn fits(&self, dim: usize, value_dim: usize) -> bool {
         let rising = |first: bool, pair: bool| first && pair;
         let kept = self.key_channels.as_ref().map_or(dim, Vec::len);
         let channels = self.key_channels.iter().all(|channels| {
@@ -48,7 +49,7 @@ impl HeadEntries {
         self.positions.windows(2).map(|pair| pair[0] < pair[1]).fold(true, rising)
             && channels
             && self.keys.len() == self.len() * kept
-            && self.values.len() == self.len() * dim
+            && self.values.len() == self.len() * value_dim
     }
 
     /// Writes key `entry` with all its channels to `out`; channels that were removed are zero.
@@ -153,16 +154,16 @@ mod tests {
             keys: vec![1.0, 2.0, 3.0, 4.0],
             values: vec![0.0; 6],
         };
-        assert!(head.fits(3) && head.len() == 2 && !head.is_empty());
+        assert!(head.fits(3, 3) && !head.fits(3, 2) && head.len() == 2 && !head.is_empty());
         let mut key = [9.0; 3];
         head.key(1, &mut key);
         assert_eq!(key, [0.0, 3.0, 4.0]);
         head.positions = vec![3, 3];
-        assert!(!head.fits(3));
+        assert!(!head.fits(3, 3));
         head.positions = vec![0, 3];
         head.key_channels = Some(vec![1, 3]);
-        assert!(!head.fits(3));
+        assert!(!head.fits(3, 3));
         head.key_channels = None;
-        assert!(!head.fits(3) && HeadEntries::default().fits(3));
+        assert!(!head.fits(3, 3) && HeadEntries::default().fits(3, 3));
     }
 }

@@ -22,12 +22,12 @@ pub use hidden::{AlignedBytes, Hidden};
 pub use layer_tap::LayerTap;
 pub use operations::Ops;
 pub use rope::{RopeConfig, RopeScaling, RopeTable};
-pub use routing::Routing;
+pub use routing::{Groups, Routing, Scoring};
 pub use score::{ScoreRange, SequenceScores};
 pub use shape::{Activation, AttentionShape, Norm, NormKind, Shape};
 pub use strait_vocabulary::Dtype;
 pub use tap::{Part, Place, Site, Tap};
 pub use tensors::{
-    AttentionTensors, FeedForwardTensors, HeadNorms, LinearTensors, MlpTensors, Network,
-    NormTensors,
+    AttentionTensors, FeedForwardTensors, HeadNorms, LatentTensors, LinearTensors, MlpTensors,
+    Network, NormTensors, Projections, Shared,
 };

@@ -48,8 +48,10 @@ pub struct AttentionShape {
     pub heads: usize,
     /// Key/value heads; divides `heads`. Query head `h` reads key head `h / (heads / kv_heads)`.
     pub kv_heads: usize,
-    /// Channels of one head.
+    /// Channels of one head's queries and keys.
     pub head_dim: usize,
+    /// Channels of one head's values.
+    pub value_dim: usize,
     /// Factor applied to the products of queries and keys.
     pub scale: f64,
     /// Scores, which are those products times `scale`, become `cap * tanh(score / cap)`.

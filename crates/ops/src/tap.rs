@@ -16,14 +16,14 @@ pub enum Site {
     /// What the MLP block adds to the residual stream, with partial sums as for `AttentionOutput`.
     MlpOutput,
     /// The inputs of every expert of a mixture: one row for each of its tokens, after the block's
-    /// norm.
+    /// norm. A shared expert is not among them: every token reads it, so it is wherever tokens are.
     ExpertDispatch,
     /// The outputs of every expert, each row times its token's share.
     ExpertCombine,
     /// Keys of the run's tokens, `[batch, tokens, kv_heads * head_dim]`, as attention or a cache reads
     /// them: RoPE-rotated, unless they go to a cache that keeps them unrotated.
     Keys,
-    /// Values of the run's tokens, in the same layout as the keys.
+    /// Values of the run's tokens, `[batch, tokens, kv_heads * value_dim]`.
     Values,
 }
 

@@ -23,6 +23,8 @@ pub struct NormTensors {
     pub weight: Vec<f32>,
     /// One bias for each channel, if there are any.
     pub bias: Option<Vec<f32>>,
+    /// What is added to the mean square, if not the same as in the model's other norms.
+    pub eps: Option<f64>,
 }
 
 /// The weights of an attention block.
@@ -32,18 +34,48 @@ pub struct AttentionTensors {
     pub shape: AttentionShape,
     /// The norm before the block.
     pub norm_in: Option<NormTensors>,
-    /// Query projection, `[heads * head_dim, hidden]`.
-    pub query: LinearTensors,
-    /// Key projection, `[kv_heads * head_dim, hidden]`.
-    pub key: LinearTensors,
-    /// Value projection, `[kv_heads * head_dim, hidden]`.
-    pub value: LinearTensors,
+    /// What makes queries, keys and values of the block's input.
+    pub projections: Projections,
     /// Norms of queries and keys before their rotation.
     pub head_norms: Option<HeadNorms>,
-    /// Output projection, `[hidden, heads * head_dim]`.
+    /// Output projection, `[hidden, heads * value_dim]`.
     pub output: LinearTensors,
     /// The norm of the block's output.
     pub norm_out: Option<NormTensors>,
+}
+
+/// What makes queries, keys and values of a block's input.
+#[derive(Debug, Clone)]
+pub enum Projections {
+    /// One projection each.
+    Direct {
+        /// `[heads * head_dim, hidden]`.
+        query: LinearTensors,
+        /// `[kv_heads * head_dim, hidden]`.
+        key: LinearTensors,
+        /// `[kv_heads * value_dim, hidden]`.
+        value: LinearTensors,
+    },
+    /// Keys and values, and possibly queries, come from normed vectors of few channels.
+    Latent(Box<LatentTensors>),
+}
+
+/// Multi-head latent attention: `latent = norm(down(x))`, and every head's keys and values are projections of
+/// it, except the key channels that all heads share.
+#[derive(Debug, Clone)]
+pub struct LatentTensors {
+    /// The projection to the queries' own latent `[query rank, hidden]`, and its norm, if there are any.
+    pub query_down: Option<(LinearTensors, NormTensors)>,
+    /// `[heads * head_dim, query rank]`, or `[heads * head_dim, hidden]` if queries have no latent.
+    pub query: LinearTensors,
+    /// `[rank + shared, hidden]`: the latent, then the key channels that all heads share.
+    pub down: LinearTensors,
+    /// The norm of the latent.
+    pub norm: NormTensors,
+    /// `[heads * (head_dim - shared), rank]`: a head's key channels after the shared ones.
+    pub key: LinearTensors,
+    /// `[heads * value_dim, rank]`.
+    pub value: LinearTensors,
 }
 
 /// Norms of queries and keys. Each applies to consecutive groups of as many channels as it has
@@ -92,7 +124,20 @@ pub enum Network<F> {
         router: LinearTensors,
         /// How the router chooses.
         routing: Routing,
+        /// What is added to the experts' scores for the choice, `[experts]`.
+        correction: Option<Vec<f32>>,
         /// One network for each row of the router.
         experts: Vec<F>,
+        /// The expert of all tokens, if there is one; its result is added last.
+        shared: Option<Box<Shared<F>>>,
     },
+}
+
+/// An expert that every token reads.
+#[derive(Debug, Clone)]
+pub struct Shared<F> {
+    /// Its network.
+    pub network: F,
+    /// `[1, hidden]`: the sigmoid of this projection multiplies the result.
+    pub gate: Option<LinearTensors>,
 }

@@ -28,6 +28,8 @@ pub struct Reading {
     pub tensors: HashSet<String>,
     /// Number of decoder blocks.
     pub layers: usize,
+    /// Number of blocks stored after those, which predict further tokens.
+    pub further: usize,
     /// Keys of the configuration that change the arithmetic and that the model does not know.
     pub keys: Vec<Unread>,
 }
@@ -136,6 +138,12 @@ impl Checkpoint {
         for info in self.tensor_infos() {
             let name = info.name.as_str();
             if reading.tensors.contains(name) || self.read_on_opening(name) {
+                continue;
+            }
+            let layer = crate::accounting::layer_of(name);
+            let further = reading.layers..reading.layers + reading.further;
+            if layer.is_some_and(|layer| further.contains(&layer)) {
+                log::debug!("{name} is not read: {FURTHER}");
                 continue;
             }
             if let Some(because) = self.harmless(name) {

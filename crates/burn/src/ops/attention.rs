@@ -1,7 +1,10 @@
 //! The attention block.
 
 use burn_tensor::{FloatDType, Int, Tensor};
-use strait_ops::{AttentionShape, AttentionTensors, OpsError, Past, RopeConfig, RopeTable, Site};
+use strait_ops::{
+    AttentionShape, AttentionTensors, LatentTensors, OpsError, Past, Projections, RopeConfig,
+    RopeTable, Site,
+};
 
 use crate::attention::Causal;
 use crate::kernels::{Kernels, Positions, Rotation};
@@ -15,13 +18,27 @@ pub(crate) struct Attention<B: Kernels> {
     /// Index in the model's [`Ropes`].
     pub(crate) rope: Option<usize>,
     norm_in: Option<NormWeights<B>>,
-    query: Linear<B>,
-    key: Linear<B>,
-    value: Linear<B>,
+    projections: Projected<B>,
     /// Norms of queries and of keys.
     head_norms: Option<(NormWeights<B>, NormWeights<B>)>,
     output: Linear<B>,
     norm_out: Option<NormWeights<B>>,
+}
+
+/// What makes queries, keys and values, as in [`Projections`].
+enum Projected<B: Kernels> {
+    Direct { query: Linear<B>, key: Linear<B>, value: Linear<B> },
+    Latent(Latent<B>),
+}
+
+/// The weights of [`LatentTensors`].
+struct Latent<B: Kernels> {
+    query_down: Option<(Linear<B>, NormWeights<B>)>,
+    query: Linear<B>,
+    down: Linear<B>,
+    norm: NormWeights<B>,
+    key: Linear<B>,
+    value: Linear<B>,
 }
 
 /// The rotary tables of a model's blocks, each kept once.
@@ -41,15 +58,13 @@ impl<B: Kernels> Attention<B> {
         maker: &Maker<B>,
         ropes: &mut Ropes<B>,
     ) -> Attention<B> {
-        let AttentionTensors { shape, norm_in, query, key, value, head_norms, output, norm_out } =
+        let AttentionTensors { shape, norm_in, projections, head_norms, output, norm_out } =
             tensors;
         Attention {
             rope: shape.rope.as_ref().map(|config| ropes.place(config)),
             shape,
             norm_in: norm_in.map(|norm| maker.norm(norm)),
-            query: maker.linear(query),
-            key: maker.linear(key),
-            value: maker.linear(value),
+            projections: Projected::new(projections, maker),
             head_norms: head_norms.map(|norms| (maker.norm(norms.query), maker.norm(norms.key))),
             output: maker.linear(output),
             norm_out: norm_out.map(|norm| maker.norm(norm)),
@@ -117,32 +132,34 @@ impl<B: Kernels> Attention<B> {
         normed(self.norm_in.as_ref(), x)
     }
 
-    /// For every query head, the 1-norm of each of the values `[1, kv_heads, entries, dim]` times
+    /// For every query head, the 1-norm of each of the values `[1, kv_heads, entries, value_dim]` times
     /// the head's part of the output projection, `[1, heads, 1, entries]`.
     pub(crate) fn output_norms(&self, values: &Tensor<B, 4>) -> Tensor<B, 4> {
-        let AttentionShape { heads, kv_heads, head_dim, .. } = self.shape;
+        let AttentionShape { heads, kv_heads, value_dim, .. } = self.shape;
         let entries = values.dims()[2];
         let of_head = |head: usize| {
             let values = values.clone().narrow(1, head / (heads / kv_heads), 1);
             let added =
-                self.output.apply_part(values.reshape([entries, head_dim]), head * head_dim);
+                self.output.apply_part(values.reshape([entries, value_dim]), head * value_dim);
             added.cast(FloatDType::F32).abs().sum_dim(1).reshape([1, 1, 1, entries])
         };
         Tensor::cat((0..heads).map(of_head).collect(), 1)
     }
 
-    /// Queries, keys and values `[batch, heads, tokens, dim]`, not yet rotated.
+    /// Queries, keys `[batch, heads, tokens, head_dim]` and values `[batch, heads, tokens, value_dim]`, not yet
+    /// rotated.
     pub(crate) fn project(&self, x: Tensor<B, 3>) -> [Tensor<B, 4>; 3] {
         let [batch, tokens, hidden] = x.dims();
-        let AttentionShape { heads, kv_heads, head_dim, .. } = self.shape;
+        let AttentionShape { heads, kv_heads, head_dim, value_dim, .. } = self.shape;
         let x = self.read(x).reshape([batch * tokens, hidden]);
-        let (query, key) = (self.query.apply(x.clone()), self.key.apply(x.clone()));
+        let [query, key, value] = self.projections.apply(x, &self.shape);
         let norms = self.head_norms.as_ref();
         let query = in_runs(norms.map(|(query, _)| query), query);
         let key = in_runs(norms.map(|(_, key)| key), key);
         let split =
-            |x: Tensor<B, 2>, heads| x.reshape([batch, tokens, heads, head_dim]).swap_dims(1, 2);
-        [split(query, heads), split(key, kv_heads), split(self.value.apply(x), kv_heads)]
+            |x: Tensor<B, 2>, heads, dim| x.reshape([batch, tokens, heads, dim]).swap_dims(1, 2);
+        let [query, key] = [split(query, heads, head_dim), split(key, kv_heads, head_dim)];
+        [query, key, split(value, kv_heads, value_dim)]
     }
 
     /// Queries or keys rotated by their positions (RoPE), from `first` on.
@@ -156,6 +173,58 @@ impl<B: Kernels> Attention<B> {
         let Some(place) = self.rope else { return x };
         let length = first + x.dims()[2];
         B::rotate(x, ropes.0[place].rotation(length, maker), Positions::From(first))
+    }
+}
+
+impl<B: Kernels> Projected<B> {
+    fn new(tensors: Projections, maker: &Maker<B>) -> Projected<B> {
+        match tensors {
+            Projections::Direct { query, key, value } => {
+                let [query, key, value] = [query, key, value].map(|tensors| maker.linear(tensors));
+                Projected::Direct { query, key, value }
+            }
+            Projections::Latent(tensors) => Projected::Latent(Latent::new(*tensors, maker)),
+        }
+    }
+
+    /// Queries, keys and values of rows `[rows, hidden]`, head beside head.
+    fn apply(&self, x: Tensor<B, 2>, shape: &AttentionShape) -> [Tensor<B, 2>; 3] {
+        match self {
+            Projected::Direct { query, key, value } => {
+                [query.apply(x.clone()), key.apply(x.clone()), value.apply(x)]
+            }
+            Projected::Latent(latent) => latent.apply(x, shape),
+        }
+    }
+}
+
+impl<B: Kernels> Latent<B> {
+    fn new(tensors: LatentTensors, maker: &Maker<B>) -> Latent<B> {
+        let LatentTensors { query_down, query, down, norm, key, value } = tensors;
+        Latent {
+            query_down: query_down.map(|(down, norm)| (maker.linear(down), maker.norm(norm))),
+            query: maker.linear(query),
+            down: maker.linear(down),
+            norm: maker.norm(norm),
+            key: maker.linear(key),
+            value: maker.linear(value),
+        }
+    }
+
+    fn apply(&self, x: Tensor<B, 2>, shape: &AttentionShape) -> [Tensor<B, 2>; 3] {
+        let AttentionShape { kv_heads, head_dim, .. } = *shape;
+        let query = match &self.query_down {
+            Some((down, norm)) => self.query.apply(norm.apply(down.apply(x.clone()))),
+            None => self.query.apply(x.clone()),
+        };
+        let both = self.down.apply(x);
+        let ([rows, all], rank) = (both.dims(), self.norm.channels());
+        let shared = all - rank;
+        let latent = self.norm.apply(both.clone().narrow(1, 0, rank));
+        let own = self.key.apply(latent.clone()).reshape([rows, kv_heads, head_dim - shared]);
+        let shared = both.narrow(1, rank, shared).reshape([rows, 1, shared]);
+        let key = Tensor::cat(vec![shared.repeat_dim(1, kv_heads), own], 2);
+        [query, key.reshape([rows, kv_heads * head_dim]), self.value.apply(latent)]
     }
 }
 

@@ -2,7 +2,8 @@
 
 use burn_tensor::{FloatDType, Tensor};
 use strait_ops::{
-    Activation, Dtype, FeedForwardTensors, MlpTensors, Network, OpsError, Routing, Site,
+    Activation, Dtype, FeedForwardTensors, LinearTensors, MlpTensors, Network, OpsError, Routing,
+    Scoring, Shared, Site,
 };
 
 use crate::kernels::Kernels;
@@ -12,10 +13,21 @@ use crate::ops::tensors::{Linear, Maker, NormWeights, normed};
 /// An MLP block on a device.
 pub(crate) struct Mlp<B: Kernels> {
     norm_in: Option<NormWeights<B>>,
-    /// One network, or as many as the router has outputs.
+    /// One network, or one for each expert and that of the shared expert, if there is one.
     networks: Vec<FeedForward<B>>,
-    router: Option<(Linear<B>, Routing)>,
+    router: Option<Router<B>>,
     norm_out: Option<NormWeights<B>>,
+}
+
+/// Chooses experts.
+struct Router<B: Kernels> {
+    weights: Linear<B>,
+    /// Number of experts that it chooses from.
+    experts: usize,
+    routing: Routing,
+    correction: Option<Vec<f32>>,
+    /// The expert that all tokens share, if there is one, and its gate, if it has one.
+    shared: Option<Option<Linear<B>>>,
 }
 
 /// A feed-forward network on a device.
@@ -54,8 +66,13 @@ impl<B: Kernels> Mlp<B> {
     pub(crate) fn new(tensors: MlpTensors<FeedForward<B>>, maker: &Maker<B>) -> Mlp<B> {
         let (networks, router) = match tensors.network {
             Network::Dense(network) => (vec![network], None),
-            Network::Experts { router, routing, experts } => {
-                (experts, Some((maker.linear(router), routing)))
+            Network::Experts { router, routing, correction, mut experts, shared } => {
+                let gate = shared.map(|shared| {
+                    let Shared { network, gate } = *shared;
+                    experts.push(network);
+                    gate
+                });
+                (experts, Some(Router::new((router, routing, correction), gate, maker)))
             }
         };
         Mlp {
@@ -84,11 +101,11 @@ impl<B: Kernels> Mlp<B> {
             }
             (None, ..) => x.zeros_like().reshape(shape),
             (Some(router), networks, None) => {
-                let routes = route(&x, router, networks.len(), tapping.maker);
-                consult(x, &routes, networks, tapping)?.reshape(shape)
+                let routes = router.route(&x, tapping.maker);
+                consult(x, &routes, (networks, router.experts), tapping)?.reshape(shape)
             }
             (Some(router), networks, Some(ranks)) => {
-                let routes = route(&x, router, networks.len(), tapping.maker);
+                let routes = router.route(&x, tapping.maker);
                 let inner = networks.iter().map(|network| network.down.inputs()).min();
                 check_degree(ranks, inner.unwrap_or_default())?;
                 let mut sums = Vec::with_capacity(ranks);
@@ -106,36 +123,76 @@ impl<B: Kernels> Mlp<B> {
 /// The tokens of an expert, and the factors for its results.
 pub(crate) type Routes = (Vec<i32>, Vec<f32>);
 
-/// Which tokens go to which expert. The host decides, which requires waiting for the device.
-fn route<B: Kernels>(
-    x: &Tensor<B, 2>,
-    (router, routing): &(Linear<B>, Routing),
-    experts: usize,
-    maker: &Maker<B>,
-) -> Vec<Routes> {
-    let logits = router.apply(x.clone()).cast(FloatDType::F32);
-    let logits: Vec<f32> = logits.into_data().iter().collect();
-    let mut routes = vec![(Vec::new(), Vec::new()); experts];
-    for (token, logits) in logits.chunks_exact(experts).enumerate() {
-        for (expert, mut share) in routing.choose(probabilities(logits)) {
-            if routing.rounded_shares {
-                maker.dtype.round(std::slice::from_mut(&mut share));
-            }
-            routes[expert].0.push(token as i32);
-            routes[expert].1.push(share);
-        }
+impl<B: Kernels> Router<B> {
+    fn new(
+        (router, routing, correction): (LinearTensors, Routing, Option<Vec<f32>>),
+        gate: Option<Option<LinearTensors>>,
+        maker: &Maker<B>,
+    ) -> Router<B> {
+        let experts = router.outputs;
+        let weights =
+            if routing.in_f32 { maker.linear_in_f32(router) } else { maker.linear(router) };
+        let shared = gate.map(|gate| gate.map(|gate| maker.linear(gate)));
+        Router { weights, experts, routing, correction, shared }
     }
-    routes
+
+    /// Which tokens go to which expert; the shared one is the last. The host decides, which requires waiting
+    /// for the device.
+    fn route(&self, x: &Tensor<B, 2>, maker: &Maker<B>) -> Vec<Routes> {
+        let Router { experts, routing, .. } = *self;
+        let input = if routing.in_f32 { x.clone().cast(FloatDType::F32) } else { x.clone() };
+        let logits = self.weights.apply(input).cast(FloatDType::F32);
+        let logits: Vec<f32> = logits.into_data().iter().collect();
+        let mut routes = vec![(Vec::new(), Vec::new()); experts];
+        for (token, logits) in logits.chunks_exact(experts).enumerate() {
+            let scores = match routing.scoring {
+                Scoring::Softmax => probabilities(logits),
+                Scoring::Sigmoid => logits.iter().map(|logit| sigmoid(*logit)).collect(),
+            };
+            for (expert, mut share) in routing.choose(scores, self.correction.as_deref()) {
+                if routing.rounded_shares {
+                    maker.dtype.round(std::slice::from_mut(&mut share));
+                }
+                routes[expert].0.push(token as i32);
+                routes[expert].1.push(share);
+            }
+        }
+        routes.extend(self.shared.as_ref().map(|gate| shared_route(x, gate.as_ref(), maker)));
+        routes
+    }
 }
 
-/// The sum of each token's expert results, in the order of the experts.
+/// The route of every token to the shared expert.
+fn shared_route<B: Kernels>(
+    x: &Tensor<B, 2>,
+    gate: Option<&Linear<B>>,
+    maker: &Maker<B>,
+) -> Routes {
+    let count = x.dims()[0];
+    let mut shares = vec![1.0; count];
+    if let Some(gate) = gate {
+        let logits = gate.apply(x.clone()).cast(FloatDType::F32);
+        shares = logits.into_data().iter().map(|logit: f32| sigmoid(logit)).collect();
+        maker.dtype.round(&mut shares);
+    }
+    ((0..count as i32).collect(), shares)
+}
+
+fn sigmoid(logit: f32) -> f32 {
+    1.0 / (1.0 + (-logit).exp())
+}
+
+/// The sum of each token's expert results, in the order of the experts; a shared expert, which no tap is shown, is
+/// the last.
 fn consult<B: Kernels>(
     x: Tensor<B, 2>,
     routes: &[Routes],
-    networks: &[FeedForward<B>],
+    (networks, experts): (&[FeedForward<B>], usize),
     tapping: &mut Tapping<'_, '_, B>,
 ) -> Result<Tensor<B, 2>, OpsError> {
     let maker = tapping.maker;
+    let (shared, routes) = (&routes[experts..], &routes[..experts]);
+    let (of_shared, networks) = (&networks[experts..], &networks[..experts]);
     let mut sent = None;
     if tapping.tap.wants(Site::ExpertDispatch) {
         let rows = routes.iter().map(|(tokens, _)| rows_of(&x, tokens, maker)).collect();
@@ -158,7 +215,13 @@ fn consult<B: Kernels>(
             y = add_shared(y, given, tokens.clone(), shares, maker);
         }
     }
-    if apart { tapping.combine(results, routes, x.dims()) } else { Ok(y) }
+    if apart {
+        y = tapping.combine(results, routes, x.dims())?;
+    }
+    for (network, (tokens, shares)) in of_shared.iter().zip(shared) {
+        y = add_shared(y, network.apply(x.clone()), tokens.clone(), shares, maker);
+    }
+    Ok(y)
 }
 
 /// The contribution of one of `ranks` ranks to [`consult`], in f32.

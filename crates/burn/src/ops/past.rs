@@ -19,7 +19,9 @@ pub(crate) struct Cache<B: Kernels> {
     /// Whether keys are kept rotated by their positions (RoPE).
     pub(crate) rotated: bool,
     kv_heads: usize,
+    /// Channels of a key, and of a value.
     dim: usize,
+    value_dim: usize,
     /// The entries; `None` before the first token.
     entries: Option<Entries<B>>,
     /// Key channels that are kept, for every key head.
@@ -28,11 +30,11 @@ pub(crate) struct Cache<B: Kernels> {
 
 impl<B: Kernels> Cache<B> {
     pub(crate) fn new(shape: &AttentionShape, rotated: bool) -> Cache<B> {
-        let (kv_heads, dim) = (shape.kv_heads, shape.head_dim);
-        Cache { rotated, kv_heads, dim, entries: None, channels: vec![None; kv_heads] }
+        let AttentionShape { kv_heads, head_dim: dim, value_dim, .. } = *shape;
+        Cache { rotated, kv_heads, dim, value_dim, entries: None, channels: vec![None; kv_heads] }
     }
 
-    /// Adds keys and values `[1, kv_heads, tokens, dim]` from `first_position` on.
+    /// Adds keys `[1, kv_heads, tokens, dim]` and values `[1, kv_heads, tokens, value_dim]` from `first_position` on.
     pub(crate) fn add(
         &mut self,
         key: Tensor<B, 4>,
@@ -76,9 +78,9 @@ impl<B: Kernels> Cache<B> {
         ropes: &mut Ropes<B>,
     ) -> Entries<B> {
         let Some(Entries { keys, values, positions }) = self.entries.clone() else {
-            let none = || Tensor::zeros([1, self.kv_heads, 0, self.dim], &maker.device);
+            let none = |dim| Tensor::zeros([1, self.kv_heads, 0, dim], &maker.device);
             let positions = integers(Vec::new(), [1, self.kv_heads, 1, 0], maker);
-            return Entries { keys: none(), values: none(), positions };
+            return Entries { keys: none(self.dim), values: none(self.value_dim), positions };
         };
         let keys = match (self.rotated, weights.rope) {
             (false, Some(place)) => ropes.turn_at(place, keys, positions.clone(), length, maker),
@@ -113,7 +115,7 @@ impl<B: Kernels> Cache<B> {
                         kept.keys.extend(channels.iter().map(|&c| key[usize::from(c)]))
                     }
                 }
-                kept.values.extend_from_slice(&values[entry * dim..][..dim]);
+                kept.values.extend_from_slice(&values[entry * self.value_dim..][..self.value_dim]);
             }
             kept
         });
@@ -121,28 +123,30 @@ impl<B: Kernels> Cache<B> {
     }
 
     pub(crate) fn set(&mut self, contents: CacheContents, maker: &Maker<B>) {
-        let (heads, dim) = (contents.heads, self.dim);
+        let (heads, dim, value_dim) = (contents.heads, self.dim, self.value_dim);
         let longest = heads.iter().map(HeadEntries::len).max().unwrap_or(0);
         self.channels = heads.iter().map(|head| head.key_channels.clone()).collect();
         if longest == 0 {
             self.entries = None;
             return;
         }
-        let shape = [1, heads.len(), longest, dim];
+        let shape = |dim| [1, heads.len(), longest, dim];
         let mut keys = vec![0.0; heads.len() * longest * dim];
-        let mut values = keys.clone();
+        let mut values = vec![0.0; heads.len() * longest * value_dim];
         let mut positions = vec![NOWHERE; heads.len() * longest];
         for (index, head) in heads.iter().enumerate() {
             let first = index * longest;
             for (entry, position) in head.positions.iter().enumerate() {
                 let at = (first + entry) * dim;
                 head.key(entry, &mut keys[at..at + dim]);
-                values[at..at + dim].copy_from_slice(&head.values[entry * dim..][..dim]);
+                let own = &head.values[entry * value_dim..][..value_dim];
+                values[(first + entry) * value_dim..][..value_dim].copy_from_slice(own);
                 positions[first + entry] = *position as i32;
             }
         }
         let positions = integers(positions, [1, heads.len(), 1, longest], maker);
-        let (keys, values) = (maker.values(keys, shape), maker.values(values, shape));
+        let keys = maker.values(keys, shape(dim));
+        let values = maker.values(values, shape(value_dim));
         self.entries = Some(Entries { keys, values, positions });
     }
 }

@@ -74,6 +74,12 @@ impl<B: Kernels> Maker<B> {
         Tensor::from_data(data, (&self.device, dtype))
     }
 
+    /// A weight that is kept in f32 whatever the model's dtype is.
+    pub(crate) fn linear_in_f32(&self, tensors: LinearTensors) -> Linear<B> {
+        let Maker { ref device, norm, random, .. } = *self;
+        Maker { device: device.clone(), dtype: Dtype::F32, norm, random }.linear(tensors)
+    }
+
     pub(crate) fn linear(&self, tensors: LinearTensors) -> Linear<B> {
         let LinearTensors { weight, bias, outputs, inputs } = tensors;
         Linear {
@@ -96,7 +102,8 @@ impl<B: Kernels> Maker<B> {
             self.floats(values, [length])
         };
         let (weight, bias) = (vector(tensors.weight), tensors.bias.map(vector));
-        NormWeights { weight, bias, formula: self.norm, native: self.native() }
+        let formula = Norm { eps: tensors.eps.unwrap_or(self.norm.eps), ..self.norm };
+        NormWeights { weight, bias, formula, native: self.native() }
     }
 
     /// The model's dtype as burn names it.

@@ -31,6 +31,15 @@ impl<'a> Keys<'a> {
         self.size_up_to(key, default, MOST)
     }
 
+    /// A number that may be 0, or `default` if the key is absent.
+    pub(crate) fn count(self, key: &str, default: usize) -> Result<usize, ModelError> {
+        match self.value(key) {
+            None => Ok(default),
+            Some(value) if value.as_u64() == Some(0) => Ok(0),
+            Some(_) => self.size(key, None),
+        }
+    }
+
     /// A number of layers, limited because each gets a description of its own.
     pub(crate) fn layers(self, key: &str, default: usize) -> Result<usize, ModelError> {
         self.size_up_to(key, Some(default), MOST_LAYERS)

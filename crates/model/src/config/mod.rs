@@ -37,6 +37,8 @@ pub struct ModelConfig {
     /// The longest sequence in tokens that can be run, for models whose rotary positions depend on
     /// the length beyond it.
     pub longest: Option<usize>,
+    /// Stored layers after the last one, which predict further tokens and are not read.
+    pub further: usize,
     /// What the weights are changed by.
     pub folded: Folded,
     pub(crate) names: Names,
@@ -65,7 +67,12 @@ pub struct LayerConfig {
     pub attention: AttentionShape,
     /// Norms of queries and keys, if the layer has them.
     pub head_norm: Option<HeadNorm>,
-    /// Whether the q, k and v projections have biases.
+    /// The vectors that queries, keys and values come from, if not from the block's input itself.
+    pub latent: Option<LatentConfig>,
+    /// Whether the channels of a rotated pair are neighbours in the checkpoint. They are read in the order of
+    /// [`RopeConfig`](strait_ops::RopeConfig).
+    pub adjacent_pairs: bool,
+    /// Whether the q, k and v projections have biases; those from a latent have none.
     pub qkv_bias: bool,
     /// Whether the output projection has a bias.
     pub output_bias: bool,
@@ -73,6 +80,18 @@ pub struct LayerConfig {
     pub mlp: MlpConfig,
     /// Whether attention and MLP both read the layer's input.
     pub parallel: bool,
+}
+
+/// Multi-head latent attention: keys and values, and possibly queries, are projections of normed vectors of few
+/// channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LatentConfig {
+    /// Channels of the queries' latent, if they have one.
+    pub query_rank: Option<usize>,
+    /// Channels of the latent of keys and values.
+    pub rank: usize,
+    /// Key channels that all heads share: the rotated ones.
+    pub shared: usize,
 }
 
 /// The channels over which the norm of queries and keys is taken.
@@ -95,8 +114,38 @@ pub struct MlpConfig {
     pub gated: bool,
     /// Whether the projections have biases.
     pub bias: bool,
-    /// Number of experts and their routing, if there are any.
-    pub experts: Option<(usize, Routing)>,
+    /// The experts, if there are any.
+    pub experts: Option<Experts>,
+}
+
+/// The experts of a layer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Experts {
+    /// Number of experts that the router chooses from.
+    pub count: usize,
+    /// How it chooses.
+    pub routing: Routing,
+    /// Whether the choice has a correction, which shares do not have.
+    pub correction: bool,
+    /// The expert of all tokens, if there is one.
+    pub shared: Option<SharedExpert>,
+}
+
+/// An expert that every token reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SharedExpert {
+    /// Channels between its projections.
+    pub inner: usize,
+    /// Whether a gate weighs it.
+    pub gate: bool,
+}
+
+impl Experts {
+    /// Experts without corrections and shared ones.
+    #[must_use]
+    pub fn plain(count: usize, routing: Routing) -> Experts {
+        Experts { count, routing, correction: false, shared: None }
+    }
 }
 
 impl ModelConfig {
@@ -126,24 +175,41 @@ impl ModelConfig {
 impl LayerConfig {
     /// Number of parameters without the norms before and after the blocks.
     fn parameters(&self, hidden: usize) -> usize {
-        let AttentionShape { heads, kv_heads, head_dim, .. } = self.attention;
-        let (q, kv) = (heads * head_dim, kv_heads * head_dim);
-        let qkv_bias = if self.qkv_bias { q + 2 * kv } else { 0 };
+        let AttentionShape { heads, kv_heads, head_dim, value_dim, .. } = self.attention;
+        let (q, k, v) = (heads * head_dim, kv_heads * head_dim, kv_heads * value_dim);
         let output_bias = if self.output_bias { hidden } else { 0 };
         let head_norms = match self.head_norm {
             None => 0,
             Some(HeadNorm::Each) => 2 * head_dim,
-            Some(HeadNorm::All) => q + kv,
+            Some(HeadNorm::All) => q + k,
         };
-        let attention = hidden * (2 * q + 2 * kv) + qkv_bias + output_bias + head_norms;
+        let (weights, biases) = match self.latent {
+            None => (hidden * (q + k + v), q + k + v),
+            Some(LatentConfig { query_rank, rank, shared }) => {
+                let own = k - kv_heads * shared;
+                let down = hidden * (rank + shared) + rank + rank * (own + v);
+                let (query, bias) = match query_rank {
+                    None => (hidden * q, 0),
+                    Some(rank) => (hidden * rank + rank + rank * q, rank),
+                };
+                (down + query, rank + shared + bias)
+            }
+        };
+        let qkv_bias = if self.qkv_bias { biases } else { 0 };
+        let output = heads * value_dim * hidden;
+        let attention = weights + qkv_bias + output + output_bias + head_norms;
         let MlpConfig { inner, gated, bias, .. } = self.mlp;
         let ups = if gated { 2 } else { 1 };
-        let biases = if bias { ups * inner + hidden } else { 0 };
-        let network = (ups + 1) * hidden * inner + biases;
-        let (networks, router) = match self.mlp.experts {
-            None => (1, 0),
-            Some((count, _)) => (count, count * hidden),
+        let network = |inner| {
+            let biases = if bias { ups * inner + hidden } else { 0 };
+            (ups + 1) * hidden * inner + biases
         };
-        attention + networks * network + router
+        let Some(Experts { count, correction, shared, .. }) = self.mlp.experts else {
+            return attention + network(inner);
+        };
+        let correction = if correction { count } else { 0 };
+        let shared =
+            shared.map_or(0, |shared| network(shared.inner) + if shared.gate { hidden } else { 0 });
+        attention + count * network(inner) + count * hidden + correction + shared
     }
 }

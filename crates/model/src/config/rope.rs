@@ -73,6 +73,17 @@ impl RopeKeys<'_> {
         Ok(dynamic.then_some(max_positions))
     }
 
+    /// The factor of attention's scores that DeepSeek adds to a scaled rope: the square of what `mscale_all_dim` gives.
+    pub(crate) fn score_factor(&self, keys: Keys<'_>) -> Result<f64, ModelError> {
+        let table = self.table(keys);
+        let weight = table.value("mscale_all_dim").and_then(Value::as_f64).unwrap_or(0.0);
+        if self.kind(table)? == "default" || weight == 0.0 {
+            return Ok(1.0);
+        }
+        let factor = table.number("factor", None)?;
+        Ok(if factor > 1.0 { (0.1 * weight * factor.ln() + 1.0).powi(2) } else { 1.0 })
+    }
+
     /// The scaling parameters, in either spelling.
     fn table<'k>(&self, keys: Keys<'k>) -> Keys<'k> {
         const NOTHING: &Value = &Value::Null;

@@ -68,11 +68,25 @@ fn defaults() {
         ("granite", 2, 32, false, None),
         ("phi", 8, 32, false, None),
         ("nemotron", 8, 32, false, None),
+        ("qwen2_moe", 2, 16, false, None),
+        ("minimax_m2", 128, 8, false, None),
+        ("glm4_moe", 8, 8, false, None),
+        ("ernie4_5_moe", 2, 4, true, None),
+        ("deepseek_v2", 192, 32, false, None),
     ] {
         // A quarter of a head's channels must be even.
         config["hidden_size"] =
-            json!(if ["nemotron", "phi", "stablelm"].contains(&family) { 256 } else { 64 });
+            json!(if ["glm4_moe", "nemotron", "phi", "stablelm"].contains(&family) {
+                256
+            } else {
+                64
+            });
         config["model_type"] = json!(family);
+        // Without a default of its own.
+        config["num_experts_per_tok"] = match family {
+            "deepseek_v2" => json!(6),
+            _ => Value::Null,
+        };
         assert!(absent.iter().all(|key| config.get(key).is_none()));
         let model = ModelConfig::from_json(&config).unwrap();
         let attention = &model.blocks[0].attention;
@@ -103,7 +117,7 @@ fn both_styles_of_every_family_read_the_same() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 39);
+    assert_eq!(seen, 48);
 }
 
 #[test]
@@ -142,10 +156,10 @@ fn unknown_family_lists_the_known_ones() {
     let error = ModelConfig::from_json(&with("model_type", json!("mamba"))).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "unknown architecture: expected \"model_type\" to be one of \"arcee\", \"exaone4\", \"gemma\", \
-         \"gemma2\", \"gemma3_text\", \"gpt2\", \"gpt_bigcode\", \"gpt_neo\", \"gpt_neox\", \"granite\", \"llama\", \
+        "unknown architecture: expected \"model_type\" to be one of \"arcee\", \"deepseek_v2\", \"deepseek_v3\", \
+         \"dots1\", \"ernie4_5_moe\", \"exaone4\", \"gemma\", \"gemma2\", \"gemma3_text\", \"glm4_moe\", \"glm4_moe_lite\", \"gpt2\", \"gpt_bigcode\", \"gpt_neo\", \"gpt_neox\", \"granite\", \"kimi_k2\", \"llama\", \"minimax_m2\", \
          \"ministral\", \"mistral\", \"mixtral\", \"nemotron\", \"olmo2\", \"olmo3\", \"olmoe\", \"opt\", \"phi\", \"phi3\", \
-         \"qwen2\", \"qwen2_5_vl_text\", \"qwen2_vl_text\", \"qwen3\", \"qwen3_moe\", \
+         \"qwen2\", \"qwen2_5_vl_text\", \"qwen2_moe\", \"qwen2_vl_text\", \"qwen3\", \"qwen3_moe\", \
          \"qwen3_vl_text\", \"seed_oss\", \"smollm3\", \"stablelm\", \"starcoder2\", \"vaultgemma\", \"gemma3\", \"idefics3\", \"internvl\", \"llava\", \"llava_next\", \"mistral3\", \
          \"qwen2_5_vl\", \"qwen2_vl\", \"qwen3_vl\", \"smolvlm\", found \"mamba\"; use a \
          checkpoint of a supported family"
@@ -196,6 +210,17 @@ fn bad_values_name_the_key() {
         ("olmo3", "layer_types", json!(["full_attention"]), "2 times \"full_attention\""),
         ("olmoe", "num_experts_per_tok", json!(65), "at most 64, the number of experts"),
         ("exaone4", "sliding_window_pattern", json!("LLLG"), "a whole number above 0"),
+        ("deepseek_v3", "scoring_func", json!("softmax"), "\"sigmoid\", the only value"),
+        ("deepseek_v3", "n_group", json!(7), "equally large"),
+        ("deepseek_v3", "topk_group", json!(9), "at most 8, the number of groups"),
+        ("deepseek_v3", "num_key_value_heads", json!(2), "4, as many as there are query heads"),
+        ("deepseek_v3", "n_shared_experts", json!(2_000_000), "fit into memory"),
+        ("deepseek_v3", "kv_lora_rank", json!(0), "a whole number above 0"),
+        ("glm4_moe_lite", "mlp_layer_types", json!(["dense"]), "2 times \"dense\" or \"sparse\""),
+        ("ernie4_5_moe", "moe_layer_end_index", json!(-2), "the number of a layer, or -1"),
+        ("ernie4_5_moe", "use_bias", json!(true), "false, the only value"),
+        ("minimax_m2", "use_qk_norm", json!(false), "true, the only value"),
+        ("qwen2_moe", "mlp_only_layers", json!(3), "a list of layer numbers"),
     ] {
         let mut config = with(key, value);
         config["model_type"] = json!(family);

@@ -16,14 +16,19 @@ struct Changing {
 
 const GEMMA: &[&str] = &["gemma2", "gemma3_text", "vaultgemma"];
 const GRANITE: &[&str] = &["granite"];
-const EXPERTS: &[&str] = &["mixtral", "olmoe", "qwen3_moe"];
+const EXPERTS: &[&str] = &["mixtral", "olmoe", "qwen2_moe", "qwen3_moe"];
+/// Families with DeepSeek's keys of experts.
+const DEEPSEEK: &[&str] = &["deepseek_v2", "deepseek_v3", "dots1", "glm4_moe", "glm4_moe_lite"];
+const LATENT: &[&str] = &["deepseek_v2", "deepseek_v3", "glm4_moe_lite"];
 const WINDOWS: &[&str] = &[
+    "dots1",
     "exaone4",
     "gemma2",
     "gemma3_text",
     "ministral",
     "olmo3",
     "qwen2",
+    "qwen2_moe",
     "qwen3",
     "smollm3",
     "vaultgemma",
@@ -42,7 +47,7 @@ const KEYS: &[Changing] = &[
     key("dim_model_base", nothing, &[]),
     key("clip_qkv", nothing, &[]),
     key("qk_layernorm", nothing, &[]),
-    key("use_qk_norm", nothing, &[]),
+    key("use_qk_norm", nothing, &["glm4_moe", "minimax_m2"]),
     key("qk_norm", nothing, &[]),
     key("alibi", nothing, &[]),
     key("attention_chunk_size", nothing, &[]),
@@ -52,17 +57,26 @@ const KEYS: &[Changing] = &[
     key("no_rope_layer_interval", nothing, &["smollm3"]),
     key("layer_types", all_full, WINDOWS),
     key("num_experts", nothing, EXPERTS),
-    key("num_local_experts", nothing, &["mixtral", "qwen3_moe"]),
-    key("n_routed_experts", nothing, &[]),
-    key("n_shared_experts", nothing, &[]),
+    key("num_local_experts", nothing, &["minimax_m2", "mixtral", "qwen3_moe"]),
+    key("n_routed_experts", nothing, DEEPSEEK),
+    key("n_shared_experts", nothing, DEEPSEEK),
     key("num_shared_experts", nothing, &[]),
-    key("shared_expert_intermediate_size", nothing, &[]),
-    key("first_k_dense_replace", nothing, &[]),
-    key("routed_scaling_factor", one, &[]),
-    key("n_group", one, &[]),
-    key("kv_lora_rank", nothing, &[]),
-    key("q_lora_rank", nothing, &[]),
-    key("use_sliding_window", nothing, &["qwen2", "qwen3", "qwen3_moe", "smollm3"]),
+    key("shared_expert_intermediate_size", nothing, &["qwen2_moe"]),
+    key("shared_intermediate_size", nothing, &["minimax_m2"]),
+    key("moe_num_experts", nothing, &["ernie4_5_moe"]),
+    key("moe_num_shared_experts", nothing, &["ernie4_5_moe"]),
+    key(
+        "scoring_func",
+        nothing,
+        &["deepseek_v2", "deepseek_v3", "dots1", "glm4_moe", "glm4_moe_lite", "minimax_m2"],
+    ),
+    key("mlp_layer_types", nothing, &["glm4_moe_lite"]),
+    key("first_k_dense_replace", nothing, DEEPSEEK),
+    key("routed_scaling_factor", one, DEEPSEEK),
+    key("n_group", one, DEEPSEEK),
+    key("kv_lora_rank", nothing, LATENT),
+    key("q_lora_rank", nothing, LATENT),
+    key("use_sliding_window", nothing, &["qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "smollm3"]),
     key("use_bidirectional_attention", nothing, &["gemma", "gemma2", "gemma3_text"]),
     key("num_kv_shared_layers", nothing, &[]),
     key("hidden_size_per_layer_input", nothing, &[]),

@@ -66,12 +66,15 @@ pub(super) fn gpt2_like(
             heads,
             kv_heads: heads,
             head_dim,
+            value_dim: head_dim,
             scale: (head_dim as f64).powf(-0.5),
             cap: None,
             window: None,
             rope: None,
         },
         head_norm: None,
+        latent: None,
+        adjacent_pairs: false,
         qkv_bias: true,
         output_bias: true,
         mlp: MlpConfig {
@@ -102,6 +105,7 @@ pub(super) fn gpt2_like(
         skipped_positions: 0,
         max_positions: positions,
         longest: None,
+        further: 0,
         folded: Folded::NONE,
         names: NAMES,
     })

@@ -38,12 +38,15 @@ pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
             heads,
             kv_heads: heads,
             head_dim,
+            value_dim: head_dim,
             scale: (head_dim as f64).powf(-0.5),
             cap: None,
             window: None,
             rope: Some(ROPE.read(keys, head_dim, max_positions)?),
         },
         head_norm: None,
+        latent: None,
+        adjacent_pairs: false,
         qkv_bias: bias,
         output_bias: bias,
         mlp: MlpConfig {
@@ -74,6 +77,7 @@ pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
         skipped_positions: 0,
         max_positions,
         longest: ROPE.longest(keys, max_positions)?,
+        further: 0,
         folded: Folded::NONE,
         names: NAMES,
     })

@@ -93,12 +93,15 @@ pub(super) fn llama_like(
             heads,
             kv_heads,
             head_dim,
+            value_dim: head_dim,
             scale: (head_dim as f64).powf(-0.5),
             cap: None,
             window: None,
             rope: Some(defaults.rope.read(keys, head_dim, max_positions)?),
         },
         head_norm: None,
+        latent: None,
+        adjacent_pairs: false,
         qkv_bias: false,
         output_bias: false,
         mlp: MlpConfig {
@@ -130,6 +133,7 @@ pub(super) fn llama_like(
         skipped_positions: 0,
         max_positions,
         longest: defaults.rope.longest(keys, max_positions)?,
+        further: 0,
         folded: Folded::NONE,
         names: Names::LLAMA,
     })

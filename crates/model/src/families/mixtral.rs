@@ -2,11 +2,12 @@
 
 use strait_ops::Routing;
 
+use super::experts::check_chosen;
 use super::llama::{Defaults, llama_like};
 use super::mistral;
-use crate::config::ModelConfig;
-use crate::config::keys::{Keys, invalid};
+use crate::config::keys::Keys;
 use crate::config::rope::RopeKeys;
+use crate::config::{Experts, ModelConfig};
 use crate::error::ModelError;
 use crate::names::{Names, Network, Up};
 
@@ -19,7 +20,7 @@ const DEFAULTS: Defaults = Defaults {
     ..Defaults::LLAMA
 };
 
-const NAMES: Names = Names {
+pub(super) const NAMES: Names = Names {
     router: "block_sparse_moe.gate",
     experts: "block_sparse_moe.experts.",
     expert: Network { up: Up::Gated { gate: "w1", up: "w3" }, down: "w2" },
@@ -34,23 +35,7 @@ pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
     let chosen = check_chosen(keys, 2, count)?;
     for layer in &mut model.blocks {
         layer.attention.window = window;
-        let routing = Routing { chosen, normalised: true, rounded_shares: false };
-        layer.mlp.experts = Some((count, routing));
+        layer.mlp.experts = Some(Experts::plain(count, Routing::softmax(chosen, true)));
     }
     Ok(model)
-}
-
-/// Checks the number of experts per token.
-pub(super) fn check_chosen(
-    keys: Keys<'_>,
-    default: usize,
-    count: usize,
-) -> Result<usize, ModelError> {
-    let key = "num_experts_per_tok";
-    let chosen = keys.size(key, Some(default))?;
-    if chosen <= count {
-        Ok(chosen)
-    } else {
-        Err(invalid(key, format!("at most {count}, the number of experts"), chosen))
-    }
 }

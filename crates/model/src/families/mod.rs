@@ -2,16 +2,24 @@
 //! tensors to a description; the decoder knows none of them.
 
 mod arcee;
+mod deepseek_v2;
+mod deepseek_v3;
+mod dots1;
+mod ernie4_5_moe;
 mod exaone4;
+mod experts;
 mod gemma;
 mod gemma2;
 mod gemma3;
+mod glm4_moe;
+mod glm4_moe_lite;
 mod gpt2;
 mod gpt_bigcode;
 mod gpt_neo;
 mod gpt_neox;
 mod granite;
 mod llama;
+mod minimax_m2;
 mod ministral;
 mod mistral;
 mod mixtral;
@@ -23,6 +31,7 @@ mod opt;
 mod phi;
 mod phi3;
 mod qwen2;
+mod qwen2_moe;
 mod qwen3;
 mod qwen3_moe;
 mod seed_oss;
@@ -47,16 +56,24 @@ pub struct Family {
 /// Every family that can be loaded.
 pub const FAMILIES: &[Family] = &[
     Family { model_type: "arcee", describe: arcee::describe },
+    Family { model_type: "deepseek_v2", describe: deepseek_v2::describe },
+    Family { model_type: "deepseek_v3", describe: deepseek_v3::describe },
+    Family { model_type: "dots1", describe: dots1::describe },
+    Family { model_type: "ernie4_5_moe", describe: ernie4_5_moe::describe },
     Family { model_type: "exaone4", describe: exaone4::describe },
     Family { model_type: "gemma", describe: gemma::describe },
     Family { model_type: "gemma2", describe: gemma2::describe },
     Family { model_type: "gemma3_text", describe: gemma3::describe },
+    Family { model_type: "glm4_moe", describe: glm4_moe::describe },
+    Family { model_type: "glm4_moe_lite", describe: glm4_moe_lite::describe },
     Family { model_type: "gpt2", describe: gpt2::describe },
     Family { model_type: "gpt_bigcode", describe: gpt_bigcode::describe },
     Family { model_type: "gpt_neo", describe: gpt_neo::describe },
     Family { model_type: "gpt_neox", describe: gpt_neox::describe },
     Family { model_type: "granite", describe: granite::describe },
+    Family { model_type: "kimi_k2", describe: deepseek_v3::describe },
     Family { model_type: "llama", describe: llama::describe },
+    Family { model_type: "minimax_m2", describe: minimax_m2::describe },
     Family { model_type: "ministral", describe: ministral::describe },
     Family { model_type: "mistral", describe: mistral::describe },
     Family { model_type: "mixtral", describe: mixtral::describe },
@@ -69,6 +86,7 @@ pub const FAMILIES: &[Family] = &[
     Family { model_type: "phi3", describe: phi3::describe },
     Family { model_type: "qwen2", describe: qwen2::describe },
     Family { model_type: "qwen2_5_vl_text", describe: qwen2::describe_vl },
+    Family { model_type: "qwen2_moe", describe: qwen2_moe::describe },
     Family { model_type: "qwen2_vl_text", describe: qwen2::describe_vl },
     Family { model_type: "qwen3", describe: qwen3::describe },
     Family { model_type: "qwen3_moe", describe: qwen3_moe::describe },

@@ -2,10 +2,10 @@
 
 use strait_ops::Routing;
 
+use super::experts::check_chosen;
 use super::llama::{Defaults, Sizes, llama_like};
-use super::mixtral::check_chosen;
 use crate::config::keys::Keys;
-use crate::config::{HeadNorm, ModelConfig};
+use crate::config::{Experts, HeadNorm, ModelConfig};
 use crate::error::ModelError;
 
 const DEFAULTS: Defaults = Defaults {
@@ -19,15 +19,13 @@ pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
     let mut model = llama_like(keys, "olmoe", DEFAULTS)?;
     let bias = keys.flag("attention_bias", false)?;
     let count = keys.size("num_experts", Some(64))?;
-    let routing = Routing {
-        chosen: check_chosen(keys, 8, count)?,
-        normalised: keys.flag("norm_topk_prob", false)?,
-        rounded_shares: true,
-    };
+    let chosen = check_chosen(keys, 8, count)?;
+    let normalised = keys.flag("norm_topk_prob", false)?;
+    let routing = Routing { rounded_shares: true, ..Routing::softmax(chosen, normalised) };
     for layer in &mut model.blocks {
         layer.head_norm = Some(HeadNorm::All);
         (layer.qkv_bias, layer.output_bias) = (bias, bias);
-        layer.mlp.experts = Some((count, routing));
+        layer.mlp.experts = Some(Experts::plain(count, routing));
     }
     Ok(model)
 }

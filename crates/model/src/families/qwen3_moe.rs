@@ -3,11 +3,11 @@
 use serde_json::Value;
 use strait_ops::Routing;
 
+use super::experts::{by_step, check_chosen, set_experts};
 use super::llama::{Defaults, Sizes};
-use super::mixtral::check_chosen;
 use super::{qwen2, qwen3};
-use crate::config::ModelConfig;
 use crate::config::keys::Keys;
+use crate::config::{Experts, ModelConfig};
 use crate::error::ModelError;
 
 const DEFAULTS: Defaults = Defaults {
@@ -31,24 +31,9 @@ pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
     }
     let count = keys.size(key, Some(128))?;
     let inner = keys.size("moe_intermediate_size", Some(768))?;
-    let routing = Routing {
-        chosen: check_chosen(keys, 8, count)?,
-        normalised: keys.flag("norm_topk_prob", false)?,
-        rounded_shares: true,
-    };
-    let step = keys.size("decoder_sparse_step", Some(1))?;
-    let dense = dense_layers(keys)?;
-    for (number, layer) in model.blocks.iter_mut().enumerate() {
-        if (number + 1).is_multiple_of(step) && !dense.contains(&(number as u64)) {
-            layer.mlp.experts = Some((count, routing));
-            layer.mlp.inner = inner;
-        }
-    }
+    let chosen = check_chosen(keys, 8, count)?;
+    let normalised = keys.flag("norm_topk_prob", false)?;
+    let routing = Routing { rounded_shares: true, ..Routing::softmax(chosen, normalised) };
+    set_experts(&mut model, (Experts::plain(count, routing), inner), by_step(keys)?);
     Ok(model)
-}
-
-fn dense_layers(keys: Keys<'_>) -> Result<Vec<u64>, ModelError> {
-    let Some(list) = keys.value("mlp_only_layers") else { return Ok(Vec::new()) };
-    let list = list.as_array().and_then(|list| list.iter().map(Value::as_u64).collect());
-    list.ok_or_else(|| keys.invalid("mlp_only_layers", "a list of layer numbers"))
 }

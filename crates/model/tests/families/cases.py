@@ -786,6 +786,237 @@ FAMILIES |= {
 }
 
 
+def deepseek(**keys):
+    """Keys that DeepSeek-V2, V3 and their followers share."""
+    base = llama(
+        attention_bias=False,
+        attention_dropout=0.0,
+        aux_loss_alpha=0.001,
+        ep_size=1,
+        first_k_dense_replace=1,
+        intermediate_size=52,
+        kv_lora_rank=14,
+        moe_intermediate_size=16,
+        moe_layer_freq=1,
+        n_group=1,
+        n_routed_experts=8,
+        n_shared_experts=2,
+        norm_topk_prob=True,
+        num_experts_per_tok=3,
+        num_key_value_heads=4,
+        pretraining_tp=1,
+        q_lora_rank=18,
+        qk_nope_head_dim=10,
+        qk_rope_head_dim=8,
+        rope_scaling=None,
+        rope_theta=10000.0,
+        routed_scaling_factor=1.5,
+        seq_aux=True,
+        topk_group=1,
+        v_head_dim=12,
+    )
+    return {key: value for key, value in {**base, **keys}.items() if value is not ...}
+
+
+def no_latent(**keys):
+    """The same without latent attention."""
+    names = ("kv_lora_rank", "q_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
+    absent = {name: ... for name in (*names, "aux_loss_alpha", "ep_size", "seq_aux")}
+    return deepseek(**{**absent, "num_key_value_heads": 2, **keys})
+
+
+YARN = {
+    "beta_fast": 32,
+    "beta_slow": 1,
+    "factor": 8,
+    "mscale": 1.0,
+    "mscale_all_dim": 0.707,
+    "original_max_position_embeddings": 64,
+    "type": "yarn",
+}
+
+FAMILIES |= {
+    "qwen2-moe": dict(
+        config=config(
+            "qwen2_moe",
+            "Qwen2MoeForCausalLM",
+            **llama(
+                attention_dropout=0.0,
+                decoder_sparse_step=1,
+                intermediate_size=52,
+                max_window_layers=3,
+                mlp_only_layers=[0],
+                moe_intermediate_size=20,
+                norm_topk_prob=False,
+                num_experts=6,
+                num_experts_per_tok=3,
+                output_router_logits=False,
+                rope_theta=1000000.0,
+                router_aux_loss_coef=0.001,
+                shared_expert_intermediate_size=28,
+                sliding_window=12,
+                use_sliding_window=True,
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
+    "glm4-moe": dict(
+        config=config(
+            "glm4_moe",
+            "Glm4MoeForCausalLM",
+            **no_latent(
+                attention_bias=True,
+                head_dim=12,
+                n_shared_experts=1,
+                num_nextn_predict_layers=1,
+                partial_rotary_factor=0.5,
+                routed_scaling_factor=2.5,
+                use_qk_norm=True,
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
+    "dots1": dict(
+        config=config(
+            "dots1",
+            "Dots1ForCausalLM",
+            **no_latent(
+                head_dim=12,
+                layer_types=["full_attention", "sliding_attention"],
+                max_window_layers=2,
+                num_hidden_layers=2,
+                routed_scaling_factor=2.5,
+                scoring_func="sigmoid",
+                sliding_window=12,
+                topk_method="noaux_tc",
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
+    "ernie4-5-moe": dict(
+        config=config(
+            "ernie4_5_moe",
+            "Ernie4_5_MoeForCausalLM",
+            **llama(
+                head_dim=12,
+                intermediate_size=52,
+                moe_capacity=[64, 64, 64],
+                moe_gate="topk",
+                moe_intermediate_size=16,
+                moe_k=3,
+                moe_layer_end_index=2,
+                moe_layer_interval=1,
+                moe_layer_start_index=1,
+                moe_num_experts=8,
+                moe_num_shared_experts=2,
+                moe_use_aux_free=True,
+                num_hidden_layers=3,
+                rope_scaling=None,
+                rope_theta=500000.0,
+                tie_word_embeddings=True,
+                use_bias=False,
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
+    "minimax-m2": dict(
+        config=config(
+            "minimax_m2",
+            "MiniMaxM2ForCausalLM",
+            **llama(
+                attention_dropout=0.0,
+                head_dim=12,
+                intermediate_size=20,
+                num_experts_per_tok=3,
+                num_hidden_layers=2,
+                num_local_experts=8,
+                output_router_logits=False,
+                qk_norm_type="per_layer",
+                rope_theta=5000000,
+                rotary_dim=6,
+                router_aux_loss_coef=0.001,
+                router_jitter_noise=0.0,
+                scoring_func="sigmoid",
+                shared_intermediate_size=0,
+                use_qk_norm=True,
+                use_routing_bias=True,
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
+    "deepseek-v2": dict(
+        config=config(
+            "deepseek_v2",
+            "DeepseekV2ForCausalLM",
+            **deepseek(
+                max_position_embeddings=512,
+                n_group=4,
+                norm_topk_prob=False,
+                num_hidden_layers=2,
+                rope_scaling=YARN,
+                scoring_func="softmax",
+                topk_group=2,
+                topk_method="group_limited_greedy",
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
+    "deepseek-v2-lite": dict(
+        config=config(
+            "deepseek_v2",
+            "DeepseekV2ForCausalLM",
+            **deepseek(
+                norm_topk_prob=False,
+                num_hidden_layers=2,
+                q_lora_rank=None,
+                routed_scaling_factor=1.0,
+                scoring_func="softmax",
+                topk_method="greedy",
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
+    "deepseek-v3": dict(
+        config=config(
+            "deepseek_v3",
+            "DeepseekV3ForCausalLM",
+            **deepseek(
+                attention_bias=True,
+                max_position_embeddings=512,
+                n_group=4,
+                n_shared_experts=1,
+                num_hidden_layers=2,
+                num_nextn_predict_layers=1,
+                rope_scaling={**YARN, "mscale_all_dim": 1.0},
+                routed_scaling_factor=2.5,
+                scoring_func="sigmoid",
+                topk_group=2,
+                topk_method="noaux_tc",
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
+    "glm4-moe-lite": dict(
+        config=config(
+            "glm4_moe_lite",
+            "Glm4MoeLiteForCausalLM",
+            **deepseek(
+                first_k_dense_replace=1,
+                n_shared_experts=1,
+                num_hidden_layers=2,
+                num_nextn_predict_layers=1,
+                partial_rotary_factor=1.0,
+                qk_nope_head_dim=6,
+                routed_scaling_factor=1.8,
+                topk_method="noaux_tc",
+                v_head_dim=16,
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
+}
+
+
 def published(model_type, hidden, heads, positions, scaling=None, theta=10000.0, **keys):
     """The rotary settings of a published model; the rest is only there to be complete."""
     return {

@@ -4,10 +4,11 @@
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
-from reference import Architecture, Experts, Rope
+from reference import Architecture, Experts, Latent, Rope
 
 
 def rope(table, theta, rotated, max_positions, length):
@@ -84,6 +85,18 @@ EXPERTS = {
     "expert_gate": "mlp.experts.{}.gate_proj",
     "expert_up": "mlp.experts.{}.up_proj",
     "expert_down": "mlp.experts.{}.down_proj",
+    "correction": "mlp.gate.e_score_correction_bias",
+    "common_gate": "mlp.shared_experts.gate_proj",
+    "common_up": "mlp.shared_experts.up_proj",
+    "common_down": "mlp.shared_experts.down_proj",
+}
+LATENT = {
+    "query_down": "self_attn.q_a_proj",
+    "query_latent_norm": "self_attn.q_a_layernorm",
+    "query_up": "self_attn.q_b_proj",
+    "latent_down": "self_attn.kv_a_proj_with_mqa",
+    "latent_norm": "self_attn.kv_a_layernorm",
+    "latent_up": "self_attn.kv_b_proj",
 }
 
 
@@ -102,6 +115,19 @@ GEMMA2 = dict(
     attn_logit_softcapping=50.0,
     final_logit_softcapping=30.0,
     max_position_embeddings=8192,
+)
+DEEPSEEK = dict(
+    attention_bias=False,
+    num_experts_per_tok=8,
+    n_shared_experts=1,
+    norm_topk_prob=True,
+)
+MLA = dict(
+    q_lora_rank=1536,
+    kv_lora_rank=512,
+    qk_rope_head_dim=64,
+    qk_nope_head_dim=128,
+    v_head_dim=128,
 )
 DEFAULTS = {
     "gpt_neox": dict(
@@ -205,6 +231,117 @@ DEFAULTS = {
         "num_experts": 64,
         "norm_topk_prob": False,
         "max_position_embeddings": 4096,
+    },
+    "qwen2_moe": {
+        **LLAMA,
+        **QWEN,
+        "num_key_value_heads": 16,
+        "qkv_bias": True,
+        "max_window_layers": 28,
+        "num_experts_per_tok": 4,
+        "num_experts": 60,
+        "moe_intermediate_size": 1408,
+        "shared_expert_intermediate_size": 5632,
+        "norm_topk_prob": False,
+        "mlp_only_layers": [],
+        "decoder_sparse_step": 1,
+        "max_position_embeddings": 32768,
+    },
+    "glm4_moe": {
+        **LLAMA,
+        **DEEPSEEK,
+        "rms_norm_eps": 1e-5,
+        "num_key_value_heads": 8,
+        "use_qk_norm": False,
+        "moe_intermediate_size": 1408,
+        "n_routed_experts": 128,
+        "n_group": 1,
+        "topk_group": 1,
+        "first_k_dense_replace": 1,
+        "routed_scaling_factor": 1.0,
+        "max_position_embeddings": 131072,
+    },
+    "dots1": {
+        **LLAMA,
+        "attention_bias": False,
+        "num_key_value_heads": 32,
+        "norm_topk_prob": False,
+        "moe_intermediate_size": 1408,
+        "n_group": 1,
+        "topk_group": 1,
+        "first_k_dense_replace": 0,
+        "routed_scaling_factor": 1.0,
+        "sliding_window": 4096,
+        "max_window_layers": 62,
+        "max_position_embeddings": 2048,
+    },
+    "ernie4_5_moe": {
+        **LLAMA,
+        "rms_norm_eps": 1e-5,
+        "tie_word_embeddings": True,
+        "num_key_value_heads": 4,
+        "moe_k": 6,
+        "moe_num_experts": 64,
+        "moe_num_shared_experts": 2,
+        "moe_intermediate_size": 1536,
+        "moe_layer_start_index": 1,
+        "moe_layer_interval": 1,
+        "max_position_embeddings": 131072,
+    },
+    "minimax_m2": {
+        **LLAMA,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "num_experts_per_tok": 8,
+        "num_local_experts": 256,
+        "intermediate_size": 1536,
+        "max_position_embeddings": 196608,
+    },
+    "deepseek_v2": {
+        **LLAMA,
+        **MLA,
+        "attention_bias": False,
+        "n_group": None,
+        "topk_group": None,
+        "topk_method": "greedy",
+        "n_routed_experts": 64,
+        "n_shared_experts": 2,
+        "moe_intermediate_size": 1407,
+        "first_k_dense_replace": 0,
+        "routed_scaling_factor": 1.0,
+        "max_position_embeddings": 2048,
+    },
+    "deepseek_v3": {
+        **LLAMA,
+        **DEEPSEEK,
+        **MLA,
+        "num_key_value_heads": 128,
+        "moe_intermediate_size": 2048,
+        "n_routed_experts": 256,
+        "n_group": 8,
+        "topk_group": 4,
+        "first_k_dense_replace": 3,
+        "routed_scaling_factor": 2.5,
+        "rope_interleave": True,
+        "max_position_embeddings": 4096,
+    },
+    "glm4_moe_lite": {
+        **LLAMA,
+        **DEEPSEEK,
+        **MLA,
+        "rms_norm_eps": 1e-5,
+        "q_lora_rank": 768,
+        "qk_nope_head_dim": 192,
+        "v_head_dim": 256,
+        "num_key_value_heads": 20,
+        "num_experts_per_tok": 4,
+        "moe_intermediate_size": 1536,
+        "n_routed_experts": 64,
+        "n_group": 1,
+        "topk_group": 1,
+        "routed_scaling_factor": 1.8,
+        "rope_interleave": True,
+        "max_position_embeddings": 202752,
     },
     "seed_oss": dict(
         LLAMA,
@@ -449,6 +586,195 @@ def olmo3(config, length):
         rope=[ropes[kind] for kind in types],
         window=[window if kind == "sliding_attention" else None for kind in types],
     )
+
+
+def qwen2_moe(config, length):
+    layers = range(config["num_hidden_layers"])
+    step, dense = config["decoder_sparse_step"], config["mlp_only_layers"] or []
+    experts = Experts(
+        config["num_experts"],
+        config["num_experts_per_tok"],
+        config["moe_intermediate_size"],
+        config["norm_topk_prob"],
+        shared=config["shared_expert_intermediate_size"],
+        shared_gate=True,
+    )
+    size = config["sliding_window"] if config["use_sliding_window"] else None
+    end = config["max_window_layers"]
+    default = ["sliding_attention" if n % 2 == 0 and n < end else "full_attention" for n in layers]
+    types = config.get("layer_types") or default
+    names = {
+        **EXPERTS,
+        "shared_gate": "mlp.shared_expert_gate",
+        "common_gate": "mlp.shared_expert.gate_proj",
+        "common_up": "mlp.shared_expert.up_proj",
+        "common_down": "mlp.shared_expert.down_proj",
+    }
+    return llama_like(
+        config,
+        length,
+        names=names,
+        experts=[experts if n not in dense and (n + 1) % step == 0 else None for n in layers],
+        window=[size if kind == "sliding_attention" else None for kind in types],
+        biases=frozenset({"query", "key", "value"} if config["qkv_bias"] else ()),
+    )
+
+
+def deepseek_experts(config):
+    """Per layer, the experts of DeepSeek-V3 and those who took them over."""
+    groups = (config["n_group"], config["topk_group"], 2)
+    experts = Experts(
+        config["n_routed_experts"],
+        config["num_experts_per_tok"],
+        config["moe_intermediate_size"],
+        config["norm_topk_prob"],
+        scoring="sigmoid",
+        correction=True,
+        groups=groups if groups[1] < groups[0] else None,
+        scale=config["routed_scaling_factor"],
+        shared=config["moe_intermediate_size"] * config["n_shared_experts"],
+    )
+    return lambda sparse: [experts if it else None for it in sparse]
+
+
+def after_first(config):
+    first = config["first_k_dense_replace"]
+    return [n >= first for n in range(config["num_hidden_layers"])]
+
+
+def glm4_moe(config, length):
+    biases = {"query", "key", "value"} if config["attention_bias"] else ()
+    return llama_like(
+        {"partial_rotary_factor": 0.5, **config},
+        length,
+        names={**EXPERTS, **QK_NORM} if config["use_qk_norm"] else EXPERTS,
+        qk_norm="head" if config["use_qk_norm"] else None,
+        experts=deepseek_experts(config)(after_first(config)),
+        biases=frozenset(biases),
+    )
+
+
+def dots1(config, length):
+    layers, size = range(config["num_hidden_layers"]), config["sliding_window"]
+    slides = [size is not None and n >= config["max_window_layers"] for n in layers]
+    default = ["sliding_attention" if it else "full_attention" for it in slides]
+    types = config.get("layer_types") or default
+    return llama_like(
+        config,
+        length,
+        names={**EXPERTS, **QK_NORM},
+        qk_norm="head",
+        window=[size if kind == "sliding_attention" else None for kind in types],
+        experts=deepseek_experts(config)(after_first(config)),
+    )
+
+
+def ernie4_5_moe(config, length):
+    layers, last = config["num_hidden_layers"], config["moe_layer_end_index"]
+    first, interval = config["moe_layer_start_index"], config["moe_layer_interval"]
+    experts = Experts(
+        config["moe_num_experts"],
+        config["moe_k"],
+        config["moe_intermediate_size"],
+        True,
+        correction=True,
+        shared=config["moe_intermediate_size"] * config["moe_num_shared_experts"],
+    )
+    last = layers - 1 if last == -1 else last
+    sparse = [(n + 1) % interval == 0 and first <= n <= last for n in range(layers)]
+    correction = "mlp.moe_statics.e_score_correction_bias"
+    plain = llama_like(
+        config,
+        length,
+        theta=5e5,
+        names={**EXPERTS, "correction": correction, "correction_row": True},
+        experts=[experts if it else None for it in sparse],
+        biases=frozenset(),
+    )
+    return adjacent(plain)
+
+
+def adjacent(plain):
+    """The same with neighbouring channels as pairs."""
+    plain.rope = [replace(it, adjacent=True) for it in plain.rope]
+    return plain
+
+
+def minimax_m2(config, length):
+    experts = Experts(
+        config["num_local_experts"],
+        config["num_experts_per_tok"],
+        config["intermediate_size"],
+        True,
+        scoring="sigmoid",
+        correction=True,
+    )
+    names = {
+        "router": "block_sparse_moe.gate",
+        "expert_gate": "block_sparse_moe.experts.{}.w1",
+        "expert_up": "block_sparse_moe.experts.{}.w3",
+        "expert_down": "block_sparse_moe.experts.{}.w2",
+        "correction": "block_sparse_moe.e_score_correction_bias",
+    }
+    share = config.get("rotary_dim", config["head_dim"]) / config["head_dim"]
+    return llama_like(
+        {"partial_rotary_factor": share, **config},
+        length,
+        theta=5e6,
+        names={**names, **QK_NORM},
+        qk_norm="all",
+        experts=[experts] * config["num_hidden_layers"],
+        biases=frozenset(),
+    )
+
+
+def latent_like(config, length, experts):
+    """Multi-head latent attention, with neighbouring channels as pairs unless the config says otherwise."""
+    layers, rotated = config["num_hidden_layers"], config["qk_rope_head_dim"]
+    head_dim = rotated + config["qk_nope_head_dim"]
+    table = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    scale = head_dim**-0.5
+    kind = table.get("rope_type") or table.get("type") or "default"
+    if kind != "default" and table.get("mscale_all_dim"):
+        grown = 0.1 * table["mscale_all_dim"] * math.log(table["factor"]) + 1.0
+        scale *= grown**2 if table["factor"] > 1 else 1.0
+    turned = {**config, "head_dim": rotated}
+    plain = llama_like(
+        {**config, "head_dim": head_dim},
+        length,
+        names={**EXPERTS, **LATENT},
+        rope=[rope_of(turned, rotated, length)] * layers,
+        experts=experts,
+        attention_scale=scale,
+        latent=Latent(config["q_lora_rank"], config["kv_lora_rank"], rotated),
+        value_dim=config["v_head_dim"],
+    )
+    return adjacent(plain) if config.get("rope_interleave", True) else plain
+
+
+def deepseek_v2(config, length):
+    groups = (config["n_group"], config["topk_group"], 1)
+    experts = Experts(
+        config["n_routed_experts"],
+        config["num_experts_per_tok"],
+        config["moe_intermediate_size"],
+        False,
+        groups=groups if config["topk_method"] == "group_limited_greedy" else None,
+        scale=config["routed_scaling_factor"],
+        shared=config["moe_intermediate_size"] * config["n_shared_experts"],
+    )
+    return latent_like(config, length, [experts if it else None for it in after_first(config)])
+
+
+def deepseek_v3(config, length):
+    return latent_like(config, length, deepseek_experts(config)(after_first(config)))
+
+
+def glm4_moe_lite(config, length):
+    default = ["sparse" if n else "dense" for n in range(config["num_hidden_layers"])]
+    types = config.get("mlp_layer_types") or default
+    sparse = [kind == "sparse" for kind in types]
+    return latent_like(config, length, deepseek_experts(config)(sparse))
 
 
 def olmoe(config, length):
@@ -790,16 +1116,23 @@ def in_transformer(names):
 
 FAMILIES = {
     "arcee": arcee,
+    "deepseek_v2": deepseek_v2,
+    "deepseek_v3": deepseek_v3,
+    "dots1": dots1,
+    "ernie4_5_moe": ernie4_5_moe,
     "exaone4": exaone4,
     "gemma": gemma,
     "gemma2": gemma2,
     "gemma3_text": gemma3,
+    "glm4_moe": glm4_moe,
+    "glm4_moe_lite": glm4_moe_lite,
     "gpt2": gpt2,
     "gpt_bigcode": gpt_bigcode,
     "gpt_neo": gpt_neo,
     "gpt_neox": gpt_neox,
     "granite": granite,
     "llama": llama,
+    "minimax_m2": minimax_m2,
     "ministral": ministral,
     "mistral": mistral,
     "mixtral": mixtral,
@@ -811,6 +1144,7 @@ FAMILIES = {
     "phi": phi,
     "phi3": phi3,
     "qwen2": qwen2,
+    "qwen2_moe": qwen2_moe,
     "qwen3": qwen3,
     "qwen3_moe": qwen3_moe,
     "seed_oss": seed_oss,

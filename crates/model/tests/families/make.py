@@ -36,6 +36,7 @@ LARGEST = 400_000  # bytes of a folder
 AGREEMENT = 1e-5  # of the float64 reference with Transformers in f32, relative to a row's maximum
 VISIBLE = 4e-5  # of a mistake, the same way; twice what the decoder's tests allow
 ROUNDED = 2e-2  # of Transformers in bf16 with itself in f32
+CLEAR = 0.03  # between what decides for the last expert chosen and for the first one not chosen
 MARGIN = 0.25  # between the logits of the last expert chosen and of the first one not chosen
 # Standard deviations by role: of a table's rows; of a matrix, times the root of its inputs.
 # Attention looks at some keys more than at others, activations reach their curved part, and the
@@ -43,7 +44,7 @@ MARGIN = 0.25  # between the logits of the last expert chosen and of the first o
 SPREAD = {
     "embedding": 1.0, "tied": 0.6, "scaled": 0.55, "scaled without norms": 0.2, "positions": 0.3, "head": 0.35,
     "query": 1.0, "key": 1.0, "query_key_value": 0.8, "router": 3.0,
-    "gate": 1.6, "up": 0.6, "plain_up": 1.6, "gate_up": 0.9,
+    "query_up": 1.0, "latent_up": 0.8, "gate": 1.6, "up": 0.6, "plain_up": 1.6, "gate_up": 0.9,
 }
 OTHER = 0.35
 STORED = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -71,6 +72,7 @@ def family(name, config, lengths, extra=None):
         key: values(random, key, role, shape, architecture).to(STORED[config["torch_dtype"]])
         for key, (role, shape) in reference.tensors(architecture).items()
     }
+    plain = {key: value.float().numpy() for key, value in stored.items()}
     buffers = extra(config) if extra else {}
     save_file({**stored, **buffers}, folder / "model.safetensors", metadata={"format": "pt"})
     model = load(folder, torch.float32)
@@ -80,7 +82,7 @@ def family(name, config, lengths, extra=None):
     for golden, length in lengths.items():
         architecture = families.describe(config, length)
         assert same(architecture, families.describe(newer, length)), f"{name}: the styles differ"
-        tokens = choose_tokens(random, model, architecture, length)
+        tokens = choose_tokens(random, model, architecture, length, plain)
         results.append(check(folder, architecture, stored, tokens, model, rounded))
         save_file(results[-1]["states"], folder / golden)
     size = sum(file.stat().st_size for file in folder.iterdir())
@@ -93,13 +95,15 @@ def family(name, config, lengths, extra=None):
 def values(random, key, role, shape, architecture):
     """Weights whose logits are not flat and whose attention looks at more than one key."""
     into = shape[0 if architecture.transposed else -1]
-    role = role.removeprefix("expert_")
+    role = role.removeprefix("expert_").removeprefix("common_")
     if role == "embedding" and architecture.tied:
         role = "scaled" if architecture.embedding_scale > 1 else "tied"
         if role == "scaled" and architecture.names.get("mlp_out") is None:
             role = "scaled without norms"
     role = "plain_up" if role == "up" and not architecture.gated else role
-    if key.endswith("bias"):
+    if role == "correction":
+        found = random.normal(0, 0.15, shape)
+    elif key.endswith("bias"):
         found = random.normal(0, 0.3, shape)
     elif len(shape) == 1:  # a norm
         centre = 0.5 if role.endswith("_out") else 1.0
@@ -188,18 +192,38 @@ def run(model, tokens):
     return {key: value.float().clone() for key, value in states.items()} | integer
 
 
-def margins(states):
-    """Per position, the smallest margin of any layer's choice of experts."""
+def margins(states, architecture, weights):
+    """Per position, the smallest margin of any layer's choice of experts, in logits.
+
+    Where the choice is not by the softmax alone, the margin of what is compared is held to CLEAR instead.
+    """
     found = []
     for key, logits in states.items():
         if key.endswith(".router"):
-            chosen = states[key.replace("router", "experts")].shape[-1]
+            n = int(key.split(".")[1])
+            e = architecture.experts[n]
+            chosen = e.chosen
+            if e.scoring != "softmax" or e.correction or e.groups:
+                correction = reference.Reader(architecture, weights).correction(n) if e.correction else 0
+                found.append(torch.tensor(clearness(e, logits.double().numpy(), correction)))
+                continue
             ordered = logits.sort(dim=-1, descending=True).values
             found.append(ordered[..., chosen - 1] - ordered[..., chosen])
     return torch.stack(found).amin(dim=0) if found else None
 
 
-def choose_tokens(random, model, architecture, length):
+def clearness(e, logits, correction):
+    """How clear a choice of experts is, as a multiple of CLEAR, times MARGIN."""
+    score, rank = reference.ranks(e, logits, correction)
+    ordered = -np.sort(-rank, axis=-1)
+    least = ordered[..., e.chosen - 1] - ordered[..., e.chosen]
+    if e.groups is not None:
+        groups = -np.sort(-reference.group_ranks(e, score + correction), axis=-1)
+        least = np.minimum(least, groups[..., e.groups[1] - 1] - groups[..., e.groups[1]])
+    return least / CLEAR * MARGIN
+
+
+def choose_tokens(random, model, architecture, length, weights):
     """Two random sequences; where experts are chosen, only such tokens as make the choice clear.
 
     A choice within the rounding of one dtype would make another exact implementation disagree.
@@ -213,7 +237,7 @@ def choose_tokens(random, model, architecture, length):
             tries = torch.tensor(random.integers(0, architecture.vocab, (64, 1)))
             before = torch.tensor([tokens] * 64, dtype=torch.long).reshape(64, -1)
             tries = torch.cat([before, tries], dim=1)
-            clear = margins(run(model, tries))[:, -1]
+            clear = margins(run(model, tries), architecture, weights)[:, -1]
             assert clear.max() >= MARGIN, "no token gives a clear choice of experts"
             tokens = tries[int((clear >= MARGIN).int().argmax())].tolist()
         sequences.append(tokens)
@@ -338,6 +362,29 @@ def mistakes(a, length):
         yield but("normalised experts", experts=flipped)
         fewer = [it and dataclasses.replace(it, chosen=it.chosen - 1) for it in a.experts]
         yield but("experts per token", experts=fewer)
+
+        def experts_but(what, **changes):
+            return but(what, experts=[it and dataclasses.replace(it, **changes) for it in a.experts])
+
+        e = next(filter(None, a.experts))
+        if e.scoring == "sigmoid":
+            yield experts_but("scoring", scoring="softmax")
+        if e.correction:
+            yield experts_but("correction", correction=False)
+        if e.groups:
+            yield experts_but("groups", groups=None)
+            if e.scoring == "sigmoid":  # the highest share of a softmax decides either way
+                yield experts_but("rank of a group", groups=(*e.groups[:2], 3 - e.groups[2]))
+        if e.scale != 1:
+            yield experts_but("scale of shares", scale=1.0)
+        if e.shared:
+            yield experts_but("shared expert", shared=0, shared_gate=False)
+        if e.shared_gate:
+            yield experts_but("gate of the shared expert", shared_gate=False)
+    if any(it and it.adjacent for it in a.rope):
+        yield with_rope("pairs", adjacent=lambda _: False)
+    if a.latent is not None:
+        yield but("eps of latents", latent=dataclasses.replace(a.latent, eps=a.eps))
 
 
 def defaults():

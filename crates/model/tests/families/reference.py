@@ -20,6 +20,7 @@ import numpy as np
 class Rope:
     frequencies: np.ndarray  # f32 [rotated / 2]; channels i and i + rotated / 2 are a pair
     attention_factor: float = 1.0  # multiplies cos and sin
+    adjacent: bool = False  # channels 2 i and 2 i + 1 are a pair instead
 
 
 @dataclass
@@ -27,7 +28,23 @@ class Experts:
     count: int
     chosen: int  # experts per token
     inner: int
-    normalise: bool  # divide the chosen probabilities by their sum
+    normalise: bool  # divide the chosen scores by their sum
+    scoring: str = "softmax"  # or "sigmoid"
+    correction: bool = False  # a stored vector is added to the scores, for the choice only
+    groups: tuple | None = None  # (groups, groups chosen, highest scores that rank a group)
+    scale: float = 1.0  # of the shares
+    shared: int = 0  # channels of the expert that every token reads
+    shared_gate: bool = False  # whose sigmoid weighs it
+
+
+@dataclass
+class Latent:
+    """Multi-head latent attention: keys and values are made of few channels."""
+
+    query_rank: int | None  # None: queries are projected directly
+    rank: int
+    rotated: int  # the last channels of a query; those of a key are the same for all heads
+    eps: float = 1e-6
 
 
 @dataclass
@@ -62,10 +79,13 @@ class Architecture:
     logit_divisor: float = 1.0
     skipped_positions: int = 0  # rows of the position table before the first token's
     head_bias: bool = False
+    latent: Latent | None = None
+    value_dim: int | None = None  # where it is not head_dim
     layers: int = field(init=False)
 
     def __post_init__(self):
         self.layers = len(self.rope)
+        self.value_dim = self.value_dim or self.head_dim
 
 
 # ---------------------------------------------------------------------------------------------
@@ -97,6 +117,8 @@ def forward(a, weights, tokens):
 
 
 def attention(a, w, n, x):
+    if a.latent is not None:
+        return latent_attention(a, w, n, x)
     q, k, v = w.query_key_value(n, x)  # [T, heads * head_dim], [T, kv_heads * head_dim] twice
     if a.qk_norm == "all":
         q, k = norm(a, w, n, "query_norm", q), norm(a, w, n, "key_norm", k)
@@ -107,21 +129,53 @@ def attention(a, w, n, x):
         q, k = rotate(a.rope[n], q), rotate(a.rope[n], k)
     group = a.heads // a.kv_heads  # query head h reads key head h // group
     k, v = (np.repeat(y, group, axis=0) for y in (k, v))
+    return attend(a, w, n, q, k, v)
+
+
+def latent_attention(a, w, n, x):
+    it, own = a.latent, a.head_dim - a.latent.rotated
+
+    def norm(role, y):
+        return y / np.sqrt((y * y).mean(axis=-1, keepdims=True) + it.eps) * w.tensor(role, n)
+
+    def heads(y):
+        return y.reshape(len(x), a.heads, -1).swapaxes(0, 1)
+
+    if it.query_rank is None:
+        q = w.linear(n, "query", x)
+    else:
+        q = w.linear(n, "query_up", norm("query_latent_norm", w.linear(n, "query_down", x)))
+    latent, turned = np.split(w.linear(n, "latent_down", x), [it.rank], axis=-1)
+    q, up = heads(q), heads(w.linear(n, "latent_up", norm("latent_norm", latent)))
+    k, v = up[..., :own], up[..., own:]
+    turned = np.repeat(rotate(a.rope[n], turned[None]), a.heads, axis=0)
+    q = np.concatenate([q[..., :own], rotate(a.rope[n], q[..., own:])], axis=-1)
+    return attend(a, w, n, q, np.concatenate([k, turned], axis=-1), v)
+
+
+def attend(a, w, n, q, k, v):
+    """Output of the attention of q over k and v, [heads, T, channels]."""
     scores = q @ k.swapaxes(1, 2) * a.attention_scale
     if a.score_cap is not None:
         scores = a.score_cap * np.tanh(scores / a.score_cap)
     i, j = np.indices(scores.shape[1:])
     seen = (j <= i) & (j > i - (a.window[n] or math.inf))
     out = softmax(np.where(seen, scores, -np.inf)) @ v
-    return w.linear(n, "output", out.swapaxes(0, 1).reshape(len(x), -1))
+    return w.linear(n, "output", out.swapaxes(0, 1).reshape(q.shape[1], -1))
 
 
 def rotate(rope, x):
     """Rotates pairs (i, i + half) of the first 2 * half channels; the others pass."""
+    if rope is None:
+        return x
     half = len(rope.frequencies)
     angle = np.arange(x.shape[1], dtype=np.float32)[:, None] * rope.frequencies  # f32, as a product
     cos, sin = (f(angle.astype(np.float64)) * rope.attention_factor for f in (np.cos, np.sin))
     low, high, rest = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
+    if rope.adjacent:
+        low, high = x[..., 0 : 2 * half : 2], x[..., 1 : 2 * half : 2]
+        pairs = np.stack([low * cos - high * sin, high * cos + low * sin], axis=-1)
+        return np.concatenate([pairs.reshape(*x.shape[:-1], 2 * half), rest], axis=-1)
     return np.concatenate([low * cos - high * sin, high * cos + low * sin, rest], axis=-1)
 
 
@@ -129,17 +183,41 @@ def mlp(a, w, n, x, states):
     if a.experts[n] is None:
         return dense(a, w, n, x, "")
     e = a.experts[n]
-    probability = softmax(x @ w.tensor("router", n).T)  # over all experts, before the choice
-    chosen = np.argsort(-probability, axis=-1, kind="stable")[:, : e.chosen]
-    share = np.take_along_axis(probability, chosen, axis=-1)
+    score, rank = ranks(e, x @ w.tensor("router", n).T, w.correction(n) if e.correction else 0.0)
+    chosen = np.argsort(-rank, axis=-1, kind="stable")[:, : e.chosen]
+    share = np.take_along_axis(score, chosen, axis=-1)
     if e.normalise:
         share = share / share.sum(axis=-1, keepdims=True)
+    share = share * e.scale
     states[f"layer.{n}.experts"] = chosen
     out = np.zeros_like(x)
     for expert in range(e.count):
         rows, rank = np.nonzero(chosen == expert)
         out[rows] += share[rows, rank, None] * dense(a, w, n, x[rows], "expert_", expert)
+    if e.shared:
+        gate = 1.0
+        if e.shared_gate:
+            gate = 1 / (1 + np.exp(-x @ w.tensor("shared_gate", n).T))
+        out = out + gate * dense(a, w, n, x, "common_")
     return out
+
+
+def ranks(e, logits, correction):
+    """The experts' scores, and what they are chosen by."""
+    score = softmax(logits) if e.scoring == "softmax" else 1 / (1 + np.exp(-logits))
+    rank = score + correction
+    if e.groups is not None:
+        of_groups = group_ranks(e, rank)
+        best = np.argsort(-of_groups, axis=-1, kind="stable")[..., : e.groups[1]]
+        seen = np.zeros_like(of_groups, dtype=bool)
+        np.put_along_axis(seen, best, True, axis=-1)
+        rank = np.where(np.repeat(seen, e.count // e.groups[0], axis=-1), rank, -np.inf)
+    return score, rank
+
+
+def group_ranks(e, rank):
+    groups = np.sort(rank.reshape(*rank.shape[:-1], e.groups[0], -1), axis=-1)
+    return groups[..., -e.groups[2] :].sum(axis=-1)
 
 
 def dense(a, w, n, x, kind, expert=None):
@@ -218,7 +296,18 @@ def tensors(a):
         linear("positions", a.positions + a.skipped_positions, h)
     for n in range(a.layers):
         norm("attention_in", h, n)
-        if a.qkv_layout == "apart":
+        if a.latent is not None:
+            it, bias = a.latent, "query" in a.biases
+            if it.query_rank is None:
+                linear("query", q, h, n)
+            else:
+                linear("query_down", it.query_rank, h, n, bias)
+                vector("query_latent_norm", it.query_rank, n)
+                linear("query_up", q, it.query_rank, n)
+            linear("latent_down", it.rank + it.rotated, h, n, bias)
+            vector("latent_norm", it.rank, n)
+            linear("latent_up", a.heads * (a.head_dim - it.rotated + a.value_dim), it.rank, n)
+        elif a.qkv_layout == "apart":
             for role, size in (("query", q), ("key", kv), ("value", kv)):
                 linear(role, size, h, n, role in a.biases)
         else:
@@ -226,7 +315,7 @@ def tensors(a):
         if a.qk_norm is not None:
             norm("query_norm", q if a.qk_norm == "all" else a.head_dim, n)
             norm("key_norm", kv if a.qk_norm == "all" else a.head_dim, n)
-        linear("output", h, q, n, "output" in a.biases)
+        linear("output", h, a.heads * a.value_dim, n, "output" in a.biases)
         norm("attention_out", h, n)
         norm("mlp_in", h, n)
         if a.experts[n] is None:
@@ -235,6 +324,13 @@ def tensors(a):
             linear("router", a.experts[n].count, h, n)
             for expert in range(a.experts[n].count):
                 dense(n, a.experts[n].inner, "expert_", expert)
+            if a.experts[n].correction:
+                rows = [1] if a.names.get("correction_row") else []
+                found[w_correction(a, n)] = ("correction", rows + [a.experts[n].count])
+            if a.experts[n].shared:
+                dense(n, a.experts[n].shared, "common_")
+            if a.experts[n].shared_gate:
+                linear("shared_gate", 1, h, n)
         norm("mlp_out", h, n)
     norm("final_norm", h)
     if not a.tied:
@@ -247,6 +343,10 @@ def name_of(a, role, n=None, part="weight", expert=None):
     return f"{prefix}{a.names[role].format(expert)}.{part}"
 
 
+def w_correction(a, n):
+    return a.names["layer"].format(n) + a.names["correction"]
+
+
 class Reader:
     """Reads tensors by role, and undoes fused and transposed layouts."""
 
@@ -255,6 +355,9 @@ class Reader:
 
     def tensor(self, role, n=None, part="weight", expert=None):
         return np.asarray(self.weights[name_of(self.a, role, n, part, expert)], dtype=np.float64)
+
+    def correction(self, n):
+        return np.asarray(self.weights[w_correction(self.a, n)], dtype=np.float64).reshape(-1)
 
     def embedding(self):
         return self.tensor("embedding")

@@ -79,7 +79,9 @@ impl TensorSource for Changed {
         let SourceTensor { shape, data } = TensorSource::tensor(&self.checkpoint, name)?;
         let in_a_block = ["layers.", "h."].iter().any(|part| name.contains(part));
         let router = ["mlp.gate.weight", "block_sparse_moe.gate.weight"];
-        let kept = !in_a_block || shape.len() != 2 || router.iter().any(|end| name.ends_with(end));
+        // A correction of the choice of experts may have two dimensions.
+        let weight = name.ends_with(".weight") && shape.len() == 2;
+        let kept = !in_a_block || !weight || router.iter().any(|end| name.ends_with(end));
         if kept {
             return Ok(SourceTensor { shape, data });
         }

@@ -152,6 +152,7 @@ impl CacheVisitor for Thin {
             return Ok(());
         }
         let (mut contents, dim) = (layer.contents()?, layer.shape().head_dim);
+        let value_dim = layer.shape().value_dim;
         for (index, head) in contents.heads.iter_mut().enumerate() {
             let keep: Vec<usize> =
                 (0..head.len()).filter(|entry| entry % (index + 2) != 1 || *entry > 50).collect();
@@ -159,7 +160,7 @@ impl CacheVisitor for Thin {
                 keep.iter().flat_map(|&e| values[e * width..(e + 1) * width].to_vec()).collect()
             };
             let keys: Vec<f32> = rows(&head.keys, dim);
-            head.values = rows(&head.values, dim);
+            head.values = rows(&head.values, value_dim);
             head.positions = keep.iter().map(|&entry| head.positions[entry]).collect();
             // Half of the channels of the keys go, too.
             let channels: Vec<u16> = (0..dim as u16).filter(|c| c % 2 == 0).collect();

@@ -26,14 +26,21 @@ pub(crate) fn package() -> PathBuf {
 }
 
 /// Every folder with a golden checkpoint.
-pub(crate) const FAMILIES: [&str; 39] = [
+pub(crate) const FAMILIES: [&str; 48] = [
     "arcee",
+    "deepseek-v2",
+    "deepseek-v2-lite",
+    "deepseek-v3",
+    "dots1",
+    "ernie4-5-moe",
     "exaone4",
     "exaone4-global",
     "gemma",
     "gemma2",
     "gemma3",
     "gemma3-layer-types",
+    "glm4-moe",
+    "glm4-moe-lite",
     "gpt-bigcode",
     "gpt-bigcode-heads",
     "gpt-neo",
@@ -45,6 +52,7 @@ pub(crate) const FAMILIES: [&str; 39] = [
     "llama-3",
     "llama-linear",
     "llama-yarn",
+    "minimax-m2",
     "ministral",
     "mistral",
     "mixtral",
@@ -57,6 +65,7 @@ pub(crate) const FAMILIES: [&str; 39] = [
     "phi3",
     "phi3-partial",
     "qwen2",
+    "qwen2-moe",
     "qwen2-window",
     "qwen3",
     "qwen3-moe",

@@ -239,8 +239,8 @@ fn a_layer_is_the_sum_of_what_its_sites_show() {
             }
             assert_eq!(x, whole(&shown, Site::LayerOutput, layer), "{name}, layer {layer}");
             let block = &model.config().blocks[layer].attention;
-            for site in [Site::Keys, Site::Values] {
-                let size = 40 * block.kv_heads * block.head_dim;
+            for (site, dim) in [(Site::Keys, block.head_dim), (Site::Values, block.value_dim)] {
+                let size = 40 * block.kv_heads * dim;
                 assert_eq!(whole(&shown, site, layer).len(), size, "{name}, {site}");
             }
         }
@@ -261,15 +261,17 @@ impl CacheVisitor for Compare {
 
     fn visit(&mut self, layer: &mut dyn CachedLayer) -> Result<(), Box<dyn Error + Send + Sync>> {
         let (shown, positions) = (self.shown.lock().unwrap(), layer.positions());
-        let (dim, heads) = (layer.shape().head_dim, layer.shape().kv_heads);
+        let (shape, heads) = (layer.shape().clone(), layer.shape().kv_heads);
         let [keys, values] =
             [Site::Keys, Site::Values].map(|site| whole(&shown, site, layer.number()));
         for (index, head) in layer.contents()?.heads.iter().enumerate() {
             for (token, position) in positions.clone().enumerate() {
-                let own = (token * heads + index) * dim..(token * heads + index + 1) * dim;
-                let kept = position * dim..(position + 1) * dim;
-                assert_eq!(keys[own.clone()], head.keys[kept.clone()]);
-                assert_eq!(values[own], head.values[kept]);
+                for (shown, kept, dim) in
+                    [(&keys, &head.keys, shape.head_dim), (&values, &head.values, shape.value_dim)]
+                {
+                    let own = &shown[(token * heads + index) * dim..][..dim];
+                    assert_eq!(own, &kept[position * dim..][..dim]);
+                }
             }
         }
         self.visits += 1;
@@ -353,7 +355,7 @@ fn experts_are_shown_their_tokens_and_may_be_joined() {
         let ranges = [next_tokens(&tokens[..20]), next_tokens(&tokens[20..])];
         let (scores, _) = reference(&mut model, &state, &ranges);
         for (place, parts) in take(&probe).iter().filter(|(place, _)| is_of_experts(place.site)) {
-            let (_, routing) = model.config().blocks[place.layer].mlp.experts.unwrap();
+            let routing = model.config().blocks[place.layer].mlp.experts.unwrap().routing;
             let mut rows = vec![0; 40];
             for part in parts {
                 let tokens = part.tokens.as_ref().unwrap();

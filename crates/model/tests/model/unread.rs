@@ -38,14 +38,16 @@ fn what_is_said_to_be_read_is_what_is_read() {
     for name in FAMILIES {
         let watched = Watched { checkpoint: model(name), read: Mutex::default() };
         let config = ModelConfig::from_json(watched.config()).unwrap();
-        let mut said = BTreeSet::new();
+        let (mut said, mut values) = (BTreeSet::new(), 0);
         let contains = |name: &str| TensorSource::contains(&watched, name);
         let mut visit = |name: String, shape: &[usize]| {
             assert_eq!(watched.checkpoint.info(&name).unwrap().shape, shape, "{name}");
             said.insert(name);
+            values += shape.iter().product::<usize>() as u64;
             Ok(())
         };
         config.each_tensor(&contains, &mut visit).unwrap();
+        assert_eq!(values, config.parameters(), "{name}");
         Model::load(&watched, &[0], &[Device::Cpu], Dtype::F32).unwrap();
         assert_eq!(said, *watched.read.lock().unwrap(), "{name}");
     }

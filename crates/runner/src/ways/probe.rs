@@ -240,7 +240,7 @@ fn of_chunk(
 
 /// The Euclidean norms of the values, for every key head.
 fn value_norms(layer: &dyn CachedLayer) -> Result<Vec<Vec<f32>>, ModelError> {
-    let (contents, dim) = (layer.contents()?, layer.shape().head_dim);
+    let (contents, dim) = (layer.contents()?, layer.shape().value_dim);
     let first = layer.positions().start as u32;
     let of = |head: &strait_model::HeadEntries| {
         let skip = head.positions.partition_point(|&position| position < first);

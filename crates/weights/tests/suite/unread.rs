@@ -13,7 +13,7 @@ use crate::safetensors::file;
 /// A model that reads all weights that a checkpoint lists now.
 fn reading(checkpoint: &Checkpoint) -> Reading {
     let tensors = checkpoint.tensor_infos().map(|info| info.name.clone()).collect();
-    Reading { tensors, layers: 1, keys: Vec::new() }
+    Reading { tensors, layers: 1, ..Reading::default() }
 }
 
 fn refusal(checkpoint: &Checkpoint, reading: &Reading) -> String {
@@ -160,13 +160,23 @@ fn what_changes_nothing_may_go_unread() {
 }
 
 #[test]
+fn layers_that_predict_further_tokens_may_go_unread() {
+    let checkpoint = of(&[("model.layers.2.w", 1.0), ("model.layers.3.w", 1.0)]);
+    let mut reading = Reading { layers: 2, further: 2, ..Reading::default() };
+    checkpoint.check_unread(&reading, &[]).unwrap();
+    reading.further = 1;
+    let error = refusal(&checkpoint, &reading);
+    assert!(error.contains("read by nobody: model.layers.3.w (F32 [4])"), "{error}");
+}
+
+#[test]
 fn layers_beyond_those_of_the_configuration_are_counted() {
     let names: Vec<String> = (0..8).map(|layer| format!("model.layers.{layer}.w")).collect();
     let tensors: Vec<(&str, f32)> = names.iter().map(|name| (name.as_str(), 1.0)).collect();
     let checkpoint = of(&tensors);
     checkpoint.check_layers().unwrap();
     let tensors = names[..4].iter().cloned().collect();
-    let error = refusal(&checkpoint, &Reading { tensors, layers: 4, keys: Vec::new() });
+    let error = refusal(&checkpoint, &Reading { tensors, layers: 4, ..Reading::default() });
     assert!(
         error.starts_with(
             "m: stored and read by nobody: 4 model.layers.*.w (F32 [4]); the configuration says 4 layers, the checkpoint \

@@ -108,7 +108,8 @@ impl<'a> Sequence<'a> {
 
     /// The size of the cache, if it has just been compressed.
     pub(crate) fn bytes(&mut self) -> CacheBytes {
-        let raw = (2 * self.model.cache_values(self.seen) * self.model.dtype.size()) as u64;
+        let values: usize = self.model.cache_values(self.seen).iter().sum();
+        let raw = (values * self.model.dtype.size()) as u64;
         let Some((_, cache)) = &mut self.cell else { return CacheBytes { stored: raw, raw } };
         cache.measure(self.model, self.seen);
         let stored = cache.counts().iter().map(|counts| counts.payload_bytes).sum();

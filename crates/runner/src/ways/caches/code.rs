@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use strait_loader::MatrixRef;
-use strait_model::{CacheContents, Dtype, HeadEntries};
+use strait_model::{AttentionShape, CacheContents, Dtype, HeadEntries};
 use strait_schema::LinkCounts;
 
 use super::cell::{CachePlan, OpenCache};
@@ -42,7 +42,7 @@ impl OpenCache {
                 (Part::Value, &mut *value_ends, &mut *value_counts),
             ] {
                 let Some(ends) = ends else { continue };
-                let dim = at.shape.head_dim;
+                let dim = part.channels(at.shape);
                 // Presses remove channels of keys alone.
                 let channels = if part == Part::Key { channels.as_deref() } else { None };
                 let message = Message { part, heads, entries, channels, dim, dtype: model.dtype };
@@ -151,6 +151,14 @@ impl Part {
         match self {
             Self::Key => &mut head.keys,
             Self::Value => &mut head.values,
+        }
+    }
+
+    /// Channels of an entry of which none were removed.
+    fn channels(self, shape: &AttentionShape) -> usize {
+        match self {
+            Self::Key => shape.head_dim,
+            Self::Value => shape.value_dim,
         }
     }
 

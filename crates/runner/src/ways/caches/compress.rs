@@ -17,16 +17,17 @@ pub(crate) struct Model<'a> {
 }
 
 impl Model<'_> {
-    /// Number of values in all keys that an uncompressed cache of `tokens` tokens holds for later queries;
-    /// the cached values hold as many.
-    pub(crate) fn cache_values(&self, tokens: usize) -> usize {
+    /// Numbers of values in all keys, and in all values, that an uncompressed cache of `tokens` tokens holds for
+    /// later queries.
+    pub(crate) fn cache_values(&self, tokens: usize) -> [usize; 2] {
         let of_block = |block: &LayerConfig| {
-            let AttentionShape { kv_heads, head_dim, window, .. } = block.attention;
+            let AttentionShape { kv_heads, head_dim, value_dim, window, .. } = block.attention;
             // The window counts the query itself, so one entry fewer before it is visible.
             let seen = window.map_or(tokens, |window| tokens.min(window.saturating_sub(1)));
-            seen * kv_heads * head_dim
+            [head_dim, value_dim].map(|dim| seen * kv_heads * dim)
         };
-        self.config.blocks.iter().map(of_block).sum()
+        let blocks = self.config.blocks.iter().map(of_block);
+        blocks.fold([0; 2], |sum, [keys, values]| [sum[0] + keys, sum[1] + values])
     }
 }
 
@@ -117,7 +118,7 @@ impl OpenCache {
         let stored = self.layers.iter().map(LayerLedger::bytes);
         let stored = stored.fold([0.0; 2], |sum, [keys, values]| [sum[0] + keys, sum[1] + values]);
         let values = model.cache_values(tokens);
-        for (counts, stored) in self.counts.iter_mut().zip(stored) {
+        for ((counts, stored), values) in self.counts.iter_mut().zip(stored).zip(values) {
             counts.tokens = tokens as u64;
             counts.values = values as u64;
             counts.raw_bytes = (values * size) as u64;
@@ -138,7 +139,7 @@ fn drop_unseen(ledger: &mut LayerLedger, contents: &mut CacheContents, at: At<'_
     for (head, ledger) in contents.heads.iter_mut().zip(&mut ledger.heads) {
         let first = head.positions.partition_point(|&p| p as usize + window <= at.seen);
         let kept: Vec<usize> = (first..head.len()).collect();
-        keep(head, &kept, at.shape.head_dim);
+        keep(head, &kept, [at.shape.head_dim, at.shape.value_dim]);
         ledger.keep(&kept);
     }
 }

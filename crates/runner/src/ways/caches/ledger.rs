@@ -79,7 +79,7 @@ impl LayerLedger {
             let fresh = |&token: &u32| EntryCost {
                 token,
                 key_bytes: (channels * size) as f64,
-                value_bytes: (shape.head_dim * size) as f64,
+                value_bytes: (shape.value_dim * size) as f64,
                 coded: false,
             };
             // Whatever removes entries removes them here too, so new ones come after those that are known.
@@ -149,8 +149,8 @@ impl HeadLedger {
     }
 }
 
-/// Keeps these entries of a key head.
-pub(crate) fn keep(head: &mut HeadEntries, kept: &[usize], dim: usize) {
+/// Keeps these entries of a key head, whose keys and values have this many channels.
+pub(crate) fn keep(head: &mut HeadEntries, kept: &[usize], [dim, value_dim]: [usize; 2]) {
     let channels = head.key_channels.as_ref().map_or(dim, Vec::len);
     let rows = |values: &[f32], width: usize| -> Vec<f32> {
         // No more room than is needed: what is kept stays as long as the sequence.
@@ -161,7 +161,7 @@ pub(crate) fn keep(head: &mut HeadEntries, kept: &[usize], dim: usize) {
         rows
     };
     head.keys = rows(&head.keys, channels);
-    head.values = rows(&head.values, dim);
+    head.values = rows(&head.values, value_dim);
     head.positions = kept.iter().map(|&entry| head.positions[entry]).collect();
 }
 

@@ -47,7 +47,7 @@ impl OpenCache {
             layers: model.config.layers,
             heads: shape.heads,
             head_dim: dim,
-            value_dim: dim,
+            value_dim: shape.value_dim,
             tokens_seen: at.seen,
             budget: budget(plan.presses[index].budget, longest, at),
             seed: plan.seed,
@@ -65,7 +65,8 @@ impl OpenCache {
         };
         let kept = press.press(&layer).map_err(|error| error.to_string())?;
         for ((head, kept), ledger) in contents.heads.iter_mut().zip(kept).zip(&mut ledger.heads) {
-            apply(kept, head, ledger, dim, (model.dtype.size(), plan.cut_later_keys));
+            let dims = [dim, shape.value_dim];
+            apply(kept, head, ledger, dims, (model.dtype.size(), plan.cut_later_keys));
         }
         Ok(())
     }
@@ -84,15 +85,16 @@ fn budget(budget: Budget, longest: usize, at: At<'_>) -> LayerBudget {
     }
 }
 
-/// Reduces a head to what a press keeps. `size` is the number of bytes of a value in the model's dtype;
+/// Reduces a head, whose keys and values have `dims` channels, to what a press keeps. `size` is the number of bytes of a value in the model's dtype;
 /// `cut_later` says whether the keys of later tokens lose the removed channels too.
 fn apply(
     kept: KeptHead,
     head: &mut HeadEntries,
     ledger: &mut HeadLedger,
-    dim: usize,
+    dims: [usize; 2],
     (size, cut_later): (usize, bool),
 ) {
+    let [dim, _] = dims;
     if let Some(channels) = &kept.key_channels {
         let left: Vec<u16> = channels.iter().map(|&channel| channel as u16).collect();
         if cut_later {
@@ -102,7 +104,7 @@ fn apply(
             ledger.clear(&mut head.keys, dim);
         }
     }
-    keep(head, &kept.entries, dim);
+    keep(head, &kept.entries, dims);
     ledger.keep(&kept.entries);
     if let Some(values) = kept.values {
         head.values = values;
