@@ -186,8 +186,9 @@ function drawFront(cells) {
   const xMetric = METRICS[xKey], yMetric = METRICS[yKey];
   const points = scatter(cells, xMetric, yMetric);
   if (!points.length) return empty("chart-front", "No cell here has both figures.");
-  const counted = points.map((p, at) => at).filter((at) => points[at].cell.status === "finished");
-  const front = paretoFront(counted.map((at) => [points[at].x, points[at].y])).map((at) => counted[at]);
+  // A unit of the noise floor puts no cell before another.
+  const axes = `${xKey} ${yKey.replace("_floors", "")}`;
+  const front = points.map((p, at) => at).filter((at) => points[at].cell.fronts.includes(axes));
   const ends = points.flatMap((p) => (yMetric.scale === "log" ? [p.y] : [p.y - p.error, p.y + p.error]));
   const xs = points.map((p) => p.x);
   const floor = yMetric.scale === "log" ? Math.min(...points.map((p) => p.y)) * 0.5 : -Infinity;
@@ -200,7 +201,7 @@ function drawFront(cells) {
     marks: [
       ...grids(xAxis, yAxis),
       yMetric.scale === "symlog" ? Plot.ruleY([0], { stroke: "var(--faint)", strokeDasharray: "5 4" }) : null,
-      Plot.line(front.map((at) => points[at]), { x: "x", y: "y", stroke: "var(--faint)", strokeWidth: 1.6 }),
+      Plot.line(lowest(front.map((at) => points[at])), { x: "x", y: "y", stroke: "var(--faint)", strokeWidth: 1.6 }),
       Plot.ruleX(bars, { x: "x", y1: (p) => Math.max(p.y - p.error, floor), y2: (p) => p.y + p.error, stroke: (p) => colorOf(p.cell), strokeWidth: 1.5 }),
       dots(points),
     ],

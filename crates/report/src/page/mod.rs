@@ -51,13 +51,13 @@ impl Page {
                 ppl: report.baseline_ppl.map(|(ppl, _)| ppl).filter(|ppl| ppl.is_finite()),
                 unit: report.unit().key(),
             });
-            for row in &report.rows {
+            for (row, fronts) in report.rows.iter().zip(data::fronts(report)) {
                 let at = data.cells.len();
                 let record = group.record_of(row);
                 rows.push_str(&table::row(at, index, row, &data.families));
                 let reference = record.and_then(|record| group.reference_of(record));
                 details.push_str(&details::of(at, index, row, record, reference));
-                data.cells.push(Cell::new(at, index, row, record, report.models));
+                data.cells.push(Cell::new(at, index, row, record, report.models, fronts));
             }
         }
         let columns = Columns::of(groups.iter().map(|group| &group.report));

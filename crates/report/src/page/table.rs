@@ -1,5 +1,6 @@
 //! The page's table: HTML that is complete before a script sorts it.
 
+use crate::figures::front::RULE;
 use crate::page::escape;
 use crate::text::format::{NONE, bits, difference, percent, perplexity, three_digits};
 use crate::{Report, Row};
@@ -7,7 +8,7 @@ use crate::{Report, Row};
 /// Heading, explanation, the key by which scripts know the column, and the class of the columns that are
 /// shown with it.
 const COLUMNS: [(&str, &str, &str, &str); 18] = [
-    ("Cell", "Name of the cell; a star marks the Pareto front", "label", ""),
+    ("Cell", "Name of the cell; a star marks the front", "label", ""),
     ("Family", "The codec or press, or the format of a model", "family", ""),
     (
         "Bits/value",
@@ -134,8 +135,11 @@ pub(super) fn row(at: usize, group: usize, row: &Row, families: &[String]) -> St
         row.state(),
         if row.on_front { " front" } else { "" },
     );
-    let star =
-        if row.on_front { "<span class=\"star\" title=\"Pareto front\">★</span>" } else { "" };
+    let star = if row.on_front {
+        format!("<span class=\"star\" title=\"on the front: {RULE}\">★</span>")
+    } else {
+        String::new()
+    };
     let mark = match row.imported {
         Some(_) => "<span class=\"mark\" title=\"imported; bytes declared, not counted\">†</span>",
         None => "",

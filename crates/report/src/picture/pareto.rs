@@ -4,14 +4,15 @@
 //! axis through zero nor labels that keep out of each other's way. PNG comes from it with a font of its
 //! own, the same everywhere.
 
-use strait_metrics::pareto_front;
-
 use super::labels::{self, Line, Pixel, Placed, Rect};
 use super::palette::{COLORS, SHAPES};
 use super::scale::Scale;
 use super::svg::{BASELINE, HEIGHT, Look, Svg};
 use super::{LABEL_SIZE, LEGEND_LINE, png, text_width};
 use crate::figures::Unit;
+use crate::figures::front::{RULE, RULE_OF_PERPLEXITY};
+use crate::figures::pairs::Loss;
+use crate::figures::report::front_of;
 use crate::{Report, ReportError, Row};
 
 /// The plotting area below a legend of one line.
@@ -69,6 +70,11 @@ impl Report {
         self.picture_svg(&Picture::default())
     }
 
+    /// Which rows are on the front by these axes, in their order.
+    pub(crate) fn front(&self, x: XAxis, y: YAxis) -> Vec<bool> {
+        front_of(&self.rows, |row| Some((x.of(row)?, y.of(row)?)), y.loss())
+    }
+
     /// A picture as PNG, `scale` pixels for each of the SVG's 960 × 600.
     ///
     /// # Errors
@@ -87,12 +93,14 @@ impl Report {
     /// A picture as a standalone SVG with its own white background.
     #[must_use]
     pub fn picture_svg(&self, picture: &Picture) -> String {
-        let mut points: Vec<Point<'_>> =
-            self.rows.iter().filter_map(|row| Point::of(row, picture)).collect();
+        let on_front = self.front(picture.x, picture.y);
+        let placed = self.rows.iter().zip(on_front).filter_map(|(row, front)| {
+            Point::of(row, picture).map(|point| Point { front, ..point })
+        });
+        let mut points: Vec<Point<'_>> = placed.collect();
         let most = picture.most.unwrap_or(f64::INFINITY);
         let beyond = points.iter().filter(|point| point.loss > most).count();
         points.retain(|point| point.loss <= most);
-        mark_front(&mut points);
         // Labels of the front find their places first.
         points.sort_by_key(|point| !point.front);
         let families = families(&points);
@@ -173,46 +181,64 @@ impl Report {
             let text = missing.join("; ");
             svg.text(area.x, HEIGHT - 10.0, 11.0, "start", "#a33", "400", &text);
         }
-        if points.iter().any(|point| point.row.imported.is_some()) {
-            let text = "hollow: imported, bytes declared";
-            svg.text(area.x + area.width, HEIGHT - 10.0, 11.0, "end", "#555", "400", text);
+        let mut meanings = Vec::new();
+        if points.iter().any(|point| point.front) {
+            meanings.push(format!("bold: {}", picture.y.rule()));
         }
+        if points.iter().any(|point| point.row.imported.is_some()) {
+            meanings.push("hollow: imported, bytes declared".to_owned());
+        }
+        let text = meanings.join("; ");
+        svg.text(area.x + area.width, HEIGHT - 10.0, 11.0, "end", "#555", "400", &text);
         svg.finish()
+    }
+}
+
+impl XAxis {
+    fn of(self, row: &Row) -> Option<f64> {
+        match self {
+            Self::Bits => row.bits,
+            Self::Bytes => row.bytes_per_token,
+            Self::Gib => row.gib,
+        }
+    }
+}
+
+impl YAxis {
+    fn of(self, row: &Row) -> Option<f64> {
+        match self {
+            Self::Perplexity => row.ppl_delta,
+            Self::Divergence => row.kld_mean,
+        }
+    }
+
+    fn loss(self) -> Loss {
+        match self {
+            Self::Perplexity => Loss::Likelihood,
+            Self::Divergence => Loss::Divergence,
+        }
+    }
+
+    /// What bold means.
+    fn rule(self) -> &'static str {
+        match self {
+            Self::Perplexity => RULE_OF_PERPLEXITY,
+            Self::Divergence => RULE,
+        }
     }
 }
 
 impl<'a> Point<'a> {
     fn of(row: &'a Row, picture: &Picture) -> Option<Self> {
-        let bits = match picture.x {
-            XAxis::Bits => row.bits?,
-            XAxis::Bytes => row.bytes_per_token?,
-            XAxis::Gib => row.gib?,
+        let (bits, loss) = (picture.x.of(row)?, picture.y.of(row)?);
+        let error = match picture.y {
+            YAxis::Perplexity => row.ppl_delta_error,
+            YAxis::Divergence => row.kld_error,
         };
-        let (loss, error) = match picture.y {
-            YAxis::Perplexity => (row.ppl_delta?, row.ppl_delta_error.unwrap_or(0.0)),
-            YAxis::Divergence => (row.kld_mean?, row.kld_error.unwrap_or(0.0)),
-        };
+        let error = error.unwrap_or(0.0);
         let drawable = bits > 0.0 && [bits, loss, error].into_iter().all(f64::is_finite);
         let placed = picture.y == YAxis::Perplexity || loss > 0.0;
         (drawable && placed).then_some(Self { row, bits, loss, error, front: false })
-    }
-}
-
-/// Marks the points of each protocol that no other point beats on the picture's own axes.
-fn mark_front(points: &mut [Point<'_>]) {
-    let mut protocols: Vec<String> = points.iter().map(|p| p.row.fingerprint.clone()).collect();
-    protocols.sort();
-    protocols.dedup();
-    for protocol in protocols {
-        let (places, values): (Vec<usize>, Vec<(f64, f64)>) = points
-            .iter()
-            .enumerate()
-            .filter(|(_, p)| p.row.fingerprint == protocol && p.row.state() == "finished")
-            .map(|(at, p)| (at, (p.bits, p.loss)))
-            .unzip();
-        for at in pareto_front(&values) {
-            points[places[at]].front = true;
-        }
     }
 }
 
@@ -264,7 +290,7 @@ fn look(families: &[(&str, Look)], row: &Row) -> Look {
 
 /// The families and the front, in as many lines as they take. Returns the area below.
 fn legend(svg: &mut Svg, families: &[(&str, Look)]) -> Rect {
-    let front = "Pareto front";
+    let front = "front";
     let (left, right) = (AREA.x + 6.0, AREA.x + AREA.width);
     let (mut x, mut down) = (left, 0.0);
     let mut turn = |x: &mut f64, width: f64| {
@@ -318,11 +344,18 @@ fn axes(svg: &mut Svg, (x, y): (&Scale, &Scale), picture: &Picture, unit: Unit, 
     svg.vertical_text(26.0, (top + bottom) / 2.0, 13.0, "#222", &title);
 }
 
-/// The segments of the front, from the fewest bits to the most.
+/// The segments through the lowest points of the front, from the fewest bits to the most: what chance may have put in
+/// order stands above them.
 fn front(points: &[Point<'_>], places: &[Pixel]) -> Vec<Line> {
     let mut on: Vec<Pixel> =
         points.iter().zip(places).filter(|(p, _)| p.front).map(|(_, at)| *at).collect();
-    on.sort_by(|a, b| a.0.total_cmp(&b.0));
+    on.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.total_cmp(&a.1)));
+    let mut lowest = f64::NEG_INFINITY;
+    on.retain(|&(_, y)| {
+        let lower = y > lowest;
+        lowest = lowest.max(y);
+        lower
+    });
     on.windows(2).map(|pair| (pair[0], pair[1])).collect()
 }
 

@@ -211,6 +211,8 @@ fn the_front_has_no_cell_that_another_beats() {
     assert_eq!(
         front,
         [
+            "baseline",
+            "raw",
             "f16",
             "int8 g64",
             "int8 token",
