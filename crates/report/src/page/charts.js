@@ -15,16 +15,19 @@ const filters = { group: 0, families: new Set(), query: "" };
 const chosen = { picked: null };
 const element = (id) => document.getElementById(id);
 
-function place(cell) {
-  return data.families.indexOf(cell.family);
+/** The look of a cell's family, the same in every picture; none for the baseline. */
+function lookOf(cell) {
+  return cell.baseline ? undefined : data.families.find((family) => family.name === cell.family);
 }
 
 function colorOf(cell) {
-  return cell.baseline || place(cell) < 0 ? "var(--ink)" : `var(--f${place(cell) % 12})`;
+  const look = lookOf(cell);
+  return look ? `var(--f${look.color})` : "var(--ink)";
 }
 
 function symbolOf(cell) {
-  return cell.baseline || place(cell) < 0 ? "diamond" : SHAPES[place(cell) % SHAPES.length];
+  const look = lookOf(cell);
+  return look ? SHAPES[look.shape] : "diamond";
 }
 
 /** What bits and bytes are counted of. */

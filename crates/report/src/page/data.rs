@@ -5,7 +5,7 @@ use strait_metrics::Divergence;
 use strait_schema::{CellKind, LinkCounts, Record};
 
 use crate::page::params;
-use crate::picture::{XAxis, YAxis};
+use crate::picture::{Look, XAxis, YAxis, palette};
 use crate::text::plain;
 use crate::{Report, Row};
 
@@ -37,9 +37,24 @@ pub(crate) fn fronts(report: &Report) -> Vec<Vec<&'static str>> {
 pub(crate) struct PageData {
     /// Cells that may stand in one chart.
     pub(crate) groups: Vec<Group>,
-    /// Families in alphabetical order: the place decides colour and shape.
-    pub(crate) families: Vec<String>,
+    /// Families in alphabetical order.
+    pub(crate) families: Vec<Family>,
     pub(crate) cells: Vec<Cell>,
+}
+
+/// A family of cells and its look, as places in the palette.
+#[derive(Debug, Serialize)]
+pub(crate) struct Family {
+    pub(crate) name: String,
+    pub(crate) color: usize,
+    pub(crate) shape: usize,
+}
+
+impl Family {
+    pub(crate) fn new(name: &str) -> Self {
+        let Look { color, shape } = palette::look(name);
+        Self { name: plain(name).into_owned(), color, shape }
+    }
 }
 
 /// Cells of one model under one protocol.

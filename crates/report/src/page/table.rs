@@ -2,6 +2,7 @@
 
 use crate::figures::front::RULE;
 use crate::page::escape;
+use crate::picture::palette;
 use crate::text::format::{NONE, bits, difference, percent, perplexity, three_digits};
 use crate::{Report, Row};
 
@@ -93,7 +94,7 @@ pub(super) fn headings() -> String {
         .collect()
 }
 
-pub(super) fn row(at: usize, group: usize, row: &Row, families: &[String]) -> String {
+pub(super) fn row(at: usize, group: usize, row: &Row) -> String {
     let show = |value: Option<f64>, format: fn(f64) -> String| {
         value.filter(|value| value.is_finite()).map_or_else(|| NONE.to_owned(), format)
     };
@@ -148,12 +149,10 @@ pub(super) fn row(at: usize, group: usize, row: &Row, families: &[String]) -> St
         "<th scope=\"row\"><a href=\"#cell-{at}\">{}</a>{mark}{star}</th>",
         escape(&row.label)
     ));
-    let place = families.iter().position(|family| *family == row.codec);
-    let color = match place {
-        Some(place) if !row.is_baseline() => {
-            format!("var(--f{})", place % crate::picture::palette::COLORS.len())
-        }
-        _ => "var(--ink)".to_owned(),
+    let color = if row.is_baseline() {
+        "var(--ink)".to_owned()
+    } else {
+        format!("var(--f{})", palette::look(&row.codec).color)
     };
     out.push_str(&format!(
         "<td><i class=\"swatch\" style=\"background:{color}\"></i>{}</td>",

@@ -9,6 +9,8 @@ mod scale;
 mod speed;
 mod svg;
 
+pub(crate) use self::svg::Look;
+
 pub use self::heatmap::Heatmap;
 pub use self::pareto::{Picture, XAxis, YAxis};
 

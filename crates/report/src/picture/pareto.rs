@@ -5,7 +5,7 @@
 //! own, the same everywhere.
 
 use super::labels::{self, Line, Pixel, Placed, Rect};
-use super::palette::{COLORS, SHAPES};
+use super::palette::{self, look_of};
 use super::scale::Scale;
 use super::svg::{BASELINE, HEIGHT, Look, Svg};
 use super::{LABEL_SIZE, LEGEND_LINE, png, text_width};
@@ -136,7 +136,7 @@ impl Report {
             svg.line(*from, *to, "#9a9a9a", 1.6, None);
         }
         for (point, &(at, _)) in points.iter().zip(&places) {
-            let bar = error_bar(&mut svg, point, at, &y, look(&families, point.row).color);
+            let bar = error_bar(&mut svg, point, at, &y, look_of(point.row).color());
             lines.extend(bar);
         }
         if y.linear.is_some() {
@@ -152,7 +152,7 @@ impl Report {
             }
         }
         for (point, &place) in points.iter().zip(&places).rev() {
-            let look = look(&families, point.row);
+            let look = look_of(point.row);
             match point.row.imported {
                 Some(_) => svg.hollow_marker(place, look),
                 None => svg.marker(place, look),
@@ -264,28 +264,12 @@ fn scales(points: &[Point<'_>], picture: &Picture, area: Rect) -> (Scale, Scale)
     (x, y)
 }
 
-/// The codecs in alphabetical order, so that a codec keeps its colour when cells come and go.
+/// The families of the points with their looks, the baseline first.
 fn families<'a>(points: &[Point<'a>]) -> Vec<(&'a str, Look)> {
-    let mut names: Vec<&str> =
-        points.iter().filter(|p| !p.row.is_baseline()).map(|p| p.row.codec.as_str()).collect();
-    names.sort_unstable();
-    names.dedup();
-    let look = |at: usize| Look { color: COLORS[at % COLORS.len()], shape: at % SHAPES };
-    let mut families: Vec<(&str, Look)> =
-        names.into_iter().enumerate().map(|(at, name)| (name, look(at))).collect();
-    if let Some(baseline) = points.iter().find(|p| p.row.is_baseline()) {
-        families.insert(0, (&baseline.row.codec, BASELINE));
-    }
-    families
-}
-
-fn look(families: &[(&str, Look)], row: &Row) -> Look {
-    // A plugin may be called as the baseline is.
-    if row.is_baseline() {
-        return BASELINE;
-    }
-    let mut of_codecs = families.iter().filter(|(_, look)| *look != BASELINE);
-    of_codecs.find(|(name, _)| *name == row.codec).map_or(BASELINE, |(_, look)| *look)
+    let rows = points.iter().map(|point| point.row);
+    let names = palette::families(rows).into_iter().map(|name| (name, palette::look(name)));
+    let baseline = points.iter().find(|point| point.row.is_baseline());
+    baseline.map(|point| (point.row.codec.as_str(), BASELINE)).into_iter().chain(names).collect()
 }
 
 /// The families and the front, in as many lines as they take. Returns the area below.
