@@ -3,8 +3,8 @@
 
 use super::labels::{Pixel, Rect};
 use super::palette::{self, SHAPES};
-use super::svg::{BASELINE, Look, Svg};
-use super::{LABEL_SIZE, LEGEND_LINE, png, text_width};
+use super::svg::{BASELINE, HEIGHT, Look, Svg};
+use super::{LABEL_SIZE, LEGEND_LINE, pdf, png, text_width};
 use crate::{Report, ReportError, SpeedRow};
 
 /// The panel to the left; the other one has the same shape.
@@ -48,7 +48,7 @@ impl Report {
             };
             panel(&mut svg, area, title, value, &series, whole);
         }
-        Some(svg.finish())
+        Some(svg.finish(HEIGHT))
     }
 
     /// The same as PNG, `scale` pixels for each of the SVG's 960 × 600.
@@ -57,6 +57,14 @@ impl Report {
     /// If the picture is too large for memory.
     pub fn speed_png(&self, scale: f32) -> Result<Option<Vec<u8>>, ReportError> {
         self.speed_svg().map(|svg| png::render(&svg, scale)).transpose()
+    }
+
+    /// The same as PDF, its text as outlines.
+    ///
+    /// # Errors
+    /// If the picture cannot be read back, which is a mistake of this crate.
+    pub fn speed_pdf(&self) -> Result<Option<Vec<u8>>, ReportError> {
+        self.speed_svg().map(|svg| pdf::render(&svg)).transpose()
     }
 }
 

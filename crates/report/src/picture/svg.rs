@@ -29,11 +29,7 @@ impl Look {
 
 impl Svg {
     pub(crate) fn new() -> Self {
-        Self(format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
-             width=\"{WIDTH}\" height=\"{HEIGHT}\" font-family=\"Helvetica, Arial, 'DejaVu Sans', \
-             sans-serif\">\n<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"8\" fill=\"#fff\"/>\n"
-        ))
+        Self(String::new())
     }
 
     fn push(&mut self, element: &str) {
@@ -127,9 +123,15 @@ impl Svg {
         self.push(&shape);
     }
 
-    pub(crate) fn finish(mut self) -> String {
-        self.0.push_str("</svg>\n");
-        self.0
+    /// The whole picture, so many pixels high.
+    pub(crate) fn finish(self, height: f64) -> String {
+        let height = height.ceil();
+        format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
+             width=\"{WIDTH}\" height=\"{height}\" font-family=\"Helvetica, Arial, 'DejaVu Sans', \
+             sans-serif\">\n<rect width=\"{WIDTH}\" height=\"{height}\" rx=\"8\" fill=\"#fff\"/>\n{}</svg>\n",
+            self.0
+        )
     }
 }
 

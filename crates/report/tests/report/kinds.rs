@@ -22,7 +22,7 @@ fn a_codec_called_baseline_is_a_codec() {
     let page = Page::new(&Collection { records: records.to_vec(), ..Collection::default() });
     let html = page.unwrap().html();
     assert_eq!(html.matches("\"baseline\":true").count(), 1);
-    assert_eq!(html.matches("background:var(--f0)").count(), 1);
+    assert_eq!(html.matches("background:var(--f2)").count(), 1);
     assert_eq!(html.matches("background:var(--ink)").count(), 1);
 }
 
