@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use serde_json::json;
-use strait_report::{Choice, Network, Planner, Stated};
+use strait_report::{Choice, Network, Planner, Stated, lines};
 
 use crate::commands::report::load;
+use crate::commands::run::columns_of_terminal;
 use crate::output::{columns, say};
 
 /// Which records, and what the network and the nodes are like.
@@ -83,6 +84,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         sentence(prefill, prefill.prefill_ms),
         sentence(decode, decode.decode_ms)
     ));
+    if shown.iter().any(|choice| choice.on_front) {
+        let rule = "* no other cell as fast to generate has a KLD lower by more than the error of their paired \
+                    difference";
+        parts.push(lines(rule, columns_of_terminal(), ""));
+    }
     if layer_ms.is_empty() {
         parts.push(format!(
             "compute as measured: {:.4} ms for a layer and token on every node",
@@ -98,7 +104,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 fn table(choices: &[&Choice]) -> String {
     let header = [
-        "cell",
+        "  cell",
         "cut after",
         ">ΔPPL",
         ">bytes/token",
@@ -109,7 +115,7 @@ fn table(choices: &[&Choice]) -> String {
     let rows = choices.iter().map(|choice| {
         let mark = if choice.decode_measured { "" } else { "~" };
         [
-            choice.label.clone(),
+            format!("{} {}", if choice.on_front { "*" } else { " " }, choice.label),
             cuts(choice),
             format!(">{:+.4}", choice.ppl_delta),
             format!(">{:.1}", choice.prefill_bytes),

@@ -17,14 +17,14 @@ pub(crate) struct Arguments {
     /// Results folders or single records of one protocol.
     #[arg(required = true)]
     results: Vec<PathBuf>,
-    /// The picture; its name ends in .svg or .png.
+    /// The picture; its name ends in .svg, .pdf or .png.
     #[arg(short, long, value_name = "FILE", default_value = "pareto.svg")]
     output: PathBuf,
     /// To the right.
     #[arg(short, value_enum, default_value_t = X::Bits)]
     x: X,
     /// Upwards.
-    #[arg(short, value_enum, default_value_t = Y::Ppl)]
+    #[arg(short, value_enum, default_value_t = Y::Kld)]
     y: Y,
     /// Draw speed and memory of generation instead, as `[speed]` measured them.
     #[arg(long, conflicts_with_all = ["x", "y", "up_to", "no_title"])]
@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     /// Leave out cells that lose more than this, on the axis upwards.
     #[arg(long, value_name = "LOSS")]
     up_to: Option<f64>,
-    /// Pixels of a PNG for each of the SVG's 960 x 600.
+    /// Pixels of a PNG for each of the SVG's 960 across.
     #[arg(long, default_value_t = 3.0)]
     scale: f32,
     /// Draw results of different protocols together.
@@ -57,10 +57,10 @@ enum X {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Y {
-    /// Perplexity above the baseline.
-    Ppl,
     /// Mean divergence from the baseline.
     Kld,
+    /// Perplexity above the baseline.
+    Ppl,
 }
 
 /// Writes the picture.
@@ -81,7 +81,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     if !arguments.speed && report.is_empty_picture(&picture) {
         bail!(
-            "nothing to draw: expected a finished cell with {}, in range, found none{}",
+            "nothing to draw: expected a finished cell with {}, in range, found none{}{}",
             match arguments.x {
                 X::Bits => "bits per value and the loss of the other axis",
                 X::Bytes => "bytes per token and the loss of the other axis",
@@ -91,6 +91,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 X::Bytes => "; models have no bytes per token: try -x gib",
                 X::Gib => "; only several [[model]] have sizes: try -x bytes",
                 X::Bits => "",
+            },
+            match arguments.y {
+                Y::Kld => "; results of other programs may have no divergence: try -y ppl",
+                Y::Ppl => "",
             }
         );
     }
@@ -99,9 +103,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let bytes = match path.extension().and_then(|extension| extension.to_str()) {
         Some("svg") if arguments.speed => report.speed_svg().context(none)?.into_bytes(),
         Some("png") if arguments.speed => report.speed_png(arguments.scale)?.context(none)?,
+        Some("pdf") if arguments.speed => report.speed_pdf()?.context(none)?,
         Some("svg") => report.picture_svg(&picture).into_bytes(),
         Some("png") => report.picture_png(&picture, arguments.scale)?,
-        _ => bail!("{}: expected a name that ends in .svg or .png", path.display()),
+        Some("pdf") => report.picture_pdf(&picture)?,
+        _ => bail!("{}: expected a name that ends in .svg, .pdf or .png", path.display()),
     };
     fs::write(path, &bytes).with_context(|| format!("cannot write {}", path.display()))?;
     say(&format!("{}: {} kB", path.display(), bytes.len().div_ceil(1000)))?;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context;
 use indicatif::MultiProgress;
 use strait_loader::Guard;
-use strait_report::{Report, TableStyle};
+use strait_report::{Picture, Report, TableStyle};
 use strait_runner::{Options, Outcome};
 use strait_schema::Experiment;
 
@@ -110,16 +110,15 @@ fn finish(experiment: &Experiment, outcome: &Outcome, json: bool) -> anyhow::Res
     if !outcome.records.is_empty() {
         let report = Report::from_records(&outcome.records)?;
         let table = if json { report.json() } else { report.terminal(&style()) };
-        let files = [
-            ("summary.csv", report.csv()),
-            ("table.md", report.markdown()),
-            ("pareto.svg", report.pareto_svg()),
-        ];
+        let mut files = vec![("summary.csv", report.csv()), ("table.md", report.markdown())];
+        if !report.is_empty_picture(&Picture::default()) {
+            files.push(("pareto.svg", report.pareto_svg()));
+        }
         for (name, text) in &files {
             let path = outcome.folder.join(name);
             fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
         }
-        let names = files.map(|(name, _)| name).join(", ");
+        let names = files.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
         let folder = outcome.folder.display();
         let left = format!("{folder}: {names}, and a record for each cell");
         say(&if json { table } else { format!("{table}\n\n{left}") })?;

@@ -82,6 +82,7 @@ fn a_sweep_over_cuts_and_metrics_shares_its_prefix_and_changes_no_number() {
     let plan = ["plan", "swept", "--bandwidth", "20", "--rtt", "4", "--max-delta-ppl", "1000"];
     let text = said(&bench, &plan);
     assert!(text.contains("uncompressed") && text.contains("generate: L"), "{text}");
+    assert!(text.contains("\n* ") && text.contains("paired difference"), "{text}");
     let plan: Value =
         serde_json::from_str(&said(&bench, &[&plan[..], &["--json"]].concat())).unwrap();
     let choices = plan["choices"].as_array().unwrap();

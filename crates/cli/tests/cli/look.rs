@@ -73,6 +73,8 @@ fn pictures_and_tables() {
     assert!(fs::read_to_string(bench.path().join("a.svg")).unwrap().contains("mean divergence"));
     text(&bench, &["plot", &results, "-o", "a.png", "--scale", "1"]);
     assert!(fs::read(bench.path().join("a.png")).unwrap().starts_with(b"\x89PNG"));
+    text(&bench, &["plot", &results, "-o", "a.pdf", "-y", "ppl"]);
+    assert!(fs::read(bench.path().join("a.pdf")).unwrap().starts_with(b"%PDF-1.4"));
     let output = bench.command(&["plot", &results, "-o", "a.gif"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     for (format, start) in

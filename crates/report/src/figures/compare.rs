@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 use strait_metrics::{Bootstrap, Interval, NoiseFloor};
-use strait_schema::{EDITED, Record, Role, WindowSums};
+use strait_schema::{EDITED, Record, Role};
 
+use super::pairs::{self, Loss};
 use super::report::fingerprint_error;
 use crate::text::format::{difference, percent, three_digits};
 use crate::text::{plain, prose};
@@ -86,12 +87,7 @@ impl Comparison {
                 });
             }
         }
-        let same = a.windows.len() == b.windows.len()
-            && a.windows
-                .iter()
-                .zip(&b.windows)
-                .all(|(a, b)| (a.index, a.scored) == (b.index, b.scored));
-        if !same || a.windows.is_empty() {
+        if !pairs::match_up(&a.windows, &b.windows) {
             return Err(ReportError::Windows {
                 a: a.label.clone(),
                 windows_a: a.windows.len(),
@@ -99,16 +95,12 @@ impl Comparison {
                 windows_b: b.windows.len(),
             });
         }
-        let pairs: Vec<(&WindowSums, &WindowSums)> = a.windows.iter().zip(&b.windows).collect();
-        let tokens: u64 = pairs.iter().map(|(a, _)| a.scored).sum();
-        let nll =
-            |pick: fn(&(&WindowSums, &WindowSums)) -> f64| pairs.iter().map(pick).sum::<f64>();
-        let mean_a = nll(|(a, _)| a.sums.a) / tokens as f64;
-        let mean_b = nll(|(_, b)| b.sums.a) / tokens as f64;
-        // Beside the same baseline a difference of sums loses no digits that the difference of the two `d`
-        // keeps. Models with baselines of their own leave nothing but their own sums.
-        let beside = pairs.iter().all(|(a, b)| a.sums.b == b.sums.b);
-        let log = difference_of(&pairs, if beside { |w| w.sums.d } else { |w| w.sums.a });
+        let tokens: u64 = a.windows.iter().map(|window| window.scored).sum();
+        let mean = |record: &Record| {
+            record.windows.iter().map(|window| window.sums.a).sum::<f64>() / tokens as f64
+        };
+        let (mean_a, mean_b) = (mean(a), mean(b));
+        let log = difference_of(&pairs::differences(&a.windows, &b.windows, Loss::Likelihood));
         let (ppl_a, ppl_b) = (mean_a.exp(), mean_b.exp());
         let ppl_of = |d: f64| ppl_a * d.exp_m1();
         let ppl = Difference {
@@ -127,13 +119,15 @@ impl Comparison {
         Ok(Self {
             a: a.label.clone(),
             b: b.label.clone(),
-            windows: pairs.len(),
+            windows: a.windows.len(),
             tokens,
             ppl_a,
             ppl_b,
             ppl,
-            kld: difference_of(&pairs, |w| w.kld_sum),
-            top1: difference_of(&pairs, |w| w.same_top as f64),
+            kld: difference_of(&pairs::differences(&a.windows, &b.windows, Loss::Divergence)),
+            top1: difference_of(&pairs::differences_of(&a.windows, &b.windows, |w| {
+                w.same_top as f64
+            })),
             bits_a: of_a.0,
             bits_b: of_b.0,
             bits_per_weight_a: of_a.1,
@@ -270,29 +264,18 @@ fn verdict(difference: Difference) -> String {
     }
 }
 
-/// The difference per token of a sum over windows. Windows are clusters of unequal size, so the mean is
-/// a ratio and its error that of a ratio (Cochran, Sampling Techniques, 3rd edition, section 6.3).
-fn difference_of(pairs: &[(&WindowSums, &WindowSums)], sum: fn(&WindowSums) -> f64) -> Difference {
-    let each: Vec<(f64, f64)> =
-        pairs.iter().map(|(a, b)| (sum(b) - sum(a), a.scored as f64)).collect();
-    let of = |chosen: &mut dyn Iterator<Item = (f64, f64)>| {
-        let (d, n) = chosen.fold((0.0, 0.0), |(d, n), (x, y)| (d + x, n + y));
-        d / n
-    };
-    let value = of(&mut each.iter().copied());
-    let windows = each.len() as f64;
-    if each.len() < 2 {
+/// The difference per token of a sum over windows.
+fn difference_of(each: &[(f64, f64)]) -> Difference {
+    let value = pairs::mean(each.iter().copied());
+    let Some(error) = pairs::error(each, value) else {
         return Difference { value, error: None, p: None, low: None, high: None };
-    }
-    let tokens: f64 = each.iter().map(|(_, n)| n).sum();
-    let squares: f64 = each.iter().map(|(d, n)| (d - value * n).powi(2)).sum();
-    let error = (windows / (windows - 1.0) * squares).sqrt() / tokens;
+    };
     let interval: Option<Interval> = Bootstrap::default()
-        .interval(each.len(), |drawn| of(&mut drawn.iter().map(|&at| each[at])));
+        .interval(each.len(), |drawn| pairs::mean(drawn.iter().map(|&at| each[at])));
     let p = match (value, error) {
         (0.0, _) => 1.0,
         (_, 0.0) => 0.0,
-        (value, error) => two_sided(value / error, windows - 1.0),
+        (value, error) => two_sided(value / error, each.len() as f64 - 1.0),
     };
     Difference {
         value,

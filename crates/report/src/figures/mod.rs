@@ -4,9 +4,11 @@
 mod agree;
 mod collect;
 mod compare;
+pub(crate) mod front;
+pub(crate) mod pairs;
 mod pivot;
 mod planner;
-mod report;
+pub(crate) mod report;
 pub(crate) mod reproduction;
 mod row;
 mod speed;

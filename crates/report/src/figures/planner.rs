@@ -7,8 +7,11 @@
 //! decode seconds); both are of a token.
 
 use serde::Serialize;
-use strait_schema::Record;
+use strait_metrics::PairedSums;
+use strait_schema::{Record, WindowSums};
 
+use super::front::{Candidate, front};
+use super::pairs::Loss;
 use super::pivot::active_cuts;
 use crate::{Report, ReportError, Row};
 
@@ -56,6 +59,9 @@ pub struct Choice {
     pub decode_ms: f64,
     /// Mbit/s below which the codec saves time; `None` if it takes none.
     pub break_even_mbit: Option<f64>,
+    /// Whether no other way that generates as fast has a divergence lower by more than the error of their paired
+    /// difference.
+    pub on_front: bool,
 }
 
 /// What was measured of cells that may be chosen.
@@ -75,6 +81,10 @@ struct Measured {
     cuts: Vec<usize>,
     ring: bool,
     delta: (f64, f64),
+    /// Divergence and its error.
+    kld: (f64, f64),
+    /// Sums of every window, by which two ways are paired.
+    windows: Vec<WindowSums>,
     /// Of each link.
     links: Vec<PerToken>,
 }
@@ -122,17 +132,22 @@ impl Planner {
         stated: &Stated,
         most: f64,
     ) -> Result<Vec<Choice>, ReportError> {
-        let mut choices: Vec<Choice> = Vec::new();
+        let mut choices: Vec<(Choice, Measured)> = Vec::new();
         for cell in self.cells.iter().filter(|cell| cell.chunk != Some(1)) {
             let alone =
                 self.cells.iter().find(|other| other.chunk == Some(1) && other.key == cell.key);
-            choices.push(self.choice(cell, alone, network, stated));
+            choices.push((self.choice(cell, alone, network, stated), cell.worse(alone).clone()));
             let uncompressed = cell.uncompressed();
-            if !choices.iter().any(|c| c.label == uncompressed.label && c.cuts == cell.cuts) {
-                choices.push(self.choice(&uncompressed, Some(&uncompressed), network, stated));
+            let is_there =
+                |(c, _): &(Choice, Measured)| c.label == uncompressed.label && c.cuts == cell.cuts;
+            if !choices.iter().any(is_there) {
+                let choice = self.choice(&uncompressed, Some(&uncompressed), network, stated);
+                choices.push((choice, uncompressed));
             }
         }
-        let least = choices.iter().map(|choice| choice.ppl_delta).fold(f64::INFINITY, f64::min);
+        let least =
+            choices.iter().map(|(choice, _)| choice.ppl_delta).fold(f64::INFINITY, f64::min);
+        let mut choices = mark_front(choices);
         choices.retain(|choice| choice.ppl_delta <= most);
         if choices.is_empty() {
             return Err(ReportError::NoneGoodEnough { most, least });
@@ -167,7 +182,7 @@ impl Planner {
             |cell: &Measured, of: fn(&PerToken) -> f64| cell.links.iter().map(of).sum::<f64>();
         let codec_s = sum(cell, |link| link.codec_s);
         let saved = sum(cell, |link| link.raw - link.bytes);
-        let (delta, error) = if one.delta.0 > cell.delta.0 { one.delta } else { cell.delta };
+        let (delta, error) = cell.worse(alone).delta;
         Choice {
             label: cell.label.clone(),
             cuts: cell.cuts.clone(),
@@ -182,6 +197,7 @@ impl Planner {
                 + on_links(one, network, 1.0)
                 + back,
             break_even_mbit: (codec_s > 0.0).then(|| (8e-6 * saved / codec_s).max(0.0)),
+            on_front: false,
         }
     }
 
@@ -223,8 +239,15 @@ impl Measured {
             cuts: active_cuts(record, codec),
             ring: nodes.len() > 1 && nodes.first() == nodes.last(),
             delta: (row.ppl_delta?, row.ppl_delta_error.unwrap_or(0.0)),
+            kld: (row.kld_mean?, row.kld_error.unwrap_or(0.0)),
+            windows: row.windows,
             links: links.collect::<Option<Vec<_>>>()?,
         })
+    }
+
+    /// Of the same codec in messages of a prompt and of one token, that which loses more.
+    fn worse<'a>(&'a self, alone: Option<&'a Self>) -> &'a Self {
+        alone.filter(|alone| alone.delta.0 > self.delta.0).unwrap_or(self)
     }
 
     fn uncompressed(&self) -> Self {
@@ -232,10 +255,34 @@ impl Measured {
         Self {
             label: "uncompressed".to_owned(),
             delta: (0.0, 0.0),
+            kld: (0.0, 0.0),
+            windows: self.windows.iter().map(unchanged).collect(),
             links: self.links.iter().map(plain).collect(),
             ..self.clone()
         }
     }
+}
+
+/// What a window of the same tokens sums up to where nothing is lost.
+fn unchanged(window: &WindowSums) -> WindowSums {
+    let base = PairedSums { a: window.sums.b, b: window.sums.b, ..PairedSums::default() };
+    WindowSums { sums: base, kld_sum: 0.0, same_top: window.scored, ..window.clone() }
+}
+
+/// Says which choices are on the front of divergence against the time of a token that is generated.
+fn mark_front(choices: Vec<(Choice, Measured)>) -> Vec<Choice> {
+    let candidates: Vec<Candidate<'_>> = choices
+        .iter()
+        .map(|(choice, cell)| Candidate {
+            cost: choice.decode_ms,
+            loss: cell.kld.0,
+            error: cell.kld.1,
+            windows: &cell.windows,
+        })
+        .collect();
+    let on_front = front(&candidates, Loss::Divergence);
+    let marked = choices.into_iter().zip(on_front);
+    marked.map(|((choice, _), on_front)| Choice { on_front, ..choice }).collect()
 }
 
 /// Milliseconds that a token of a message of `tokens` takes on all links.
@@ -263,6 +310,8 @@ mod tests {
             cuts: vec![3],
             ring: false,
             delta: (0.1, 0.01),
+            kld: (0.02, 0.001),
+            windows: Vec::new(),
             links: vec![PerToken { raw: 4000.0, bytes, codec_s: 5e-4 }],
         });
         Planner { cells: cells.collect(), compute_s: 0.01, layers: 10 }
@@ -286,10 +335,15 @@ mod tests {
         close(choices[0].decode_ms, 10.0 + 0.5 + 1.0 + 5.0 + 5.0);
         close(choices[1].decode_ms, 10.0 + 4.0 + 10.0);
         assert_eq!((choices[0].decode_measured, choices[1].break_even_mbit), (false, None));
+        assert_eq!([choices[0].on_front, choices[1].on_front], [true, true]);
         let even = choices[0].break_even_mbit.unwrap();
         close(even, 48.0);
         let choices = planner.choices(&network(even), &Stated::default(), 0.2).unwrap();
         close(choices[0].prefill_ms, choices[1].prefill_ms);
+        // Where the codec only takes time, what loses nothing and is faster beats it.
+        let choices = planner.choices(&network(1e6), &Stated::default(), 0.2).unwrap();
+        let marks: Vec<_> = choices.iter().map(|c| (c.label.as_str(), c.on_front)).collect();
+        assert_eq!(marks, [("uncompressed", true), ("int8", false)]);
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use std::cmp::Ordering;
 
-use strait_metrics::{NoiseFloor, pareto_front};
+use strait_metrics::NoiseFloor;
 use strait_schema::{CellKind, Imported, ImportedSite, Record, Role, RunStatus};
 
 use super::agree;
+use super::front::{Candidate, front};
+use super::pairs::Loss;
 use super::unit::Unit;
 use crate::text::format::count;
 use crate::{ReportError, Row, SpeedRow};
@@ -47,7 +49,7 @@ impl Report {
 
     /// As [`Report::from_records`], but takes records of different protocols, for readers who know
     /// that their perplexities do not compare. Each label then ends in its protocol's fingerprint, and
-    /// each protocol has a Pareto front of its own.
+    /// each protocol has a front of its own.
     ///
     /// # Errors
     /// If there is no record.
@@ -90,7 +92,10 @@ impl Report {
             row.ppl_delta_floors = row.ppl_delta.map(|delta| floor.ppl_units(delta));
             row.kld_floors = row.kld_mean.map(|kld| floor.kld_units(kld));
         }
-        fingerprints.iter().for_each(|fingerprint| mark_front(&mut rows, fingerprint));
+        let on_front = front_of(&rows, |row| Some((row.bits?, row.kld_mean?)), Loss::Divergence);
+        for (row, on_front) in rows.iter_mut().zip(on_front) {
+            row.on_front = on_front;
+        }
         let mut speed: Vec<SpeedRow> = rows
             .iter()
             .zip(records)
@@ -113,6 +118,39 @@ impl Report {
             speed,
         })
     }
+}
+
+/// Which rows are on the front of their protocol, by the cost and loss that `place` finds. Nothing but finished
+/// cells is: what was imported has no windows to pair, and what runs has not all of them.
+pub(crate) fn front_of(
+    rows: &[Row],
+    place: impl Fn(&Row) -> Option<(f64, f64)>,
+    by: Loss,
+) -> Vec<bool> {
+    let mut on = vec![false; rows.len()];
+    let mut protocols: Vec<&str> = rows.iter().map(|row| row.fingerprint.as_str()).collect();
+    protocols.sort_unstable();
+    protocols.dedup();
+    for protocol in protocols {
+        let (places, candidates): (Vec<usize>, Vec<Candidate<'_>>) = rows
+            .iter()
+            .enumerate()
+            .filter(|(_, row)| row.fingerprint == protocol && row.state() == "finished")
+            .filter_map(|(at, row)| {
+                let (cost, loss) = place(row)?;
+                let error = match by {
+                    Loss::Divergence => row.kld_error,
+                    Loss::Likelihood => row.ppl_delta_error,
+                };
+                let error = error.unwrap_or(0.0);
+                Some((at, Candidate { cost, loss, error, windows: &row.windows }))
+            })
+            .unzip();
+        for (place, is_on) in places.into_iter().zip(front(&candidates, by)) {
+            on[place] = is_on;
+        }
+    }
+    on
 }
 
 /// The floor that the record of the baseline under noise gives.
@@ -215,18 +253,6 @@ fn order(a: &Row, b: &Row) -> Ordering {
         .then(b.is_baseline().cmp(&a.is_baseline()))
         .then(loss(a).total_cmp(&loss(b)))
         .then(a.label.cmp(&b.label))
-}
-
-fn mark_front(rows: &mut [Row], fingerprint: &str) {
-    let (places, points): (Vec<usize>, Vec<(f64, f64)>) = rows
-        .iter()
-        .enumerate()
-        .filter(|(_, row)| row.fingerprint == fingerprint)
-        .filter_map(|(at, row)| Some((at, (row.bits?, row.ppl_delta?))))
-        .unzip();
-    for at in pareto_front(&points) {
-        rows[places[at]].on_front = true;
-    }
 }
 
 fn subtitle(records: &[Record], first: &Record, compared: bool) -> String {

@@ -2,7 +2,9 @@
 
 use crate::figures::agree;
 use strait_metrics::{Agreement, Bootstrap, Interval, bits_per_byte};
-use strait_schema::{Imported, ImportedSite, LinkCounts, Record, Role, RunningCell, Status};
+use strait_schema::{
+    Imported, ImportedSite, LinkCounts, Record, Role, RunningCell, Status, WindowSums,
+};
 
 /// The figures of one cell. All but the names are `None` if the cell failed, and a rate is also
 /// `None` if nothing was counted.
@@ -94,7 +96,8 @@ pub struct Row {
     pub ppl_delta_floors: Option<f64>,
     /// The mean divergence in units of the noise floor.
     pub kld_floors: Option<f64>,
-    /// Whether no other row has both fewer [`Row::bits`] and a lower perplexity.
+    /// Whether no other row with as few [`Row::bits`] has a divergence lower by more than the error of their paired
+    /// difference.
     pub on_front: bool,
     /// What a reader should know before believing the numbers.
     pub warnings: Vec<String>,
@@ -104,6 +107,8 @@ pub struct Row {
     pub imported: Option<String>,
     /// Windows done and windows in all, of a cell that is running.
     pub progress: Option<(usize, usize)>,
+    /// Sums of every window, by which two cells are paired.
+    pub(crate) windows: Vec<WindowSums>,
 }
 
 impl Row {
@@ -180,6 +185,7 @@ impl Row {
             weights_only: record.cell.model.weights_only.clone(),
             imported: None,
             progress: None,
+            windows: if scores.is_some() { record.windows.clone() } else { Vec::new() },
         }
     }
 
@@ -279,6 +285,7 @@ impl Row {
             weights_only: Vec::new(),
             imported: None,
             progress: None,
+            windows: Vec::new(),
         }
     }
 

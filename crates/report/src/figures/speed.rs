@@ -9,6 +9,8 @@ use strait_schema::{Record, SpeedCounts};
 pub struct SpeedRow {
     /// Name of the cell.
     pub label: String,
+    /// Family of the cell.
+    pub family: String,
     /// Tokens before the first new one.
     pub context: usize,
     /// New tokens.
@@ -37,10 +39,11 @@ pub struct SpeedRow {
 impl SpeedRow {
     /// The rows of a record, in the order of their contexts. `label` stands for the cell.
     pub(crate) fn of(record: &Record, label: &str) -> Vec<SpeedRow> {
-        record.speed.iter().filter_map(|counts| SpeedRow::new(counts, label)).collect()
+        let row = |counts| SpeedRow::new(counts, label, record.cell.family());
+        record.speed.iter().filter_map(row).collect()
     }
 
-    fn new(counts: &SpeedCounts, label: &str) -> Option<SpeedRow> {
+    fn new(counts: &SpeedCounts, label: &str, family: &str) -> Option<SpeedRow> {
         let SpeedCounts { context, new_tokens, with_prefill, prefill_s, decode_s, .. } = counts;
         let (tokens, times): (usize, Vec<f64>) = if *with_prefill {
             (*new_tokens, prefill_s.iter().zip(decode_s).map(|(a, b)| a + b).collect())
@@ -53,6 +56,7 @@ impl SpeedRow {
         let slowest = rates.iter().copied().fold(f64::INFINITY, f64::min);
         Some(SpeedRow {
             label: label.to_owned(),
+            family: family.to_owned(),
             context: *context,
             new_tokens: *new_tokens,
             prefill_tokens_per_s: *context as f64 / first_token_s,
@@ -111,10 +115,10 @@ mod tests {
 
     #[test]
     fn rates_are_medians_with_and_without_the_prefill() {
-        let row = SpeedRow::new(&counts(false), "a").unwrap();
+        let row = SpeedRow::new(&counts(false), "a", "knorm").unwrap();
         assert_eq!((row.prefill_tokens_per_s, row.first_token_s), (40.0, 2.5));
         assert_eq!((row.decode_tokens_per_s, row.spread), (8.0, (10.0 - 5.0) / 2.0 / 8.0));
-        let row = SpeedRow::new(&counts(true), "a").unwrap();
+        let row = SpeedRow::new(&counts(true), "a", "knorm").unwrap();
         assert_eq!(row.decode_tokens_per_s, 11.0 / 4.0);
         assert_eq!(median(&[1.0, 2.0]), Some(1.5));
         assert_eq!(median(&[]), None);

@@ -15,16 +15,19 @@ const filters = { group: 0, families: new Set(), query: "" };
 const chosen = { picked: null };
 const element = (id) => document.getElementById(id);
 
-function place(cell) {
-  return data.families.indexOf(cell.family);
+/** The look of a cell's family, the same in every picture; none for the baseline. */
+function lookOf(cell) {
+  return cell.baseline ? undefined : data.families.find((family) => family.name === cell.family);
 }
 
 function colorOf(cell) {
-  return cell.baseline || place(cell) < 0 ? "var(--ink)" : `var(--f${place(cell) % 12})`;
+  const look = lookOf(cell);
+  return look ? `var(--f${look.color})` : "var(--ink)";
 }
 
 function symbolOf(cell) {
-  return cell.baseline || place(cell) < 0 ? "diamond" : SHAPES[place(cell) % SHAPES.length];
+  const look = lookOf(cell);
+  return look ? SHAPES[look.shape] : "diamond";
 }
 
 /** What bits and bytes are counted of. */
@@ -186,8 +189,9 @@ function drawFront(cells) {
   const xMetric = METRICS[xKey], yMetric = METRICS[yKey];
   const points = scatter(cells, xMetric, yMetric);
   if (!points.length) return empty("chart-front", "No cell here has both figures.");
-  const counted = points.map((p, at) => at).filter((at) => points[at].cell.status === "finished");
-  const front = paretoFront(counted.map((at) => [points[at].x, points[at].y])).map((at) => counted[at]);
+  // A unit of the noise floor puts no cell before another.
+  const axes = `${xKey} ${yKey.replace("_floors", "")}`;
+  const front = points.map((p, at) => at).filter((at) => points[at].cell.fronts.includes(axes));
   const ends = points.flatMap((p) => (yMetric.scale === "log" ? [p.y] : [p.y - p.error, p.y + p.error]));
   const xs = points.map((p) => p.x);
   const floor = yMetric.scale === "log" ? Math.min(...points.map((p) => p.y)) * 0.5 : -Infinity;
@@ -200,7 +204,7 @@ function drawFront(cells) {
     marks: [
       ...grids(xAxis, yAxis),
       yMetric.scale === "symlog" ? Plot.ruleY([0], { stroke: "var(--faint)", strokeDasharray: "5 4" }) : null,
-      Plot.line(front.map((at) => points[at]), { x: "x", y: "y", stroke: "var(--faint)", strokeWidth: 1.6 }),
+      Plot.line(lowest(front.map((at) => points[at])), { x: "x", y: "y", stroke: "var(--faint)", strokeWidth: 1.6 }),
       Plot.ruleX(bars, { x: "x", y1: (p) => Math.max(p.y - p.error, floor), y2: (p) => p.y + p.error, stroke: (p) => colorOf(p.cell), strokeWidth: 1.5 }),
       dots(points),
     ],

@@ -4,18 +4,57 @@ use serde::Serialize;
 use strait_metrics::Divergence;
 use strait_schema::{CellKind, LinkCounts, Record};
 
-use crate::Row;
 use crate::page::params;
+use crate::picture::{Look, XAxis, YAxis, palette};
 use crate::text::plain;
+use crate::{Report, Row};
+
+/// The pairs of axes that have a front, by the names that the scripts give them.
+const FRONTS: [(&str, XAxis, YAxis); 6] = [
+    ("bits kld", XAxis::Bits, YAxis::Divergence),
+    ("bits delta", XAxis::Bits, YAxis::Perplexity),
+    ("bytes_per_token kld", XAxis::Bytes, YAxis::Divergence),
+    ("bytes_per_token delta", XAxis::Bytes, YAxis::Perplexity),
+    ("gib kld", XAxis::Gib, YAxis::Divergence),
+    ("gib delta", XAxis::Gib, YAxis::Perplexity),
+];
+
+/// Of each row the pairs of axes on whose front it is.
+pub(crate) fn fronts(report: &Report) -> Vec<Vec<&'static str>> {
+    let mut fronts = vec![Vec::new(); report.rows.len()];
+    for (name, x, y) in FRONTS {
+        for (fronts, on) in fronts.iter_mut().zip(report.front(x, y)) {
+            if on {
+                fronts.push(name);
+            }
+        }
+    }
+    fronts
+}
 
 /// Everything the scripts need.
 #[derive(Debug, Serialize)]
 pub(crate) struct PageData {
     /// Cells that may stand in one chart.
     pub(crate) groups: Vec<Group>,
-    /// Families in alphabetical order: the place decides colour and shape.
-    pub(crate) families: Vec<String>,
+    /// Families in alphabetical order.
+    pub(crate) families: Vec<Family>,
     pub(crate) cells: Vec<Cell>,
+}
+
+/// A family of cells and its look, as places in the palette.
+#[derive(Debug, Serialize)]
+pub(crate) struct Family {
+    pub(crate) name: String,
+    pub(crate) color: usize,
+    pub(crate) shape: usize,
+}
+
+impl Family {
+    pub(crate) fn new(name: &str) -> Self {
+        let Look { color, shape } = palette::look(name);
+        Self { name: plain(name).into_owned(), color, shape }
+    }
 }
 
 /// Cells of one model under one protocol.
@@ -41,7 +80,8 @@ pub(crate) struct Cell {
     pub(crate) baseline: bool,
     /// `finished`, `failed`, `running` or `imported`.
     pub(crate) status: &'static str,
-    pub(crate) front: bool,
+    /// Pairs of axes, `bits kld`, on whose front it is.
+    pub(crate) fronts: Vec<&'static str>,
     pub(crate) ppl: Option<f64>,
     pub(crate) delta: Option<f64>,
     pub(crate) delta_error: Option<f64>,
@@ -98,6 +138,7 @@ impl Cell {
         row: &Row,
         record: Option<&Record>,
         models: bool,
+        fronts: Vec<&'static str>,
     ) -> Self {
         let scores = record.and_then(|record| record.scores.as_ref());
         let links = record.map_or(&[][..], |record| &record.links);
@@ -112,7 +153,7 @@ impl Cell {
             family: row.codec.clone(),
             baseline: row.is_baseline(),
             status: row.state(),
-            front: row.on_front,
+            fronts,
             ppl: row.ppl.and_then(finite),
             delta: row.ppl_delta.and_then(finite),
             delta_error: row.ppl_delta_error.and_then(finite),

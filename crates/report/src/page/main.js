@@ -63,7 +63,7 @@ function pick(key, scroll) {
 
 function chips() {
   const inGroup = data.cells.filter((cell) => filters.group === "all" || cell.group === filters.group);
-  const families = data.families.filter((family) => inGroup.some((cell) => cell.family === family));
+  const families = data.families.map((family) => family.name).filter((family) => inGroup.some((cell) => cell.family === family));
   if (inGroup.some((cell) => cell.baseline)) families.unshift("baseline");
   const buttons = families.map((family) => {
     const sample = inGroup.find((cell) => cell.family === family);

@@ -18,7 +18,7 @@ use crate::Collection;
 use crate::picture::palette::{self, COLORS, COLORS_ON_DARK};
 use crate::text::safe::{is_obeyed, plain, prose};
 use crate::{Report, ReportError};
-use data::{Cell, Group, PageData};
+use data::{Cell, Family, Group, PageData};
 use table::Columns;
 
 /// A page before it is written.
@@ -40,6 +40,7 @@ impl Page {
     pub fn new(collection: &Collection) -> Result<Self, ReportError> {
         let groups = collection.groups()?;
         let families = palette::families(groups.iter().flat_map(|group| &group.report.rows));
+        let families = families.into_iter().map(Family::new).collect();
         let mut data = PageData { groups: Vec::new(), families, cells: Vec::new() };
         let (mut rows, mut details) = (String::new(), String::new());
         for (index, group) in groups.iter().enumerate() {
@@ -51,13 +52,13 @@ impl Page {
                 ppl: report.baseline_ppl.map(|(ppl, _)| ppl).filter(|ppl| ppl.is_finite()),
                 unit: report.unit().key(),
             });
-            for row in &report.rows {
+            for (row, fronts) in report.rows.iter().zip(data::fronts(report)) {
                 let at = data.cells.len();
                 let record = group.record_of(row);
-                rows.push_str(&table::row(at, index, row, &data.families));
+                rows.push_str(&table::row(at, index, row));
                 let reference = record.and_then(|record| group.reference_of(record));
                 details.push_str(&details::of(at, index, row, record, reference));
-                data.cells.push(Cell::new(at, index, row, record, report.models));
+                data.cells.push(Cell::new(at, index, row, record, report.models, fronts));
             }
         }
         let columns = Columns::of(groups.iter().map(|group| &group.report));

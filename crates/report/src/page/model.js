@@ -77,15 +77,10 @@ function roomy(values, share = 0.06) {
   return [low / room, high * room];
 }
 
-/** Indices of the points [cost, loss] that no other beats in both, cheapest first. */
-function paretoFront(points) {
-  const order = points.map((_, at) => at).sort((i, j) => points[i][0] - points[j][0] || points[i][1] - points[j][1]);
-  const front = [];
-  for (const at of order) {
-    const last = front.length ? points[front[front.length - 1]] : null;
-    if (!last || points[at][1] < last[1]) front.push(at);
-  }
-  return front;
+/** The points of a front through which its line goes, cheapest first: chance may have put the others in order. */
+function lowest(points) {
+  let least = Infinity;
+  return [...points].sort((a, b) => a.x - b.x || a.y - b.y).filter((p) => p.y < least && ((least = p.y), true));
 }
 
 /** Microseconds of encode and decode for a token over all links; null if a link was not timed. */

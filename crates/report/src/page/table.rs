@@ -1,13 +1,15 @@
 //! The page's table: HTML that is complete before a script sorts it.
 
+use crate::figures::front::RULE;
 use crate::page::escape;
+use crate::picture::palette;
 use crate::text::format::{NONE, bits, difference, percent, perplexity, three_digits};
 use crate::{Report, Row};
 
 /// Heading, explanation, the key by which scripts know the column, and the class of the columns that are
 /// shown with it.
 const COLUMNS: [(&str, &str, &str, &str); 18] = [
-    ("Cell", "Name of the cell; a star marks the Pareto front", "label", ""),
+    ("Cell", "Name of the cell; a star marks the front", "label", ""),
     ("Family", "The codec or press, or the format of a model", "family", ""),
     (
         "Bits/value",
@@ -92,7 +94,7 @@ pub(super) fn headings() -> String {
         .collect()
 }
 
-pub(super) fn row(at: usize, group: usize, row: &Row, families: &[String]) -> String {
+pub(super) fn row(at: usize, group: usize, row: &Row) -> String {
     let show = |value: Option<f64>, format: fn(f64) -> String| {
         value.filter(|value| value.is_finite()).map_or_else(|| NONE.to_owned(), format)
     };
@@ -134,8 +136,11 @@ pub(super) fn row(at: usize, group: usize, row: &Row, families: &[String]) -> St
         row.state(),
         if row.on_front { " front" } else { "" },
     );
-    let star =
-        if row.on_front { "<span class=\"star\" title=\"Pareto front\">★</span>" } else { "" };
+    let star = if row.on_front {
+        format!("<span class=\"star\" title=\"on the front: {RULE}\">★</span>")
+    } else {
+        String::new()
+    };
     let mark = match row.imported {
         Some(_) => "<span class=\"mark\" title=\"imported; bytes declared, not counted\">†</span>",
         None => "",
@@ -144,12 +149,10 @@ pub(super) fn row(at: usize, group: usize, row: &Row, families: &[String]) -> St
         "<th scope=\"row\"><a href=\"#cell-{at}\">{}</a>{mark}{star}</th>",
         escape(&row.label)
     ));
-    let place = families.iter().position(|family| *family == row.codec);
-    let color = match place {
-        Some(place) if !row.is_baseline() => {
-            format!("var(--f{})", place % crate::picture::palette::COLORS.len())
-        }
-        _ => "var(--ink)".to_owned(),
+    let color = if row.is_baseline() {
+        "var(--ink)".to_owned()
+    } else {
+        format!("var(--f{})", palette::look(&row.codec).color)
     };
     out.push_str(&format!(
         "<td><i class=\"swatch\" style=\"background:{color}\"></i>{}</td>",

@@ -1,7 +1,7 @@
 //! A matrix as a picture: a coloured cell for every value, with its scale beside it.
 
 use super::png;
-use super::svg::Svg;
+use super::svg::{HEIGHT, Svg};
 use crate::ReportError;
 use crate::text::format::three_digits;
 
@@ -82,7 +82,7 @@ impl Heatmap {
         svg.text(middle.0, top + height + 42.0, 13.0, "middle", "#222", "400", &self.x);
         svg.vertical_text(40.0, middle.1, 13.0, "#222", &self.y);
         self.scale(&mut svg, low, high);
-        svg.finish()
+        svg.finish(HEIGHT)
     }
 
     /// The same as PNG, `scale` pixels for each of the SVG's 960 × 600.

@@ -19,14 +19,24 @@ pub(crate) struct Scale {
 impl Scale {
     /// Bits per value, with some room at both ends.
     pub(crate) fn bits(values: impl Iterator<Item = f64> + Clone, pixels: (f64, f64)) -> Self {
-        let low = values.clone().fold(f64::INFINITY, f64::min).clamp(0.05, 16.0);
-        let high = values.fold(0.0, f64::max).max(2.0 * low);
-        let range = (low.log2() - 0.25, high.log2() + 0.35);
-        let ticks = [0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0]
-            .into_iter()
-            .filter(|tick: &f64| tick.log2() >= range.0 && tick.log2() <= range.1)
-            .map(|tick| (tick, tick.to_string()))
-            .collect();
+        let low = values.clone().fold(f64::INFINITY, f64::min).clamp(0.05, 64.0);
+        let high = values.fold(0.0, f64::max).max(1.2 * low);
+        let span = (high / low).log2();
+        let range =
+            (low.log2() - 0.25_f64.min(0.2 * span), high.log2() + 0.35_f64.min(0.25 * span));
+        let inside = |tick: &f64| tick.log2() >= range.0 && tick.log2() <= range.1;
+        let marks = [0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0];
+        let mut marks: Vec<f64> = marks.into_iter().filter(inside).collect();
+        if marks.len() < 4 {
+            let (low, high) = (range.0.exp2(), range.1.exp2());
+            let step = [4.0, 2.0, 1.0, 0.5, 0.25, 0.1, 0.05];
+            let step = step.into_iter().find(|step| (high - low) / step >= 4.0).unwrap_or(0.02);
+            let first = (low / step).ceil() as i64;
+            let all = (first..).map(|at| at as f64 * step);
+            marks = all.take_while(|&tick| tick <= high).collect();
+        }
+        let name = |tick: f64| (tick, ((tick * 100.0).round() / 100.0).to_string());
+        let ticks = marks.into_iter().map(name).collect();
         Self { range, pixels, linear: None, ticks }
     }
 

@@ -2,9 +2,9 @@
 //! longest context that was measured.
 
 use super::labels::{Pixel, Rect};
-use super::palette::{COLORS, SHAPES};
-use super::svg::{BASELINE, Look, Svg};
-use super::{LABEL_SIZE, LEGEND_LINE, png, text_width};
+use super::palette::{self, SHAPES};
+use super::svg::{BASELINE, HEIGHT, Look, Svg};
+use super::{LABEL_SIZE, LEGEND_LINE, pdf, png, text_width};
 use crate::{Report, ReportError, SpeedRow};
 
 /// The panel to the left; the other one has the same shape.
@@ -48,7 +48,7 @@ impl Report {
             };
             panel(&mut svg, area, title, value, &series, whole);
         }
-        Some(svg.finish())
+        Some(svg.finish(HEIGHT))
     }
 
     /// The same as PNG, `scale` pixels for each of the SVG's 960 × 600.
@@ -57,6 +57,14 @@ impl Report {
     /// If the picture is too large for memory.
     pub fn speed_png(&self, scale: f32) -> Result<Option<Vec<u8>>, ReportError> {
         self.speed_svg().map(|svg| png::render(&svg, scale)).transpose()
+    }
+
+    /// The same as PDF, its text as outlines.
+    ///
+    /// # Errors
+    /// If the picture cannot be read back, which is a mistake of this crate.
+    pub fn speed_pdf(&self) -> Result<Option<Vec<u8>>, ReportError> {
+        self.speed_svg().map(|svg| pdf::render(&svg)).transpose()
     }
 }
 
@@ -72,8 +80,13 @@ fn series_of(label: &str) -> &str {
     }
 }
 
-fn look(at: usize) -> Look {
-    Look { color: COLORS[at % COLORS.len()], shape: at % SHAPES }
+/// The look of the family. Of several series of one family each has a shape of its own.
+fn look(series: &[(&str, Vec<&SpeedRow>)], at: usize) -> Look {
+    let family = |(_, rows): &(&str, Vec<&'_ SpeedRow>)| rows[0].family.clone();
+    let own = family(&series[at]);
+    let before = series[..at].iter().filter(|other| family(other) == own).count();
+    let look = palette::look(&own);
+    Look { shape: (look.shape + before) % SHAPES, ..look }
 }
 
 /// Names of the series, in as many lines as they take. Returns the height beyond one line.
@@ -86,7 +99,7 @@ fn legend(svg: &mut Svg, series: &[(&str, Vec<&SpeedRow>)]) -> f64 {
         if x + width > PANEL.x + APART + PANEL.width {
             (x, down) = (PANEL.x + 6.0, down + LEGEND_LINE);
         }
-        svg.marker((x, 76.0 + down), if at == 0 { BASELINE } else { look(at - 1) });
+        svg.marker((x, 76.0 + down), if at == 0 { BASELINE } else { look(series, at - 1) });
         svg.text(x + 11.0, 80.0 + down, LABEL_SIZE, "start", "#222", "400", name);
         x += width;
     }
@@ -140,11 +153,11 @@ fn panel(
         let mut places: Vec<Pixel> = rows.iter().copied().chain(whole).filter_map(place).collect();
         places.sort_by(|a, b| a.0.total_cmp(&b.0));
         for pair in places.windows(2) {
-            svg.line(pair[0], pair[1], look(at).color, 1.2, None);
+            svg.line(pair[0], pair[1], look(series, at).color(), 1.2, None);
         }
         for row in rows {
             if let Some(place) = place(row) {
-                svg.marker(place, look(at));
+                svg.marker(place, look(series, at));
             }
         }
     }

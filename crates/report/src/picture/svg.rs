@@ -1,7 +1,7 @@
 //! The elements of the picture as SVG text.
 
 use super::labels::Pixel;
-use super::palette::SHAPES;
+use super::palette::{COLORS, SHAPES};
 use crate::text::plain;
 
 pub(crate) const WIDTH: f64 = 960.0;
@@ -10,22 +10,26 @@ pub(crate) const HEIGHT: f64 = 600.0;
 /// SVG text under construction.
 pub(crate) struct Svg(String);
 
-/// A codec's colour and shape.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// A family's colour and shape, by their places in the palette.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Look {
-    pub(crate) color: &'static str,
+    pub(crate) color: usize,
     pub(crate) shape: usize,
 }
 
-pub(crate) const BASELINE: Look = Look { color: "#000000", shape: SHAPES };
+/// A look that no family has.
+pub(crate) const BASELINE: Look = Look { color: COLORS.len(), shape: SHAPES };
+
+impl Look {
+    /// The colour on white; black beyond the palette.
+    pub(crate) fn color(self) -> &'static str {
+        COLORS.get(self.color).copied().unwrap_or("#000000")
+    }
+}
 
 impl Svg {
     pub(crate) fn new() -> Self {
-        Self(format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
-             width=\"{WIDTH}\" height=\"{HEIGHT}\" font-family=\"Helvetica, Arial, 'DejaVu Sans', \
-             sans-serif\">\n<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"8\" fill=\"#fff\"/>\n"
-        ))
+        Self(String::new())
     }
 
     fn push(&mut self, element: &str) {
@@ -85,13 +89,13 @@ impl Svg {
 
     /// A point in the look of its codec.
     pub(crate) fn marker(&mut self, place: Pixel, look: Look) {
-        let style = format!("fill=\"{}\" stroke=\"#fff\" stroke-width=\"1.2\"", look.color);
+        let style = format!("fill=\"{}\" stroke=\"#fff\" stroke-width=\"1.2\"", look.color());
         self.shape(place, look, &style);
     }
 
     /// The same for a result that was not measured here.
     pub(crate) fn hollow_marker(&mut self, place: Pixel, look: Look) {
-        let style = format!("fill=\"#fff\" stroke=\"{}\" stroke-width=\"1.6\"", look.color);
+        let style = format!("fill=\"#fff\" stroke=\"{}\" stroke-width=\"1.6\"", look.color());
         self.shape(place, look, &style);
     }
 
@@ -119,9 +123,15 @@ impl Svg {
         self.push(&shape);
     }
 
-    pub(crate) fn finish(mut self) -> String {
-        self.0.push_str("</svg>\n");
-        self.0
+    /// The whole picture, so many pixels high.
+    pub(crate) fn finish(self, height: f64) -> String {
+        let height = height.ceil();
+        format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
+             width=\"{WIDTH}\" height=\"{height}\" font-family=\"Helvetica, Arial, 'DejaVu Sans', \
+             sans-serif\">\n<rect width=\"{WIDTH}\" height=\"{height}\" rx=\"8\" fill=\"#fff\"/>\n{}</svg>\n",
+            self.0
+        )
     }
 }
 

@@ -2,12 +2,13 @@
 
 use super::format::{bits, difference, percent, perplexity, three_digits};
 use super::safe::plain;
+use crate::figures::front::RULE;
 use crate::{Report, Row};
 
 const NONE: &str = "--";
 
 impl Report {
-    /// A `table` environment; cells on the Pareto front are bold. It needs `\usepackage{booktabs}`.
+    /// A `table` environment; cells on the front are bold. It needs `\usepackage{booktabs}`.
     #[must_use]
     pub fn latex(&self) -> String {
         let mut names = if self.models {
@@ -42,7 +43,7 @@ impl Report {
         }
         out.push_str(&format!(
             "\\bottomrule\n\\end{{tabular}}\n\\caption{{{}. $\\Delta$PPL with its standard error, paired \
-             by token. Bold: Pareto front.{notes}}}\n\\label{{tab:{}}}\n\\end{{table}}\n",
+             by token. Bold, on the front: {RULE}.{notes}}}\n\\label{{tab:{}}}\n\\end{{table}}\n",
             escape(&self.subtitle),
             label(&self.title)
         ));

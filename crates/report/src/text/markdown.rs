@@ -2,6 +2,7 @@
 
 use super::format::{NONE, bits, difference, percent, perplexity, three_digits};
 use super::safe::plain;
+use crate::figures::front::RULE;
 use crate::{Report, Row};
 
 /// The columns of a table of codecs, and which way they are aligned.
@@ -32,7 +33,7 @@ const FLOORS: [&str; 2] = ["ΔPPL / noise floor", "KLD / noise floor"];
 
 impl Report {
     /// Two tables in GitHub's Markdown, one of quality against bytes and speed and one of details;
-    /// cells on the Pareto front are bold.
+    /// cells on the front are bold.
     #[must_use]
     pub fn markdown(&self) -> String {
         let heading = if self.models { MODELS_HEADING } else { HEADING };
@@ -50,6 +51,9 @@ impl Report {
             out.push_str(&details(row, !floors.is_empty()));
         }
         out.push_str(&super::speed::markdown(&self.speed));
+        if self.rows.iter().any(|row| row.on_front) {
+            out.push_str(&format!("\nBold, on the front: {RULE}.\n"));
+        }
         if self.rows.iter().any(|row| row.imported.is_some()) {
             out.push_str("\n† imported: bytes declared, not counted; no paired error\n");
         }

@@ -80,6 +80,7 @@ mod tests {
     fn the_table_says_what_was_measured() {
         let rows = [SpeedRow {
             label: "half | a".to_owned(),
+            family: "knorm".to_owned(),
             context: 100,
             new_tokens: 11,
             prefill_tokens_per_s: 40.0,

@@ -3,6 +3,7 @@
 use super::format::{NONE, bits, difference, percent, perplexity, three_digits};
 use super::lines::lines;
 use super::safe::{plain, prose};
+use crate::figures::front::RULE;
 use crate::{Report, Row};
 
 /// How a table is drawn.
@@ -103,10 +104,8 @@ impl Report {
     fn notes(&self, paint: &Paint, width: usize) -> String {
         let mut out = String::new();
         if self.rows.iter().any(|row| row.on_front) {
-            out.push_str(
-                &paint.dim("\n* no other cell has both fewer bits and a lower perplexity"),
-            );
-            out.push('\n');
+            let note = lines(&format!("* on the front: {RULE}"), width, "");
+            out.push_str(&format!("\n{}\n", paint.dim(&note)));
         }
         if let Some(floor) = &self.noise_floor {
             let note = format!(

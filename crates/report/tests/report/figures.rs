@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use strait_report::{Report, TableStyle};
+use strait_report::{Picture, Report, TableStyle};
 use strait_schema::{CellKind, PairedSums, Record, Status};
 
 const BASE_PPL: f64 = 46.087_04;
@@ -211,6 +211,8 @@ fn the_front_has_no_cell_that_another_beats() {
     assert_eq!(
         front,
         [
+            "baseline",
+            "raw",
             "f16",
             "int8 g64",
             "int8 token",
@@ -255,6 +257,50 @@ fn picture() {
     assert!(svg.contains("failed, not shown: int1 g64"));
     assert!(!svg.contains("NaN") && !svg.contains("inf"));
     insta::assert_snapshot!("pareto", svg);
+}
+
+#[test]
+fn many_names_give_way_to_numbers_and_the_front_keeps_its_own() {
+    let mut records = records();
+    for step in 0..40 {
+        let bits = 3.0 + f64::from(step) / 5.0;
+        records.push(record(
+            &format!("tail {step}"),
+            "affine",
+            bits,
+            50.0 * f64::from(1 + step % 9),
+            45.0,
+        ));
+    }
+    let report = Report::from_records(&records).unwrap();
+    let svg = report.pareto_svg();
+    let bold = "font-weight=\"600\"";
+    for row in report.rows.iter().filter(|row| row.on_front) {
+        let named = |line: &str| line.contains(&format!(">{}</text>", row.label));
+        assert!(svg.lines().any(|line| named(line) && line.contains(bold)), "{}", row.label);
+    }
+    // A number stands in the picture and once more in the list, whose names are smaller.
+    assert_eq!(svg.matches(">7</text>").count(), 2);
+    let listed = svg
+        .lines()
+        .filter(|line| line.contains(">tail ") && !line.contains(bold))
+        .collect::<Vec<_>>();
+    assert!(listed.len() > 10 && listed.iter().all(|line| line.contains("font-size=\"11\"")));
+    let height = svg.split("height=\"").nth(1).unwrap().split('"').next().unwrap();
+    assert!(height.parse::<f64>().unwrap() > 640.0, "{height}");
+}
+
+#[test]
+fn exact_copies_stand_at_the_foot_of_the_logarithmic_axis() {
+    let report = Report::from_records(&records()).unwrap();
+    let divergence = Picture::default();
+    let lowest = |svg: &str, name: &str| {
+        let line = svg.lines().rfind(|line| line.contains(&format!(">{name}</text>"))).unwrap();
+        line.split("y=\"").nth(1).unwrap().split('"').next().unwrap().parse::<f64>().unwrap()
+    };
+    let svg = report.picture_svg(&divergence);
+    assert!(lowest(&svg, "baseline") > lowest(&svg, "f16"), "{svg}");
+    assert!(svg.contains(">0</text>"));
 }
 
 #[test]

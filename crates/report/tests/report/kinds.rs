@@ -18,11 +18,11 @@ fn a_codec_called_baseline_is_a_codec() {
         assert!(line.contains("0.84"), "{line}");
     }
     // The baseline is a black diamond; the codec has a colour.
-    assert!(report.pareto_svg().contains("#0072B2"));
+    assert!(report.pareto_svg().contains("#009E73"));
     let page = Page::new(&Collection { records: records.to_vec(), ..Collection::default() });
     let html = page.unwrap().html();
     assert_eq!(html.matches("\"baseline\":true").count(), 1);
-    assert_eq!(html.matches("background:var(--f0)").count(), 1);
+    assert_eq!(html.matches("background:var(--f2)").count(), 1);
     assert_eq!(html.matches("background:var(--ink)").count(), 1);
 }
 

@@ -72,10 +72,14 @@ fn cells_above_the_limit_are_counted_and_not_drawn() {
     let above: Vec<&String> =
         losses.filter(|(_, loss)| *loss > most).map(|(label, _)| label).collect();
     assert!(!above.is_empty() && above.len() + 1 < report.rows.len());
-    let svg = report.picture_svg(&Picture { most: Some(most), ..Picture::default() });
+    let svg = report.picture_svg(&Picture {
+        most: Some(most),
+        y: YAxis::Perplexity,
+        ..Picture::default()
+    });
     assert!(above.iter().all(|label| !svg.contains(&format!(">{label}</text>"))), "{above:?}");
     assert!(svg.contains(&format!("{} cells above 2 not shown", above.len())), "{svg}");
-    let whole = report.picture_svg(&Picture::default());
+    let whole = report.picture_svg(&Picture { y: YAxis::Perplexity, ..Picture::default() });
     assert!(!whole.contains("not shown"));
 }
 
@@ -157,7 +161,11 @@ fn results_of_other_programs() {
     assert!(report.latex().contains("bnb\\_nf4$^\\dagger$"));
     assert!(report.markdown().contains("bnb\\_nf4†"));
     assert!(report.terminal(&strait_report::TableStyle::default()).contains("† imported"));
-    assert!(report.picture_svg(&Picture::default()).contains("hollow: imported"));
+    assert!(
+        report
+            .picture_svg(&Picture { y: YAxis::Perplexity, ..Picture::default() })
+            .contains("hollow: imported")
+    );
     // And through files.
     let dir = tempfile::tempdir().unwrap();
     for result in &all {
