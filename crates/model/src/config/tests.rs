@@ -71,6 +71,8 @@ fn defaults() {
         ("qwen2_moe", 2, 16, false, None),
         ("minimax_m2", 128, 8, false, None),
         ("glm4_moe", 8, 8, false, None),
+        ("glm4", 128, 2, false, None),
+        ("ernie4_5", 128, 2, true, None),
         ("ernie4_5_moe", 2, 4, true, None),
         ("deepseek_v2", 192, 32, false, None),
     ] {
@@ -117,7 +119,7 @@ fn both_styles_of_every_family_read_the_same() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 48);
+    assert_eq!(seen, 50);
 }
 
 #[test]
@@ -157,7 +159,7 @@ fn unknown_family_lists_the_known_ones() {
     assert_eq!(
         error.to_string(),
         "unknown architecture: expected \"model_type\" to be one of \"arcee\", \"deepseek_v2\", \"deepseek_v3\", \
-         \"dots1\", \"ernie4_5_moe\", \"exaone4\", \"gemma\", \"gemma2\", \"gemma3_text\", \"glm4_moe\", \"glm4_moe_lite\", \"gpt2\", \"gpt_bigcode\", \"gpt_neo\", \"gpt_neox\", \"granite\", \"kimi_k2\", \"llama\", \"minimax_m2\", \
+         \"dots1\", \"ernie4_5\", \"ernie4_5_moe\", \"exaone4\", \"gemma\", \"gemma2\", \"gemma3_text\", \"glm4\", \"glm4_moe\", \"glm4_moe_lite\", \"gpt2\", \"gpt_bigcode\", \"gpt_neo\", \"gpt_neox\", \"granite\", \"kimi_k2\", \"llama\", \"minimax_m2\", \
          \"ministral\", \"mistral\", \"mixtral\", \"nemotron\", \"olmo2\", \"olmo3\", \"olmoe\", \"opt\", \"phi\", \"phi3\", \
          \"qwen2\", \"qwen2_5_vl_text\", \"qwen2_moe\", \"qwen2_vl_text\", \"qwen3\", \"qwen3_moe\", \
          \"qwen3_vl_text\", \"seed_oss\", \"smollm3\", \"stablelm\", \"starcoder2\", \"vaultgemma\", \"gemma3\", \"idefics3\", \"internvl\", \"llava\", \"llava_next\", \"mistral3\", \

@@ -4,8 +4,9 @@
 use serde_json::Value;
 use strait_ops::Routing;
 
+use super::ernie4_5::ernie_like;
 use super::experts::{check_chosen_at, checked, set_experts};
-use super::llama::{Defaults, Sizes, llama_like};
+use super::llama::{Defaults, Sizes};
 use crate::config::keys::{Keys, invalid};
 use crate::config::rope::RopeKeys;
 use crate::config::{Experts, ModelConfig, SharedExpert};
@@ -30,14 +31,8 @@ const NAMES: Names = Names {
 pub(super) fn describe(keys: Keys<'_>) -> Result<ModelConfig, ModelError> {
     // It would give everything but the experts biases.
     keys.only("use_bias", &Value::Bool(false))?;
-    let mut model = llama_like(keys, "ernie4_5_moe", DEFAULTS)?;
+    let mut model = ernie_like(keys, "ernie4_5_moe", DEFAULTS)?;
     model.names = NAMES;
-    for layer in &mut model.blocks {
-        layer.adjacent_pairs = true;
-        if let Some(rope) = &mut layer.attention.rope {
-            rope.rounded_once = true;
-        }
-    }
     let count = keys.size("moe_num_experts", Some(64))?;
     let chosen = check_chosen_at(keys, "moe_k", Some(6), count)?;
     let routing = Routing { in_f32: true, rounded_shares: true, ..Routing::softmax(chosen, true) };

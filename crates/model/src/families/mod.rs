@@ -5,12 +5,14 @@ mod arcee;
 mod deepseek_v2;
 mod deepseek_v3;
 mod dots1;
+mod ernie4_5;
 mod ernie4_5_moe;
 mod exaone4;
 mod experts;
 mod gemma;
 mod gemma2;
 mod gemma3;
+mod glm4;
 mod glm4_moe;
 mod glm4_moe_lite;
 mod gpt2;
@@ -59,11 +61,13 @@ pub const FAMILIES: &[Family] = &[
     Family { model_type: "deepseek_v2", describe: deepseek_v2::describe },
     Family { model_type: "deepseek_v3", describe: deepseek_v3::describe },
     Family { model_type: "dots1", describe: dots1::describe },
+    Family { model_type: "ernie4_5", describe: ernie4_5::describe },
     Family { model_type: "ernie4_5_moe", describe: ernie4_5_moe::describe },
     Family { model_type: "exaone4", describe: exaone4::describe },
     Family { model_type: "gemma", describe: gemma::describe },
     Family { model_type: "gemma2", describe: gemma2::describe },
     Family { model_type: "gemma3_text", describe: gemma3::describe },
+    Family { model_type: "glm4", describe: glm4::describe },
     Family { model_type: "glm4_moe", describe: glm4_moe::describe },
     Family { model_type: "glm4_moe_lite", describe: glm4_moe_lite::describe },
     Family { model_type: "gpt2", describe: gpt2::describe },

@@ -919,6 +919,37 @@ FAMILIES |= {
         ),
         lengths=GOLDEN,
     ),
+    "ernie4-5": dict(
+        config=config(
+            "ernie4_5",
+            "Ernie4_5ForCausalLM",
+            **llama(
+                head_dim=12,
+                num_hidden_layers=2,
+                rope_scaling=None,
+                rope_theta=500000.0,
+                tie_word_embeddings=True,
+                use_bias=True,
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
+    "glm4": dict(
+        config=config(
+            "glm4",
+            "Glm4ForCausalLM",
+            **llama(
+                attention_bias=True,
+                attention_dropout=0.0,
+                head_dim=12,
+                num_hidden_layers=2,
+                pad_token_id=0,
+                partial_rotary_factor=0.5,
+                rope_theta=10000.0,
+            ),
+        ),
+        lengths=GOLDEN,
+    ),
     "minimax-m2": dict(
         config=config(
             "minimax_m2",

@@ -275,6 +275,20 @@ DEFAULTS = {
         "max_window_layers": 62,
         "max_position_embeddings": 2048,
     },
+    "ernie4_5": dict(
+        LLAMA | {"rms_norm_eps": 1e-5, "tie_word_embeddings": True},
+        num_key_value_heads=2,
+        head_dim=128,
+        use_bias=False,
+        max_position_embeddings=131072,
+    ),
+    "glm4": dict(
+        LLAMA | {"rms_norm_eps": 1.5625e-7},
+        num_key_value_heads=2,
+        head_dim=128,
+        attention_bias=True,
+        max_position_embeddings=131072,
+    ),
     "ernie4_5_moe": {
         **LLAMA,
         "rms_norm_eps": 1e-5,
@@ -666,6 +680,29 @@ def dots1(config, length):
         qk_norm="head",
         window=[size if kind == "sliding_attention" else None for kind in types],
         experts=deepseek_experts(config)(after_first(config)),
+    )
+
+
+def ernie4_5(config, length):
+    biases = {"query", "key", "value", "output", "mlp"} if config["use_bias"] else ()
+    return adjacent(llama_like(config, length, theta=5e5, biases=frozenset(biases)))
+
+
+def glm4(config, length):
+    names = {
+        "attention_out": "post_self_attn_layernorm",
+        "mlp_out": "post_mlp_layernorm",
+        "gate_up": "mlp.gate_up_proj",
+    }
+    biases = {"query", "key", "value"} if config["attention_bias"] else ()
+    return adjacent(
+        llama_like(
+            {"partial_rotary_factor": 0.5, **config},
+            length,
+            names=names,
+            gate_up_layout="stacked",
+            biases=frozenset(biases),
+        )
     )
 
 
@@ -1119,11 +1156,13 @@ FAMILIES = {
     "deepseek_v2": deepseek_v2,
     "deepseek_v3": deepseek_v3,
     "dots1": dots1,
+    "ernie4_5": ernie4_5,
     "ernie4_5_moe": ernie4_5_moe,
     "exaone4": exaone4,
     "gemma": gemma,
     "gemma2": gemma2,
     "gemma3_text": gemma3,
+    "glm4": glm4,
     "glm4_moe": glm4_moe,
     "glm4_moe_lite": glm4_moe_lite,
     "gpt2": gpt2,

@@ -26,12 +26,13 @@ pub(crate) fn package() -> PathBuf {
 }
 
 /// Every folder with a golden checkpoint.
-pub(crate) const FAMILIES: [&str; 48] = [
+pub(crate) const FAMILIES: [&str; 50] = [
     "arcee",
     "deepseek-v2",
     "deepseek-v2-lite",
     "deepseek-v3",
     "dots1",
+    "ernie4-5",
     "ernie4-5-moe",
     "exaone4",
     "exaone4-global",
@@ -39,6 +40,7 @@ pub(crate) const FAMILIES: [&str; 48] = [
     "gemma2",
     "gemma3",
     "gemma3-layer-types",
+    "glm4",
     "glm4-moe",
     "glm4-moe-lite",
     "gpt-bigcode",
