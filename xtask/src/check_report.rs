@@ -33,7 +33,27 @@ pub(crate) struct Args {
 const CHECKS: &[(&str, &str)] = &[
     (
         "every chart is drawn",
-        "['front','links','kld','speed','phases','time'].map(n => document.querySelectorAll(`#chart-${n} svg .point`).length).every(n => n > 0)",
+        "(() => { const shown = [...document.querySelectorAll('.chart')].filter(c => !c.closest('section').hidden); return shown.length > 1 && shown.every(c => c.querySelector('svg .point')); })()",
+    ),
+    (
+        "the answer fits one screen, its filters folded",
+        "(() => { const end = element('first').getBoundingClientRect().bottom + scrollY; return !element('filter').open && document.querySelectorAll('#cards .card').length === 3 && end <= innerHeight ? true : `it ends at ${end} of ${innerHeight}`; })()",
+    ),
+    (
+        "a card opens what it names",
+        "(() => { const card = document.querySelector('#cards button'); card.click(); const cell = data.cells.find(c => c.key === chosen.picked); const good = card.textContent.includes(cell.label) && element(cell.key).open; element('reset').click(); return good; })()",
+    ),
+    (
+        "only cells within the chosen loss are ranked",
+        "(() => { if (element('plan').hidden) return true; const box = element('loss'); const listed = () => [...document.querySelectorAll('#time-list tbody a')].map(a => data.cells.find(c => '#' + c.key === a.getAttribute('href'))); const set = v => { box.value = v; box.dispatchEvent(new Event('input')); return listed(); }; const few = set('0.05'), all = set(''); set('0.1'); return few.every(c => c.baseline || c.delta <= 0.05) && all.some(c => c.delta > 0.05); })()",
+    ),
+    (
+        "few cells have a line of errors",
+        "document.querySelectorAll('#chart-links g[aria-label=line] path').length <= 8",
+    ),
+    (
+        "one experiment at a time",
+        "(() => { const select = element('group'); const good = [...select.options].every((o, at) => { select.value = o.value; select.dispatchEvent(new Event('change')); const cells = visibleCells(); return cells.length > 0 && cells.every(c => c.group === at) && document.querySelectorAll('#cells tbody tr:not([hidden])').length === cells.length; }); select.selectedIndex = 0; select.dispatchEvent(new Event('change')); return good; })()",
     ),
     (
         "a cell has one row and one point",

@@ -10,7 +10,11 @@ const SHAPES = ["circle", "square", "triangle", {
   },
 }, "hexagon"];
 
-let data = JSON.parse(document.getElementById("data").textContent);
+/** Figures and the details of each cell, once they are unpacked. */
+let data = null, cellDetails = [];
+/** Rows of a chart that still fit beside another one. */
+const MOST_ROWS = 18;
+
 const filters = { group: 0, families: new Set(), query: "" };
 const chosen = { picked: null };
 const element = (id) => document.getElementById(id);
@@ -38,12 +42,9 @@ const UNITS = {
   mixed: { bits: "bits per value, on the links or cached", bytes: "bytes per token, on a link or cached" },
 };
 
-/** The words for the groups that are shown. */
+/** The words for the experiment that is shown. */
 function words(what) {
-  const shown = filters.group === "all" ? data.groups : [data.groups[filters.group]];
-  const units = new Set(shown.map((group) => group.unit));
-  if (units.size === 1) return UNITS[[...units][0]][what];
-  return what === "bits" && units.has("weights") ? "bits per value or weight" : UNITS.mixed[what];
+  return UNITS[data.groups[filters.group].unit][what];
 }
 
 /** What a chart's axis can show: text, value, error, and the kind of scale. */
@@ -87,7 +88,7 @@ function axisOf(metric, values) {
 function bitsAxis(values) {
   const domain = roomy(values, 0.08);
   const marks = [0.1, 0.25, 0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 64].filter((v) => v >= domain[0] && v <= domain[1]);
-  return { type: "log", base: 2, domain, ticks: marks, tickFormat: String };
+  return { type: "log", base: 2, domain, ticks: marks.length > 2 ? marks : d3.ticks(...domain, 6), tickFormat: String };
 }
 
 /** Lines at the marks of the axes, across and up. */
@@ -96,7 +97,20 @@ function grids(x, y) {
   return [Plot.gridX({ ...look, ticks: x?.ticks }), Plot.gridY({ ...look, ticks: y?.ticks })];
 }
 
+/** A chart that there is nothing for has no place on the page. */
+function absent(id) {
+  element(id).replaceChildren();
+  element(id).closest("section").hidden = true;
+}
+
+/** The cells that a chart of lines or bars has room for: the front, the picked one, and those that lose least. */
+function leading(cells, most) {
+  const rank = (cell) => (cell.key === chosen.picked ? 0 : cell.fronts.includes("bits kld") ? 1 : 2);
+  return [...cells].sort((a, b) => rank(a) - rank(b) || (a.kld ?? Infinity) - (b.kld ?? Infinity)).slice(0, most);
+}
+
 function empty(id, text) {
+  element(id).closest("section").hidden = false;
   const p = document.createElement("p");
   p.className = "empty";
   p.textContent = text;
@@ -106,6 +120,7 @@ function empty(id, text) {
 /** Draws a chart and makes its points reachable by mouse and keyboard. */
 function show(id, options, points) {
   const box = element(id);
+  box.closest("section").hidden = false;
   const width = Math.max(320, Math.floor(box.clientWidth || 600));
   const svg = Plot.plot({ width, style: { background: "none", overflow: "visible" }, color: { type: "identity" }, ...options });
   svg.setAttribute("role", "group");
@@ -198,7 +213,7 @@ function drawFront(cells) {
   const bars = points.filter((p) => p.error > 0);
   const xAxis = xKey === "bits" ? bitsAxis(xs) : axisOf(xMetric, xs), yAxis = axisOf(yMetric, ends);
   const svg = show("chart-front", {
-    height: Math.max(360, Math.min(520, window.innerHeight * 0.62)), marginLeft: 66, marginBottom: 42, marginRight: 24, marginTop: 22, insetLeft: 8,
+    height: Math.max(340, Math.min(520, window.innerHeight * 0.47)), marginLeft: 66, marginBottom: 42, marginRight: 24, marginTop: 22, insetLeft: 8,
     x: { ...xAxis, label: `${xMetric.name} →`, labelAnchor: "right" },
     y: { ...yAxis, label: `↑ ${yMetric.name}`, labelAnchor: "top" },
     marks: [
@@ -215,7 +230,9 @@ function drawFront(cells) {
 function drawLinks(cells) {
   const key = element("links-y").value;
   const names = { sqnr_db: "SQNR (dB)", mse: "mean squared error", cosine_distance: "1 − cosine", max_abs: "largest error" };
-  const points = cells.filter((cell) => !cell.cached).flatMap((cell) => cell.links.map((link, at) => ({ cell, link, x: link.layer ?? at, y: link[key] })))
+  const wrong = cells.filter((cell) => !cell.cached && cell.links.some((link) => !link.exact));
+  if (!wrong.length) return absent("chart-links");
+  const points = leading(wrong, 8).flatMap((cell) => cell.links.map((link, at) => ({ cell, link, x: link.layer ?? at, y: link[key] })))
     .filter((p) => p.y !== null && !p.link.exact && (key === "sqnr_db" || p.y > 0));
   if (!points.length) return empty("chart-links", "No link of these cells has an error.");
   const layers = [...new Set(points.map((p) => p.x))].sort((a, b) => a - b);
@@ -234,9 +251,10 @@ function drawLinks(cells) {
 }
 
 function drawKld(cells) {
-  const points = cells.filter((c) => c.kld_quantiles && c.kld_quantiles[6] > 0 && !c.baseline && c.kld > 0)
-    .map((cell) => ({ cell, x: cell.kld, y: cell.key, q: cell.kld_quantiles }));
-  if (!points.length) return empty("chart-kld", "No divergence was measured for these cells.");
+  const diverging = cells.filter((c) => c.kld_quantiles && c.kld_quantiles[6] > 0 && !c.baseline && c.kld > 0);
+  if (!diverging.length) return absent("chart-kld");
+  const points = leading(diverging, MOST_ROWS).map((cell) => ({ cell, x: cell.kld, y: cell.key, q: cell.kld_quantiles }));
+  element("kld-left").textContent = points.length < diverging.length ? `The front and those that lose least: ${points.length} of ${diverging.length} cells.` : "";
   points.sort((a, b) => a.q[2] - b.q[2]);
   const floor = Math.max(1e-9, Math.min(...points.map((p) => (p.q[1] > 0 ? p.q[1] : p.q[2] > 0 ? p.q[2] : p.x))) / 4);
   const at = (value) => Math.max(value, floor);
@@ -244,7 +262,7 @@ function drawKld(cells) {
   const longest = Math.max(...points.map((p) => p.cell.label.length));
   const domain = [floor, Math.max(...points.map((p) => at(p.q[4]))) * 1.3];
   show("chart-kld", {
-    height: Math.max(330, points.length * 20 + 60), marginLeft: Math.min(190, longest * 6.4 + 16), marginBottom: 40, marginTop: 8,
+    height: Math.max(240, points.length * 20 + 60), marginLeft: Math.min(190, longest * 6.4 + 16), marginBottom: 40, marginTop: 8,
     x: { type: "log", domain, ticks: logTicks(...domain), tickFormat: tick, label: "nats per token →", labelAnchor: "right" },
     y: { type: "band", domain: points.map((p) => p.y), tickFormat: (k) => labels.get(k), label: null, tickSize: 0, padding: 0.35 },
     marks: [
@@ -260,6 +278,7 @@ function drawKld(cells) {
 function drawSpeed(cells) {
   const xKey = element("speed-x").value, yKey = element("front-y").value;
   const xMetric = METRICS[xKey], yMetric = METRICS[yKey];
+  if (!cells.some((c) => !c.baseline && (c.encode_mb_per_s || c.decode_mb_per_s))) return absent("chart-speed");
   const points = scatter(cells.filter((c) => !c.baseline), xMetric, yMetric);
   if (!points.length) return empty("chart-speed", "No cell here has both figures.");
   const ends = points.flatMap((p) => (yMetric.scale === "log" ? [p.y] : [p.y - p.error, p.y + p.error]));
@@ -285,7 +304,10 @@ function drawPhases(cells) {
     else if (cell.chunk_tokens === 1) entry.decode = cell;
     settings.set(key, entry);
   }
-  const rows = [...settings.values()].filter((row) => row.prefill || row.decode);
+  const measured = [...settings.values()].filter((row) => row.prefill || row.decode);
+  if (!measured.length) return absent("chart-phases");
+  const few = new Set(leading(measured.map((row) => row.cell), MOST_ROWS));
+  const rows = measured.filter((row) => few.has(row.cell));
   const both = rows.filter((row) => row.prefill && row.decode).length;
   element("phases-hint").textContent = both
     ? "Bytes of a token on one link: hollow in whole messages (prefill), filled alone in a message (decode)."
@@ -296,12 +318,11 @@ function drawPhases(cells) {
   rows.sort((a, b) => value(a) - value(b));
   const points = rows.flatMap((row) => ["prefill", "decode"].filter((phase) => row[phase])
     .map((phase) => ({ cell: row[phase], phase, x: row[phase].bytes_per_token, y: row.cell.key })));
-  if (!points.length) return empty("chart-phases", "No bytes were counted for these cells.");
   const labels = new Map(rows.map((row) => [row.cell.key, row.cell.label]));
   const longest = Math.max(...rows.map((row) => row.cell.label.length));
   const domain = roomy(points.map((p) => p.x));
   show("chart-phases", {
-    height: Math.max(330, rows.length * 20 + 60), marginLeft: Math.min(190, longest * 6.4 + 16), marginBottom: 40, marginTop: 8,
+    height: Math.max(240, rows.length * 20 + 60), marginLeft: Math.min(190, longest * 6.4 + 16), marginBottom: 40, marginTop: 8,
     x: { type: "log", domain, ticks: logTicks(...domain), tickFormat: tick, label: "bytes per token and link →", labelAnchor: "right" },
     y: { type: "point", domain: rows.map((row) => row.cell.key), tickFormat: (k) => labels.get(k), label: null, tickSize: 0, padding: 0.6 },
     marks: [
@@ -312,48 +333,64 @@ function drawPhases(cells) {
   }, points);
 }
 
-function drawTime(cells) {
+/** The cells that may be chosen on this network, the fastest first: as `strait plan`, within a loss of perplexity. */
+function choices(cells) {
   const mbit = Math.pow(10, Number(element("mbit").value));
   const rtt = Number(element("rtt").value), tokens = Number(element("batch").value), compute = element("compute").checked;
+  const most = element("loss").value === "" ? Infinity : Number(element("loss").value);
+  const at = (cell, x) => timePerToken(cell, x, rtt, tokens, compute);
+  const timed = cells.filter((cell) => !cell.cached && cell.links.length && at(cell, mbit) !== null);
+  const good = timed.filter((cell) => cell.baseline || (cell.delta !== null && cell.delta <= most));
+  const points = good.map((cell) => ({ cell, x: mbit, y: at(cell, mbit) })).sort((a, b) => a.y - b.y);
+  return { mbit, at, timed, points, most };
+}
+
+function drawTime(cells) {
+  const { mbit, at, timed, points, most } = choices(cells);
   element("mbit-out").textContent = mbit >= 1000 ? `${digits(mbit / 1000)} Gbit/s` : `${digits(mbit)} Mbit/s`;
-  element("rtt-out").textContent = `${rtt} ms`;
-  const timed = cells.filter((cell) => !cell.cached && timePerToken(cell, mbit, rtt, tokens, compute) !== null);
-  if (!timed.length) {
-    element("time-list").replaceChildren();
-    return empty("chart-time", "No cell here has timed links.");
-  }
+  element("rtt-out").textContent = `${element("rtt").value} ms`;
+  const some = timed.some((cell) => !cell.baseline);
+  element("plan").hidden = !some;
+  element("first").classList.toggle("alone", !some);
+  if (!some) return absent("chart-time");
+  const shown = points.slice(0, 8);
+  for (const p of points.slice(8)) if (p.cell.baseline || p.cell.key === chosen.picked) shown.push(p);
+  timeList(shown);
+  const slower = points.length - shown.length, beyond = timed.length - points.length;
+  element("time-hint").textContent = [
+    "Milliseconds of a token over all links: encode, transfer, half a round trip, decode.",
+    slower ? `${slower} slower ones are not listed.` : "",
+    beyond ? `${beyond} cells lose more than ${most}.` : "",
+  ].filter(Boolean).join(" ");
   const bandwidths = d3.range(0, 5.001, 0.05).map((power) => Math.pow(10, power));
-  const lines = timed.flatMap((cell) => bandwidths.map((x) => ({ cell, x, y: timePerToken(cell, x, rtt, tokens, compute) })));
-  const points = timed.map((cell) => ({ cell, x: mbit, y: timePerToken(cell, mbit, rtt, tokens, compute) }));
+  const lines = shown.flatMap(({ cell }) => bandwidths.map((x) => ({ cell, x, y: at(cell, x) })));
   const domain = roomy(lines.map((p) => p.y).filter((y) => y > 0), 0.03);
   show("chart-time", {
-    height: 380, marginLeft: 60, marginBottom: 40, marginTop: 22,
+    height: 330, marginLeft: 60, marginBottom: 40, marginTop: 22,
     x: { type: "log", domain: [1, 1e5], ticks: [1, 10, 100, 1e3, 1e4, 1e5], tickFormat: (v) => (v >= 1000 ? `${v / 1000} G` : `${v} M`), label: "bit/s →", labelAnchor: "right" },
     y: { type: "log", domain, ticks: logTicks(...domain), tickFormat: tick, label: "↑ milliseconds per token" },
     marks: [
       ...grids({ ticks: [1, 10, 100, 1e3, 1e4, 1e5] }, { ticks: logTicks(...domain) }),
       Plot.ruleX([mbit], { stroke: "var(--accent)", strokeWidth: 1.4 }),
       Plot.line(lines, { x: "x", y: "y", z: (p) => p.cell.key, stroke: (p) => colorOf(p.cell), strokeWidth: (p) => (p.cell.baseline ? 2.2 : 1.4), strokeOpacity: 0.85 }),
-      dots(points, { r: 4 }),
+      dots(shown, { r: 4 }),
     ],
-  }, points);
-  timeList(points);
+  }, shown);
 }
 
 function timeList(points) {
   const baselines = new Map(data.cells.filter((c) => c.baseline && c.links.length).map((c) => [c.group, c]));
-  const rows = [...points].sort((a, b) => a.y - b.y).map(({ cell, y }) => {
+  const rows = points.map(({ cell, y }) => {
     const even = baselines.has(cell.group) && !cell.baseline ? breakEven(cell, baselines.get(cell.group)) : null;
     const text = even === null ? "–" : even === Infinity ? "always" : even >= 1000 ? `${digits(even / 1000)} Gbit/s` : `${digits(even)} Mbit/s`;
-    return [cell, digits(y, 4), text];
+    return [cell, digits(y, 4), cell.baseline ? "–" : digits(cell.delta), text];
   });
   const table = d3.create("table");
-  table.append("thead").append("tr").selectAll("th").data(["Cell", "ms/token", "pays below"]).join("th").attr("scope", "col").text((d) => d);
+  table.append("thead").append("tr").selectAll("th").data(["Cell", "ms/token", "ΔPPL", "pays below"]).join("th").attr("scope", "col").text((d) => d);
   const tr = table.append("tbody").selectAll("tr").data(rows).join("tr").classed("picked", (d) => d[0].key === chosen.picked);
   const th = tr.append("th").attr("scope", "row");
   th.append("i").attr("class", "swatch").style("background", (d) => colorOf(d[0]));
   th.append("a").attr("href", (d) => `#${d[0].key}`).text((d) => d[0].label);
-  tr.append("td").style("text-align", "right").text((d) => d[1]);
-  tr.append("td").text((d) => d[2]);
+  for (const column of [1, 2, 3]) tr.append("td").text((d) => d[column]);
   element("time-list").replaceChildren(table.node());
 }

@@ -46,14 +46,34 @@ function tip(cell, node) {
   box.style.top = `${(below ? at.top - box.offsetHeight - 10 : at.bottom + 10) + window.scrollY}px`;
 }
 
+/** Writes the details of a cell, the latest first. */
+function detailsOf(key) {
+  if (!element(key)) {
+    const html = cellDetails[Number(key.slice("cell-".length))];
+    if (html === undefined) return null;
+    element("details").insertAdjacentHTML("afterbegin", html);
+  }
+  return element(key);
+}
+
+/** Charts that show few cells show the picked one, too. */
+function redrawFew() {
+  const cells = visibleCells();
+  drawLinks(cells);
+  drawKld(cells);
+  drawPhases(cells);
+  drawTime(cells);
+}
+
 /** Marks a cell everywhere, and opens its details. */
 function pick(key, scroll) {
   chosen.picked = key;
   for (const point of document.querySelectorAll(".point")) point.classList.toggle("picked", point.dataset.cell === key);
   for (const row of document.querySelectorAll("#cells tbody tr")) row.classList.toggle("picked", `cell-${row.dataset.cell}` === key);
-  const details = element(key);
+  const details = detailsOf(key);
   if (!details) return;
   details.open = true;
+  redrawFew();
   if (scroll) {
     tip(null);
     details.scrollIntoView({ block: "start" });
@@ -62,7 +82,7 @@ function pick(key, scroll) {
 }
 
 function chips() {
-  const inGroup = data.cells.filter((cell) => filters.group === "all" || cell.group === filters.group);
+  const inGroup = data.cells.filter((cell) => cell.group === filters.group);
   const families = data.families.map((family) => family.name).filter((family) => inGroup.some((cell) => cell.family === family));
   if (inGroup.some((cell) => cell.baseline)) families.unshift("baseline");
   const buttons = families.map((family) => {
@@ -94,48 +114,51 @@ function chips() {
   element("families").replaceChildren(...buttons);
 }
 
+/** What to pick: of the cells within each loss the one with the fewest bits. */
 function cards() {
-  const cells = data.cells.filter((cell) => filters.group === "all" || cell.group === filters.group);
-  const group = filters.group === "all" ? null : data.groups[filters.group];
-  const finished = cells.filter((cell) => cell.status === "finished" && !cell.baseline);
-  const count = (state) => cells.filter((cell) => cell.status === state).length;
-  const small = (limit) => {
-    const good = finished.filter((cell) => cell.bits !== null && cell.delta !== null && group?.ppl && Math.abs(cell.delta) / group.ppl <= limit);
-    return good.sort((a, b) => a.bits - b.bits)[0];
-  };
-  const entries = [[`${cells.length}`, ["cells", ...["running", "failed", "imported"].filter(count).map((state) => `${count(state)} ${state}`)].join(", ")]];
-  if (group?.ppl) entries.push([digits(group.ppl, 6), "perplexity of the baseline"]);
-  for (const limit of [0.001, 0.01, 0.1]) {
-    const best = small(limit);
-    if (best) entries.push([`${digits(best.bits, 4)} bits`, `${best.label}: fewest bits within ${100 * limit} % of its perplexity`]);
-  }
-  element("cards").replaceChildren(...entries.map(([value, name]) => {
-    const card = document.createElement("div");
+  const cells = data.cells.filter((cell) => cell.group === filters.group);
+  const group = data.groups[filters.group];
+  const usable = cells.filter((cell) => cell.status === "finished" && !cell.baseline && cell.bits !== null && cell.kld !== null);
+  const entries = usable.length ? [0.001, 0.01, 0.1] : [];
+  element("cards").replaceChildren(...entries.map((limit) => {
+    const best = usable.filter((cell) => cell.kld <= limit).sort((a, b) => a.bits - b.bits || a.kld - b.kld)[0];
+    const card = document.createElement(best ? "button" : "div");
     card.className = "card";
-    const b = document.createElement("b"), span = document.createElement("span");
-    b.textContent = value;
-    span.textContent = name;
-    card.append(b, span);
+    const parts = best
+      ? [["span", `fewest bits within ${limit} nats`], ["b", `${digits(best.bits, 3)} bits · ${best.label}`], ["span", `KLD ${digits(best.kld)}, ΔPPL ${difference(best.delta, best.delta_error)}`]]
+      : [["span", `fewest bits within ${limit} nats`], ["b", "none"], ["span", "no cell here loses as little"]];
+    for (const [name, text] of parts) {
+      const part = document.createElement(name);
+      part.textContent = text;
+      card.append(part);
+    }
+    if (best) {
+      card.type = "button";
+      card.addEventListener("click", () => pick(best.key, true));
+    }
     return card;
   }));
-  element("subtitle").textContent = group
-    ? `${group.subtitle}${group.fingerprint ? ` · protocol ${group.fingerprint}` : ""}`
-    : "Several protocols: their perplexities do not compare with each other.";
+  const count = (state) => cells.filter((cell) => cell.status === state).length;
+  const states = ["running", "failed", "imported"].filter(count).map((state) => `${count(state)} ${state}`);
+  element("subtitle").textContent = [
+    group.subtitle, group.ppl ? `baseline PPL ${digits(group.ppl, 6)}` : "", [`${cells.length} cells`, ...states].join(", "),
+    group.fingerprint ? `protocol ${group.fingerprint}` : "",
+  ].filter(Boolean).join(" · ");
+  document.querySelector("h1").textContent = group.title;
 }
 
 function groups() {
   const select = element("group");
   element("group-label").hidden = data.groups.length < 2;
   const options = data.groups.map((group, at) => new Option(`${group.title} · ${group.subtitle.split(" · ")[0]}`, String(at)));
-  if (data.groups.length > 1) options.push(new Option("all together", "all"));
   select.replaceChildren(...options);
-  if (filters.group !== "all" && filters.group >= data.groups.length) filters.group = 0;
+  if (filters.group >= data.groups.length) filters.group = 0;
   select.value = String(filters.group);
 }
 
 /** Offers the axes that some cell here has a figure for; the first of each list always. */
 function offerAxes() {
-  const cells = data.cells.filter((cell) => !cell.baseline && (filters.group === "all" || cell.group === filters.group));
+  const cells = data.cells.filter((cell) => !cell.baseline && cell.group === filters.group);
   for (const id of ["front-x", "front-y"]) {
     const select = element(id);
     for (const option of [...select.options].slice(1)) {
@@ -171,8 +194,10 @@ function installTheme() {
 
 function installControls() {
   element("group").addEventListener("change", (event) => {
-    filters.group = event.target.value === "all" ? "all" : Number(event.target.value);
+    filters.group = Number(event.target.value);
     filters.families.clear();
+    chosen.picked = null;
+    element("details").replaceChildren();
     redrawAll();
   });
   element("search").addEventListener("input", (event) => {
@@ -187,7 +212,7 @@ function installControls() {
     draw();
   });
   for (const id of ["front-x", "front-y", "links-y", "speed-x"]) element(id).addEventListener("change", draw);
-  for (const id of ["mbit", "rtt", "batch", "compute"]) element(id).addEventListener("input", () => drawTime(visibleCells()));
+  for (const id of ["mbit", "rtt", "loss", "batch", "compute"]) element(id).addEventListener("input", () => drawTime(visibleCells()));
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("button.copy");
     if (!button) return;
@@ -205,6 +230,7 @@ function installControls() {
     if (event.key === "Escape") tip(null);
     if (event.key === "/" && !/input|select|textarea/i.test(document.activeElement.tagName)) {
       event.preventDefault();
+      element("filter").open = true;
       element("search").focus();
     }
   });
@@ -215,19 +241,17 @@ function installControls() {
     clearTimeout(waiting);
     waiting = setTimeout(draw, 120);
   });
-  let opened = [];
-  addEventListener("beforeprint", () => {
-    opened = [...document.querySelectorAll("#details > details:not([open])")];
-    for (const details of opened) details.open = true;
-  });
-  addEventListener("afterprint", () => {
-    for (const details of opened) details.open = false;
-  });
 }
 
 function followHash() {
   const key = decodeURIComponent(location.hash.slice(1));
-  if (/^cell-\d+$/.test(key)) pick(key, true);
+  const cell = data.cells.find((cell) => cell.key === key);
+  if (!cell) return;
+  if (cell.group !== filters.group) {
+    filters.group = cell.group;
+    redrawAll();
+  }
+  pick(key, true);
 }
 
 /** Takes new figures from the server that sent this page. */
@@ -246,12 +270,14 @@ function installLive() {
       if (text !== last) {
         last = text;
         const fresh = JSON.parse(text);
-        const open = new Set([...document.querySelectorAll("#details > details[open]")].map((details) => details.querySelector("summary").firstChild.textContent.trim()));
+        // A cell keeps its label, not its place, while others arrive.
+        const labels = [...document.querySelectorAll("#details > details[open]")].map((details) => data.cells[details.dataset.cell].label);
         data = fresh.data;
+        cellDetails = fresh.details;
         document.querySelector("#cells tbody").innerHTML = fresh.rows;
-        element("details").innerHTML = fresh.details;
-        for (const details of document.querySelectorAll("#details > details")) details.open = open.has(details.querySelector("summary").firstChild.textContent.trim());
-        document.querySelector("h1").textContent = document.title = fresh.title;
+        element("details").replaceChildren();
+        for (const cell of data.cells.filter((cell) => labels.includes(cell.label))) detailsOf(cell.key).open = true;
+        document.title = fresh.title;
         sortTable();
         redrawAll();
       }
@@ -263,10 +289,28 @@ function installLive() {
   setInterval(ask, 1000 * Number(every));
 }
 
+/** A text that was packed when the page was written. */
+async function unpacked(id) {
+  const bytes = Uint8Array.from(atob(element(`packed-${id}`).textContent), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Response(stream).text();
+}
+
+async function start() {
+  for (const library of ["d3", "plot"]) {
+    const script = document.createElement("script");
+    script.textContent = await unpacked(library);
+    document.head.append(script);
+  }
+  data = JSON.parse(await unpacked("data"));
+  cellDetails = JSON.parse(await unpacked("cell-details"));
+  installControls();
+  installSorting();
+  installLive();
+  redrawAll();
+  followHash();
+  document.documentElement.dataset.ready = "true";
+}
+
 installTheme();
-installControls();
-installSorting();
-installLive();
-redrawAll();
-followHash();
-document.documentElement.dataset.ready = "true";
+start();

@@ -1,14 +1,15 @@
 //! `report.html`: one file that opens without a network. Charts, a table that sorts and filters, and for
 //! every cell where it came from and the experiment file that measures it again.
 //!
-//! Table and details are HTML before any script runs, so the page can be read, searched and printed
-//! without one. The charts are drawn from the JSON in the page by the scripts of this folder with the
-//! libraries of `assets/`. Its content policy forbids every connection; only the live page of
+//! The table is HTML before any script runs, so the page can be read, searched and printed without one. Details,
+//! figures and the libraries of `assets/` are packed texts, which the scripts of this folder unpack: they draw the
+//! charts, and write the details of a cell where it is picked. Its content policy forbids every connection; only the live page of
 //! `strait serve` may ask its own server.
 
 mod assets;
 mod data;
 mod details;
+mod pack;
 mod params;
 mod serve;
 mod table;
@@ -28,7 +29,8 @@ pub struct Page {
     data: PageData,
     columns: Columns,
     rows: String,
-    details: String,
+    /// Of each cell, in order.
+    details: Vec<String>,
     notes: Vec<String>,
 }
 
@@ -42,7 +44,7 @@ impl Page {
         let families = palette::families(groups.iter().flat_map(|group| &group.report.rows));
         let families = families.into_iter().map(Family::new).collect();
         let mut data = PageData { groups: Vec::new(), families, cells: Vec::new() };
-        let (mut rows, mut details) = (String::new(), String::new());
+        let (mut rows, mut details) = (String::new(), Vec::new());
         for (index, group) in groups.iter().enumerate() {
             let report = &group.report;
             data.groups.push(Group {
@@ -57,7 +59,7 @@ impl Page {
                 let record = group.record_of(row);
                 rows.push_str(&table::row(at, index, row));
                 let reference = record.and_then(|record| group.reference_of(record));
-                details.push_str(&details::of(at, index, row, record, reference));
+                details.push(details::of(at, index, row, record, reference));
                 data.cells.push(Cell::new(at, index, row, record, report.models, fronts));
             }
         }
@@ -127,15 +129,20 @@ impl Page {
                 ("columns", &self.columns.classes()),
                 ("headings", &table::headings()),
                 ("rows", &self.rows),
-                ("details", &self.details),
             ],
         ));
-        let json = serde_json::to_string(&self.data).unwrap_or_default();
-        // Inside a script element `<` could begin the end of it.
-        let json = json.replace('<', "\\u003c");
-        out.push_str(&format!("<script type=\"application/json\" id=\"data\">{json}</script>\n"));
-        for code in [assets::D3, assets::PLOT] {
-            out.push_str(&script(code));
+        let data = serde_json::to_string(&self.data).unwrap_or_default();
+        let details = serde_json::to_string(&self.details).unwrap_or_default();
+        for (id, text) in [
+            ("d3", assets::D3),
+            ("plot", assets::PLOT),
+            ("data", &data),
+            ("cell-details", &details),
+        ] {
+            let packed = pack::pack(text);
+            out.push_str(&format!(
+                "<script type=\"text/plain\" id=\"packed-{id}\">{packed}</script>\n"
+            ));
         }
         let own = [assets::MODEL, assets::CHARTS, assets::TABLE, assets::MAIN].concat();
         out.push_str(&script(&format!("\"use strict\";\n{own}")));

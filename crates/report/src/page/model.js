@@ -120,7 +120,7 @@ function breakEven(cell, baseline) {
 
 /** Whether a cell passes the filters. */
 function passes(cell, filters) {
-  if (filters.group !== "all" && cell.group !== filters.group) return false;
+  if (cell.group !== filters.group) return false;
   if (filters.families.size && !filters.families.has(cell.family)) return false;
   const words = filters.query.toLowerCase().split(/\s+/).filter(Boolean);
   const text = `${cell.label} ${cell.family} ${cell.status}`.toLowerCase();

@@ -51,6 +51,7 @@ function filterTable(visible) {
     row.classList.toggle("picked", `cell-${row.dataset.cell}` === chosen.picked);
     shown += row.hidden ? 0 : 1;
   }
-  for (const details of document.querySelectorAll("#details > details")) details.hidden = !keys.has(details.id);
-  element("shown").textContent = shown === data.cells.length ? `${shown} cells` : `${shown} of ${data.cells.length} cells`;
+  const all = data.cells.filter((cell) => cell.group === filters.group).length;
+  element("shown").textContent = shown === all ? `${shown} cells` : `${shown} of ${all} cells`;
+  element("filtered").textContent = shown === all ? `· all ${all} cells` : `· ${shown} of ${all} cells`;
 }

@@ -160,10 +160,17 @@ pub(super) fn row(at: usize, group: usize, row: &Row) -> String {
     ));
     for ((value, text), (.., shown)) in numbers.into_iter().zip(&COLUMNS[2..]) {
         let value = value.filter(|value| value.is_finite());
-        let key = value.map_or_else(String::new, |value| format!(" data-value=\"{value:e}\""));
+        let key =
+            value.map_or_else(String::new, |value| format!(" data-value=\"{}\"", short(value)));
         let shown = class(shown);
         out.push_str(&format!("<td{shown}{key}>{}</td>", escape(&text)));
     }
     out.push_str("</tr>\n");
     out
+}
+
+/// A number to eight digits, which sort a table as well as all of them.
+fn short(value: f64) -> String {
+    let rounded: f64 = format!("{value:.7e}").parse().unwrap_or(value);
+    format!("{rounded:e}")
 }
