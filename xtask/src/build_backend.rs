@@ -44,13 +44,17 @@ pub(crate) fn build(workspace: &Workspace, lock: Lock) -> Result<PathBuf> {
 /// Whether running `experiment` takes the library: it names a device that is not the CPU, or leaves the choice to a machine
 /// with an NVIDIA driver.
 pub(crate) fn needed(experiment: &str) -> Result<bool> {
+    needed_with(experiment, has_driver())
+}
+
+fn needed_with(experiment: &str, driver: bool) -> Result<bool> {
     let table: toml::Table = experiment.parse()?;
     let mut devices = Vec::new();
     add_devices(&toml::Value::Table(table), &mut devices);
     let named = devices.iter().any(|device| !["cpu", "auto"].contains(&device.as_str()));
     // `auto` is the default.
     let chosen = devices.is_empty() || devices.iter().any(|device| device == "auto");
-    Ok(named || (chosen && has_driver()))
+    Ok(named || (chosen && driver))
 }
 
 /// Adds the values of every key `device` or `devices`.
@@ -86,17 +90,18 @@ mod tests {
 
     #[test]
     fn a_device_besides_the_cpu_needs_the_library() {
-        let by_choice = has_driver();
-        for (experiment, needs) in [
-            ("[model]\nsource = 'x'", by_choice),
-            ("[model]\ndevice = 'auto'", by_choice),
-            ("[model]\ndevice = 'cpu'", false),
-            ("[model]\ndevice = 'cuda:1'", true),
-            ("[[model]]\ndevice = 'cpu'\n[[model]]\ndevice = 'cpu:plain'", true),
-            ("[partition]\ndevices = ['cpu', 'cuda:0']", true),
-            ("[model]\ndevice = ['cpu', 'cpu']", false),
+        for (experiment, without_driver, with_driver) in [
+            ("[model]\nsource = 'x'", false, true),
+            ("[model]\ndevice = 'auto'", false, true),
+            ("[model]\ndevice = 'cpu'", false, false),
+            ("[model]\ndevice = 'cuda:1'", true, true),
+            ("[[model]]\ndevice = 'cpu'\n[[model]]\ndevice = 'cpu:plain'", true, true),
+            ("[partition]\ndevices = ['cpu', 'cuda:0']", true, true),
+            ("[model]\ndevice = ['cpu', 'cpu']", false, false),
         ] {
-            assert_eq!(needed(experiment).unwrap(), needs, "{experiment}");
+            for (driver, needs) in [(false, without_driver), (true, with_driver)] {
+                assert_eq!(needed_with(experiment, driver).unwrap(), needs, "{experiment}");
+            }
         }
         assert!(needed("x = ").is_err());
     }

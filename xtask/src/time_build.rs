@@ -51,19 +51,30 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
     let packages = packages(&workspace, &args.experiment, args.backend)?;
     let folder = workspace.root.join(&args.folder);
+    let known: Vec<&str> = workspace.packages.iter().map(|package| &*package.name).collect();
+    if let Some(name) = args.touch.iter().find(|name| !known.contains(&&***name)) {
+        bail!("expected a package of this workspace, found {name:?}");
+    }
     if folder.exists() {
+        // Cargo marks the folders that it builds in.
+        if !folder.join("CACHEDIR.TAG").is_file() {
+            bail!(
+                "{}: expected no folder, or one that cargo built in; choose another --folder",
+                folder.display()
+            );
+        }
         fs::remove_dir_all(&folder).with_context(|| format!("emptying {}", folder.display()))?;
     }
     let build = Build { folder, root: workspace.root.clone(), packages };
 
-    let all = build.timed("all")?;
+    let all = build.timed("from nothing")?;
     println!("xtask, strait and the plugins of {}, from nothing:\n", args.experiment.display());
     all.print(args.top);
     for name in &args.touch {
-        let Some(package) = workspace.packages.iter().find(|package| package.name == *name) else {
-            bail!("expected a package of this workspace, found {name:?}");
-        };
-        touch(&package.manifest_path.with_file_name("src").join("lib.rs"))?;
+        let package = workspace.packages.iter().find(|package| package.name == *name);
+        let source = package.context("it was found before")?.manifest_path.with_file_name("src");
+        let root = ["lib.rs", "main.rs"].map(|name| source.join(name));
+        touch(root.iter().find(|file| file.exists()).context("a package has a root file")?)?;
         println!("\nafter a change in {name}:\n");
         build.timed(name)?.print(args.top);
     }

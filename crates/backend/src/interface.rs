@@ -79,7 +79,7 @@ pub enum Weights {
 pub struct Host {
     /// Passes a message on to the host's log: level, target, text.
     pub log: fn(log::Level, &str, &str),
-    /// The most detailed level that the host's log takes.
+    /// The most detailed level that the host's log takes when the library is opened.
     pub level: log::LevelFilter,
     /// Ends the program when a device is lost, with this exit code.
     pub leave: fn(i32) -> !,

@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "opens a shared library and reads its entry")]
 
 use std::ffi::{OsStr, OsString};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::exit;
 use std::sync::OnceLock;
@@ -174,8 +175,9 @@ fn open(file: &Path) -> Result<&'static dyn Backend, BackendError> {
     Ok((entry.start)(Host { log: tell, level: log::max_level(), leave }))
 }
 
+/// Passes a message of the library on. A log that cannot be written must not unwind into the library.
 fn tell(level: log::Level, target: &str, text: &str) {
-    log::log!(target: target, level, "{text}");
+    let _ = catch_unwind(AssertUnwindSafe(|| log::log!(target: target, level, "{text}")));
 }
 
 #[cfg(test)]

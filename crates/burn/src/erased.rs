@@ -21,8 +21,9 @@ use crate::gradient::{GradientHead, GradientLayer, GradientOps};
 /// All work of a device goes through one of its streams, whichever thread submits it: each stream has its own pool of device
 /// memory, and the host's lanes take turns on a device anyway.
 pub(crate) struct OnDevice<O> {
-    ops: O,
+    ops: OnStream<O>,
     stream: StreamId,
+    name: String,
 }
 
 /// A value of a device, which is dropped on the device's stream, so that its memory returns to the pool that it came from.
@@ -41,19 +42,23 @@ impl<T> Drop for OnStream<T> {
 impl<O: Ops> OnDevice<O> {
     /// The operations `ops`, whose work goes through the stream `stream`.
     pub(crate) fn new(ops: O, stream: u64) -> OnDevice<O> {
-        OnDevice { ops, stream: StreamId { value: stream } }
+        let stream = StreamId { value: stream };
+        let name = Ops::device(&ops);
+        OnDevice { ops: OnStream { value: Some(ops), stream }, stream, name }
     }
 
     fn see<T>(&self, work: impl FnOnce(&O) -> Result<T, OpsError>) -> Result<T, OpsError> {
-        told(Ops::device(&self.ops), || self.stream.executes(|| work(&self.ops)))
+        told(&self.name, || {
+            self.stream.executes(|| self.ops.value.as_ref().map_or_else(gone, work))
+        })
     }
 
     fn change<T>(
         &mut self,
         work: impl FnOnce(&mut O) -> Result<T, OpsError>,
     ) -> Result<T, OpsError> {
-        let stream = self.stream;
-        told(Ops::device(&self.ops), || stream.executes(|| work(&mut self.ops)))
+        let (stream, ops) = (self.stream, &mut self.ops.value);
+        told(&self.name, || stream.executes(|| ops.as_mut().map_or_else(gone, work)))
     }
 
     fn hold<T: Send + Sync + 'static>(&self, value: T) -> Value {
@@ -78,9 +83,15 @@ impl<O: Ops> OnDevice<O> {
 }
 
 /// Runs `work`; a panic becomes an error of the device.
-fn told<T>(device: String, work: impl FnOnce() -> Result<T, OpsError>) -> Result<T, OpsError> {
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|panic| Err(OpsError::Device { device, reason: panic_text(&*panic) }))
+fn told<T>(device: &str, work: impl FnOnce() -> Result<T, OpsError>) -> Result<T, OpsError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        Err(OpsError::Device { device: device.to_owned(), reason: panic_text(&*panic) })
+    })
+}
+
+/// A value is taken out only to be dropped.
+fn gone<T>() -> T {
+    unreachable!("expected operations, found what is left of them")
 }
 
 impl<O> Operations for OnDevice<O>
@@ -97,7 +108,7 @@ where
     O::Logits: Sync,
 {
     fn device(&self) -> String {
-        self.ops.device()
+        self.name.clone()
     }
 
     fn reserved_bytes(&self) -> Result<Option<u64>, OpsError> {
@@ -259,7 +270,7 @@ impl Gradients for GradientOps {
         mlp: MlpTensors<FeedForwardTensors>,
         parallel: bool,
     ) -> Result<Value, OpsError> {
-        told(CPU.to_owned(), || Ok(whole(self.prepare_layer(attention, mlp, parallel))))
+        told(CPU, || Ok(whole(self.prepare_layer(attention, mlp, parallel))))
     }
 
     fn head(
@@ -268,7 +279,7 @@ impl Gradients for GradientOps {
         table: Vec<f32>,
         bias: Option<Vec<f32>>,
     ) -> Result<Value, OpsError> {
-        told(CPU.to_owned(), || Ok(whole(self.prepare_head(norm, table, bias))))
+        told(CPU, || Ok(whole(self.prepare_head(norm, table, bias))))
     }
 
     fn embed(
@@ -277,11 +288,11 @@ impl Gradients for GradientOps {
         positions: Option<Vec<f32>>,
         windows: &[Vec<u32>],
     ) -> Result<Vec<Hidden>, OpsError> {
-        told(CPU.to_owned(), || self.embed_windows(table, positions, windows))
+        told(CPU, || self.embed_windows(table, positions, windows))
     }
 
     fn forward(&mut self, x: &Hidden, layer: Borrowed<'_>) -> Result<Hidden, OpsError> {
-        told(CPU.to_owned(), || self.run(x, downcast::<GradientLayer>(layer)))
+        told(CPU, || self.run(x, downcast::<GradientLayer>(layer)))
     }
 
     fn log_likelihood(
@@ -290,7 +301,7 @@ impl Gradients for GradientOps {
         head: Borrowed<'_>,
         targets: &[u32],
     ) -> Result<(f64, Hidden), OpsError> {
-        told(CPU.to_owned(), || self.likelihood(x, downcast::<GradientHead>(head), targets))
+        told(CPU, || self.likelihood(x, downcast::<GradientHead>(head), targets))
     }
 
     fn pull_back(
@@ -300,9 +311,7 @@ impl Gradients for GradientOps {
         gradient: &Hidden,
         weights: &[f32],
     ) -> Result<PulledBack, OpsError> {
-        told(CPU.to_owned(), || {
-            self.relevance(x, downcast::<GradientLayer>(layer), gradient, weights)
-        })
+        told(CPU, || self.relevance(x, downcast::<GradientLayer>(layer), gradient, weights))
     }
 }
 
@@ -322,12 +331,25 @@ fn with_own<C: Send + Sync + 'static, T>(
 ) -> T {
     let Some(Past { caches, first_position }) = past else { return work(None) };
     let take = |cache: &mut Value| own(std::mem::replace(cache, Box::new(())));
-    let mut values: Vec<C> = caches.iter_mut().map(take).collect();
-    let result = work(Some(Past { caches: &mut values, first_position }));
-    for (cache, value) in caches.iter_mut().zip(values) {
-        *cache = Box::new(OnStream { value: Some(value), stream });
+    let values = caches.iter_mut().map(take).collect();
+    let mut taken = Taken { caches, values, stream };
+    work(Some(Past { caches: &mut taken.values, first_position }))
+}
+
+/// Caches that are out of their boxes. They return when this is dropped, also by a panic, so that later errors are about the
+/// device and not about caches.
+struct Taken<'a, C: Send + Sync + 'static> {
+    caches: &'a mut [Value],
+    values: Vec<C>,
+    stream: StreamId,
+}
+
+impl<C: Send + Sync + 'static> Drop for Taken<'_, C> {
+    fn drop(&mut self) {
+        for (cache, value) in self.caches.iter_mut().zip(self.values.drain(..)) {
+            *cache = Box::new(OnStream { value: Some(value), stream: self.stream });
+        }
     }
-    result
 }
 
 /// The same block, with each of its networks passed through `f`.

@@ -103,6 +103,12 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, 
     outcome.unwrap_or_else(|panic| Err(panic_text(&*panic)))
 }
 
+/// Runs `work` on devices that are open; a panic becomes an error with the reason. A device whose thread is lost
+/// meanwhile ends the program, as at any other time.
+pub(crate) fn caught<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panic_text(&*panic)))
+}
+
 /// The message of a caught panic.
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
     reason(text(panic))

@@ -26,7 +26,7 @@ use strait_ops::{Dtype, Shape};
 
 use crate::erased::OnDevice;
 pub use crate::failure::reason;
-use crate::failure::{guarded, quiet_threads};
+use crate::failure::{caught, guarded, quiet_threads};
 use crate::gradient::GradientOps;
 use crate::kernels::Kernels;
 use crate::ops::BackendOps;
@@ -85,11 +85,14 @@ impl strait_backend::Backend for Burn {
     }
 
     fn supports(&self, device: BackendDevice, dtype: Dtype) -> bool {
-        let supported = guarded(|| {
+        let supported = caught(|| {
             on!(device, |B, handle| Ok(B::supports_dtype(&handle, ops::float(dtype).into())))
         });
-        // A device that cannot answer fails in its next call, which says why.
-        supported.unwrap_or(true)
+        // A device that cannot answer fails in its next call, too.
+        supported.unwrap_or_else(|reason| {
+            log::warn!("whether the device computes in {dtype}: {reason}");
+            true
+        })
     }
 
     fn multiply(
@@ -114,7 +117,7 @@ impl strait_backend::Backend for Burn {
             BackendDevice::Cuda(index) => index as u64,
             BackendDevice::Plain | BackendDevice::Vulkan => 0,
         };
-        guarded(|| {
+        caught(|| {
             on!(device, |B, handle| {
                 let ops = BackendOps::<B>::new(shape, dtype, handle, name).with(weights);
                 Ok(Box::new(OnDevice::new(ops, stream)) as Box<dyn Operations>)
@@ -124,7 +127,7 @@ impl strait_backend::Backend for Burn {
 
     fn gradients(&self, shape: &Shape) -> Result<Box<dyn Gradients>, String> {
         quiet_threads();
-        guarded(|| Ok(Box::new(GradientOps::new(shape)) as Box<dyn Gradients>))
+        caught(|| Ok(Box::new(GradientOps::new(shape)) as Box<dyn Gradients>))
     }
 }
 

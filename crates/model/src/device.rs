@@ -27,7 +27,7 @@ impl Device {
     #[must_use]
     pub fn supports(self, dtype: Dtype) -> bool {
         let Some(device) = self.backend() else { return true };
-        backend().is_ok_and(|library| library.supports(device, dtype))
+        backend().map_or(true, |library| library.supports(device, dtype))
     }
 
     /// Multiplies random matrices `[size, size]` `count` times, to measure what products alone
@@ -134,6 +134,10 @@ fn missing(spec: &str, reason: String) -> ModelError {
 }
 
 fn open(device: Device) -> Result<Device, String> {
+    if let Device::Cuda(index) = device {
+        // What is missing for a card is known without the library.
+        strait_nvidia::card(index).map_err(|error| error.line())?;
+    }
     if let Some(known) = device.backend() {
         backend().map_err(|error| error.to_string())?.open(known)?;
     }

@@ -13,6 +13,10 @@ use crate::tap::{Part, Place, Site, Tap};
 pub struct LayerTap<'a> {
     tap: Option<&'a mut (dyn Tap + 'static)>,
     call: Call,
+    /// What the tap answers for this layer, asked once: by site, and for all of them.
+    wanted: [bool; Site::ALL.len()],
+    every_position: bool,
+    degree: Option<usize>,
     layer: usize,
     first_position: usize,
 }
@@ -42,33 +46,38 @@ impl<'a> LayerTap<'a> {
         layer: usize,
         first_position: usize,
     ) -> LayerTap<'a> {
-        LayerTap { tap, call, layer, first_position }
+        let Some(asked) = &tap else { return LayerTap { layer, first_position, ..Self::none() } };
+        let wanted = Site::ALL.map(|site| asked.wants(site, layer));
+        let every_position = asked.every_position() && wanted.contains(&true);
+        let degree = asked.degree();
+        LayerTap { tap, call, wanted, every_position, degree, layer, first_position }
     }
 
     /// A layer without a tap.
     #[must_use]
-    pub fn none() -> LayerTap<'static> {
-        LayerTap { tap: None, call, layer: 0, first_position: 0 }
+    pub fn none() -> LayerTap<'a> {
+        let (wanted, every_position) = ([false; Site::ALL.len()], false);
+        let (layer, first_position) = (0, 0);
+        LayerTap { tap: None, call, wanted, every_position, degree: None, layer, first_position }
     }
 
     /// Whether the tap is called at this site.
     #[must_use]
     pub fn wants(&self, site: Site) -> bool {
-        self.tap.as_ref().is_some_and(|tap| tap.wants(site, self.layer))
+        Site::ALL.iter().zip(self.wanted).any(|(&known, wanted)| wanted && known == site)
     }
 
     /// Whether the tap is called anywhere in this layer and needs every position there.
     #[must_use]
     pub fn every_position(&self) -> bool {
-        let Some(tap) = &self.tap else { return false };
-        tap.every_position() && Site::ALL.into_iter().any(|site| tap.wants(site, self.layer))
+        self.every_position
     }
 
     /// The number of ranks whose partial sums the tap receives at a block's output; `None` if it
     /// does not want partial sums.
     #[must_use]
     pub fn ranks(&self, site: Site) -> Option<usize> {
-        let degree = self.tap.as_ref()?.degree()?;
+        let degree = self.degree?;
         let summed = matches!(site, Site::AttentionOutput | Site::MlpOutput);
         (summed && self.wants(site)).then_some(degree.max(1))
     }

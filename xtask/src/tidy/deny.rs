@@ -72,10 +72,12 @@ pub(super) fn check(workspace: &Workspace, tree: &Tree) -> Result<Vec<Violation>
 fn broken(deny: &Deny, package: &Dependency) -> Vec<Violation> {
     let name = format!("{} {}", package.name, package.version);
     let mut violations = Vec::new();
-    let mut add = |what: String, mend: &str| violations.push(violation("Cargo.lock", 1, what, mend));
+    let mut add =
+        |what: String, mend: &str| violations.push(violation("Cargo.lock", 1, what, mend));
     if let Some(source) = &package.source {
         let registry = source.strip_prefix("registry+");
-        if registry.is_none_or(|url| !deny.sources.allow_registry.iter().any(|known| known == url)) {
+        if registry.is_none_or(|url| !deny.sources.allow_registry.iter().any(|known| known == url))
+        {
             add(format!("{name} comes from {source}"), "depend on a release of crates.io");
         }
     }
@@ -83,8 +85,9 @@ fn broken(deny: &Deny, package: &Dependency) -> Vec<Violation> {
         add(format!("{name} is banned in {FILE}"), "turn off the feature that brings it");
     }
     let license = package.license.as_deref().unwrap_or("none");
-    let allowed = Expression::parse_mode(license, ParseMode::LAX)
-        .is_ok_and(|expression| expression.evaluate(|wanted| is_allowed(deny, &wanted.to_string())));
+    let allowed = Expression::parse_mode(license, ParseMode::LAX).is_ok_and(|expression| {
+        expression.evaluate(|wanted| is_allowed(deny, &wanted.to_string()))
+    });
     if !allowed {
         let mend = "choose another crate, or allow the licence in deny.toml if it suits MIT and Apache-2.0";
         add(format!("{name} has the licence {license}"), mend);
@@ -117,12 +120,21 @@ mod tests {
 
     #[test]
     fn licences_are_expressions() {
-        let fine = ["MIT", "GPL-3.0 OR MIT", "MIT/Apache-2.0", "Apache-2.0 WITH LLVM-exception", "(MIT OR GPL-3.0) AND Unicode-3.0"];
+        let fine = [
+            "MIT",
+            "GPL-3.0 OR MIT",
+            "MIT/Apache-2.0",
+            "Apache-2.0 WITH LLVM-exception",
+            "(MIT OR GPL-3.0) AND Unicode-3.0",
+        ];
         for license in fine {
             assert_eq!(found("a", Some(license), None), [""; 0], "{license}");
         }
         for license in ["GPL-3.0-only", "MIT AND GPL-3.0-only", "Apache-2.0", "Mine"] {
-            assert_eq!(found("a", Some(license), None), [format!("a 1.0.0 has the licence {license}")]);
+            assert_eq!(
+                found("a", Some(license), None),
+                [format!("a 1.0.0 has the licence {license}")]
+            );
         }
         assert_eq!(found("a", None, None), ["a 1.0.0 has the licence none"]);
     }
@@ -132,7 +144,10 @@ mod tests {
         let of = |name, source| found(name, Some("MIT"), Some(source));
         assert_eq!(of("a", "registry+https://crates"), [""; 0]);
         assert_eq!(of("a", "git+https://x/y"), ["a 1.0.0 comes from git+https://x/y"]);
-        assert_eq!(of("a", "registry+https://other"), ["a 1.0.0 comes from registry+https://other"]);
+        assert_eq!(
+            of("a", "registry+https://other"),
+            ["a 1.0.0 comes from registry+https://other"]
+        );
         let banned = of("openssl-sys", "registry+https://crates");
         assert_eq!(banned, ["openssl-sys 1.0.0 is banned in deny.toml"]);
     }
