@@ -215,12 +215,7 @@ fn bad_values_name_the_key() {
         ("deepseek_v3", "scoring_func", json!("softmax"), "\"sigmoid\", the only value"),
         ("deepseek_v3", "n_group", json!(7), "equally large"),
         ("deepseek_v3", "topk_group", json!(9), "at most 8, the number of groups"),
-        (
-            "deepseek_v3",
-            "num_experts_per_tok",
-            json!(129),
-            "at least 5 groups of 32 experts, to choose 129",
-        ),
+        ("deepseek_v3", "num_experts_per_tok", json!(129), "at most 128, which 4 of 8 groups hold"),
         ("deepseek_v3", "num_key_value_heads", json!(2), "4, as many as there are query heads"),
         ("deepseek_v3", "n_shared_experts", json!(2_000_000), "fit into memory"),
         ("deepseek_v3", "kv_lora_rank", json!(0), "a whole number above 0"),

@@ -99,13 +99,10 @@ pub(super) fn groups(
     if chosen > all {
         return Err(invalid("topk_group", format!("at most {all}, the number of groups"), chosen));
     }
-    let (each, wanted) = (count / all, keys.count("num_experts_per_tok", 0)?);
-    if wanted > chosen * each {
-        let expected = format!(
-            "at least {} groups of {each} experts, to choose {wanted}",
-            wanted.div_ceil(each)
-        );
-        return Err(invalid("topk_group", expected, chosen));
+    let (held, wanted) = (chosen * (count / all), keys.count("num_experts_per_tok", 0)?);
+    if wanted > held {
+        let expected = format!("at most {held}, which {chosen} of {all} groups hold");
+        return Err(invalid("num_experts_per_tok", expected, wanted));
     }
     Ok((chosen < all).then_some(Groups { count: all, chosen, ranked_by }))
 }
