@@ -21,6 +21,8 @@ use crate::workspace::Workspace;
 
 /// Holds the path of the notes while cargo runs.
 const NOTES: &str = "STRAIT_TIME_BUILD";
+/// What marks a folder of things that can be made again (<https://bford.info/cachedir/>).
+const CACHE_TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n";
 /// A processor-time tick of `/proc`, in seconds: 1/100 in every Linux interface for programs.
 const TICK: f64 = 0.01;
 
@@ -56,7 +58,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         bail!("expected a package of this workspace, found {name:?}");
     }
     if folder.exists() {
-        // Cargo marks the folders that it builds in.
+        // The mark of such folders: nothing else is deleted.
         if !folder.join("CACHEDIR.TAG").is_file() {
             bail!(
                 "{}: expected no folder, or one that cargo built in; choose another --folder",
@@ -139,6 +141,8 @@ struct Spent {
 impl Build {
     fn timed(&self, name: &str) -> Result<Spent> {
         fs::create_dir_all(&self.folder)?;
+        // Cargo writes this into folders that it makes itself; it is what allows the next run to empty this one.
+        fs::write(self.folder.join("CACHEDIR.TAG"), CACHE_TAG)?;
         let notes = self.folder.join(format!("{name}.txt"));
         let (before, start) = (children_ticks()?, now());
         for package in &self.packages {
