@@ -22,7 +22,6 @@ use crate::gradient::{GradientHead, GradientLayer, GradientOps};
 /// memory, and the host's lanes take turns on a device anyway.
 pub(crate) struct OnDevice<O> {
     ops: OnStream<O>,
-    stream: StreamId,
     name: String,
 }
 
@@ -44,12 +43,12 @@ impl<O: Ops> OnDevice<O> {
     pub(crate) fn new(ops: O, stream: u64) -> OnDevice<O> {
         let stream = StreamId { value: stream };
         let name = Ops::device(&ops);
-        OnDevice { ops: OnStream { value: Some(ops), stream }, stream, name }
+        OnDevice { ops: OnStream { value: Some(ops), stream }, name }
     }
 
     fn see<T>(&self, work: impl FnOnce(&O) -> Result<T, OpsError>) -> Result<T, OpsError> {
         told(&self.name, || {
-            self.stream.executes(|| self.ops.value.as_ref().map_or_else(gone, work))
+            self.ops.stream.executes(|| self.ops.value.as_ref().map_or_else(gone, work))
         })
     }
 
@@ -57,12 +56,12 @@ impl<O: Ops> OnDevice<O> {
         &mut self,
         work: impl FnOnce(&mut O) -> Result<T, OpsError>,
     ) -> Result<T, OpsError> {
-        let (stream, ops) = (self.stream, &mut self.ops.value);
+        let (stream, ops) = (self.ops.stream, &mut self.ops.value);
         told(&self.name, || stream.executes(|| ops.as_mut().map_or_else(gone, work)))
     }
 
     fn hold<T: Send + Sync + 'static>(&self, value: T) -> Value {
-        Box::new(OnStream { value: Some(value), stream: self.stream })
+        Box::new(OnStream { value: Some(value), stream: self.ops.stream })
     }
 
     /// Makes a value of the device.
@@ -184,7 +183,7 @@ where
         past: Option<Past<'_, Value>>,
         tap: &mut LayerTap<'_>,
     ) -> Result<Value, OpsError> {
-        let stream = self.stream;
+        let stream = self.ops.stream;
         self.make_mut(|ops| {
             with_own(past, stream, |past| {
                 ops.attention(downcast(x), downcast(weights), wanted, past, tap)

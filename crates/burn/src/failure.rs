@@ -77,7 +77,7 @@ fn is_burns(panic: &PanicHookInfo<'_>) -> bool {
 /// started again.
 fn keep(panic: &PanicHookInfo<'_>) {
     log::debug!("a device's thread: {panic}");
-    let said = text(panic.payload());
+    let said = strait_ops::panic_text(panic.payload());
     if OPENING.load(Ordering::SeqCst) == 0 {
         log::error!("a device failed: {}", told(said));
         let leave = LEAVE.get().copied().unwrap_or(exit);
@@ -111,13 +111,7 @@ pub(crate) fn caught<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, S
 
 /// The message of a caught panic.
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
-    reason(text(panic))
-}
-
-fn text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("panic without a message")
+    reason(strait_ops::panic_text(panic))
 }
 
 /// The reason in burn's description of a failure, in a few lines. For a kernel that does not compile:

@@ -1,11 +1,12 @@
 //! One stage of the decoder over any backend: what it holds and how it is loaded.
 
-use std::any::Any;
 use std::ops::{Deref, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use strait_ops::{CacheContents, Dtype, Hidden, Ops, OpsError, ScoreRange, SequenceScores, Tap};
+use strait_ops::{
+    CacheContents, Dtype, Hidden, Ops, OpsError, ScoreRange, SequenceScores, Tap, panic_text,
+};
 
 use crate::config::ModelConfig;
 use crate::error::ModelError;
@@ -166,13 +167,6 @@ impl<O: Ops> Decoder<O> {
             Err(OpsError::Device { device, reason: panic_text(&*panic).to_owned() }.into())
         })
     }
-}
-
-/// The message of a caught panic.
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("panic without a message")
 }
 
 /// The embedding's table. A head that uses the same table finds it in `tied`, whichever stage of

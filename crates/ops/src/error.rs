@@ -1,5 +1,6 @@
 //! What can go wrong on a device.
 
+use std::any::Any;
 use std::error::Error;
 
 use crate::tap::Site;
@@ -52,4 +53,12 @@ impl OpsError {
     pub fn size(what: &'static str, expected: impl ToString, found: impl ToString) -> OpsError {
         OpsError::Size { what, expected: expected.to_string(), found: found.to_string() }
     }
+}
+
+/// The message of a caught panic.
+#[must_use]
+pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("panic without a message")
 }

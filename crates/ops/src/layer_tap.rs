@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use strait_vocabulary::Dtype;
 
-use crate::error::OpsError;
+use crate::error::{OpsError, panic_text};
 use crate::hidden::Hidden;
 use crate::tap::{Part, Place, Site, Tap};
 
@@ -31,11 +31,8 @@ fn call(
     place: Place,
     parts: &mut Vec<Part>,
 ) -> Result<(), TapError> {
-    catch_unwind(AssertUnwindSafe(|| tap.visit(place, parts))).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-        Err(format!("panicked: {}", text.unwrap_or("without a message")).into())
-    })
+    catch_unwind(AssertUnwindSafe(|| tap.visit(place, parts)))
+        .unwrap_or_else(|panic| Err(format!("panicked: {}", panic_text(&*panic)).into()))
 }
 
 impl<'a> LayerTap<'a> {

@@ -17,7 +17,7 @@ mod tap;
 mod tensors;
 
 pub use cache::{CacheContents, HeadEntries, Past, ProbeRequest, ProbeResult};
-pub use error::OpsError;
+pub use error::{OpsError, panic_text};
 pub use hidden::{AlignedBytes, Hidden};
 pub use layer_tap::LayerTap;
 pub use operations::Ops;
